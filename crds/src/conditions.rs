@@ -1,0 +1,39 @@
+//! The standard condition of both kinds' status, with the schema the API server expects of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One observation of the object's current state, as `metav1.Condition`.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What is observed, in CamelCase.
+    #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 316))]
+    pub type_: String,
+    /// Whether it holds: True, False or Unknown.
+    pub status: ConditionStatus,
+    /// The `metadata.generation` that this was observed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// When the status last changed (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub last_transition_time: String,
+    /// Why, as one CamelCase word.
+    #[schemars(length(min = 1, max = 1024))]
+    pub reason: String,
+    /// Details for a person.
+    #[schemars(length(max = 32768))]
+    pub message: String,
+}
+
+/// The three values of a condition.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// Not known (yet).
+    Unknown,
+}

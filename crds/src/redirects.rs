@@ -1,0 +1,118 @@
+//! Redirects from one option value to another: the one walker that admission, status and the command line share.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::workspace::RedirectStep;
+
+/// Why redirects lead nowhere.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RedirectError {
+    /// The redirects run in a circle; the ids in order, starting at the smallest.
+    #[error("redirect cycle detected: [{}]", .0.join(" "))]
+    Cycle(Vec<String>),
+    /// A redirect names a value that does not exist.
+    #[error("redirect target {0:?} does not exist")]
+    Missing(String),
+}
+
+/// Follows the redirects from `start` to their end.
+///
+/// `target_of` gives `None` for an id that does not exist, `Some(None)` for one without a redirect and
+/// `Some(Some(target))` otherwise. The answer is empty when `start` has no redirect.
+pub fn follow<'a>(
+    start: &'a str,
+    target_of: impl Fn(&str) -> Option<Option<&'a str>>,
+) -> Result<Vec<RedirectStep>, RedirectError> {
+    let mut seen = BTreeSet::from([start]);
+    let mut steps = Vec::new();
+    let mut source = start;
+    loop {
+        match target_of(source) {
+            None => return Err(RedirectError::Missing(source.to_owned())),
+            Some(None) => return Ok(steps),
+            Some(Some(target)) => {
+                if !seen.insert(target) {
+                    return Err(RedirectError::Cycle(cycle_from(target, |id| target_of(id).flatten())));
+                }
+                steps.push(RedirectStep { source: source.to_owned(), target: target.to_owned() });
+                source = target;
+            }
+        }
+    }
+}
+
+/// All cycles among `redirects` (source, target), each once, starting at its smallest id and ordered by it.
+///
+/// A source has at most one target: of several the last counts.
+pub fn cycles<'a>(redirects: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Vec<String>> {
+    let target_of: BTreeMap<&str, &str> = redirects.into_iter().collect();
+    let mut done = BTreeSet::new();
+    let mut found = Vec::new();
+    for start in target_of.keys().copied() {
+        let mut on_path = BTreeSet::new();
+        let mut at = Some(start);
+        while let Some(id) = at {
+            if on_path.contains(id) {
+                found.push(cycle_from(id, |id| target_of.get(id).copied()));
+                break;
+            }
+            if !done.insert(id) {
+                break;
+            }
+            on_path.insert(id);
+            at = target_of.get(id).copied();
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The cycle that `id` lies on, starting at its smallest member.
+fn cycle_from<'a>(id: &'a str, target_of: impl Fn(&str) -> Option<&'a str>) -> Vec<String> {
+    let mut members = vec![id];
+    let mut at = target_of(id);
+    while let Some(next) = at.filter(|next| *next != id) {
+        members.push(next);
+        at = target_of(next);
+    }
+    let smallest = (0..members.len()).min_by_key(|&index| members[index]).unwrap_or(0);
+    members.rotate_left(smallest);
+    members.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn walk(start: &'static str, redirects: &[(&'static str, Option<&'static str>)]) -> Result<Vec<String>, RedirectError> {
+        let map: BTreeMap<_, _> = redirects.iter().copied().collect();
+        let steps = follow(start, |id| map.get(id).copied())?;
+        Ok(steps.into_iter().map(|step| format!("{}>{}", step.source, step.target)).collect())
+    }
+
+    #[test]
+    fn follows_a_chain_to_its_end() {
+        assert_eq!(walk("a", &[("a", Some("b")), ("b", Some("c")), ("c", None)]).unwrap(), ["a>b", "b>c"]);
+        assert!(walk("c", &[("c", None)]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_the_cycle_without_the_way_into_it() {
+        let error = walk("x", &[("x", Some("c")), ("c", Some("a")), ("a", Some("b")), ("b", Some("c"))]).unwrap_err();
+        assert_eq!(error.to_string(), "redirect cycle detected: [a b c]");
+        assert_eq!(walk("a", &[("a", Some("a"))]), Err(RedirectError::Cycle(vec!["a".into()])));
+    }
+
+    #[test]
+    fn names_a_missing_target() {
+        assert_eq!(walk("a", &[("a", Some("z"))]), Err(RedirectError::Missing("z".into())));
+    }
+
+    #[test]
+    fn finds_each_cycle_once() {
+        let edges = [("z", "y"), ("y", "z"), ("in", "b"), ("b", "a"), ("a", "b"), ("self", "self"), ("p", "q")];
+        assert_eq!(cycles(edges), [vec!["a", "b"], vec!["self"], vec!["y", "z"]]);
+        assert!(cycles([]).is_empty());
+    }
+}

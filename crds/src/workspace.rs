@@ -1,0 +1,330 @@
+//! The Workspace: one person's notebook, as a choice among what its WorkspaceKind offers.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::conditions::Condition;
+use crate::is_false;
+use crate::workspace_kind::PodMetadata;
+
+/// A notebook server (JupyterLab, code-server, RStudio …) of one person, run as a pod and reached through the mesh gateway.
+#[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "kubeflow.org",
+    version = "v1beta1",
+    kind = "Workspace",
+    plural = "workspaces",
+    shortname = "ws",
+    namespaced,
+    status = "WorkspaceStatus",
+    derive = "PartialEq",
+    selectable = ".spec.kind",
+    printcolumn = r#"{"name":"State","type":"string","jsonPath":".status.state","description":"The current state of the Workspace"}"#,
+    printcolumn = r#"{"name":"Kind","type":"string","jsonPath":".spec.kind","description":"The WorkspaceKind of the Workspace"}"#,
+    printcolumn = r#"{"name":"Image","type":"string","priority":1,"jsonPath":".spec.podTemplate.options.imageConfig","description":"The selected imageConfig"}"#,
+    printcolumn = r#"{"name":"PodConfig","type":"string","priority":1,"jsonPath":".spec.podTemplate.options.podConfig","description":"The selected podConfig"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.stateMessage","description":"What the state means"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceSpec {
+    /// The name shown to people. The name of the object when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub display_name: Option<String>,
+
+    /// Whether the Workspace is stopped. A paused Workspace has no pod and keeps its volumes.
+    #[serde(default)]
+    pub paused: bool,
+
+    /// No effect; accepted because early Workspaces carry it. Running pods are never restarted behind their user's back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub defer_updates: bool,
+
+    /// The name of the WorkspaceKind. It cannot be changed.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "Workspace 'kind' is immutable"}]))]
+    pub kind: String,
+
+    /// How the pod of this Workspace differs from others of its kind.
+    pub pod_template: WorkspacePodTemplate,
+}
+
+/// How the pod of a Workspace differs from others of its kind.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspacePodTemplate {
+    /// Labels and annotations of the pod. They win over those of the WorkspaceKind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_metadata: Option<PodMetadata>,
+
+    /// The volumes mounted into the pod.
+    pub volumes: WorkspaceVolumes,
+
+    /// The choices among the options of the WorkspaceKind.
+    pub options: WorkspaceOptions,
+}
+
+/// The volumes mounted into the pod.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceVolumes {
+    /// The PersistentVolumeClaim mounted as the home directory, at the path that the WorkspaceKind sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    pub home: Option<String>,
+
+    /// Further PersistentVolumeClaims to mount. No two may share a mount path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
+    pub data: Vec<DataVolume>,
+
+    /// Secrets to mount. No two may share a mount path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
+    pub secrets: Vec<SecretVolume>,
+}
+
+/// A PersistentVolumeClaim to mount.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataVolume {
+    /// The name of the PersistentVolumeClaim, in the namespace of the Workspace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    pub pvc_name: String,
+
+    /// The absolute path at which it is mounted.
+    #[schemars(length(min = 2, max = 4096), regex(pattern = r"^/[^/].*$"))]
+    pub mount_path: String,
+
+    /// Whether it is mounted read-only.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// A Secret to mount.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretVolume {
+    /// The name of the Secret, in the namespace of the Workspace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    pub secret_name: String,
+
+    /// The absolute path at which it is mounted.
+    #[schemars(length(min = 2, max = 4096), regex(pattern = r"^/[^/].*$"))]
+    pub mount_path: String,
+
+    /// The permission bits of the files, as a decimal number or in YAML as octal (`0644`).
+    #[serde(default = "default_secret_mode")]
+    #[schemars(range(min = 0, max = 511))]
+    pub default_mode: i32,
+}
+
+fn default_secret_mode() -> i32 {
+    0o644
+}
+
+/// The choices among the options of the WorkspaceKind.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceOptions {
+    /// The id of an imageConfig value of the WorkspaceKind.
+    #[schemars(length(min = 1, max = 256))]
+    pub image_config: String,
+
+    /// The id of a podConfig value of the WorkspaceKind.
+    #[schemars(length(min = 1, max = 256))]
+    pub pod_config: String,
+}
+
+/// What the controller last observed of a Workspace. All times are Unix milliseconds, 0 when not set.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkspaceStatus {
+    /// The `metadata.generation` that the rest of the status describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// When the person or a rule last used the Workspace, and how that was found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activity: Option<WorkspaceActivity>,
+
+    /// When the Workspace last became Running.
+    #[schemars(extend("default" = 0))]
+    pub last_running_time: i64,
+
+    /// When the Workspace was paused; 0 while it is not.
+    #[schemars(extend("default" = 0))]
+    pub pause_time: i64,
+
+    /// Whether the running pod differs from what a restart would bring.
+    #[schemars(extend("default" = false))]
+    pub pending_restart: bool,
+
+    /// The options after following redirects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_template_options: Option<PodTemplateOptionsStatus>,
+
+    /// The pod of the Workspace. Empty names while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_template_pod: Option<PodStatus>,
+
+    /// The state of the Workspace.
+    pub state: WorkspaceState,
+
+    /// What the state means, for a person.
+    #[schemars(extend("default" = ""))]
+    pub state_message: String,
+
+    /// Ready, Available, RouteReady, Reconciling, Stalled, PendingRestart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// When the Workspace was last used.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkspaceActivity {
+    /// The last time the Workspace was seen active.
+    #[schemars(extend("default" = 0))]
+    pub last_activity: i64,
+
+    /// The last time the activity was looked up.
+    #[schemars(extend("default" = 0))]
+    pub last_update: i64,
+
+    /// The last activity probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_probe: Option<ActivityProbeStatus>,
+
+    /// What the activity rules of the WorkspaceKind mean for this Workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<ActivityRulesStatus>,
+}
+
+/// The last activity probe.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivityProbeStatus {
+    /// When the probe started.
+    pub start_time: i64,
+    /// When the probe ended.
+    pub end_time: i64,
+    /// How the probe ended.
+    pub result: ActivityProbeResult,
+    /// Why it failed; never the output of the probe.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// How an activity probe ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ActivityProbeResult {
+    /// It told whether the Workspace is active.
+    Success,
+    /// It failed.
+    Failure,
+    /// It did not end in time.
+    Timeout,
+}
+
+/// What the activity rules of the WorkspaceKind mean for this Workspace.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ActivityRulesStatus {
+    /// The rule that pauses the Workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_workspace: Option<PauseWorkspaceStatus>,
+}
+
+/// When a rule may pause the Workspace.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PauseWorkspaceStatus {
+    /// The earliest time at which the Workspace may be paused.
+    #[schemars(extend("default" = 0))]
+    pub eligible_after: i64,
+}
+
+/// The options after following redirects.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodTemplateOptionsStatus {
+    /// The imageConfig.
+    pub image_config: OptionStatus,
+    /// The podConfig.
+    pub pod_config: OptionStatus,
+}
+
+/// One option after following redirects.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OptionStatus {
+    /// The id at the end of the redirects; the selected id when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub desired: Option<String>,
+
+    /// The redirects from the selected id to the desired one, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redirect_chain: Vec<RedirectStep>,
+}
+
+/// One redirect.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedirectStep {
+    /// The id that is redirected.
+    #[schemars(length(min = 1, max = 256))]
+    pub source: String,
+    /// The id that it is redirected to.
+    #[schemars(length(min = 1, max = 256))]
+    pub target: String,
+}
+
+/// The pod of the Workspace.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// The name of the pod; empty while there is none.
+    pub name: String,
+    /// The node that the pod runs on; empty while it is not scheduled.
+    pub node_name: String,
+    /// The ServiceAccount that the pod runs as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<String>,
+    /// The containers of the pod.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<ContainerStatus>,
+    /// The init containers of the pod.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub init_containers: Vec<ContainerStatus>,
+}
+
+/// A container of the pod.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStatus {
+    /// The name of the container.
+    pub name: String,
+}
+
+/// The state of a Workspace.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum WorkspaceState {
+    /// It can be used.
+    Running,
+    /// Its pod is being stopped.
+    Terminating,
+    /// It is paused and has no pod.
+    Paused,
+    /// Its pod is starting.
+    Pending,
+    /// It cannot start; the message says why.
+    Error,
+    /// Not known (yet).
+    #[default]
+    Unknown,
+}

@@ -1,0 +1,243 @@
+//! What people can choose from: images and pod sizes.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pod_template::PortProtocol;
+
+/// What people can choose from.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodOptions {
+    /// The images.
+    pub image_config: ImageConfig,
+    /// The sizes and places of the pod.
+    pub pod_config: PodConfig,
+}
+
+/// The images that people can choose from.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageConfig {
+    /// How the choice is shown.
+    pub spawner: OptionsSpawner,
+
+    /// The choices. While Workspaces use a value, its `spec` cannot be changed and it cannot be removed.
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub values: Vec<ImageConfigValue>,
+}
+
+/// How a choice is shown.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OptionsSpawner {
+    /// The id of the value that is selected at first.
+    #[schemars(length(min = 1, max = 256))]
+    pub default: String,
+}
+
+/// One image.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageConfigValue {
+    /// The id, which Workspaces name in `spec.podTemplate.options.imageConfig`.
+    #[schemars(length(min = 1, max = 256))]
+    pub id: String,
+
+    /// How the value is shown.
+    pub spawner: OptionSpawner,
+
+    /// The value to use instead. Workspaces that use this one are told; nothing changes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<OptionRedirect>,
+
+    /// The image and its ports.
+    pub spec: ImageConfigSpec,
+}
+
+/// An image and its ports.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageConfigSpec {
+    /// The container image.
+    #[schemars(length(min = 2))]
+    pub image: String,
+
+    /// When the image is pulled.
+    #[serde(default)]
+    pub image_pull_policy: ImagePullPolicy,
+
+    /// The ports that the image listens on. People get one link for each.
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub ports: Vec<ImagePort>,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ImagePullPolicy {
+    /// At every start of the pod.
+    Always,
+    /// When the node does not have it.
+    #[default]
+    IfNotPresent,
+    /// Never; the node must have it.
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// The value as Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// A port that an image listens on.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImagePort {
+    /// The id, part of the path under which people reach the port, and what `spec.podTemplate.ports[]` refers to.
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
+    pub id: String,
+
+    /// The port number. No two ports of a value may share it.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+
+    /// The name shown to people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 64))]
+    pub display_name: Option<String>,
+
+    /// The protocol of the port: HTTP when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<PortProtocol>,
+}
+
+/// The sizes and places of the pod that people can choose from.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodConfig {
+    /// How the choice is shown.
+    pub spawner: OptionsSpawner,
+
+    /// The choices. While Workspaces use a value, its `spec` cannot be changed and it cannot be removed.
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    pub values: Vec<PodConfigValue>,
+}
+
+/// One size and place of the pod.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodConfigValue {
+    /// The id, which Workspaces name in `spec.podTemplate.options.podConfig`.
+    #[schemars(length(min = 1, max = 256))]
+    pub id: String,
+
+    /// How the value is shown.
+    pub spawner: OptionSpawner,
+
+    /// The value to use instead. Workspaces that use this one are told; nothing changes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<OptionRedirect>,
+
+    /// Where the pod runs and what it gets.
+    pub spec: PodConfigSpec,
+}
+
+/// Where a pod runs and what it gets.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodConfigSpec {
+    /// The affinity of the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+
+    /// The node labels that the pod needs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// The taints that the pod tolerates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+
+    /// The resources of the `main` container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// How a value is shown.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OptionSpawner {
+    /// The name shown to people.
+    #[schemars(length(min = 2, max = 128))]
+    pub display_name: String,
+
+    /// What the value is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1024))]
+    pub description: Option<String>,
+
+    /// Labels shown with the value, which rules can select on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
+    pub labels: Vec<OptionSpawnerLabel>,
+
+    /// Whether the value is hidden from the spawner. Existing Workspaces are not affected.
+    #[serde(default)]
+    pub hidden: bool,
+}
+
+/// A label of a value.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OptionSpawnerLabel {
+    /// The key.
+    #[schemars(length(min = 2, max = 64))]
+    pub key: String,
+    /// The value.
+    #[schemars(length(min = 1, max = 64))]
+    pub value: String,
+}
+
+/// The value to use instead.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OptionRedirect {
+    /// The id of another value of the same list. Redirects may be chained, never in a circle.
+    #[schemars(length(min = 1, max = 256))]
+    pub to: String,
+
+    /// What the change means for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<RedirectMessage>,
+}
+
+/// What a redirect means for people.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedirectMessage {
+    /// How important it is.
+    pub level: RedirectMessageLevel,
+    /// The text.
+    #[schemars(length(min = 2, max = 1024))]
+    pub text: String,
+}
+
+/// How important a redirect is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum RedirectMessageLevel {
+    /// Good to know.
+    Info,
+    /// Something may need a change.
+    Warning,
+    /// Something will break.
+    Danger,
+}

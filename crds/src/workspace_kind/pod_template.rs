@@ -1,0 +1,332 @@
+//! The pod that a Workspace of a kind runs as, and how its ports are proxied.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{EnvVar, PodSecurityContext, Probe, SecurityContext, Volume, VolumeMount};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::PodMetadata;
+use super::options::PodOptions;
+
+/// The pod that a Workspace of the kind runs as.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.culling) && has(self.activityProbe))",
+    "message": "must not specify both 'culling' and 'activityProbe'",
+}]))]
+pub struct PodTemplate {
+    /// Labels and annotations of the pod. Those of the Workspace win.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_metadata: Option<PodMetadata>,
+
+    /// What the pod runs as. Each Workspace gets a ServiceAccount `ws-<workspace>` of its own unless `name` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<KindServiceAccount>,
+
+    /// How the controller finds out whether a Workspace is being used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity_probe: Option<ActivityProbe>,
+
+    /// The older form of `activityProbe` together with one rule that pauses every idle Workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub culling: Option<Culling>,
+
+    /// The Kubernetes probes of the `main` container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
+
+    /// Where the volumes of the Workspace are mounted.
+    pub volume_mounts: KindVolumeMounts,
+
+    /// How ports are proxied, one entry a port. Every entry names its port with `portId`, or every entry with `id`: the
+    /// two cannot be mixed. With `portId`, an image port without an entry is proxied as it is; with `id`, every image
+    /// port needs an entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic"))]
+    pub ports: Option<Vec<ProxiedPort>>,
+
+    /// Environment variables of the `main` container. A `value` is a Go template; `httpPathPrefix "<port id>"` gives the
+    /// path of a port, for example `{{ httpPathPrefix "jupyterlab" }}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub extra_env: Vec<EnvVar>,
+
+    /// Further mounts of the `main` container. Each names a volume of `extraVolumes` or `home-volume`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
+    pub extra_volume_mounts: Vec<VolumeMount>,
+
+    /// Further volumes of the pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub extra_volumes: Vec<Volume>,
+
+    /// The security context of the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_context: Option<PodSecurityContext>,
+
+    /// The security context of the `main` container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container_security_context: Option<SecurityContext>,
+
+    /// What people can choose from.
+    pub options: PodOptions,
+}
+
+/// What the pods of a kind run as.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "!(has(self.name) && has(self.clusterRoles))", "message": "must not specify both 'name' and 'clusterRoles'"},
+    {"rule": "has(self.name) == has(oldSelf.name)", "message": "ServiceAccount 'name' is immutable"},
+]))]
+pub struct KindServiceAccount {
+    /// The name of an existing ServiceAccount in the namespace of the Workspace; none is made. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "ServiceAccount 'name' is immutable"}]))]
+    pub name: Option<String>,
+
+    /// ClusterRoles granted to the ServiceAccount of each Workspace, within the namespace of the Workspace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub cluster_roles: Vec<ClusterRoleRef>,
+}
+
+/// A ClusterRole.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterRoleRef {
+    /// The name of the ClusterRole. It need not exist yet.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^([^./%][^/%]*|\.[^./%][^/%]*|\.[^/%][^/%]+)$"))]
+    pub name: String,
+}
+
+/// How the controller finds out whether a Workspace is being used.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!(has(self.podExec) && has(self.jupyter)) && (has(self.podExec) || has(self.jupyter))",
+        "message": "must specify exactly one of 'podExec' or 'jupyter'",
+    },
+    {
+        "rule": "self.minProbeIntervalSeconds <= self.probeIntervalSeconds",
+        "message": "minProbeIntervalSeconds must be less than or equal to probeIntervalSeconds",
+    },
+]))]
+pub struct ActivityProbe {
+    /// Seconds between two probes.
+    #[serde(default = "default_probe_interval")]
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub probe_interval_seconds: i32,
+
+    /// Seconds that pass at least between two probes, whatever asks for one.
+    #[serde(default = "default_min_probe_interval")]
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub min_probe_interval_seconds: i32,
+
+    /// Runs a script in the `main` container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_exec: Option<PodExecActivityProbe>,
+
+    /// Asks the Jupyter server API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jupyter: Option<JupyterActivityProbe>,
+}
+
+fn default_probe_interval() -> i32 {
+    3600
+}
+
+fn default_min_probe_interval() -> i32 {
+    300
+}
+
+/// A script that tells whether a Workspace is being used.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodExecActivityProbe {
+    /// Seconds after which the script is given up.
+    #[serde(default = "default_exec_timeout")]
+    #[schemars(range(min = 1))]
+    pub timeout_seconds: i32,
+
+    /// The script. Its first line is a shebang, such as `#!/bin/bash`. It writes JSON to the file that
+    /// `$OUTPUT_JSON_PATH` names: `{"has_activity": true}` or `{"last_activity": "2024-01-01T00:00:00Z"}`.
+    #[schemars(length(min = 1, max = 2048))]
+    pub script: String,
+}
+
+fn default_exec_timeout() -> i32 {
+    60
+}
+
+/// Asks the Jupyter server API whether a Workspace is being used.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{"rule": "has(self.lastActivity) && self.lastActivity", "message": "'lastActivity' must be true"}]))]
+pub struct JupyterActivityProbe {
+    /// Whether the last activity that the server reports counts. Must be true.
+    pub last_activity: bool,
+
+    /// The id of the port that the Jupyter server listens on.
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
+    pub port_id: String,
+}
+
+/// The older form of an activity probe and one rule that pauses every idle Workspace.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Culling {
+    /// Whether idle Workspaces are paused.
+    #[serde(default = "crate::yes")]
+    pub enabled: bool,
+
+    /// After how many seconds without activity a Workspace is paused.
+    #[serde(default = "default_max_inactive")]
+    #[schemars(range(min = 60))]
+    pub max_inactive_seconds: i32,
+
+    /// How the controller finds out whether the Workspace is being used.
+    pub activity_probe: CullingActivityProbe,
+}
+
+fn default_max_inactive() -> i32 {
+    86_400
+}
+
+/// How the controller finds out whether a Workspace is being used (older form).
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.exec) && has(self.jupyter)) && (has(self.exec) || has(self.jupyter))",
+    "message": "must specify exactly one of 'exec' or 'jupyter'",
+}]))]
+pub struct CullingActivityProbe {
+    /// Runs a command in the `main` container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<CullingExec>,
+
+    /// Asks the Jupyter server API on the first port of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jupyter: Option<JupyterCulling>,
+}
+
+/// A command that tells whether a Workspace is being used.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CullingExec {
+    /// The command and its arguments. Exit code 0: active in the last 60 seconds; 1: not.
+    #[schemars(length(min = 1))]
+    pub command: Vec<String>,
+}
+
+/// Asks the Jupyter server API on the first port of the image.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{"rule": "has(self.lastActivity) && self.lastActivity", "message": "'lastActivity' must be true"}]))]
+pub struct JupyterCulling {
+    /// Whether the last activity that the server reports counts. Must be true.
+    pub last_activity: bool,
+}
+
+/// The Kubernetes probes of the `main` container.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Probes {
+    /// Tells whether the container has started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_probe: Option<Probe>,
+    /// Tells whether the container still works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness_probe: Option<Probe>,
+    /// Tells whether the container can be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness_probe: Option<Probe>,
+}
+
+/// Where the volumes of the Workspace are mounted.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KindVolumeMounts {
+    /// The path of the home directory. It cannot be changed.
+    #[schemars(length(min = 2, max = 4096), regex(pattern = r"^/[^/].*$"))]
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "mount path of 'home' is immutable"}]))]
+    pub home: String,
+}
+
+/// How one port is proxied.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.portId) != has(self.id)",
+    "message": "must specify exactly one of 'portId' or 'id'",
+}]))]
+pub struct ProxiedPort {
+    /// The id of an image port. Its path is `/workspace/<namespace>/<workspace>/<port id>/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
+    pub port_id: Option<String>,
+
+    /// The id of an image port. Its path is `/workspace/connect/<namespace>/<workspace>/<port id>/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
+    pub id: Option<String>,
+
+    /// The protocol of the port: HTTP when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<PortProtocol>,
+
+    /// The name shown to people unless the image port sets one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 64))]
+    pub default_display_name: Option<String>,
+
+    /// How HTTP requests are changed on their way to the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_proxy: Option<HttpProxy>,
+}
+
+/// The protocol of a port.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum PortProtocol {
+    /// HTTP, WebSocket included.
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
+}
+
+/// How HTTP requests are changed on their way to the port.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpProxy {
+    /// Whether the path of the port is removed, so that the server sees paths that start at `/`.
+    #[serde(default)]
+    pub remove_path_prefix: bool,
+
+    /// How request headers are changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_headers: Option<RequestHeaders>,
+}
+
+/// How request headers are changed. The values of `set` and `add` are Go templates; `httpPathPrefix "<port id>"` gives
+/// the path of a port, for example `{{ httpPathPrefix "rstudio" }}`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestHeaders {
+    /// Headers to overwrite. An empty value removes the header.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+
+    /// Headers to append.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub add: BTreeMap<String, String>,
+
+    /// Headers to remove, before the others are set and added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub remove: Vec<String>,
+}

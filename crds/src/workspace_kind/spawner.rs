@@ -1,0 +1,81 @@
+//! How a kind is shown to people.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a kind is shown to people who create a Workspace.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spawner {
+    /// The name shown to people.
+    #[schemars(length(min = 2, max = 128))]
+    pub display_name: String,
+
+    /// What the kind is for.
+    #[schemars(length(min = 2, max = 4096))]
+    pub description: String,
+
+    /// Whether the kind is hidden from the spawner. Existing Workspaces are not affected.
+    #[serde(default)]
+    pub hidden: bool,
+
+    /// Whether the kind is deprecated. Existing Workspaces are not affected.
+    #[serde(default)]
+    pub deprecated: bool,
+
+    /// What to use instead, shown while the kind is deprecated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 256))]
+    pub deprecation_message: Option<String>,
+
+    /// A small image, such as a favicon.
+    pub icon: Asset,
+
+    /// A larger square image, shown on the card of the kind.
+    pub logo: Asset,
+}
+
+/// An image: either at a URL or in a ConfigMap.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.url) && has(self.configMap)) && (has(self.url) || has(self.configMap))",
+    "message": "must specify exactly one of 'url' or 'configMap'",
+}]))]
+pub struct Asset {
+    /// The URL that the browser loads the image from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+
+    /// The ConfigMap that holds the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<AssetConfigMap>,
+}
+
+/// A key of a ConfigMap that holds an image.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AssetConfigMap {
+    /// The name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    pub name: String,
+
+    /// The namespace of the ConfigMap.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: String,
+
+    /// The key in the ConfigMap.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
+    pub key: String,
+
+    /// The media type of the image.
+    pub media_type: AssetMediaType,
+}
+
+/// The media type of an image.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum AssetMediaType {
+    /// Scalable Vector Graphics.
+    #[serde(rename = "image/svg+xml")]
+    Svg,
+}
