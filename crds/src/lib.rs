@@ -5,7 +5,7 @@
 //! no clock, no environment.
 
 pub mod conditions;
-pub mod core_types;
+pub mod environment;
 pub mod generate;
 pub mod headers;
 pub mod labels;
@@ -14,6 +14,7 @@ pub mod redirects;
 pub mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod value_template;
 pub mod workspace;
 pub mod workspace_kind;
 

@@ -1,0 +1,418 @@
+//! Request headers: what Istio and Envoy take, and what hurts nobody.
+//!
+//! A single bad header makes Envoy reject the whole route table of a gateway port, so admission and the reconciler judge
+//! the same rendered values with the same functions. The rules come from RFC 9110 (names, hop-by-hop headers), Istio's
+//! handling of `host`/`:authority` and Envoy's command operators in header values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::template::{Functions, Limits, Mode};
+use crate::value_template::ValueTemplate;
+use crate::workspace_kind::RequestHeaders;
+
+/// The longest rendered value, in bytes.
+pub const VALUE_MAX: usize = 8 * 1024;
+
+/// Headers that must not be set or added: they frame the message or end at the next hop.
+const FORBIDDEN_TO_SET: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Headers that must not be removed: the request would not arrive, or arrive as another one.
+const FORBIDDEN_TO_REMOVE: &[&str] = &["connection", "content-length", "host", "transfer-encoding", "upgrade"];
+
+/// Envoy's command operators that tell nothing a visitor may not know, and cannot fail.
+const ALLOWED_COMMANDS: &[&str] =
+    &["PROTOCOL", "START_TIME", "DOWNSTREAM_REMOTE_ADDRESS", "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT"];
+
+/// The templates of one port's `requestHeaders`, parsed once and rendered for many Workspaces.
+#[derive(Debug, Default)]
+pub struct HeaderTemplates {
+    set: Vec<(String, ValueTemplate)>,
+    add: Vec<(String, ValueTemplate)>,
+    remove: Vec<String>,
+}
+
+/// What a route does to the headers of a request. Envoy removes first, then sets and adds.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct HeaderOperations {
+    /// Headers to overwrite.
+    pub set: BTreeMap<String, String>,
+    /// Headers to append.
+    pub add: BTreeMap<String, String>,
+    /// Headers to remove.
+    pub remove: Vec<String>,
+    /// For each template of `set` and `add` in order: its place and the port ids that it asked for.
+    pub port_ids: Vec<(HeaderPlace, Vec<String>)>,
+}
+
+/// Where a header stands within `requestHeaders`.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum HeaderPlace {
+    /// `set[name]`
+    Set(String),
+    /// `add[name]`
+    Add(String),
+    /// `remove[index]`, with the name that stands there.
+    Remove(usize, String),
+}
+
+impl HeaderPlace {
+    /// The name of the header.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Set(name) | Self::Add(name) | Self::Remove(_, name) => name,
+        }
+    }
+}
+
+/// The class of a fault, as apimachinery's `field.ErrorType`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FaultKind {
+    /// The value is not allowed.
+    Invalid,
+    /// The value is there twice.
+    Duplicate,
+    /// The field must not be used so.
+    Forbidden,
+    /// The value is longer than so many bytes.
+    TooLong(usize),
+}
+
+/// What is wrong with a header.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HeaderFault {
+    /// Where it stands.
+    pub place: HeaderPlace,
+    /// The class of the fault.
+    pub kind: FaultKind,
+    /// The value that is wrong: the name for faults of the name, else the value as written.
+    pub value: String,
+    /// What is wrong and what to write instead.
+    pub detail: String,
+}
+
+impl HeaderTemplates {
+    /// Parses all values and judges all names; the faults are ordered: set, add, remove, each by name or index.
+    pub fn parse(headers: &RequestHeaders) -> (Self, Vec<HeaderFault>) {
+        let mut faults = Vec::new();
+        let mut parsed = Self::default();
+        let set = headers.set.iter().map(|(name, value)| (HeaderPlace::Set(name.clone()), Some(value)));
+        let add = headers.add.iter().map(|(name, value)| (HeaderPlace::Add(name.clone()), Some(value)));
+        let remove = headers.remove.iter().enumerate();
+        let remove = remove.map(|(index, name)| (HeaderPlace::Remove(index, name.clone()), None));
+        let mut seen = BTreeSet::new();
+        for (place, value) in set.chain(add).chain(remove) {
+            faults.extend(name_fault(&place, &mut seen));
+            let Some(value) = value else {
+                parsed.remove.push(place.name().to_owned());
+                continue;
+            };
+            let name = place.name().to_owned();
+            match (ValueTemplate::parse(value, &Limits::HEADER), &place) {
+                (Ok(template), HeaderPlace::Set(_)) => parsed.set.push((name, template)),
+                (Ok(template), _) => parsed.add.push((name, template)),
+                (Err(detail), _) => {
+                    faults.push(HeaderFault { kind: FaultKind::Invalid, value: value.clone(), detail, place });
+                }
+            }
+        }
+        (parsed, faults)
+    }
+
+    /// Renders all values and judges them, or names every one that is refused.
+    pub fn render(&self, functions: &dyn Functions, mode: Mode) -> Result<HeaderOperations, Vec<HeaderFault>> {
+        let mut faults = Vec::new();
+        let mut operations = HeaderOperations { remove: self.remove.clone(), ..HeaderOperations::default() };
+        let set = self.set.iter().map(|(name, template)| (HeaderPlace::Set(name.clone()), template));
+        let add = self.add.iter().map(|(name, template)| (HeaderPlace::Add(name.clone()), template));
+        for (place, template) in set.chain(add) {
+            let rendered = match template.render(functions, mode) {
+                Ok(rendered) => rendered,
+                Err(detail) => {
+                    let value = template.source().to_owned();
+                    faults.push(HeaderFault { place, kind: FaultKind::Invalid, value, detail });
+                    continue;
+                }
+            };
+            if let Some((kind, detail)) = value_fault(place.name(), &rendered.text) {
+                faults.push(HeaderFault { place, kind, value: template.source().to_owned(), detail });
+                continue;
+            }
+            operations.put(&place, rendered.text);
+            operations.port_ids.push((place, rendered.port_ids));
+        }
+        if faults.is_empty() { Ok(operations) } else { Err(faults) }
+    }
+}
+
+impl HeaderOperations {
+    /// Whether nothing is done to any header.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+
+    fn put(&mut self, place: &HeaderPlace, value: String) {
+        let name = place.name();
+        match place {
+            // Envoy leaves the visitor's own header in place when it is told to set an empty value.
+            HeaderPlace::Set(_) if value.is_empty() => {
+                if !self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
+                    self.remove.push(name.to_owned());
+                }
+            }
+            HeaderPlace::Set(_) => {
+                self.set.insert(name.to_owned(), value);
+            }
+            HeaderPlace::Add(_) => {
+                self.add.insert(name.to_owned(), value);
+            }
+            HeaderPlace::Remove(..) => self.remove.push(name.to_owned()),
+        }
+    }
+}
+
+/// Whether Istio makes a host rewrite of it.
+fn is_host(lowercase_name: &str) -> bool {
+    matches!(lowercase_name, "host" | ":authority")
+}
+
+/// What is wrong with the name of a header. `seen` holds the names judged before, by list and spelled alike.
+fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<HeaderFault> {
+    let name = place.name();
+    let lowercase = name.to_ascii_lowercase();
+    let fault = |kind, detail: &str| {
+        Some(HeaderFault { place: place.clone(), kind, value: name.to_owned(), detail: detail.to_owned() })
+    };
+    let (list, forbidden): (u8, &[&str]) = match place {
+        HeaderPlace::Set(_) => (0, FORBIDDEN_TO_SET),
+        HeaderPlace::Add(_) => (1, FORBIDDEN_TO_SET),
+        HeaderPlace::Remove(..) => (2, FORBIDDEN_TO_REMOVE),
+    };
+    if lowercase != ":authority" && !is_token(name) {
+        return fault(
+            FaultKind::Invalid,
+            "header name must consist of letters, digits and !#$%&'*+-.^_`|~ (e.g. 'X-My-Header')",
+        );
+    }
+    if list != 0 && is_host(&lowercase) {
+        return fault(FaultKind::Forbidden, "the host of a request can only be changed with requestHeaders.set");
+    }
+    if forbidden.contains(&lowercase.as_str()) {
+        return fault(
+            FaultKind::Forbidden,
+            &format!("header {lowercase:?} frames the request or belongs to one connection, and cannot be changed"),
+        );
+    }
+    let key = if is_host(&lowercase) { "host".to_owned() } else { lowercase };
+    if !seen.insert((list, key)) {
+        return fault(FaultKind::Duplicate, "");
+    }
+    None
+}
+
+/// Whether `name` is a token of RFC 9110, section 5.6.2.
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// What is wrong with a rendered value.
+fn value_fault(name: &str, value: &str) -> Option<(FaultKind, String)> {
+    if value.len() > VALUE_MAX {
+        return Some((FaultKind::TooLong(VALUE_MAX), String::new()));
+    }
+    let invalid = |detail: String| Some((FaultKind::Invalid, detail));
+    if let Some(control) = value.chars().find(|&character| character.is_ascii_control() && character != '\t') {
+        return invalid(match control {
+            '\n' | '\r' => "renders to a value with a line break, which no header can hold: YAML block scalars \
+                            (`|` and `>`) end with one, write `|-` or `>-`, or a quoted string"
+                .to_owned(),
+            other => format!("renders to a value with the control character U+{:04X}, which no header can hold", other as u32),
+        });
+    }
+    if is_host(&name.to_ascii_lowercase()) {
+        return (!is_host_value(value))
+            .then(|| (FaultKind::Invalid, "must render to a valid host or host:port (e.g. 'example.com:8080')".to_owned()));
+    }
+    command_fault(value).and_then(invalid)
+}
+
+/// What is wrong with the `%` signs of a value, in which Envoy sees commands.
+fn command_fault(value: &str) -> Option<String> {
+    let mut rest = value;
+    while let Some(start) = rest.find('%') {
+        let after = &rest[start + 1..];
+        if let Some(literal) = after.strip_prefix('%') {
+            rest = literal;
+            continue;
+        }
+        let end = after.find('%').filter(|&end| ALLOWED_COMMANDS.contains(&&after[..end]));
+        let Some(end) = end else {
+            return Some(format!(
+                "renders to a value with '%', which starts a command of the gateway: write '%%' for a percent sign \
+                 (allowed commands: {})",
+                allowed_commands()
+            ));
+        };
+        rest = &after[end + 1..];
+    }
+    None
+}
+
+/// The allowed commands as they are written.
+fn allowed_commands() -> String {
+    ALLOWED_COMMANDS.iter().map(|command| format!("%{command}%")).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether `value` is `host[:port]`: a DNS name, an IPv4 address or an IPv6 address in brackets.
+fn is_host_value(value: &str) -> bool {
+    let (host, port) = match value.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (value, None),
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0) && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_ipv6 = |host: &str| {
+        host.strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+    };
+    port.is_none_or(is_port) && (crate::labels::is_dns_subdomain(&host.to_ascii_lowercase()) || is_ipv6(host))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Every port has the path `/p/<id>/`; the port `none` renders empty.
+    struct Paths;
+
+    impl Functions for Paths {
+        fn http_path_prefix(&self, port_id: &str) -> Result<String, String> {
+            Ok(if port_id == "none" { String::new() } else { format!("/p/{port_id}/") })
+        }
+    }
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn judge(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Result<HeaderOperations, Vec<HeaderFault>> {
+        let headers = RequestHeaders {
+            set: map(set),
+            add: map(add),
+            remove: remove.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let (templates, mut faults) = HeaderTemplates::parse(&headers);
+        match templates.render(&Paths, Mode::Strict) {
+            Ok(operations) if faults.is_empty() => Ok(operations),
+            Ok(_) => Err(faults),
+            Err(more) => {
+                faults.extend(more);
+                Err(faults)
+            }
+        }
+    }
+
+    fn kinds(result: Result<HeaderOperations, Vec<HeaderFault>>) -> Vec<FaultKind> {
+        result.unwrap_err().into_iter().map(|fault| fault.kind).collect()
+    }
+
+    #[test]
+    fn renders_set_add_and_remove() {
+        let done = judge(&[("X-Root", "{{ httpPathPrefix \"lab\" }}")], &[("Via", "ws")], &["Cookie"]).unwrap();
+        assert_eq!(done.set, map(&[("X-Root", "/p/lab/")]));
+        assert_eq!(done.add, map(&[("Via", "ws")]));
+        assert_eq!(done.remove, ["Cookie"]);
+        assert_eq!(done.port_ids[0], (HeaderPlace::Set("X-Root".into()), vec!["lab".to_owned()]));
+    }
+
+    #[test]
+    fn an_empty_value_in_set_removes_the_visitors_own_header() {
+        let done = judge(&[("X-User", "{{ httpPathPrefix \"none\" }}"), ("Cookie", "")], &[], &["cookie"]).unwrap();
+        assert!(done.set.is_empty());
+        assert_eq!(done.remove, ["cookie", "X-User"]);
+    }
+
+    #[test]
+    fn refuses_names_that_are_not_tokens() {
+        for name in ["", "a b", "a:b", ":path", "ä", "a\n", "a/b", "(a)"] {
+            assert_eq!(kinds(judge(&[(name, "v")], &[], &[])), [FaultKind::Invalid], "set {name:?}");
+            assert_eq!(kinds(judge(&[], &[(name, "v")], &[])), [FaultKind::Invalid], "add {name:?}");
+            assert_eq!(kinds(judge(&[], &[], &[name])), [FaultKind::Invalid], "remove {name:?}");
+        }
+        for name in ["X-A", "a", "!#$%&'*+-.^_`|~", "1"] {
+            assert!(judge(&[(name, "v")], &[], &[]).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_names_that_smuggle() {
+        for name in ["Connection", "content-length", "EXPECT", "keep-alive", "proxy-connection", "te", "Trailer"] {
+            assert_eq!(kinds(judge(&[(name, "v")], &[], &[])), [FaultKind::Forbidden], "{name}");
+            assert_eq!(kinds(judge(&[], &[(name, "v")], &[])), [FaultKind::Forbidden], "{name}");
+        }
+        for name in ["Host", "Content-Length", "transfer-encoding", "Connection", "upgrade", ":authority"] {
+            assert_eq!(kinds(judge(&[], &[], &[name])), [FaultKind::Forbidden], "{name}");
+        }
+        assert!(judge(&[], &[], &["te", "expect"]).is_ok());
+    }
+
+    #[test]
+    fn two_spellings_of_one_name_are_one_name() {
+        assert_eq!(kinds(judge(&[("X-A", "1"), ("x-a", "2")], &[], &[])), [FaultKind::Duplicate]);
+        assert_eq!(kinds(judge(&[("Host", "a"), (":authority", "b")], &[], &[])), [FaultKind::Duplicate]);
+        assert_eq!(kinds(judge(&[], &[], &["X-A", "x-a"])), [FaultKind::Duplicate]);
+        assert!(judge(&[("X-A", "1")], &[("x-a", "2")], &["x-A"]).is_ok());
+    }
+
+    #[test]
+    fn the_host_is_only_set_and_only_to_a_host() {
+        for host in ["example.com", "Example.com:8080", "10.0.0.1", "[::1]:80", "[::1]", "a"] {
+            assert!(judge(&[("host", host)], &[], &[]).is_ok(), "{host}");
+            assert!(judge(&[(":authority", host)], &[], &[]).is_ok(), "{host}");
+        }
+        for host in ["", "a b", "a/b", "a:0", "a:65536", "a:+80", "%PROTOCOL%", "a%%b", "http://a", "a:", "::1", "[::1", "-a"] {
+            assert_eq!(kinds(judge(&[("Host", host)], &[], &[])), [FaultKind::Invalid], "{host}");
+        }
+        assert_eq!(kinds(judge(&[], &[("host", "a")], &[])), [FaultKind::Forbidden]);
+    }
+
+    #[test]
+    fn refuses_control_characters_and_says_why_yaml_leaves_them() {
+        for value in ["a\n", "a\r\nb", "\0", "\u{7f}", "{{ \"\\n\" }}"] {
+            assert_eq!(kinds(judge(&[("X-A", value)], &[], &[])), [FaultKind::Invalid], "{value:?}");
+        }
+        assert!(judge(&[("X-A", "a\tb ü")], &[], &[]).is_ok());
+        let faults = judge(&[("X-A", "a\n")], &[], &[]).unwrap_err();
+        assert!(faults[0].detail.contains("write `|-` or `>-`"), "{}", faults[0].detail);
+    }
+
+    #[test]
+    fn percent_signs_are_doubled_or_harmless_commands() {
+        for value in ["100%%", "%PROTOCOL%", "a %START_TIME% b %%", "%DOWNSTREAM_REMOTE_ADDRESS%%%", "%%BAD%%"] {
+            assert!(judge(&[("X-A", value)], &[], &[]).is_ok(), "{value}");
+        }
+        let bad = ["100%", "%BAD", "%BAD%", "%ENVIRONMENT(HOME)%", "%START_TIME(%s)%", "%%%", "%", "%PROTOCOL%%", "%protocol%"];
+        for value in bad {
+            assert_eq!(kinds(judge(&[("X-A", value)], &[], &[])), [FaultKind::Invalid], "{value}");
+            assert_eq!(kinds(judge(&[], &[("X-A", value)], &[])), [FaultKind::Invalid], "{value}");
+        }
+    }
+
+    #[test]
+    fn refuses_values_longer_than_8_kib() {
+        let source = "{{ range 9 }}{{ printf \"%1024d\" 1 }}{{ end }}";
+        let faults = judge(&[("X-A", source)], &[], &[]).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].place, HeaderPlace::Set("X-A".into()));
+    }
+}

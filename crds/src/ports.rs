@@ -1,0 +1,230 @@
+//! Ports: the two dialects of `spec.podTemplate.ports[]`, the path under which a port is reached, and what the template
+//! function `httpPathPrefix` answers.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::template::{Functions, Mode};
+use crate::workspace_kind::{ImagePort, PodTemplate, ProxiedPort};
+
+/// How the entries of `spec.podTemplate.ports[]` name their port. One kind uses one dialect.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Dialect {
+    /// With `portId`. Paths start with `/workspace/`.
+    A,
+    /// With `id`, as the Go controller does. Paths start with `/workspace/connect/`.
+    B,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::A => "A",
+            Self::B => "B",
+        })
+    }
+}
+
+impl FromStr for Dialect {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "A" => Ok(Self::A),
+            "B" => Ok(Self::B),
+            _ => Err(()),
+        }
+    }
+}
+
+impl PodTemplate {
+    /// The dialect of the kind: B as soon as an entry has `id`, else A (also without entries).
+    pub fn dialect(&self) -> Dialect {
+        if self.proxied_ports().iter().any(|port| port.id.is_some()) { Dialect::B } else { Dialect::A }
+    }
+
+    /// The entries of `ports`, none when absent.
+    pub fn proxied_ports(&self) -> &[ProxiedPort] {
+        self.ports.as_deref().unwrap_or_default()
+    }
+
+    /// The entry for an image port.
+    pub fn proxied_port(&self, port_id: &str) -> Option<&ProxiedPort> {
+        self.proxied_ports().iter().find(|port| port.key() == port_id)
+    }
+
+    /// The ids of all ports of all image values.
+    pub fn image_port_ids(&self) -> BTreeSet<&str> {
+        let values = &self.options.image_config.values;
+        values.iter().flat_map(|value| &value.spec.ports).map(|port| port.id.as_str()).collect()
+    }
+
+    /// The ids that a template may name: of all image values and of all entries of `ports`.
+    pub fn known_port_ids(&self) -> BTreeSet<&str> {
+        let mut ids = self.image_port_ids();
+        ids.extend(self.proxied_ports().iter().map(ProxiedPort::key));
+        ids
+    }
+}
+
+impl ProxiedPort {
+    /// The id of the port that the entry is for, in either dialect; empty when the entry names none.
+    pub fn key(&self) -> &str {
+        self.port_id.as_deref().or(self.id.as_deref()).unwrap_or_default()
+    }
+}
+
+/// Where ports are reached: a path prefix by dialect, or one for all.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ConnectPaths {
+    fixed: Option<String>,
+}
+
+/// Why a path prefix cannot be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("must start with '/', not end with '/', and consist of segments of [A-Za-z0-9._~-] that are not empty, '.' or '..'")]
+pub struct PrefixError;
+
+impl ConnectPaths {
+    /// The prefix that belongs to the dialect of each kind.
+    pub fn by_dialect() -> Self {
+        Self::default()
+    }
+
+    /// One prefix for all kinds, such as `/notebooks`.
+    pub fn fixed(prefix: &str) -> Result<Self, PrefixError> {
+        let is_segment = |segment: &str| {
+            !matches!(segment, "" | "." | "..")
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
+        };
+        match prefix.strip_prefix('/') {
+            Some(segments) if segments.split('/').all(is_segment) => Ok(Self { fixed: Some(prefix.to_owned()) }),
+            _ => Err(PrefixError),
+        }
+    }
+
+    /// The prefix of a dialect, without a final slash.
+    pub fn prefix(&self, dialect: Dialect) -> &str {
+        match (&self.fixed, dialect) {
+            (Some(prefix), _) => prefix,
+            (None, Dialect::A) => "/workspace",
+            (None, Dialect::B) => "/workspace/connect",
+        }
+    }
+
+    /// The path of a port, with both slashes: `<prefix>/<namespace>/<workspace>/<port id>/`.
+    pub fn path(&self, dialect: Dialect, namespace: &str, workspace: &str, port_id: &str) -> String {
+        format!("{}/{namespace}/{workspace}/{port_id}/", self.prefix(dialect))
+    }
+
+    /// Whether the paths of a Workspace in `namespace` could lie over those of other tenants: the default prefix of
+    /// dialect A followed by the namespace `connect` is the default prefix of dialect B.
+    pub fn collides(&self, dialect: Dialect, namespace: &str) -> bool {
+        self.fixed.is_none() && dialect == Dialect::A && namespace == "connect"
+    }
+}
+
+/// The template function `httpPathPrefix` for one Workspace and one image value.
+#[derive(Clone, Copy, Debug)]
+pub struct PortPaths<'a> {
+    /// Where ports are reached.
+    pub paths: &'a ConnectPaths,
+    /// The dialect of the kind.
+    pub dialect: Dialect,
+    /// The namespace of the Workspace.
+    pub namespace: &'a str,
+    /// The name of the Workspace.
+    pub workspace: &'a str,
+    /// The ports of the image value.
+    pub selected: &'a [ImagePort],
+    /// The ids that a template may name ([`PodTemplate::known_port_ids`]).
+    pub known: &'a BTreeSet<&'a str>,
+    /// Whether an unknown id is refused (admission) or empty (as in Go).
+    pub mode: Mode,
+}
+
+impl Functions for PortPaths<'_> {
+    fn http_path_prefix(&self, port_id: &str) -> Result<String, String> {
+        if self.selected.iter().any(|port| port.id == port_id) {
+            return Ok(self.paths.path(self.dialect, self.namespace, self.workspace, port_id));
+        }
+        match self.mode {
+            Mode::Strict if !self.known.contains(port_id) => Err(unknown_port(port_id, self.known)),
+            Mode::Strict | Mode::Stored => Ok(String::new()),
+        }
+    }
+}
+
+/// What is wrong with a port id that does not exist: the nearest one and all that exist.
+pub fn unknown_port(port_id: &str, known: &BTreeSet<&str>) -> String {
+    let hint = nearest(port_id, known.iter().copied()).map(|id| format!(", did you mean {id:?}?")).unwrap_or_default();
+    let ids: Vec<String> = known.iter().map(|id| format!("{id:?}")).collect();
+    format!("port id {port_id:?} does not exist{hint} (valid ids: {})", ids.join(", "))
+}
+
+/// The candidate that `wanted` most likely means, by edit distance; of several equally near ones the first.
+///
+/// None when all are farther away than a third of the longer of the two.
+pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distance = |candidate: &str| strsim::damerau_levenshtein(&wanted.to_lowercase(), &candidate.to_lowercase());
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(wanted.chars().count()).div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn paths_follow_the_dialect() {
+        let paths = ConnectPaths::by_dialect();
+        assert_eq!(paths.path(Dialect::A, "ns", "ws", "lab"), "/workspace/ns/ws/lab/");
+        assert_eq!(paths.path(Dialect::B, "ns", "ws", "lab"), "/workspace/connect/ns/ws/lab/");
+        let fixed = ConnectPaths::fixed("/a/b.c").unwrap();
+        assert_eq!(fixed.path(Dialect::B, "ns", "ws", "lab"), "/a/b.c/ns/ws/lab/");
+    }
+
+    #[test]
+    fn only_the_default_prefixes_of_both_dialects_nest() {
+        let paths = ConnectPaths::by_dialect();
+        assert!(paths.collides(Dialect::A, "connect"));
+        assert!(!paths.collides(Dialect::B, "connect"));
+        assert!(!paths.collides(Dialect::A, "connected"));
+        assert!(!ConnectPaths::fixed("/x").unwrap().collides(Dialect::A, "connect"));
+    }
+
+    #[test]
+    fn rejects_prefixes_that_a_route_cannot_have() {
+        for bad in ["", "/", "a", "/a/", "//a", "/a//b", "/a/../b", "/.", "/a b", "/ä", "/a%20", "/a?b"] {
+            assert_eq!(ConnectPaths::fixed(bad), Err(PrefixError), "{bad:?}");
+        }
+        for good in ["/a", "/a/b", "/~a/b-c_d.e", "/..."] {
+            assert!(ConnectPaths::fixed(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_id_is_suggested_only_when_it_is_near() {
+        let ids = ["jupyterlab", "rstudio", "code-server"];
+        assert_eq!(nearest("jupterlab", ids), Some("jupyterlab"));
+        assert_eq!(nearest("JupyterLab", ids), Some("jupyterlab"));
+        assert_eq!(nearest("rstuido", ids), Some("rstudio"));
+        assert_eq!(nearest("vnc", ids), None);
+        assert_eq!(nearest("a", []), None);
+    }
+
+    #[test]
+    fn an_unknown_port_is_named_with_its_neighbour() {
+        let known = BTreeSet::from(["lab", "tensorboard"]);
+        assert_eq!(
+            unknown_port("labs", &known),
+            "port id \"labs\" does not exist, did you mean \"lab\"? (valid ids: \"lab\", \"tensorboard\")"
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! Valid objects for tests: a fixed pair to start from, and a generator of random ones.
+
+use k8s_openapi::api::core::v1::EnvVar;
+use serde_json::{Value, json};
+
+use crate::workspace_kind::{HttpProxy, ProxiedPort, RequestHeaders};
+use crate::{Workspace, WorkspaceKind};
+
+/// A JupyterLab kind of dialect A with two images, two sizes and templates in headers and environment.
+pub fn workspace_kind(name: &str) -> WorkspaceKind {
+    decode(json!({
+        "apiVersion": "kubeflow.org/v1beta1",
+        "kind": "WorkspaceKind",
+        "metadata": {"name": name},
+        "spec": {
+            "spawner": {
+                "displayName": "JupyterLab", "description": "JupyterLab in a pod",
+                "icon": {"url": "https://example.com/icon.svg"}, "logo": {"url": "https://example.com/logo.svg"},
+            },
+            "podTemplate": {
+                "volumeMounts": {"home": "/home/jovyan"},
+                "ports": [{
+                    "portId": "jupyterlab",
+                    "httpProxy": {"requestHeaders": {"set": {"X-Path": "{{ httpPathPrefix \"jupyterlab\" }}"}}},
+                }],
+                "extraEnv": [{"name": "NB_PREFIX", "value": "{{ httpPathPrefix \"jupyterlab\" }}"}],
+                "options": {
+                    "imageConfig": {
+                        "spawner": {"default": "small"},
+                        "values": [
+                            image("small", &[("jupyterlab", 8888)]),
+                            image("large", &[("jupyterlab", 8888), ("tensorboard", 6006)]),
+                        ],
+                    },
+                    "podConfig": {"spawner": {"default": "tiny"}, "values": [pod("tiny"), pod("big")]},
+                },
+            },
+        },
+    }))
+}
+
+/// A Workspace of `kind` with the first image and size of [`workspace_kind`].
+pub fn workspace(namespace: &str, name: &str, kind: &str) -> Workspace {
+    decode(json!({
+        "apiVersion": "kubeflow.org/v1beta1",
+        "kind": "Workspace",
+        "metadata": {"namespace": namespace, "name": name, "uid": format!("uid-{namespace}-{name}"), "generation": 1},
+        "spec": {
+            "kind": kind,
+            "podTemplate": {"volumes": {}, "options": {"imageConfig": "small", "podConfig": "tiny"}},
+        },
+    }))
+}
+
+fn image(id: &str, ports: &[(&str, u16)]) -> Value {
+    let ports: Vec<Value> = ports.iter().map(|(id, port)| json!({"id": id, "port": port})).collect();
+    json!({
+        "id": id,
+        "spawner": {"displayName": format!("Image {id}")},
+        "spec": {"image": format!("registry.example.com/{id}:1"), "ports": ports},
+    })
+}
+
+fn pod(id: &str) -> Value {
+    json!({
+        "id": id,
+        "spawner": {"displayName": format!("Size {id}")},
+        "spec": {"resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}},
+    })
+}
+
+#[allow(clippy::panic)] // a builder that does not decode is a broken test
+fn decode<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap_or_else(|error| panic!("test object: {error}"))
+}
+
+/// A generator of random kinds and Workspaces. The same seed gives the same objects.
+///
+/// Most are valid; some carry a fault that admission must find, so that a test sees both sides.
+#[derive(Debug)]
+pub struct Generator {
+    random: fastrand::Rng,
+}
+
+const PORT_IDS: &[&str] = &["jupyterlab", "rstudio", "code-server", "tensorboard", "a", "p_1"];
+const HEADER_NAMES: &[&str] = &["X-Path", "X-RStudio-Root-Path", "X-Scheme", "Cookie", "x-path", "Host", "Accept"];
+const ODD_HEADER_NAMES: &[&str] = &["X Path", "Content-Length", ":path", "", "Connection"];
+const PLAIN_VALUES: &[&str] =
+    &["", "v", "100%%", "%PROTOCOL%", "{{ 1 }}", "a\tb", "{{ if true }}yes{{ else }}no{{ end }}", "{{ printf \"%05d\" 42 }}", "ü"];
+const ODD_VALUES: &[&str] = &["{{", "{{ . }}", "100%", "a\n", "{{ httpPathPrefix \"nowhere\" }}", "{{ httpPathPrefix 'a' }}", "%BAD%"];
+
+impl Generator {
+    /// A generator that starts at `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { random: fastrand::Rng::with_seed(seed) }
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.random.usize(..from.len())]
+    }
+
+    fn chance(&mut self, one_in: u32) -> bool {
+        self.random.u32(..one_in) == 0
+    }
+
+    /// A kind of either dialect.
+    pub fn workspace_kind(&mut self) -> WorkspaceKind {
+        let mut kind = workspace_kind(&format!("kind-{}", self.random.u32(..)));
+        let template = &mut kind.spec.pod_template;
+        let images: Vec<Value> = (0..self.random.usize(1..4)).map(|index| self.image(index)).collect();
+        template.options.image_config.values = decode(Value::Array(images));
+        template.options.image_config.spawner.default = "image-0".to_owned();
+        template.options.pod_config.values = decode(json!([pod("pod-0"), pod("pod-1")]));
+        template.options.pod_config.spawner.default = "pod-0".to_owned();
+        let ids: Vec<String> = template.image_port_ids().into_iter().map(str::to_owned).collect();
+        let dialect_b = self.chance(2);
+        let listed = dialect_b || self.chance(2);
+        template.ports = listed.then(|| ids.iter().map(|id| self.proxied_port(id, dialect_b, &ids)).collect());
+        template.extra_env = (0..self.random.usize(..4))
+            .map(|index| EnvVar { name: format!("VAR_{index}"), value: Some(self.value(&ids)), ..EnvVar::default() })
+            .collect();
+        if self.chance(4) {
+            template.options.image_config.values[0].redirect = Some(decode(json!({"to": "image-1"})));
+        }
+        kind
+    }
+
+    fn image(&mut self, index: usize) -> Value {
+        let mut ports = Vec::new();
+        for (offset, id) in PORT_IDS.iter().enumerate() {
+            if self.chance(3) || (offset + 1 == PORT_IDS.len() && ports.is_empty()) {
+                let port = if self.chance(50) { 8080 } else { 8000 + u16::try_from(offset).unwrap_or_default() };
+                ports.push((*id, port));
+            }
+        }
+        image(&format!("image-{index}"), &ports)
+    }
+
+    fn proxied_port(&mut self, id: &str, dialect_b: bool, ids: &[String]) -> ProxiedPort {
+        let name = Some(id.to_owned());
+        let (port_id, id) = if dialect_b { (None, name) } else { (name, None) };
+        let http_proxy = (!self.chance(4)).then(|| HttpProxy {
+            remove_path_prefix: self.random.bool(),
+            request_headers: (!self.chance(3)).then(|| self.request_headers(ids)),
+        });
+        ProxiedPort { port_id, id, http_proxy, ..ProxiedPort::default() }
+    }
+
+    fn request_headers(&mut self, ids: &[String]) -> RequestHeaders {
+        let mut headers = RequestHeaders::default();
+        for _ in 0..self.random.usize(..3) {
+            let (name, value) = (self.header_name(), self.value(ids));
+            headers.set.insert(name, value);
+        }
+        for _ in 0..self.random.usize(..2) {
+            let (name, value) = (self.header_name(), self.value(ids));
+            headers.add.insert(name, value);
+        }
+        for _ in 0..self.random.usize(..2) {
+            headers.remove.push(self.header_name());
+        }
+        headers
+    }
+
+    fn header_name(&mut self) -> String {
+        let names = if self.chance(30) { ODD_HEADER_NAMES } else { HEADER_NAMES };
+        self.pick(names).to_owned()
+    }
+
+    fn value(&mut self, ids: &[String]) -> String {
+        if self.chance(30) {
+            return self.pick(ODD_VALUES).to_owned();
+        }
+        let path = |id: &str| format!("{{{{ httpPathPrefix \"{id}\" }}}}");
+        match self.random.u8(..4) {
+            0 => path(&ids[self.random.usize(..ids.len())]),
+            1 => format!("pre-{}-post", path(&ids[self.random.usize(..ids.len())])),
+            _ => self.pick(PLAIN_VALUES).to_owned(),
+        }
+    }
+
+    /// A Workspace that selects among the options of `kind`.
+    pub fn workspace(&mut self, kind: &WorkspaceKind) -> Workspace {
+        let namespace = self.name();
+        let name = self.name();
+        let mut workspace = workspace(&namespace, &name, kind.metadata.name.as_deref().unwrap_or_default());
+        let options = &kind.spec.pod_template.options;
+        let images = &options.image_config.values;
+        let pods = &options.pod_config.values;
+        let selected = &mut workspace.spec.pod_template.options;
+        selected.image_config.clone_from(&images[self.random.usize(..images.len())].id);
+        selected.pod_config.clone_from(&pods[self.random.usize(..pods.len())].id);
+        workspace.spec.paused = self.chance(5);
+        if self.random.bool() {
+            workspace.spec.pod_template.volumes.home = Some("home-claim".to_owned());
+        }
+        workspace
+    }
+
+    /// A DNS label of 1 to 63 characters.
+    fn name(&mut self) -> String {
+        if self.chance(20) {
+            return "connect".to_owned();
+        }
+        let length = if self.chance(4) { 63 } else { self.random.usize(1..20) };
+        (0..length).map(|_| self.random.lowercase()).collect()
+    }
+}

@@ -1,0 +1,68 @@
+//! The value of an environment variable or a header: one Go template, with the error texts that users match on.
+
+use crate::template::{Functions, Limits, Mode, Template, TemplateError};
+
+/// A parsed value. Parsed once, rendered for many Workspaces.
+#[derive(Debug)]
+pub struct ValueTemplate {
+    source: String,
+    template: Template,
+}
+
+/// A rendered value and the port ids that it asked for, in order and without duplicates.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RenderedValue {
+    /// The value.
+    pub text: String,
+    /// The port ids passed to `httpPathPrefix`.
+    pub port_ids: Vec<String>,
+}
+
+/// Longest part of a source that an error quotes, in bytes.
+const QUOTED_MAX: usize = 256;
+
+impl ValueTemplate {
+    /// Parses `source`.
+    ///
+    /// The error is `failed to parse template "SOURCE": …`, with Go's own text.
+    pub fn parse(source: &str, limits: &Limits) -> Result<Self, String> {
+        match Template::parse("value", source, limits) {
+            Ok(template) => Ok(Self { source: source.to_owned(), template }),
+            Err(error) => Err(describe("parse", source, &error)),
+        }
+    }
+
+    /// The value as written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Renders the value.
+    ///
+    /// The error is `failed to execute template "SOURCE": …`, with Go's own text.
+    pub fn render(&self, functions: &dyn Functions, mode: Mode) -> Result<RenderedValue, String> {
+        let rendered =
+            self.template.render(functions, mode).map_err(|error| describe("execute", &self.source, &error))?;
+        match String::from_utf8(rendered.bytes) {
+            Ok(text) => Ok(RenderedValue { text, port_ids: rendered.port_ids }),
+            // Go stores such bytes as U+FFFD when the object is written.
+            Err(error) if mode == Mode::Stored => {
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                Ok(RenderedValue { text, port_ids: rendered.port_ids })
+            }
+            Err(_) => Err(format!("failed to execute template {}: the output is not valid UTF-8", quoted(&self.source))),
+        }
+    }
+}
+
+fn describe(step: &str, source: &str, error: &TemplateError) -> String {
+    let hint = error.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("failed to {step} template {}: {}{hint}", quoted(source), error.message)
+}
+
+/// The source as Go's `%q` writes it, cut at 256 bytes.
+fn quoted(source: &str) -> String {
+    let cut = source.floor_char_boundary(QUOTED_MAX.min(source.len()));
+    let quoted = crate::template::quote(&source[..cut]);
+    if cut == source.len() { quoted } else { format!("{quoted}…") }
+}
