@@ -1,0 +1,33 @@
+# The commands of this project; `make help` lists them. Everything needs only Rust, Go, a C compiler and make.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test test-long bench lint crds image
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Show the product at work on a real control plane, started on this machine
+	@cargo run --quiet --package cluster --bin demo
+
+test: ## Run all tests: pure, router, real control plane
+	@tests/run
+
+test-long: ## Run all tests with the long forms of the checks (an hour or so)
+	@TEST_LONG=1 tests/run
+
+bench: ## Measure CPU per review, CPU and writes per Workspace, memory
+	@cargo run --quiet --release --package bench
+
+lint: ## Check formatting, lints and, where cargo-deny is installed, licences and dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences and dependencies not checked"; fi
+
+crds: ## Write crds/*.yaml anew from the Rust types
+	cargo run --quiet -- crds --dir crds
+
+image: ## Build the static binary as the Dockerfile does, without Docker
+	.ci/build-image
