@@ -1,0 +1,218 @@
+//! Reads `tls.crt` and `tls.key` so that the two always belong to one publication.
+//!
+//! A kubelet publishes a new pair by one rename: `tls.crt` and `tls.key` are links into `..data`, `..data` is a link to a
+//! directory that is never written again, and the rename points `..data` to the next one. Reading the two paths one
+//! after the other can therefore see one file of the old pair and one of the new. So both paths are resolved first, the
+//! files are read from where they were resolved to, and the reading counts only if the paths still lead there
+//! afterwards. Modification times play no part: they may go backwards or stay the same.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+
+use crate::load_error::{LoadError, Part};
+use crate::loaded::Loaded;
+
+/// A swap can spoil a reading, and the next one after it; eight in a row are not a swap but a broken volume.
+const ATTEMPTS: usize = 8;
+
+/// As much as a Secret can hold; a chain needs a few kilobytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A directory with `tls.crt` and `tls.key`, as the kubelet or cert-manager fill it.
+#[derive(Debug, Clone)]
+pub struct FileSource {
+    dir: PathBuf,
+}
+
+/// The bytes of both files, from one publication, not yet looked at.
+pub struct PemPair {
+    /// Where the chain was read, as configured (links not resolved); for messages.
+    pub certificate_path: PathBuf,
+    /// Where the key was read, as configured; for messages.
+    pub key_path: PathBuf,
+    /// The contents of the certificate file.
+    pub certificate: Vec<u8>,
+    /// The contents of the key file.
+    pub key: Vec<u8>,
+}
+
+impl FileSource {
+    /// Names the directory; nothing is read yet.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The directory as configured.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Reads both files and checks that they can be served at `now`. Blocks on the file system.
+    pub fn load(&self, now: SystemTime) -> Result<Loaded, LoadError> {
+        Loaded::from_pem(&self.read()?, now)
+    }
+
+    /// Reads both files of one publication without looking into them. Blocks on the file system.
+    pub fn read(&self) -> Result<PemPair, LoadError> {
+        read_pair(&self.dir, read_file)
+    }
+}
+
+impl PemPair {
+    /// Tells one content from another without keeping a second copy of the key.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        // The length keeps bytes that move from one file to the other from hashing alike.
+        hash.update(self.certificate.len().to_le_bytes());
+        hash.update(&self.certificate);
+        hash.update(&self.key);
+        hash.finalize().into()
+    }
+}
+
+/// Where the two paths lead at one moment.
+#[derive(PartialEq, Eq)]
+struct Resolved {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Resolved {
+    fn of(dir: &Path) -> Result<Self, LoadError> {
+        check_directory(dir)?;
+        Ok(Self {
+            certificate: resolve(dir, "tls.crt", Part::Certificate)?,
+            key: resolve(dir, "tls.key", Part::Key)?,
+        })
+    }
+
+    fn in_one_directory(&self) -> bool {
+        self.certificate.parent() == self.key.parent()
+    }
+}
+
+/// `read` is a parameter so that a test can swap the pair in the middle of a reading.
+fn read_pair(
+    dir: &Path,
+    mut read: impl FnMut(&Path, &Path, Part) -> Result<Vec<u8>, LoadError>,
+) -> Result<PemPair, LoadError> {
+    let certificate_path = dir.join("tls.crt");
+    let key_path = dir.join("tls.key");
+    let mut fault = unsettled(dir);
+    for attempt in 1..=ATTEMPTS {
+        // A fault may be a swap seen half-way (the old directory is removed right after it): only one that stays counts.
+        let before = match Resolved::of(dir) {
+            Ok(before) => before,
+            Err(error) => {
+                fault = error;
+                continue;
+            }
+        };
+        // Two directories mean a swap between the two resolutions, or somebody's own layout: believe that one last.
+        if !before.in_one_directory() && attempt < ATTEMPTS {
+            continue;
+        }
+        let certificate = read(&certificate_path, &before.certificate, Part::Certificate);
+        let key = read(&key_path, &before.key, Part::Key);
+        if Resolved::of(dir).is_ok_and(|after| after == before) {
+            return Ok(PemPair {
+                certificate: certificate?,
+                key: key?,
+                certificate_path,
+                key_path,
+            });
+        }
+        fault = unsettled(dir);
+    }
+    Err(fault)
+}
+
+fn unsettled(dir: &Path) -> LoadError {
+    LoadError::Unsettled {
+        dir: dir.to_owned(),
+        attempts: ATTEMPTS,
+    }
+}
+
+fn check_directory(dir: &Path) -> Result<(), LoadError> {
+    match fs::metadata(dir) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(LoadError::NotADirectory {
+            dir: dir.to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(match fs::read_link(dir) {
+            Ok(target) => LoadError::DanglingLink {
+                path: dir.to_owned(),
+                target,
+            },
+            Err(_) => LoadError::MissingDirectory {
+                dir: dir.to_owned(),
+            },
+        }),
+        Err(error) => Err(unreadable(dir, &error)),
+    }
+}
+
+fn resolve(dir: &Path, name: &str, part: Part) -> Result<PathBuf, LoadError> {
+    let path = dir.join(name);
+    fs::canonicalize(&path).map_err(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            return unreadable(&path, &error);
+        }
+        match fs::read_link(&path) {
+            Ok(target) => LoadError::DanglingLink { path, target },
+            Err(_) => LoadError::MissingFile { path, part },
+        }
+    })
+}
+
+/// Reads the file at `resolved`; a fault names `path`, the name that people know.
+fn read_file(path: &Path, resolved: &Path, part: Part) -> Result<Vec<u8>, LoadError> {
+    let named = |error: io::Error| unreadable(path, &error);
+    // Looked at before it is opened: opening a pipe would wait for a writer for ever.
+    let kind = fs::metadata(resolved).map_err(named)?.file_type();
+    if kind.is_dir() {
+        return Err(LoadError::IsADirectory {
+            path: path.to_owned(),
+            part,
+        });
+    }
+    if !kind.is_file() {
+        return Err(LoadError::NotAFile {
+            path: path.to_owned(),
+            part,
+        });
+    }
+    let mut content = Vec::new();
+    fs::File::open(resolved)
+        .map_err(named)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut content)
+        .map_err(named)?;
+    if content.len() as u64 > MAX_BYTES {
+        return Err(LoadError::TooLarge {
+            path: path.to_owned(),
+            part,
+            limit: MAX_BYTES,
+        });
+    }
+    Ok(content)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> LoadError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => LoadError::PermissionDenied { path },
+        _ => LoadError::Unreadable {
+            path,
+            reason: error.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
