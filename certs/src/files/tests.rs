@@ -237,7 +237,7 @@ fn a_file_without_read_permission_is_refused_to_all_but_root() {
         fs::write(dir.path().join(name), name).unwrap();
     }
     let path = dir.path().join("tls.key");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let read = FileSource::new(dir.path()).read();
     // Root may read everything, so ask the system itself what it grants.
     match fs::File::open(&path) {

@@ -93,10 +93,10 @@ fn a_leaf_serves_its_names_and_signs_nothing() {
     let chain = blocks(&issued.chain_pem);
     assert_eq!(chain.len(), 2);
     let leaf = chain[0].parse_x509().unwrap();
-    let issuer = chain[1].parse_x509().unwrap();
+    let authority = chain[1].parse_x509().unwrap();
 
     assert_eq!(chain[1].contents, blocks(&ca.cert_pem())[0].contents);
-    assert_eq!(leaf.issuer(), issuer.subject());
+    assert_eq!(leaf.issuer(), authority.subject());
     assert_eq!(validity(&leaf), (-3600, 86_400));
     let constraints = leaf.basic_constraints().unwrap().unwrap();
     assert!(constraints.critical && !constraints.value.ca);
@@ -114,16 +114,16 @@ fn a_leaf_serves_its_names_and_signs_nothing() {
             GeneralName::IPAddress(&Ipv6Addr::LOCALHOST.octets()),
         ]
     );
-    let authority =
+    let authority_key_id =
         leaf.extensions()
             .iter()
             .find_map(|extension| match extension.parsed_extension() {
                 ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
                 _ => None,
             });
-    assert_eq!(authority.unwrap().0, key_id(&issuer));
+    assert_eq!(authority_key_id.unwrap().0, key_id(&authority));
     assert_p256(&leaf);
-    leaf.verify_signature(Some(issuer.public_key())).unwrap();
+    leaf.verify_signature(Some(authority.public_key())).unwrap();
     assert!(leaf.verify_signature(None).is_err());
 }
 
