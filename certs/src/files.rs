@@ -58,7 +58,7 @@ impl FileSource {
 
     /// Reads both files of one publication without looking into them. Blocks on the file system.
     pub fn read(&self) -> Result<PemPair, LoadError> {
-        read_pair(&self.dir, read_file)
+        read_pair(&self.dir, Resolved::of, read_file)
     }
 }
 
@@ -89,36 +89,29 @@ impl Resolved {
             key: resolve(dir, "tls.key", Part::Key)?,
         })
     }
-
-    fn in_one_directory(&self) -> bool {
-        self.certificate.parent() == self.key.parent()
-    }
 }
 
-/// `read` is a parameter so that a test can swap the pair in the middle of a reading.
+/// `resolve` and `read` are parameters so that a test can swap the pair in the middle of a reading.
 fn read_pair(
     dir: &Path,
+    mut resolve: impl FnMut(&Path) -> Result<Resolved, LoadError>,
     mut read: impl FnMut(&Path, &Path, Part) -> Result<Vec<u8>, LoadError>,
 ) -> Result<PemPair, LoadError> {
     let certificate_path = dir.join("tls.crt");
     let key_path = dir.join("tls.key");
     let mut fault = unsettled(dir);
-    for attempt in 1..=ATTEMPTS {
+    for _ in 0..ATTEMPTS {
         // A fault may be a swap seen half-way (the old directory is removed right after it): only one that stays counts.
-        let before = match Resolved::of(dir) {
+        let before = match resolve(dir) {
             Ok(before) => before,
             Err(error) => {
                 fault = error;
                 continue;
             }
         };
-        // Two directories mean a swap between the two resolutions, or somebody's own layout: believe that one last.
-        if !before.in_one_directory() && attempt < ATTEMPTS {
-            continue;
-        }
         let certificate = read(&certificate_path, &before.certificate, Part::Certificate);
         let key = read(&key_path, &before.key, Part::Key);
-        if Resolved::of(dir).is_ok_and(|after| after == before) {
+        if resolve(dir).is_ok_and(|after| after == before) {
             return Ok(PemPair {
                 certificate: certificate?,
                 key: key?,

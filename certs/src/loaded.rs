@@ -26,7 +26,8 @@ pub struct Loaded {
     pub not_before: SystemTime,
     /// The last moment of the server certificate's validity.
     pub not_after: SystemTime,
-    /// Serial number of the server certificate: lower-case hexadecimal, no separators.
+    /// Serial number of the server certificate: lower-case hexadecimal, two digits an octet, no separators, and without
+    /// the zero octet that DER puts before a high bit.
     pub serial: String,
     /// SHA-256 of the server certificate's DER: 64 lower-case hexadecimal digits.
     pub fingerprint: String,

@@ -104,3 +104,33 @@ impl Reloader {
         loaded
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::fs;
+
+    use super::*;
+
+    /// Another text put in place of what the parser said comes back: the verdict is remembered, not found again.
+    #[test]
+    fn refused_content_is_not_parsed_again() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["tls.crt", "tls.key"] {
+            fs::write(dir.path().join(name), "no PEM").unwrap();
+        }
+        let resolver = Arc::new(Resolver::new());
+        let mut reloader = Reloader::new(FileSource::new(dir.path()), resolver);
+        let now = SystemTime::UNIX_EPOCH;
+        assert!(matches!(reloader.poll(now), Outcome::Kept { .. }));
+        let remembered = LoadError::NoKey {
+            path: dir.path().into(),
+        };
+        reloader.refused.as_mut().unwrap().1 = remembered.clone();
+        let again = reloader.poll(now);
+        assert!(matches!(again, Outcome::Kept { error, .. } if error == remembered));
+        fs::write(dir.path().join("tls.crt"), "still no PEM").unwrap();
+        let other = reloader.poll(now);
+        assert!(matches!(other, Outcome::Kept { error, .. } if error != remembered));
+    }
+}

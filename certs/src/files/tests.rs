@@ -47,7 +47,7 @@ fn a_swap_between_the_two_files_leads_to_the_new_pair() {
     for remove_old in [false, true] {
         let dir = volume();
         let mut swapped = false;
-        let read = read_pair(dir.path(), |path, resolved, part| {
+        let read = read_pair(dir.path(), Resolved::of, |path, resolved, part| {
             if part == Part::Key && !swapped {
                 swapped = true;
                 publish(dir.path(), "2");
@@ -65,7 +65,7 @@ fn a_swap_between_the_two_files_leads_to_the_new_pair() {
 fn a_swap_before_the_first_file_is_read_leads_to_the_new_pair() {
     let dir = volume();
     let mut reads = 0;
-    let read = read_pair(dir.path(), |path, resolved, part| {
+    let read = read_pair(dir.path(), Resolved::of, |path, resolved, part| {
         reads += 1;
         if reads == 1 {
             publish(dir.path(), "2");
@@ -75,6 +75,34 @@ fn a_swap_before_the_first_file_is_read_leads_to_the_new_pair() {
     });
     assert_eq!(texts(&read.unwrap()), pair("2"));
     assert_eq!(reads, 4, "the first reading must not count");
+}
+
+/// The kubelet removes the old directory right after the rename: a path being resolved just then leads nowhere.
+#[test]
+fn a_fault_that_passes_is_no_fault_and_one_that_stays_is_told() {
+    for (faults, read_well) in [(1, true), (ATTEMPTS - 1, true), (ATTEMPTS, false)] {
+        let dir = volume();
+        let mut resolutions = 0;
+        let missing = LoadError::MissingFile {
+            path: dir.path().join("tls.key"),
+            part: Part::Key,
+        };
+        let resolve = |dir: &Path| {
+            resolutions += 1;
+            if resolutions <= faults {
+                Err(missing.clone())
+            } else {
+                Resolved::of(dir)
+            }
+        };
+        let read = read_pair(dir.path(), resolve, read_file).map(|pair| texts(&pair));
+        let expected = if read_well {
+            Ok(pair("1"))
+        } else {
+            Err(missing)
+        };
+        assert_eq!(read, expected, "{faults} faults");
+    }
 }
 
 #[test]
@@ -89,7 +117,7 @@ fn a_whole_directory_may_be_swapped_by_its_link() {
     let link = dir.path().join("live");
     symlink("1", &link).unwrap();
     let mut swapped = false;
-    let read = read_pair(&link, |path, resolved, part| {
+    let read = read_pair(&link, Resolved::of, |path, resolved, part| {
         if part == Part::Key && !swapped {
             swapped = true;
             symlink("2", dir.path().join("next")).unwrap();
@@ -117,7 +145,7 @@ fn files_in_two_directories_are_read_when_they_stay_there() {
 fn endless_swaps_are_reported_as_such() {
     let dir = volume();
     let mut version = 1;
-    let read = read_pair(dir.path(), |path, resolved, part| {
+    let read = read_pair(dir.path(), Resolved::of, |path, resolved, part| {
         version += 1;
         publish(dir.path(), &version.to_string());
         read_file(path, resolved, part)

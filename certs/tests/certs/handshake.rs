@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConnection,
+    ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig, ServerConnection,
     SupportedProtocolVersion,
 };
 use x509_parser::certificate::X509Certificate;
@@ -41,14 +41,18 @@ pub fn client(ca: &Ca, version: &'static SupportedProtocolVersion, alpn: &[&[u8]
     config
 }
 
+/// A listener's configuration over what `resolver` holds now and later.
+fn server(resolver: &Arc<Resolver>) -> Arc<ServerConfig> {
+    Arc::new(server_config(Arc::clone(resolver), &[ALPN_HTTP_1_1]).unwrap())
+}
+
 /// The server's words after "server:", the client's after "client:".
 pub fn connect(
-    resolver: &Arc<Resolver>,
+    server: &Arc<ServerConfig>,
     client: &Arc<ClientConfig>,
     name: &str,
 ) -> Result<Seen, String> {
-    let config = server_config(Arc::clone(resolver), &[ALPN_HTTP_1_1]).unwrap();
-    let mut server = ServerConnection::new(Arc::new(config)).unwrap();
+    let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
     while client.is_handshaking() || server.is_handshaking() {
@@ -68,17 +72,26 @@ pub fn connect(
     let chain = client.peer_certificates().unwrap();
     let (_, certificate) = X509Certificate::from_der(&chain[0]).unwrap();
     Ok(Seen {
-        serial: certificate.raw_serial_as_string().replace(':', ""),
+        serial: serial(&certificate),
         alpn: client.alpn_protocol().map(<[u8]>::to_vec),
         chain_length: chain.len(),
         kind: client.handshake_kind().unwrap(),
     })
 }
 
+/// As [`certs::Loaded::serial`] writes it: DER puts a zero octet before a number with its high bit set.
+fn serial(certificate: &X509Certificate<'_>) -> String {
+    let octets = certificate.raw_serial_as_string();
+    octets
+        .strip_prefix("00:")
+        .unwrap_or(&octets)
+        .replace(':', "")
+}
+
 /// The serial number that a new TLS 1.3 connection is shown.
 pub fn served_serial(resolver: &Arc<Resolver>, ca: &Ca) -> Result<String, String> {
     let client = Arc::new(client(ca, &TLS13, &[ALPN_HTTP_1_1]));
-    connect(resolver, &client, NAMES[0]).map(|seen| seen.serial)
+    connect(&server(resolver), &client, NAMES[0]).map(|seen| seen.serial)
 }
 
 fn serving(ca: &Ca) -> (Arc<Resolver>, String) {
@@ -105,7 +118,11 @@ fn proves_host_name_and_address_in_both_versions() {
                 chain_length: 2,
                 kind: HandshakeKind::Full,
             };
-            assert_eq!(connect(&resolver, &client, name), Ok(expected), "{name}");
+            assert_eq!(
+                connect(&server(&resolver), &client, name),
+                Ok(expected),
+                "{name}"
+            );
         }
     }
 }
@@ -115,8 +132,9 @@ fn proves_nothing_for_another_name_or_another_ca() {
     let now = SystemTime::now();
     let ca = ca(now);
     let (resolver, _) = serving(&ca);
-    let fault =
-        |client: ClientConfig, name| connect(&resolver, &Arc::new(client), name).unwrap_err();
+    let fault = |client: ClientConfig, name| {
+        connect(&server(&resolver), &Arc::new(client), name).unwrap_err()
+    };
     let mine = || client(&ca, &TLS13, &[]);
     for name in ["other.test.svc", "127.0.0.2"] {
         let message = fault(mine(), name);
@@ -139,10 +157,13 @@ fn serves_clients_without_alpn_and_refuses_http2_alone() {
     let ca = ca(SystemTime::now());
     let (resolver, _) = serving(&ca);
     let plain = Arc::new(client(&ca, &TLS13, &[]));
-    assert_eq!(connect(&resolver, &plain, NAMES[0]).unwrap().alpn, None);
+    assert_eq!(
+        connect(&server(&resolver), &plain, NAMES[0]).unwrap().alpn,
+        None
+    );
     let http2 = Arc::new(client(&ca, &TLS13, &[b"h2"]));
     assert_eq!(
-        connect(&resolver, &http2, NAMES[0]),
+        connect(&server(&resolver), &http2, NAMES[0]),
         Err("server: peer doesn't support any known protocol".to_owned())
     );
 }
@@ -155,13 +176,14 @@ fn shows_a_new_certificate_to_a_returning_client() {
     for version in [&TLS12, &TLS13] {
         let (resolver, first) = serving(&ca);
         let client = Arc::new(client(&ca, version, &[]));
-        assert_eq!(connect(&resolver, &client, NAMES[0]).unwrap().serial, first);
+        let server = server(&resolver);
+        assert_eq!(connect(&server, &client, NAMES[0]).unwrap().serial, first);
         let mut volume = Volume::new();
         volume.publish(&leaf(&ca, now));
         let second = volume.source().load(now).unwrap();
         let serial = second.serial.clone();
         resolver.replace(second);
-        let seen = connect(&resolver, &client, NAMES[0]).unwrap();
+        let seen = connect(&server, &client, NAMES[0]).unwrap();
         assert_eq!((seen.serial, seen.kind), (serial, HandshakeKind::Full));
     }
 }
