@@ -9,18 +9,22 @@ use serde::{Deserialize, Serialize};
 pub struct Condition {
     /// What is observed, in CamelCase.
     #[serde(rename = "type")]
-    #[schemars(length(min = 1, max = 316))]
+    #[schemars(
+        length(max = 316),
+        regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$")
+    )]
     pub type_: String,
     /// Whether it holds: True, False or Unknown.
     pub status: ConditionStatus,
     /// The `metadata.generation` that this was observed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// When the status last changed (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
     /// Why, as one CamelCase word.
-    #[schemars(length(min = 1, max = 1024))]
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
     pub reason: String,
     /// Details for a person.
     #[schemars(length(max = 32768))]

@@ -5,6 +5,7 @@
 //! no clock, no environment.
 
 pub mod conditions;
+mod core_types;
 pub mod environment;
 pub mod generate;
 pub mod headers;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
+use crate::generate::without_default;
 use crate::is_false;
 use crate::workspace_kind::PodMetadata;
 
@@ -40,6 +41,7 @@ pub struct WorkspaceSpec {
 
     /// No effect; accepted because early Workspaces carry it. Running pods are never restarted behind their user's back.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[schemars(extend("default" = false))]
     pub defer_updates: bool,
 
     /// The name of the WorkspaceKind. It cannot be changed.
@@ -205,17 +207,19 @@ pub struct WorkspaceActivity {
 }
 
 /// The last activity probe.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ActivityProbeStatus {
     /// When the probe started.
+    #[schemars(transform = without_default)]
     pub start_time: i64,
     /// When the probe ended.
+    #[schemars(transform = without_default)]
     pub end_time: i64,
     /// How the probe ended.
-    pub result: ActivityProbeResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<ActivityProbeResult>,
     /// Why it failed; never the output of the probe.
-    #[serde(default)]
     pub message: String,
 }
 
@@ -253,8 +257,10 @@ pub struct PauseWorkspaceStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct PodTemplateOptionsStatus {
     /// The imageConfig.
+    #[schemars(transform = without_default)]
     pub image_config: OptionStatus,
     /// The podConfig.
+    #[schemars(transform = without_default)]
     pub pod_config: OptionStatus,
 }
 
@@ -273,14 +279,14 @@ pub struct OptionStatus {
 }
 
 /// One redirect.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct RedirectStep {
     /// The id that is redirected.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(min = 1, max = 256), transform = without_default)]
     pub source: String,
     /// The id that it is redirected to.
-    #[schemars(length(min = 1, max = 256))]
+    #[schemars(length(min = 1, max = 256), transform = without_default)]
     pub target: String,
 }
 
@@ -289,8 +295,10 @@ pub struct RedirectStep {
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
     /// The name of the pod; empty while there is none.
+    #[schemars(transform = without_default)]
     pub name: String,
     /// The node that the pod runs on; empty while it is not scheduled.
+    #[schemars(transform = without_default)]
     pub node_name: String,
     /// The ServiceAccount that the pod runs as.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -305,9 +313,10 @@ pub struct PodStatus {
 
 /// A container of the pod.
 #[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
     /// The name of the container.
+    #[schemars(transform = without_default)]
     pub name: String,
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
+use crate::generate::without_default;
 
 mod options;
 mod pod_template;
@@ -111,10 +112,10 @@ pub struct WorkspaceKindStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct OptionCounts {
     /// By imageConfig.
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    #[schemars(transform = without_default, extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub image_config: Vec<OptionCount>,
     /// By podConfig.
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
+    #[schemars(transform = without_default, extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub pod_config: Vec<OptionCount>,
 }
 
@@ -126,6 +127,8 @@ pub struct OptionCount {
     #[schemars(length(min = 1, max = 256))]
     pub id: String,
     /// The number of Workspaces that use it.
+    #[serde(default)]
+    #[schemars(transform = without_default)]
     pub workspaces: i32,
 }
 

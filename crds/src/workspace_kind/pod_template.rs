@@ -12,10 +12,17 @@ use super::options::PodOptions;
 /// The pod that a Workspace of the kind runs as.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "!(has(self.culling) && has(self.activityProbe))",
-    "message": "must not specify both 'culling' and 'activityProbe'",
-}]))]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!(has(self.culling) && has(self.activityProbe))",
+        "message": "must not specify both 'culling' and 'activityProbe'",
+    },
+    {
+        "rule": "(has(self.serviceAccount) && has(self.serviceAccount.name)) == (has(oldSelf.serviceAccount) && has(oldSelf.serviceAccount.name))",
+        "message": "ServiceAccount 'name' is immutable",
+        "fieldPath": ".serviceAccount.name",
+    },
+]))]
 pub struct PodTemplate {
     /// Labels and annotations of the pod. Those of the Workspace win.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,12 +85,13 @@ pub struct PodTemplate {
 /// What the pods of a kind run as.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "!(has(self.name) && has(self.clusterRoles))", "message": "must not specify both 'name' and 'clusterRoles'"},
-    {"rule": "has(self.name) == has(oldSelf.name)", "message": "ServiceAccount 'name' is immutable"},
-]))]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!(has(self.name) && has(self.clusterRoles))",
+    "message": "must not specify both 'name' and 'clusterRoles'",
+}]))]
 pub struct KindServiceAccount {
-    /// The name of an existing ServiceAccount in the namespace of the Workspace; none is made. It cannot be changed.
+    /// The name of an existing ServiceAccount in the namespace of the Workspace; none is made. It cannot be changed,
+    /// added or removed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "ServiceAccount 'name' is immutable"}]))]
@@ -319,10 +327,12 @@ pub struct HttpProxy {
 pub struct RequestHeaders {
     /// Headers to overwrite. An empty value removes the header.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
     pub set: BTreeMap<String, String>,
 
     /// Headers to append.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
     pub add: BTreeMap<String, String>,
 
     /// Headers to remove, before the others are set and added.
