@@ -1,0 +1,256 @@
+//! From flags and environment to validated settings: after this module there are no raw strings left to judge.
+//!
+//! [`settings`](mod@settings) is the table of what can be set, [`source`] decides where a value comes from, [`values`]
+//! says what is allowed. All faults are found in one go.
+
+mod log;
+mod network;
+pub mod settings;
+pub mod source;
+pub mod values;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use crds::ports::{ConnectPaths, Dialect};
+
+pub use log::{LogFormat, LogSettings};
+pub use network::Listen;
+pub use source::{Environment, Fault};
+
+use source::Source;
+
+/// What the process does and where, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How people reach their Workspaces.
+    pub routing: Routing,
+    /// Dialects of WorkspaceKinds that admission takes.
+    pub port_dialects: BTreeSet<Dialect>,
+    /// Workspaces that are reconciled at the same time.
+    pub max_concurrent_reconciles: usize,
+    /// Whether Workspaces are made real.
+    pub enable_reconcile: bool,
+    /// Whether admission is served.
+    pub enable_webhooks: bool,
+    /// Whether several replicas were asked to agree on one that writes.
+    pub leader_elect: bool,
+    /// How to reach the API server; `None` is the service account of the pod.
+    pub kubeconfig: Option<PathBuf>,
+    /// Where admission is served.
+    pub webhook_address: Listen,
+    /// Where `/livez`, `/healthz` and `/readyz` are served; `None` is nowhere.
+    pub health_address: Option<Listen>,
+    /// Where `/metrics` is served; `None` is nowhere.
+    pub metrics_address: Option<Listen>,
+    /// Whether `/metrics` is served over TLS, with the certificate of the webhook.
+    pub metrics_secure: bool,
+    /// The directory of `tls.crt` and `tls.key`.
+    pub cert_dir: PathBuf,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// What was accepted but has no effect, or not the one that it says: one sentence each, to be logged at the start.
+    pub warnings: Vec<String>,
+}
+
+/// How people reach their Workspaces: what VirtualServices are made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Routing {
+    /// Whether there are VirtualServices at all; if not, those made earlier are deleted.
+    pub use_istio: bool,
+    /// `spec.gateways`, each `namespace/name`.
+    pub gateways: Vec<String>,
+    /// `spec.hosts`, none of which covers another.
+    pub hosts: Vec<String>,
+    /// What follows `<service>.<namespace>.svc.` in destinations.
+    pub cluster_domain: String,
+    /// The paths of ports.
+    pub paths: ConnectPaths,
+    /// Whether a path without its final slash is redirected.
+    pub redirect_missing_slash: bool,
+    /// The scheme that this redirect goes to, where a load balancer before the gateway ends TLS.
+    pub redirect_scheme: Option<RedirectScheme>,
+}
+
+/// The scheme of a redirect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RedirectScheme {
+    /// `http`.
+    Http,
+    /// `https`.
+    Https,
+}
+
+impl RedirectScheme {
+    /// As Istio writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl fmt::Display for RedirectScheme {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl Settings {
+    /// Whether a certificate is needed by anything that is on.
+    pub fn needs_certificate(&self) -> bool {
+        self.enable_webhooks || (self.metrics_secure && self.metrics_address.is_some())
+    }
+
+    /// Reads and judges every setting; `matches` come from [`settings::arguments`].
+    ///
+    /// A fault in one setting does not hide those of others.
+    pub fn load(matches: &clap::ArgMatches, environment: &Environment) -> Result<Self, Vec<Fault>> {
+        let mut source = Source::new(matches, environment);
+        let routing = routing(&mut source);
+        let settings = Self {
+            routing,
+            port_dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
+            max_concurrent_reconciles: source.one(&settings::MAX_CONCURRENT_RECONCILES, values::concurrency),
+            enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
+            enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean),
+            leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
+            kubeconfig: source.optional(&settings::KUBECONFIG, values::path),
+            webhook_address: source.one(&settings::WEBHOOK_BIND_ADDRESS, network::address),
+            health_address: source.one(&settings::HEALTH_PROBE_BIND_ADDRESS, network::address_or_off),
+            metrics_address: source.one(&settings::METRICS_BIND_ADDRESS, network::address_or_off),
+            metrics_secure: source.one(&settings::METRICS_SECURE, values::boolean),
+            cert_dir: source.one(&settings::WEBHOOK_CERT_DIR, values::path),
+            log: log::load(&mut source),
+            warnings: Vec::new(),
+        };
+        settings.check_together(&mut source);
+        settings.warn(&mut source);
+        let warnings = source.finish()?;
+        Ok(Self { warnings, ..settings })
+    }
+
+    /// Rules about more than one setting.
+    fn check_together(&self, source: &mut Source<'_>) {
+        if !self.enable_reconcile && !self.enable_webhooks {
+            source.fault(
+                &settings::ENABLE_RECONCILE,
+                "leaves nothing to do while ENABLE_WEBHOOKS is false too: set one of the two to true",
+            );
+        }
+        let listeners = [
+            (&settings::WEBHOOK_BIND_ADDRESS, self.enable_webhooks.then_some(self.webhook_address)),
+            (&settings::HEALTH_PROBE_BIND_ADDRESS, self.health_address),
+            (&settings::METRICS_BIND_ADDRESS, self.metrics_address),
+        ];
+        for (index, (setting, address)) in listeners.iter().enumerate() {
+            for (other, taken) in &listeners[..index] {
+                if let (Some(address), Some(taken)) = (address, taken)
+                    && address.collides(taken)
+                {
+                    let rule = format!("must differ from {} ({taken}): one address serves one thing", other.name());
+                    source.fault(setting, &rule);
+                }
+            }
+        }
+    }
+
+    /// What was accepted for the sake of manifests written for another controller, but is not done as asked.
+    fn warn(&self, source: &mut Source<'_>) {
+        if self.leader_elect {
+            source.warn(
+                "--leader-elect is accepted, but leader election is not built yet: run exactly one replica with reconcile \
+                 enabled, others with --enable-reconcile=false"
+                    .to_owned(),
+            );
+        }
+        if source.one(&settings::ENABLE_HTTP2, values::boolean) {
+            source.warn("--enable-http2 has no effect: webhook and metrics are served over HTTP/1.1".to_owned());
+        }
+        if self.routing.redirect_scheme.is_some() && !self.routing.redirect_missing_slash {
+            source.warn("--redirect-scheme has no effect without --redirect-missing-slash".to_owned());
+        }
+        for setting in settings::IGNORED {
+            if source.is_given(setting) {
+                source.warn(format!("{} has no effect in this controller", setting.name()));
+            }
+        }
+    }
+
+    /// Logs what is in effect, routing first, and what has no effect.
+    pub fn log(&self) {
+        let routing = &self.routing;
+        tracing::info!(
+            use_istio = routing.use_istio,
+            istio_gateway = routing.gateways.join(","),
+            istio_hosts = routing.hosts.join(","),
+            cluster_domain = routing.cluster_domain,
+            connect_path_prefix = routing.prefix_in_words(),
+            port_dialects = join(&self.port_dialects),
+            redirect_missing_slash = routing.redirect_missing_slash,
+            redirect_scheme = routing.redirect_scheme.map_or("as requested", RedirectScheme::as_str),
+            enable_reconcile = self.enable_reconcile,
+            enable_webhooks = self.enable_webhooks,
+            max_concurrent_reconciles = self.max_concurrent_reconciles,
+            leader_elect = self.leader_elect,
+            kubeconfig = self.kubeconfig.as_ref().map_or("in-cluster".into(), |path| path.to_string_lossy()).as_ref(),
+            webhook_bind_address = %self.webhook_address,
+            health_probe_bind_address = network::or_off(self.health_address),
+            metrics_bind_address = network::or_off(self.metrics_address),
+            metrics_secure = self.metrics_secure,
+            webhook_cert_dir = self.cert_dir.to_string_lossy().as_ref(),
+            log_level = self.log.filter,
+            log_format = %self.log.format,
+            "effective settings"
+        );
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+/// What applies when nothing is set.
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            use_istio: true,
+            gateways: vec![settings::ISTIO_GATEWAY.default.to_owned()],
+            hosts: vec![settings::ISTIO_HOSTS.default.to_owned()],
+            cluster_domain: settings::CLUSTER_DOMAIN.default.to_owned(),
+            paths: ConnectPaths::by_dialect(),
+            redirect_missing_slash: false,
+            redirect_scheme: None,
+        }
+    }
+}
+
+impl Routing {
+    fn prefix_in_words(&self) -> String {
+        if self.paths == ConnectPaths::by_dialect() {
+            "by dialect".to_owned()
+        } else {
+            self.paths.prefix(Dialect::A).to_owned()
+        }
+    }
+}
+
+fn routing(source: &mut Source<'_>) -> Routing {
+    Routing {
+        use_istio: source.one(&settings::USE_ISTIO, values::boolean),
+        gateways: source.list(&settings::ISTIO_GATEWAY, network::gateways),
+        hosts: source.list(&settings::ISTIO_HOSTS, network::hosts),
+        cluster_domain: source.one(&settings::CLUSTER_DOMAIN, network::cluster_domain),
+        paths: source.optional(&settings::CONNECT_PATH_PREFIX, values::path_prefix).unwrap_or_default(),
+        redirect_missing_slash: source.one(&settings::REDIRECT_MISSING_SLASH, values::boolean),
+        redirect_scheme: source.optional(&settings::REDIRECT_SCHEME, values::redirect_scheme),
+    }
+}
+
+fn join(dialects: &BTreeSet<Dialect>) -> String {
+    dialects.iter().map(Dialect::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The table of what can be set: flag, environment variables, default, and the sentence that `--help` prints.
+
+use clap::{Arg, ArgAction};
+
+/// How a flag takes its value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shape {
+    /// `--flag`, `--flag=true`, `--flag=F`: as Go's boolean flags, so never `--flag false`.
+    Switch,
+    /// `--flag VALUE` or `--flag=VALUE`; given twice, the last one counts.
+    Value,
+    /// Like a value; may be given several times, or once with commas.
+    List,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// The flag without dashes; empty when there is only the environment variable.
+    pub flag: &'static str,
+    /// Environment variables, all with the same meaning.
+    pub env: &'static [&'static str],
+    /// What applies when nothing is given; empty for settings without a default.
+    pub default: &'static str,
+    /// How the flag takes its value.
+    pub shape: Shape,
+    /// What stands for the value in the help.
+    pub placeholder: &'static str,
+    /// The heading under which the help lists it.
+    pub group: &'static str,
+    /// What it means.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// How messages call it.
+    pub fn name(&self) -> String {
+        match (self.flag, self.env) {
+            ("", [variable, ..]) => (*variable).to_owned(),
+            (flag, _) => format!("--{flag}"),
+        }
+    }
+
+    /// Its line in the help, with environment and default behind it.
+    pub fn help_line(&self) -> String {
+        let mut line = self.help.to_owned();
+        if !self.env.is_empty() {
+            line += &format!(" [env: {}]", self.env.join(", "));
+        }
+        if !self.default.is_empty() {
+            line += &format!(" [default: {}]", self.default);
+        }
+        line
+    }
+
+    fn argument(&self) -> Arg {
+        let argument = Arg::new(self.flag)
+            .long(self.flag)
+            .help(self.help_line())
+            .help_heading(self.group)
+            .value_name(self.placeholder)
+            .allow_hyphen_values(true);
+        match self.shape {
+            Shape::Switch => argument
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .overrides_with(self.flag),
+            Shape::Value => argument.action(ArgAction::Set).num_args(1).overrides_with(self.flag),
+            Shape::List => argument.action(ArgAction::Append).num_args(1),
+        }
+    }
+}
+
+/// The flags of all settings, for the command line parser.
+pub fn arguments() -> impl Iterator<Item = Arg> {
+    ALL.iter().filter(|setting| !setting.flag.is_empty()).map(|setting| setting.argument())
+}
+
+const ROUTING: &str = "Routing";
+const ADMISSION: &str = "Admission";
+const RECONCILE: &str = "Reconcile";
+const CLUSTER: &str = "Cluster";
+const SERVING: &str = "Serving";
+const LOG: &str = "Log";
+const COMPATIBILITY: &str = "Accepted as the Go controller takes them";
+
+macro_rules! settings {
+    ($($name:ident = $flag:literal, $env:expr, $default:literal, $shape:ident, $placeholder:literal, $group:ident, $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub static $name: Setting = Setting {
+                flag: $flag,
+                env: &$env,
+                default: $default,
+                shape: Shape::$shape,
+                placeholder: $placeholder,
+                group: $group,
+                help: $help,
+            };
+        )*
+        /// Every setting, in the order of the help.
+        pub static ALL: &[&Setting] = &[$(&$name),*];
+    };
+}
+
+settings! {
+    USE_ISTIO = "use-istio", ["USE_ISTIO"], "true", Switch, "BOOL", ROUTING,
+        "Make Istio VirtualServices; false deletes those made earlier";
+    ISTIO_GATEWAY = "istio-gateway", ["ISTIO_GATEWAY"], "kubeflow/kubeflow-gateway", List, "NAMESPACE/NAME", ROUTING,
+        "Gateway of the VirtualServices; repeatable, or a comma list";
+    ISTIO_HOSTS = "istio-hosts", ["ISTIO_HOSTS", "ISTIO_HOST"], "*", List, "HOST", ROUTING,
+        "Host of the VirtualServices, `*` and `*.domain` included; repeatable, or a comma list";
+    CLUSTER_DOMAIN = "cluster-domain", ["CLUSTER_DOMAIN"], "cluster.local", Value, "DOMAIN", ROUTING,
+        "DNS domain of the cluster's Services";
+    CONNECT_PATH_PREFIX = "connect-path-prefix", ["CONNECT_PATH_PREFIX"], "", Value, "PATH", ROUTING,
+        "Path before <namespace>/<workspace>/<port>/; without it /workspace for kinds with `portId` and /workspace/connect for kinds with `id`";
+    REDIRECT_MISSING_SLASH = "redirect-missing-slash", ["REDIRECT_MISSING_SLASH"], "false", Switch, "BOOL", ROUTING,
+        "Redirect the path of a port without its final slash to the one with it";
+    REDIRECT_SCHEME = "redirect-scheme", [], "", Value, "SCHEME", ROUTING,
+        "Scheme of that redirect, http or https, for gateways behind a load balancer that ends TLS";
+    PORT_DIALECTS = "port-dialects", ["PORT_DIALECTS"], "A,B", List, "DIALECT", ADMISSION,
+        "Dialects of WorkspaceKind ports to accept: A (`portId`), B (`id`)";
+    ENABLE_WEBHOOKS = "", ["ENABLE_WEBHOOKS"], "true", Value, "BOOL", ADMISSION,
+        "Serve admission; false only reconciles";
+    ENABLE_RECONCILE = "enable-reconcile", ["ENABLE_RECONCILE"], "true", Switch, "BOOL", RECONCILE,
+        "Make Workspaces real; false only serves admission";
+    MAX_CONCURRENT_RECONCILES = "max-concurrent-reconciles", ["MAX_CONCURRENT_RECONCILES"], "10", Value, "NUMBER", RECONCILE,
+        "Workspaces that are reconciled at the same time";
+    LEADER_ELECT = "leader-elect", [], "false", Switch, "BOOL", RECONCILE,
+        "Accepted; leader election is not built yet, so run one replica";
+    KUBECONFIG = "kubeconfig", ["KUBECONFIG"], "", Value, "FILE", CLUSTER,
+        "How to reach the API server; without it the service account of the pod";
+    WEBHOOK_BIND_ADDRESS = "webhook-bind-address", [], ":9443", Value, "ADDRESS", SERVING,
+        "Where admission is served over TLS";
+    WEBHOOK_CERT_DIR = "webhook-cert-dir", [], "/tmp/k8s-webhook-server/serving-certs", Value, "DIR", SERVING,
+        "Directory of tls.crt and tls.key; read again when they change";
+    HEALTH_PROBE_BIND_ADDRESS = "health-probe-bind-address", [], ":8081", Value, "ADDRESS", SERVING,
+        "Where /livez, /healthz and /readyz are served; 0 is nowhere";
+    METRICS_BIND_ADDRESS = "metrics-bind-address", [], ":8080", Value, "ADDRESS", SERVING,
+        "Where /metrics is served; 0 is nowhere";
+    METRICS_SECURE = "metrics-secure", [], "false", Switch, "BOOL", SERVING,
+        "Serve /metrics over TLS, with the webhook's certificate";
+    LOG_LEVEL = "log-level", ["RUST_LOG"], "info", Value, "LEVEL", LOG,
+        "off, error, warn, info, debug or trace for this program, or directives such as info,kube=debug for libraries too";
+    LOG_FORMAT = "log-format", ["LOG_FORMAT"], "", Value, "FORMAT", LOG,
+        "text or json; without it text on a terminal, else json";
+    ENABLE_HTTP2 = "enable-http2", [], "false", Switch, "BOOL", COMPATIBILITY,
+        "No effect: HTTP/1.1 is served";
+    ZAP_LOG_LEVEL = "zap-log-level", [], "", Value, "LEVEL", COMPATIBILITY,
+        "debug, info, error, panic, or a number from 1 for more; --log-level wins";
+    ZAP_ENCODER = "zap-encoder", [], "", Value, "FORMAT", COMPATIBILITY,
+        "json or console; --log-format wins";
+    ZAP_DEVEL = "zap-devel", [], "", Switch, "BOOL", COMPATIBILITY,
+        "No effect";
+    ZAP_STACKTRACE_LEVEL = "zap-stacktrace-level", [], "", Value, "LEVEL", COMPATIBILITY,
+        "No effect";
+    ZAP_TIME_ENCODING = "zap-time-encoding", [], "", Value, "FORMAT", COMPATIBILITY,
+        "No effect: times are RFC 3339";
+}
+
+/// Settings that are taken and then passed over with a warning.
+pub static IGNORED: &[&Setting] = &[&ZAP_DEVEL, &ZAP_STACKTRACE_LEVEL, &ZAP_TIME_ENCODING];

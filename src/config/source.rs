@@ -1,0 +1,189 @@
+//! Where a value comes from: flag, else environment, else default; and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+use super::settings::{Setting, Shape};
+
+/// Longer values are cut in messages.
+const MAX_QUOTED: usize = 256;
+
+/// The environment, as a value: tests bring their own.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// That of this process.
+    pub fn of_process() -> Self {
+        std::env::vars_os().collect()
+    }
+
+    /// The variable, unless it is unset or empty.
+    fn get(&self, variable: &str) -> Option<&OsString> {
+        self.0.get(&OsString::from(variable)).filter(|value| !value.is_empty())
+    }
+}
+
+impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// One setting that cannot be used: where it stands, its value, and what is allowed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fault {
+    /// The flag or variable as the user writes it.
+    pub name: String,
+    /// What was given; `None` where there is no value to show.
+    pub value: Option<String>,
+    /// What is allowed, as the end of a sentence that begins with the name.
+    pub rule: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(formatter, "{}={}: {}", self.name, quoted(value), self.rule),
+            None => write!(formatter, "{}: {}", self.name, self.rule),
+        }
+    }
+}
+
+/// On one line and of bounded length, whatever is in it.
+fn quoted(value: &str) -> String {
+    match value.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("{:?}…", &value[..end]),
+        None => format!("{value:?}"),
+    }
+}
+
+/// A value and where it was found.
+struct Given {
+    name: String,
+    values: Vec<String>,
+}
+
+/// Looks settings up and collects what is wrong with them.
+#[derive(Debug)]
+pub struct Source<'a> {
+    matches: &'a ArgMatches,
+    environment: &'a Environment,
+    faults: Vec<Fault>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Source<'a> {
+    /// Nothing is read yet.
+    pub fn new(matches: &'a ArgMatches, environment: &'a Environment) -> Self {
+        Self { matches, environment, faults: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// A setting with a default. After a fault it has its default, so that rules about several settings can go on.
+    pub fn one<T: Default>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        let parsed = self.optional(setting, &parse);
+        parsed.or_else(|| parse(setting.default).ok()).unwrap_or_default()
+    }
+
+    /// A setting without a default.
+    pub fn optional<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let given = self.given(setting)?;
+        let value = given.values.last()?;
+        match parse(value) {
+            Ok(parsed) => Some(parsed),
+            Err(rule) => {
+                self.faults.push(Fault { name: given.name, value: Some(value.clone()), rule });
+                None
+            }
+        }
+    }
+
+    /// A setting of several values; `parse` judges them together.
+    pub fn list<T: Default>(&mut self, setting: &Setting, parse: impl Fn(&[&str]) -> Result<T, String>) -> T {
+        let given = self.given(setting);
+        let values = given.as_ref().map_or_else(|| vec![setting.default.to_owned()], |given| given.values.clone());
+        let items: Vec<&str> = values.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
+        parse(&items).unwrap_or_else(|rule| {
+            let name = given.map_or_else(|| setting.name(), |given| given.name);
+            self.faults.push(Fault { name, value: Some(values.join(",")), rule });
+            T::default()
+        })
+    }
+
+    /// Whether flag or environment say anything about it.
+    pub fn is_given(&self, setting: &Setting) -> bool {
+        self.flag_values(setting).is_some() || setting.env.iter().any(|variable| self.environment.get(variable).is_some())
+    }
+
+    /// A fault that is not in the value alone.
+    pub fn fault(&mut self, setting: &Setting, rule: &str) {
+        let given = self.given(setting);
+        let name = given.as_ref().map_or_else(|| setting.name(), |given| given.name.clone());
+        let value = given.map_or_else(|| setting.default.to_owned(), |given| given.values.join(","));
+        self.faults.push(Fault { name, value: Some(value), rule: rule.to_owned() });
+    }
+
+    /// Something that is accepted but has not the effect it promises.
+    pub fn warn(&mut self, sentence: String) {
+        self.warnings.push(sentence);
+    }
+
+    /// The warnings, or all faults, each once.
+    pub fn finish(self) -> Result<Vec<String>, Vec<Fault>> {
+        if self.faults.is_empty() {
+            return Ok(self.warnings);
+        }
+        let mut faults: Vec<Fault> = Vec::with_capacity(self.faults.len());
+        for fault in self.faults {
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+        Err(faults)
+    }
+
+    fn given(&mut self, setting: &Setting) -> Option<Given> {
+        if let Some(values) = self.flag_values(setting) {
+            return Some(Given { name: format!("--{}", setting.flag), values });
+        }
+        let mut found: Option<Given> = None;
+        for variable in setting.env {
+            let Some(value) = self.variable(variable) else { continue };
+            match &found {
+                None => found = Some(Given { name: (*variable).to_owned(), values: vec![value] }),
+                Some(first) if first.values == [value.as_str()] => {}
+                Some(first) => {
+                    let rule = format!("differs from {}={}: they mean the same, set one of them", first.name, quoted(&first.values[0]));
+                    self.faults.push(Fault { name: (*variable).to_owned(), value: Some(value), rule });
+                }
+            }
+        }
+        found
+    }
+
+    fn flag_values(&self, setting: &Setting) -> Option<Vec<String>> {
+        if setting.flag.is_empty() || self.matches.value_source(setting.flag) != Some(ValueSource::CommandLine) {
+            return None;
+        }
+        let values: Vec<String> = self.matches.get_many::<String>(setting.flag)?.cloned().collect();
+        debug_assert!(setting.shape == Shape::List || values.len() == 1);
+        Some(values)
+    }
+
+    fn variable(&mut self, variable: &str) -> Option<String> {
+        let value = self.environment.get(variable)?;
+        if let Some(text) = value.to_str() {
+            return Some(text.to_owned());
+        }
+        self.faults.push(Fault {
+            name: variable.to_owned(),
+            value: Some(value.to_string_lossy().into_owned()),
+            rule: "must be UTF-8".to_owned(),
+        });
+        None
+    }
+}

@@ -1,0 +1,55 @@
+//! What is allowed in a single value. Each parser answers with the rule, as the end of a sentence.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crds::ports::{ConnectPaths, Dialect};
+
+use super::RedirectScheme;
+
+const MAX_CONCURRENCY: usize = 1000;
+
+/// The spellings that Go's `strconv.ParseBool` takes, and no others: a typing error must not mean "false".
+pub fn boolean(value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("must be true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)".to_owned()),
+    }
+}
+
+/// A number of workers.
+pub fn concurrency(value: &str) -> Result<usize, String> {
+    match value.parse() {
+        Ok(number) if (1..=MAX_CONCURRENCY).contains(&number) => Ok(number),
+        _ => Err(format!("must be a whole number from 1 to {MAX_CONCURRENCY}")),
+    }
+}
+
+/// A path of the file system; whether anything is there is not looked at.
+pub fn path(value: &str) -> Result<PathBuf, String> {
+    if value.is_empty() || value.contains('\0') {
+        return Err("must be a path".to_owned());
+    }
+    Ok(PathBuf::from(value))
+}
+
+/// One path prefix for all Workspaces.
+pub fn path_prefix(value: &str) -> Result<ConnectPaths, String> {
+    ConnectPaths::fixed(value).map_err(|error| error.to_string())
+}
+
+/// At least one dialect.
+pub fn dialects(values: &[&str]) -> Result<BTreeSet<Dialect>, String> {
+    let parsed: Result<BTreeSet<Dialect>, ()> = values.iter().map(|value| value.parse()).collect();
+    parsed.map_err(|()| "must be A, B or A,B".to_owned())
+}
+
+/// The scheme that a redirect goes to.
+pub fn redirect_scheme(value: &str) -> Result<RedirectScheme, String> {
+    match value {
+        "http" => Ok(RedirectScheme::Http),
+        "https" => Ok(RedirectScheme::Https),
+        _ => Err("must be http or https".to_owned()),
+    }
+}
