@@ -1,0 +1,94 @@
+{{/* Names are fixed: the API server, cert-manager and the documentation refer to them. */}}
+
+{{- define "workspaces-controller.selectorLabels" -}}
+app.kubernetes.io/name: workspaces-controller
+app.kubernetes.io/part-of: kubeflow-workspaces
+app.kubernetes.io/component: controller-manager
+{{- end }}
+
+{{- define "workspaces-controller.labels" -}}
+{{ include "workspaces-controller.selectorLabels" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
+{{- end }}
+
+{{- define "workspaces-controller.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ printf "%s@%s" .repository .digest }}
+{{- else -}}
+{{ printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Whether anything is served over TLS: "true" or nothing. */}}
+{{- define "workspaces-controller.needsCertificate" -}}
+{{- if or .Values.settings.enableWebhooks (and .Values.settings.metricsSecure .Values.ports.metrics) }}true{{ end -}}
+{{- end }}
+
+{{/* Whether cert-manager issues the certificate: "true" or nothing. */}}
+{{- define "workspaces-controller.certManager" -}}
+{{- if and (include "workspaces-controller.needsCertificate" .) (eq .Values.certificate.mode "certManager") }}true{{ end -}}
+{{- end }}
+
+{{/* The names under which the API server reaches the webhook. */}}
+{{- define "workspaces-controller.webhookHost" -}}
+{{- (urlParse .Values.webhook.url).hostname -}}
+{{- end }}
+
+{{/* The CA bundle as the API wants it: base64 of PEM, whichever of the two was given. */}}
+{{- define "workspaces-controller.caBundle" -}}
+{{- $bundle := trim .Values.webhook.caBundle -}}
+{{- if hasPrefix "-----BEGIN" $bundle -}}
+{{ printf "%s\n" $bundle | b64enc }}
+{{- else -}}
+{{ $bundle | replace "\n" "" }}
+{{- end -}}
+{{- end }}
+
+{{/* Where the API server finds one path of the webhook. Takes {root, path}. */}}
+{{- define "workspaces-controller.clientConfig" -}}
+{{- with .root.Values.webhook.url -}}
+url: {{ printf "%s%s" (trimSuffix "/" .) $.path }}
+{{- else -}}
+service:
+  name: workspaces-webhook-service
+  namespace: {{ .root.Release.Namespace }}
+  path: {{ .path }}
+  port: 443
+{{- end }}
+{{- with include "workspaces-controller.caBundle" .root }}
+caBundle: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* What the schema cannot say about values that depend on each other. */}}
+{{- define "workspaces-controller.checkValues" -}}
+{{- $kubernetes := .Capabilities.KubeVersion.Version -}}
+{{- /* Not kubeVersion in Chart.yaml: a helm built without its release flags takes v1.20.0 for the cluster of `helm template`. */ -}}
+{{- if and (semverCompare "<1.31.0-0" $kubernetes) (ne $kubernetes "v1.20.0") -}}
+{{- fail (printf "Kubernetes %s is too old: 1.31 is needed, for selectable fields of custom resources and match conditions of webhooks" $kubernetes) -}}
+{{- end -}}
+{{- $settings := .Values.settings -}}
+{{- if not (or $settings.enableReconcile $settings.enableWebhooks) -}}
+{{- fail "settings.enableReconcile and settings.enableWebhooks are both false: nothing is left to run" -}}
+{{- end -}}
+{{- if and (gt (int .Values.replicas) 1) $settings.enableReconcile -}}
+{{- fail (printf "replicas is %v: more than one needs settings.enableReconcile=false, because there is no leader election" .Values.replicas) -}}
+{{- end -}}
+{{- if and $settings.enableWebhooks (eq .Values.certificate.mode "existingSecret") (not .Values.webhook.caBundle) (not .Values.webhook.annotations) -}}
+{{- fail (printf "certificate.mode is existingSecret: give the CA of the Secret %s (--set-file webhook.caBundle=ca.crt), or the annotations of a CA injector in webhook.annotations" .Values.certificate.secretName) -}}
+{{- end -}}
+{{- if and (eq .Values.certificate.mode "certManager") .Values.webhook.caBundle -}}
+{{- fail "webhook.caBundle is for certificate.mode=existingSecret: with certManager, cert-manager writes the CA" -}}
+{{- end -}}
+{{- if and $settings.redirectScheme (not $settings.redirectMissingSlash) -}}
+{{- fail "settings.redirectScheme has no effect without settings.redirectMissingSlash=true" -}}
+{{- end -}}
+{{- $ports := without (list (int .Values.ports.webhook) (int .Values.ports.health) (int .Values.ports.metrics)) 0 -}}
+{{- if ne (len $ports) (len (uniq $ports)) -}}
+{{- fail "ports.webhook, ports.health and ports.metrics must differ" -}}
+{{- end -}}
+{{- end }}
