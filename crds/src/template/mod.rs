@@ -1,0 +1,138 @@
+//! The templates of header and environment variable values.
+//!
+//! The language is that of Go 1.26's `text/template`, run without data and with one function,
+//! `httpPathPrefix(portId)`. An accepted template renders to the same bytes as in Go; there is no template that renders
+//! differently, only some that are refused: those over [`Limits`], and in [`Mode::Strict`] those that would print a value
+//! that does not exist. Admission, the reconciler and the command line all use this one engine.
+//!
+//! ```
+//! use crds::template::{Functions, Limits, Mode, Template};
+//!
+//! struct Paths;
+//!
+//! impl Functions for Paths {
+//!     fn http_path_prefix(&self, port_id: &str) -> Result<String, String> {
+//!         Ok(format!("/workspace/team/notebook/{port_id}/"))
+//!     }
+//! }
+//!
+//! let template = Template::parse("value", r#"{{ httpPathPrefix "jupyterlab" }}lab"#, &Limits::HEADER)?;
+//! let rendered = template.render(&Paths, Mode::Strict)?;
+//! assert_eq!(rendered.bytes, b"/workspace/team/notebook/jupyterlab/lab");
+//! assert_eq!(rendered.port_ids, ["jupyterlab"]);
+//! # Ok::<(), crds::template::TemplateError>(())
+//! ```
+//!
+//! Source goes through `lex`, `parse` and `pipeline` to the nodes of `node`; `exec` runs these, `eval` gives pipelines
+//! their values, `builtins`, `escape`, `print` and `printf` are the functions. `limits` counts what all of it costs.
+
+mod builtins;
+mod error;
+mod escape;
+mod eval;
+mod exec;
+mod float;
+mod lex;
+mod limits;
+mod node;
+mod number;
+mod parse;
+mod pipeline;
+mod print;
+mod printf;
+mod quote;
+mod runes;
+mod unicode;
+mod value;
+
+pub use error::{ErrorKind, TemplateError};
+pub use limits::{Cost, Limits};
+
+use parse::Parsed;
+
+/// What a template can ask for.
+pub trait Functions {
+    /// The path under which a port is reached, with both slashes. An `Err` ends the template; its text appears behind
+    /// Go's `error calling httpPathPrefix: `.
+    fn http_path_prefix(&self, port_id: &str) -> Result<String, String>;
+
+    /// The same for an id that is not UTF-8, such as that of `httpPathPrefix "\xff"`. No port has such an id.
+    fn http_path_prefix_of_bytes(&self, port_id: &[u8]) -> Result<Vec<u8>, String> {
+        Err(format!("port id {} is not UTF-8", quote::quoted(port_id)))
+    }
+}
+
+/// How a value that does not exist is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Not at all: for templates that are about to be stored. `{{ . }}`, `{{ .Field }}`, `{{ html . }}` and the like are
+    /// refused, as [`ErrorKind::NoValue`].
+    Strict,
+    /// As Go does it, `<no value>`: for templates that are stored already.
+    Stored,
+}
+
+/// A parsed template. Parse once, render as often as needed.
+#[derive(Debug)]
+pub struct Template {
+    name: Box<str>,
+    source: Box<str>,
+    limits: Limits,
+    /// `None` if the source is just text.
+    parsed: Option<Parsed>,
+}
+
+impl Template {
+    /// Parses `source`; `name` is what messages call it.
+    pub fn parse(name: &str, source: &str, limits: &Limits) -> Result<Self, TemplateError> {
+        // Positions are kept in 32 bits.
+        let limit = limits.source.min(u32::MAX as usize);
+        if source.len() > limit {
+            let message = format!("template: {name}: the source has {} bytes, {limit} are allowed", source.len());
+            return Err(TemplateError::new(ErrorKind::Limit, message, source, 0));
+        }
+        let parsed = if source.contains("{{") { Some(parse::parse(name, source, limits)?) } else { None };
+        Ok(Self { name: name.into(), source: source.into(), limits: *limits, parsed })
+    }
+
+    /// Runs the template.
+    pub fn render(&self, functions: &dyn Functions, mode: Mode) -> Result<Rendered, TemplateError> {
+        let Some(parsed) = &self.parsed else {
+            return self.render_text();
+        };
+        exec::render(&self.name, &self.source, parsed, self.limits, functions, mode)
+    }
+
+    /// Whether the source is just text, the same for everybody.
+    pub fn is_text(&self) -> bool {
+        self.parsed.is_none()
+    }
+
+    fn render_text(&self) -> Result<Rendered, TemplateError> {
+        if self.source.len() > self.limits.output {
+            let message =
+                format!("template: {}: the template renders to more than {} bytes", self.name, self.limits.output);
+            return Err(TemplateError::new(ErrorKind::Limit, message, &self.source, 0));
+        }
+        let cost = Cost { nodes: 1, made: self.source.len() };
+        Ok(Rendered { bytes: self.source.as_bytes().to_vec(), port_ids: Vec::new(), cost })
+    }
+}
+
+/// What a template came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// The output. It need not be UTF-8: `{{ "\xff" }}` is one byte.
+    pub bytes: Vec<u8>,
+    /// The port ids that `httpPathPrefix` was asked for, in order, each once.
+    pub port_ids: Vec<String>,
+    /// What the rendering cost.
+    pub cost: Cost,
+}
+
+impl Rendered {
+    /// The output as text; the error says where it is not UTF-8.
+    pub fn text(&self) -> Result<&str, std::str::Utf8Error> {
+        std::str::from_utf8(&self.bytes)
+    }
+}

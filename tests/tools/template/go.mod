@@ -1,0 +1,3 @@
+module workspaces-controller/tests/tools/template
+
+go 1.26
