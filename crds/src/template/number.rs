@@ -249,6 +249,8 @@ fn float_token(text: &[u8]) -> usize {
         found
     };
     accept(&mut at, b"+-");
+    // It looks for `inf`, and keeps what it found of it.
+    accept(&mut at, b"iI");
     let (mut digits, mut exponent): (&[u8], &[u8]) = (b"0123456789_", b"eEpP");
     if accept(&mut at, b"0") && accept(&mut at, b"xX") {
         (digits, exponent) = (b"0123456789abcdefABCDEF_", b"pP");
@@ -304,6 +306,7 @@ mod tests {
         let complex = |text| parse(TokenKind::Complex, text);
         assert_eq!(complex("1.5e3-2i"), Ok(Constant::Complex(1500.0, -2.0)));
         assert_eq!(complex("0b1+1i"), Err("syntax error scanning complex number".to_owned()));
+        assert_eq!(complex("1+i"), Err("syntax error scanning complex number".to_owned()));
         assert_eq!(complex("0x1+1i"), Err("strconv.ParseFloat: parsing \"0x1\": invalid syntax".to_owned()));
         assert_eq!(complex("1+1e999i"), Err("strconv.ParseFloat: parsing \"+1e999\": value out of range".to_owned()));
     }

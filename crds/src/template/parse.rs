@@ -389,9 +389,9 @@ impl<'s> Parser<'s> {
     fn control(&mut self, control: Control) -> Result<Branch> {
         self.nested(|parser| {
             let scope = parser.tree.scope.len();
-            let branch = parser.branch(control);
+            let branch = parser.branch(control)?;
             parser.leave_scope(scope);
-            branch
+            Ok(branch)
         })
     }
 

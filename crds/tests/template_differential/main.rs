@@ -1,0 +1,108 @@
+//! T3: generated templates end here as they do in Go's own `text/template`: same verdict, same bytes, same error text.
+//!
+//! `TEMPLATE_SEED` and `TEMPLATE_COUNT` choose other templates and more of them. A template that our limits refuse is
+//! not asked about: Go might not come back from it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod generate;
+mod go;
+
+use crds::template::{ErrorKind, Functions, Limits, Mode, Template, TemplateError};
+use generate::Random;
+use go::{Go, Outcome};
+
+struct Paths;
+
+impl Functions for Paths {
+    fn http_path_prefix(&self, port_id: &str) -> Result<String, String> {
+        Ok(format!("/workspace/connect/ns/ws/{port_id}/"))
+    }
+
+    fn http_path_prefix_of_bytes(&self, port_id: &[u8]) -> Result<Vec<u8>, String> {
+        Ok([b"/workspace/connect/ns/ws/", port_id, b"/"].concat())
+    }
+}
+
+fn run(source: &str, mode: Mode) -> Result<Vec<u8>, TemplateError> {
+    let template = Template::parse("value", source, &Limits::ENV)?;
+    Ok(template.render(&Paths, mode)?.bytes)
+}
+
+/// `None` if the limits refuse the template.
+fn outcome(source: &str) -> Option<Outcome> {
+    match run(source, Mode::Stored) {
+        Ok(output) => Some(Outcome::Output(output)),
+        Err(error) => match error.kind {
+            ErrorKind::Limit => None,
+            ErrorKind::Parse => Some(Outcome::ParseError(error.message)),
+            ErrorKind::Execute | ErrorKind::NoValue => Some(Outcome::ExecuteError(error.message)),
+        },
+    }
+}
+
+/// Where both modes accept a template they agree, and strict mode refuses more only for values that do not exist.
+fn strict_agrees(source: &str, stored: &Outcome) -> bool {
+    match (run(source, Mode::Strict), stored) {
+        (Ok(output), Outcome::Output(stored)) => output == *stored,
+        (Err(error), Outcome::Output(_)) => error.kind == ErrorKind::NoValue,
+        (Err(error), Outcome::ParseError(stored) | Outcome::ExecuteError(stored)) => {
+            error.kind == ErrorKind::NoValue || error.message == *stored
+        }
+        (Ok(_), _) => false,
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name)
+        .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}: not a number")))
+}
+
+fn cases() -> Vec<String> {
+    let cases: serde_json::Value = serde_json::from_str(include_str!("../data/template-cases.json")).unwrap();
+    cases.as_array().unwrap().iter().map(|case| case["template"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn generated_templates_end_as_in_go() {
+    let (seed, count) = (setting("TEMPLATE_SEED", 20_260_214), setting("TEMPLATE_COUNT", 20_000));
+    println!("seed {seed}");
+    let (mut random, cases) = (Random::new(seed), cases());
+    let (mut asked, mut limited, mut accepted, mut differences) = (0, 0, 0, Vec::new());
+    while asked < count {
+        // In portions, so that a large count needs no large memory.
+        let mut templates = Vec::new();
+        let mut ours = Vec::new();
+        while templates.len() < 100_000 && asked < count {
+            let template = generate::template(&mut random, &cases);
+            match outcome(&template) {
+                None => limited += 1,
+                Some(outcome) => {
+                    asked += 1;
+                    accepted += u64::from(matches!(outcome, Outcome::Output(_)));
+                    assert!(strict_agrees(&template, &outcome), "{template:?} in strict mode");
+                    templates.push(template);
+                    ours.push(outcome);
+                }
+            }
+        }
+        let theirs = Go::start().outcomes(&templates);
+        for ((template, ours), theirs) in templates.iter().zip(ours).zip(theirs) {
+            if ours != theirs && differences.len() < 20 {
+                differences.push(format!("{template:?}\n  Go   {theirs:?}\n  here {ours:?}"));
+            }
+        }
+    }
+    println!("{accepted} accepted, {limited} more refused by limits");
+    // Neither may the generator degenerate to errors, nor the limits hide much.
+    assert!(accepted * 4 > count && limited * 50 < count, "{accepted} accepted, {limited} limited");
+    println!("T3 {} {asked} {count}", if differences.is_empty() { "pass" } else { "fail" });
+    assert!(differences.is_empty(), "{} or more differences\n{}", differences.len(), differences.join("\n"));
+}
+
+#[test]
+fn character_tables_are_those_of_go() {
+    assert!(
+        go::tables() == include_str!("../../src/template/unicode.rs"),
+        "run `go run . tables` in tests/tools/template"
+    );
+}
