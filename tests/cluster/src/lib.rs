@@ -1,1 +1,42 @@
-//! TODO
+//! The local control plane that the tests and the demo run on: etcd, kube-apiserver, kube-controller-manager,
+//! kube-scheduler and kwok (a fake kubelet), unmodified, built once from their Go modules.
+//!
+//! [`Tools`] builds and finds the programs, [`Cluster`] starts an isolated instance of them in seconds, [`AuditLog`]
+//! tells who asked for what, and [`ControllerProcess`] runs the product against it. Whatever this crate starts ends with
+//! the process that started it, a killed one included.
+
+mod api;
+mod audit;
+mod cluster;
+mod controller;
+mod crds;
+mod credentials;
+mod error;
+mod servers;
+mod supervised;
+mod tools;
+mod wait;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+pub use api::{Api, Reply};
+pub use audit::{AuditLog, Mark, Request, Requests, WRITE_VERBS};
+pub use cluster::{Cluster, ClusterOptions, Output, Server};
+pub use controller::{CONTROLLER_ACCOUNT, CONTROLLER_NAMESPACE, CONTROLLER_USER, ControllerOptions, ControllerProcess};
+pub use credentials::{ADMIN, MASTERS, PLAIN_USER, User};
+pub use error::{Error, Result};
+pub use supervised::{Exit, Signal};
+pub use tools::{ASSETS_VARIABLE, CACHE_VARIABLE, Tools};
+pub use wait::{Look, wait_for};
+
+/// A line on standard error, also from inside a test: libtest captures only what the print macros write.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "control plane: {line}");
+}
+
+/// The root of the checkout.
+pub(crate) fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}

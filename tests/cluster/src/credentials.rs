@@ -1,0 +1,98 @@
+//! Who may talk to the API server, and how each side proves who it is.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::error::write;
+use crate::{Error, Result};
+
+/// Long enough for a demo that stays up, far too short to matter.
+const VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The user that may do everything; fixtures and tests act as this one.
+pub const ADMIN: &str = "admin";
+
+/// A user without any right but those of every authenticated user.
+pub const PLAIN_USER: &str = "plain-user";
+
+/// The group whose members pass every authorization check.
+pub const MASTERS: &str = "system:masters";
+
+/// A user with a static token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name in RBAC and in the audit log.
+    pub name: String,
+    /// The groups, beside `system:authenticated`.
+    pub groups: Vec<String>,
+}
+
+impl User {
+    /// A user in these groups.
+    pub fn new(name: &str, groups: &[&str]) -> Self {
+        Self { name: name.to_owned(), groups: groups.iter().map(|&group| group.to_owned()).collect() }
+    }
+}
+
+/// The file names of the credentials below a cluster's data directory.
+pub(crate) mod file {
+    pub const CA: &str = "ca.crt";
+    pub const SERVER_CERTIFICATE: &str = "apiserver.crt";
+    pub const SERVER_KEY: &str = "apiserver.key";
+    pub const ACCOUNT_KEY: &str = "service-account.key";
+    pub const ACCOUNT_PUBLIC_KEY: &str = "service-account.pub";
+    pub const TOKENS: &str = "tokens.csv";
+}
+
+/// Issues the API server's certificate, the key of service account tokens and the users' tokens; returns the CA.
+pub(crate) fn write_credentials(dir: &Path, users: &[User]) -> Result<String> {
+    let (ca, issued) = issue_loopback("control plane")?;
+    let ca = ca.cert_pem();
+    write(&dir.join(file::CA), &ca)?;
+    write(&dir.join(file::SERVER_CERTIFICATE), issued.chain_pem)?;
+    write(&dir.join(file::SERVER_KEY), issued.key_pem)?;
+    let key = rcgen::KeyPair::generate().map_err(|error| Error::Issue {
+        what: "the key of service account tokens".to_owned(),
+        why: error.to_string(),
+    })?;
+    write(&dir.join(file::ACCOUNT_KEY), key.serialize_pem())?;
+    write(&dir.join(file::ACCOUNT_PUBLIC_KEY), key.public_key_pem())?;
+    let mut tokens = String::new();
+    for user in users {
+        let (name, groups) = (&user.name, user.groups.join(","));
+        let _ = writeln!(tokens, "{},{name},{name},\"{groups}\"", token(name));
+    }
+    write(&dir.join(file::TOKENS), tokens)?;
+    Ok(ca)
+}
+
+/// A CA and, under it, a certificate for this machine's loopback names.
+pub(crate) fn issue_loopback(name: &str) -> Result<(certs::Ca, certs::Issued)> {
+    let failed = |error: certs::IssueError| Error::Issue {
+        what: format!("the certificate of the {name}"),
+        why: error.to_string(),
+    };
+    let now = SystemTime::now();
+    let ca = certs::Ca::issue(name, now, VALIDITY).map_err(failed)?;
+    let issued = ca.issue_leaf(&["127.0.0.1".into(), "localhost".into()], now, VALIDITY).map_err(failed)?;
+    Ok((ca, issued))
+}
+
+/// The token of a user: no secret, since the API server listens on loopback and lives for one test run.
+pub(crate) fn token(user: &str) -> String {
+    format!("token-of-{}", user.replace(':', "."))
+}
+
+/// A kubeconfig in JSON, which every YAML reader takes.
+pub(crate) fn kubeconfig(server: &str, ca: &Path, user: &str, token: &str) -> String {
+    let config = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "local", "cluster": {"server": server, "certificate-authority": ca}}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "local", "context": {"cluster": "local", "user": user}}],
+        "current-context": "local",
+    });
+    format!("{config:#}\n")
+}

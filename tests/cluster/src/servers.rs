@@ -1,0 +1,154 @@
+//! The command line of each server.
+
+use std::path::Path;
+
+use crate::credentials::{MASTERS, User, file};
+use crate::error::write;
+use crate::supervised::{Program, Supervised};
+use crate::{Result, Tools};
+
+/// Users of the servers themselves, each with its own name in the audit log.
+pub(crate) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+pub(crate) const SCHEDULER: &str = "system:kube-scheduler";
+pub(crate) const KWOK: &str = "kwok";
+
+/// endpointslice-controller is left out: it refuses the loopback addresses that our pods have. node-lifecycle-controller
+/// takes the not-ready taint off the nodes.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,statefulset-controller,\
+serviceaccount-controller,node-lifecycle-controller,clusterrole-aggregation-controller,resourcequota-controller,\
+persistentvolume-binder-controller,deployment-controller,replicaset-controller,job-controller";
+
+/// Every request once, when it has been answered; questions about the server's own health are nobody's doing.
+const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy",
+ "omitStages": ["RequestReceived", "ResponseStarted", "Panic"],
+ "rules": [
+  {"level": "None", "nonResourceURLs": ["/livez*", "/readyz*", "/healthz*", "/version", "/openapi/*"]},
+  {"level": "Metadata"}]}
+"#;
+
+/// Everything a server's command line depends on.
+pub(crate) struct Setup<'a> {
+    pub tools: &'a Tools,
+    pub dir: &'a Path,
+    pub port: u16,
+    pub pod_cidr: &'a str,
+    pub api_server_args: &'a [String],
+}
+
+/// Users that the servers need.
+pub(crate) fn users() -> Vec<User> {
+    [CONTROLLER_MANAGER, SCHEDULER, KWOK].iter().map(|name| User::new(name, &[MASTERS])).collect()
+}
+
+pub(crate) fn kubeconfig_name(user: &str) -> String {
+    format!("kubeconfig-{}", user.replace(':', "."))
+}
+
+impl Setup<'_> {
+    fn path(&self, name: &str) -> String {
+        self.dir.join(name).display().to_string()
+    }
+
+    fn start(&self, name: &str, path: &Path, args: Vec<String>) -> Result<Supervised> {
+        Supervised::start(&Program {
+            name,
+            path,
+            args,
+            env: vec![("HOME".to_owned(), self.path("home"))],
+            dir: self.dir,
+        })
+    }
+
+    /// The path of the socket that etcd serves: no port that somebody else could take.
+    pub fn etcd_socket(&self) -> String {
+        self.path("etcd.sock")
+    }
+
+    pub fn etcd(&self) -> Result<Supervised> {
+        let socket = format!("unix://{}", self.etcd_socket());
+        let args = [
+            format!("--data-dir={}", self.path("etcd")),
+            format!("--listen-client-urls={socket}"),
+            // It wants a host and a port here; nobody reads it.
+            "--advertise-client-urls=http://127.0.0.1:0".to_owned(),
+            "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
+            "--unsafe-no-fsync".to_owned(),
+            "--log-level=warn".to_owned(),
+            "--max-request-bytes=10485760".to_owned(),
+            "--quota-backend-bytes=8589934592".to_owned(),
+        ];
+        self.start("etcd", &self.tools.etcd, args.to_vec())
+    }
+
+    pub fn api_server(&self) -> Result<Supervised> {
+        write(&self.dir.join("audit-policy.json"), AUDIT_POLICY)?;
+        let mut args = vec![
+            format!("--etcd-servers=unix://{}", self.etcd_socket()),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", self.port),
+            // The address of an endpoint may not be a loopback one.
+            "--endpoint-reconciler-type=none".to_owned(),
+            format!("--tls-cert-file={}", self.path(file::SERVER_CERTIFICATE)),
+            format!("--tls-private-key-file={}", self.path(file::SERVER_KEY)),
+            format!("--cert-dir={}", self.path("api-server-certs")),
+            format!("--token-auth-file={}", self.path(file::TOKENS)),
+            "--authorization-mode=RBAC".to_owned(),
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
+            format!("--service-account-signing-key-file={}", self.path(file::ACCOUNT_KEY)),
+            format!("--service-account-key-file={}", self.path(file::ACCOUNT_PUBLIC_KEY)),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            format!("--audit-policy-file={}", self.path("audit-policy.json")),
+            format!("--audit-log-path={}", self.path("audit.log")),
+            // In megabytes: a rotated log would lose what is counted.
+            "--audit-log-maxsize=100000".to_owned(),
+            "--allow-privileged=true".to_owned(),
+            "--profiling=false".to_owned(),
+        ];
+        args.extend(self.api_server_args.iter().cloned());
+        self.start("kube-apiserver", &self.tools.kube_apiserver, args)
+    }
+
+    pub fn controller_manager(&self) -> Result<Supervised> {
+        let args = [
+            format!("--kubeconfig={}", self.path(&kubeconfig_name(CONTROLLER_MANAGER))),
+            format!("--controllers={CONTROLLERS}"),
+            format!("--service-account-private-key-file={}", self.path(file::ACCOUNT_KEY)),
+            "--secure-port=0".to_owned(),
+            "--leader-elect=false".to_owned(),
+            "--node-monitor-period=1s".to_owned(),
+            "--kube-api-qps=2000".to_owned(),
+            "--kube-api-burst=2000".to_owned(),
+            "--concurrent-statefulset-syncs=20".to_owned(),
+            "--concurrent-gc-syncs=40".to_owned(),
+            "--min-resync-period=24h".to_owned(),
+        ];
+        let program = &self.tools.kube_controller_manager;
+        self.start("kube-controller-manager", program, args.to_vec())
+    }
+
+    pub fn scheduler(&self) -> Result<Supervised> {
+        let args = [
+            format!("--kubeconfig={}", self.path(&kubeconfig_name(SCHEDULER))),
+            "--secure-port=0".to_owned(),
+            "--leader-elect=false".to_owned(),
+            "--kube-api-qps=2000".to_owned(),
+            "--kube-api-burst=2000".to_owned(),
+        ];
+        self.start("kube-scheduler", &self.tools.kube_scheduler, args.to_vec())
+    }
+
+    pub fn kwok(&self) -> Result<Supervised> {
+        let own_stages = self.dir.join("stages.yaml");
+        write(&own_stages, include_str!("stages/pods.yaml"))?;
+        let args = [
+            format!("--kubeconfig={}", self.path(&kubeconfig_name(KWOK))),
+            format!("--config={}", self.tools.kwok_stages.display()),
+            format!("--config={}", own_stages.display()),
+            "--manage-all-nodes=true".to_owned(),
+            format!("--cidr={}", self.pod_cidr),
+            "--node-ip=127.0.0.1".to_owned(),
+            "--node-lease-duration-seconds=40".to_owned(),
+        ];
+        self.start("kwok", &self.tools.kwok, args.to_vec())
+    }
+}
