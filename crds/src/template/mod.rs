@@ -136,3 +136,8 @@ impl Rendered {
         std::str::from_utf8(&self.bytes)
     }
 }
+
+/// `text` as Go's `%q` writes it, for messages about templates and the values they stand in.
+pub fn quote(text: &str) -> String {
+    quote::quoted(text.as_bytes())
+}
