@@ -1,0 +1,131 @@
+//! From a body to an answer: reads the review, has it judged within its deadline, and says so whatever happens.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::field::Fault;
+use crate::lookup::{Lookup, LookupError};
+use crate::request::{self, Body, Request};
+use crate::review::{self, Refusal, Verdict};
+use crate::{Policy, workspace, workspace_kind};
+
+/// What a path is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Subject {
+    Workspace,
+    WorkspaceKind,
+}
+
+impl Subject {
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Workspace => "Workspace",
+            Self::WorkspaceKind => "WorkspaceKind",
+        }
+    }
+}
+
+impl From<LookupError> for Refusal {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Unavailable(why) => Self::Unavailable(why),
+            LookupError::Failed(why) => Self::Internal(why),
+        }
+    }
+}
+
+/// The answer to a body, or why there is nobody to answer to.
+pub(crate) async fn answer<L: Lookup>(
+    subject: Subject,
+    body: &[u8],
+    lookup: &L,
+    policy: &Policy,
+    deadline: Instant,
+) -> Result<Vec<u8>, String> {
+    let review = match request::read(body) {
+        Body::Review(review) => review,
+        Body::Broken { api_version, uid, why } => {
+            tracing::info!(%uid, kind = subject.kind(), "refused a review that does not decode");
+            let refusal = Refusal::BadRequest(format!("the AdmissionReview does not decode: {why}"));
+            return Ok(review::write(&api_version, &uid, refusal.into()));
+        }
+        Body::Unreadable(why) => {
+            return Err(format!("the body is not an AdmissionReview whose request.uid can be read: {why}"));
+        }
+    };
+    let request = &review.request;
+    let judging = timeout_at(deadline, judge(subject, request, lookup, policy));
+    let verdict = match AssertUnwindSafe(judging).catch_unwind().await {
+        Ok(Ok(verdict)) => verdict.unwrap_or_else(Verdict::from),
+        Ok(Err(_)) => Refusal::Unavailable(
+            "the webhook could not look up what the verdict depends on before the API server's timeout, try again"
+                .to_owned(),
+        )
+        .into(),
+        // The payload may quote what users wrote, so it is not shown.
+        Err(_) => {
+            Refusal::Internal("the webhook failed while judging the object, this is a bug of it".to_owned()).into()
+        }
+    };
+    log(subject, request, &verdict);
+    Ok(review::write(&review.api_version, &request.uid, verdict))
+}
+
+async fn judge<L: Lookup>(
+    subject: Subject,
+    request: &Request<'_>,
+    lookup: &L,
+    policy: &Policy,
+) -> Result<Verdict, Refusal> {
+    if let Some(kind) = &request.kind
+        && (kind.kind != subject.kind() || kind.group != crds::GROUP)
+    {
+        let expected = subject.kind();
+        return Err(Refusal::BadRequest(format!(
+            "this path judges {expected}.{}, not {}.{}",
+            crds::GROUP,
+            kind.kind,
+            kind.group
+        )));
+    }
+    match (subject, &*request.operation) {
+        (_, "UPDATE") if request.keeps_spec() => Ok(Verdict::default()),
+        (Subject::Workspace, "CREATE" | "UPDATE") => workspace::decide(request, lookup, policy).await,
+        (Subject::WorkspaceKind, "CREATE" | "UPDATE") => workspace_kind::decide(request, lookup, policy).await,
+        (Subject::WorkspaceKind, "DELETE") => workspace_kind::decide_delete(request, lookup).await,
+        (Subject::Workspace, "DELETE") | (_, "CONNECT") => Ok(Verdict::default()),
+        (_, other) => Err(Refusal::BadRequest(format!("operation {} is not known", crate::field::quoted(other)))),
+    }
+}
+
+/// One line for a refusal: which fields, what sort of fault and which rule; never a value.
+fn log(subject: Subject, request: &Request<'_>, verdict: &Verdict) {
+    let Some(refusal) = &verdict.refusal else {
+        tracing::debug!(
+            uid = %request.uid, kind = subject.kind(), namespace = request.namespace(), name = request.name(),
+            operation = %request.operation, "accepted"
+        );
+        return;
+    };
+    let (code, faults, why): (u16, &[Fault], &str) = match refusal {
+        Refusal::Invalid { faults, .. } => (422, faults, ""),
+        Refusal::Conflict { fault, .. } => (409, std::slice::from_ref(fault), ""),
+        // The text may quote the object.
+        Refusal::BadRequest(_) => (400, &[], "the review does not decode"),
+        Refusal::Unavailable(why) => (503, &[], why),
+        Refusal::Internal(why) => (500, &[], why),
+    };
+    let described = |fault: &Fault| format!("{} {} {}", fault.field, fault.fault_type.reason(), fault.rule.id());
+    let faults: Vec<String> = faults.iter().map(described).collect();
+    macro_rules! refused {
+        ($level:expr) => {
+            tracing::event!(
+                $level, uid = %request.uid, kind = subject.kind(), namespace = request.namespace(),
+                name = request.name(), operation = %request.operation, code, ?faults, why, "refused"
+            )
+        };
+    }
+    if code >= 500 { refused!(tracing::Level::ERROR) } else { refused!(tracing::Level::INFO) }
+}

@@ -1,0 +1,315 @@
+//! Faults of fields, in the words of apimachinery's `field.Error`, and which of them an update introduces.
+//!
+//! Everything that a person reads about a refused field is worded here.
+
+use std::collections::BTreeMap;
+
+use crds::template::quote;
+
+use crate::rule::Rule;
+
+/// The longest value, key or name that a message quotes, in bytes.
+const QUOTED_MAX: usize = 256;
+
+/// The class of a fault, as apimachinery's `field.ErrorType`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FaultType {
+    /// The value is not allowed.
+    Invalid,
+    /// A value is missing.
+    Required,
+    /// The value is there twice.
+    Duplicate,
+    /// The value names something that does not exist.
+    NotFound,
+    /// The field must not be used so.
+    Forbidden,
+    /// The value is too long.
+    TooLong,
+}
+
+impl FaultType {
+    /// The reason of the cause in a `metav1.Status`.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Invalid => "FieldValueInvalid",
+            Self::Required => "FieldValueRequired",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::NotFound => "FieldValueNotFound",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::TooLong => "FieldValueTooLong",
+        }
+    }
+
+    /// How a message starts.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Invalid => "Invalid value",
+            Self::Required => "Required value",
+            Self::Duplicate => "Duplicate value",
+            Self::NotFound => "Not found",
+            Self::Forbidden => "Forbidden",
+            Self::TooLong => "Too long",
+        }
+    }
+}
+
+/// The value that a message quotes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Value {
+    /// None: the class of the fault has none.
+    Omitted,
+    /// A string, quoted as Go's `%q` and cut at 256 bytes.
+    Text(String),
+    /// A number.
+    Number(i64),
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fault {
+    /// The rule that found it.
+    pub rule: Rule,
+    /// What the fault is about, without list indexes: together with rule and detail it tells whether an update
+    /// introduces the fault.
+    pub key: String,
+    /// The path of the field.
+    pub field: String,
+    /// The class of the fault.
+    pub fault_type: FaultType,
+    /// The value to quote.
+    pub value: Value,
+    /// What is wrong.
+    pub detail: String,
+    /// Advice that follows the detail and may change with other fields, such as the nearest id.
+    pub hint: String,
+}
+
+impl Fault {
+    fn new(
+        rule: Rule,
+        field: impl Into<String>,
+        fault_type: FaultType,
+        value: Value,
+        detail: impl Into<String>,
+    ) -> Self {
+        let (field, detail) = (field.into(), detail.into());
+        Self { rule, key: String::new(), field, fault_type, value, detail, hint: String::new() }
+    }
+
+    /// The value is not allowed.
+    pub fn invalid(rule: Rule, field: impl Into<String>, value: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(rule, field, FaultType::Invalid, Value::Text(value.into()), detail)
+    }
+
+    /// The number is not allowed.
+    pub fn invalid_number(rule: Rule, field: impl Into<String>, value: i64, detail: impl Into<String>) -> Self {
+        Self::new(rule, field, FaultType::Invalid, Value::Number(value), detail)
+    }
+
+    /// A value is missing.
+    pub fn required(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(rule, field, FaultType::Required, Value::Omitted, detail)
+    }
+
+    /// The value is there twice.
+    pub fn duplicate(rule: Rule, field: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::new(rule, field, FaultType::Duplicate, Value::Text(value.into()), "")
+    }
+
+    /// The value names something that does not exist.
+    pub fn not_found(
+        rule: Rule,
+        field: impl Into<String>,
+        value: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(rule, field, FaultType::NotFound, Value::Text(value.into()), detail)
+    }
+
+    /// The field must not be used so.
+    pub fn forbidden(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(rule, field, FaultType::Forbidden, Value::Omitted, detail)
+    }
+
+    /// The value is longer than `max` bytes.
+    pub fn too_long(rule: Rule, field: impl Into<String>, max: usize) -> Self {
+        Self::new(rule, field, FaultType::TooLong, Value::Omitted, format!("may not be more than {max} bytes"))
+    }
+
+    /// Says what the fault is about, where the rule and the detail do not.
+    #[must_use]
+    pub fn about(mut self, key: impl Into<String>) -> Self {
+        self.key = key.into();
+        self
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    /// Suggests the candidate that is nearest to `wanted`, if one is near.
+    #[must_use]
+    pub fn suggesting<'a>(self, wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
+        match crds::ports::nearest(wanted, candidates) {
+            Some(id) => self.with_hint(format!(", did you mean {}?", quoted(id))),
+            None => self,
+        }
+    }
+
+    /// The message without the path.
+    pub fn message(&self) -> String {
+        let mut message = self.fault_type.text().to_owned();
+        match &self.value {
+            Value::Omitted => {}
+            Value::Text(text) => {
+                message.push_str(": ");
+                message.push_str(&quoted(text));
+            }
+            Value::Number(number) => {
+                message.push_str(": ");
+                message.push_str(&number.to_string());
+            }
+        }
+        if !self.detail.is_empty() {
+            message.push_str(": ");
+            message.push_str(&self.detail);
+        }
+        message.push_str(&self.hint);
+        message
+    }
+
+    /// What makes two faults the same one in the eyes of an update.
+    fn identity(&self) -> (Rule, &str, &str) {
+        (self.rule, &self.key, &self.detail)
+    }
+}
+
+/// What the rules have to say about an object.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Findings {
+    /// Why it is refused; empty when it is accepted.
+    pub faults: Vec<Fault>,
+    /// What its author should know.
+    pub warnings: Vec<String>,
+}
+
+impl Findings {
+    /// Puts the faults into the order of the rules. Within one row of the tables they stay as they were found.
+    pub fn sort(&mut self) {
+        self.faults.sort_by_key(|fault| fault.rule.row());
+    }
+}
+
+/// The faults of `new` that are not among those of `old`.
+///
+/// A fault that is there twice must have been there twice.
+pub fn introduced(new: Vec<Fault>, old: &[Fault]) -> Vec<Fault> {
+    let mut known: BTreeMap<_, usize> = BTreeMap::new();
+    for fault in old {
+        *known.entry(fault.identity()).or_default() += 1;
+    }
+    let mut is_new = Vec::with_capacity(new.len());
+    for fault in &new {
+        let left = known.get_mut(&fault.identity()).filter(|left| **left > 0);
+        is_new.push(left.is_none());
+        if let Some(left) = left {
+            *left -= 1;
+        }
+    }
+    new.into_iter().zip(is_new).filter_map(|(fault, is_new)| is_new.then_some(fault)).collect()
+}
+
+/// `text` as Go's `%q` writes it, cut at 256 bytes.
+pub fn quoted(text: &str) -> String {
+    let cut = cut(text);
+    let quoted = quote(cut);
+    if cut.len() == text.len() { quoted } else { format!("{quoted}…") }
+}
+
+/// `path[key]`, with a key of any length cut at 256 bytes.
+pub fn key(path: &str, key: &str) -> String {
+    let cut = cut(key);
+    format!("{path}[{cut}{}]", if cut.len() == key.len() { "" } else { "…" })
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(QUOTED_MAX.min(text.len()))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(key: &str, detail: &str) -> Fault {
+        Fault::invalid(Rule::ExtraEnvTemplate, format!("spec.x[{key}]"), "v", detail).about(key)
+    }
+
+    #[test]
+    fn messages_read_as_those_of_apimachinery() {
+        let rule = Rule::ExtraEnvTemplate;
+        let cases = [
+            (Fault::invalid(rule, "f", "a\"b\n", "bad"), r#"Invalid value: "a\"b\n": bad"#),
+            (Fault::invalid_number(rule, "f", 8888, "port 8888"), "Invalid value: 8888: port 8888"),
+            (Fault::required(rule, "f", "say so"), "Required value: say so"),
+            (Fault::duplicate(rule, "f", "x"), r#"Duplicate value: "x""#),
+            (Fault::not_found(rule, "f", "x", ""), r#"Not found: "x""#),
+            (Fault::forbidden(rule, "f", "no"), "Forbidden: no"),
+            (Fault::too_long(rule, "f", 63), "Too long: may not be more than 63 bytes"),
+            (
+                Fault::not_found(rule, "f", "lba", "nowhere").suggesting("lba", ["vnc", "lab"]),
+                r#"Not found: "lba": nowhere, did you mean "lab"?"#,
+            ),
+        ];
+        for (fault, message) in cases {
+            assert_eq!(fault.message(), message);
+        }
+    }
+
+    #[test]
+    fn long_values_and_keys_are_cut_between_characters() {
+        assert_eq!(quoted(&"a".repeat(256)), format!("\"{}\"", "a".repeat(256)));
+        assert_eq!(quoted(&"a".repeat(257)), format!("\"{}\"…", "a".repeat(256)));
+        assert_eq!(quoted(&format!("{}ää", "a".repeat(255))), format!("\"{}\"…", "a".repeat(255)));
+        assert_eq!(key("spec.x", &"k".repeat(300)), format!("spec.x[{}…]", "k".repeat(256)));
+        assert_eq!(key("spec.x", "k"), "spec.x[k]");
+    }
+
+    #[test]
+    fn an_update_introduces_what_was_not_there() {
+        let old = [fault("a", "one"), fault("b", "one")];
+        let new = vec![fault("b", "one"), fault("a", "two"), fault("c", "one"), fault("b", "one")];
+        let keys: Vec<_> = introduced(new, &old).into_iter().map(|fault| (fault.key, fault.detail)).collect();
+        let pairs = [("a", "two"), ("c", "one"), ("b", "one")];
+        assert_eq!(keys, pairs.map(|(key, detail)| (key.to_owned(), detail.to_owned())));
+    }
+
+    #[test]
+    fn advice_and_place_do_not_make_a_fault_new() {
+        let old = [fault("a", "one").with_hint(", did you mean b?")];
+        let moved = Fault { field: "elsewhere".to_owned(), ..fault("a", "one") };
+        assert!(introduced(vec![moved], &old).is_empty());
+    }
+
+    #[test]
+    fn faults_are_ordered_by_row_and_else_as_found() {
+        let of = |rule, detail: &str| Fault::forbidden(rule, "f", detail);
+        let mut findings = Findings {
+            faults: vec![
+                of(Rule::RedirectCycle, "1"),
+                of(Rule::PortDuplicate, "2"),
+                of(Rule::PortUnknown, "3"),
+                of(Rule::PortDuplicate, "4"),
+                of(Rule::ExtraEnvTemplate, "5"),
+                of(Rule::RedirectTarget, "6"),
+            ],
+            warnings: Vec::new(),
+        };
+        findings.sort();
+        let order: String = findings.faults.iter().map(|fault| fault.detail.as_str()).collect();
+        assert_eq!(order, "523416");
+    }
+}

@@ -1,0 +1,226 @@
+//! The AdmissionReview that the API server sends, read without copying: the specs stay raw JSON until a rule needs them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+/// What could be read of a body.
+#[derive(Debug)]
+pub(crate) enum Body<'a> {
+    /// A review.
+    Review(Envelope<'a>),
+    /// A review that is broken somewhere, with a uid to answer to.
+    Broken {
+        /// The apiVersion of the review.
+        api_version: Cow<'a, str>,
+        /// The uid of the request.
+        uid: Cow<'a, str>,
+        /// What is broken.
+        why: String,
+    },
+    /// Nothing that could be answered to.
+    Unreadable(String),
+}
+
+/// An AdmissionReview.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Envelope<'a> {
+    #[serde(borrow, default = "default_api_version")]
+    pub api_version: Cow<'a, str>,
+    #[serde(borrow)]
+    pub request: Request<'a>,
+}
+
+/// The request of an AdmissionReview, as far as a verdict needs it. A dry run gets the same verdict: it is not read.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Request<'a> {
+    #[serde(borrow)]
+    pub uid: Cow<'a, str>,
+    #[serde(borrow)]
+    pub operation: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub kind: Option<Kind<'a>>,
+    #[serde(borrow, default)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub namespace: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub object: Option<Object<'a>>,
+    #[serde(borrow, default)]
+    pub old_object: Option<Object<'a>>,
+}
+
+/// The kind of the object under review.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Kind<'a> {
+    #[serde(borrow, default)]
+    pub group: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub kind: Cow<'a, str>,
+}
+
+/// An object under review.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Object<'a> {
+    #[serde(borrow, default)]
+    pub metadata: Metadata<'a>,
+    #[serde(borrow, default)]
+    pub spec: Option<&'a RawValue>,
+}
+
+/// The metadata of an object under review.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Metadata<'a> {
+    #[serde(borrow, default)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub namespace: Cow<'a, str>,
+}
+
+/// The least that must be readable for an answer.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stub<'a> {
+    #[serde(borrow, default)]
+    api_version: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request: RequestStub<'a>,
+}
+
+#[derive(Deserialize)]
+struct RequestStub<'a> {
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
+}
+
+fn default_api_version() -> Cow<'static, str> {
+    Cow::Borrowed("admission.k8s.io/v1")
+}
+
+/// Reads a body.
+pub(crate) fn read(body: &[u8]) -> Body<'_> {
+    let why = match serde_json::from_slice::<Envelope<'_>>(body) {
+        Ok(review) if review.request.uid.is_empty() => return Body::Unreadable("request.uid is empty".to_owned()),
+        Ok(review) => return Body::Review(review),
+        Err(why) => why.to_string(),
+    };
+    // Something is wrong. Whoever sent it still gets an answer if there is a uid to answer to.
+    match serde_json::from_slice::<Stub<'_>>(body) {
+        Ok(Stub { api_version, request }) if !request.uid.is_empty() => {
+            let api_version = api_version.and_then(|raw| serde_json::from_str(raw.get()).ok().map(Cow::Owned));
+            Body::Broken { api_version: api_version.unwrap_or_else(default_api_version), uid: request.uid, why }
+        }
+        _ => Body::Unreadable(why),
+    }
+}
+
+impl<'a> Request<'a> {
+    /// The name to judge: with `generateName` the API server has already put the generated one into the object.
+    pub fn name(&self) -> &str {
+        let names =
+            [&self.object, &self.old_object].map(|object| object.as_ref().map_or("", |object| &object.metadata.name));
+        names.into_iter().chain([&*self.name]).find(|name| !name.is_empty()).unwrap_or_default()
+    }
+
+    /// The namespace of the object.
+    pub fn namespace(&self) -> &str {
+        let of_object = self.object.as_ref().map_or("", |object| &object.metadata.namespace);
+        if self.namespace.is_empty() { of_object } else { &self.namespace }
+    }
+
+    /// The spec of the object as it would be stored.
+    pub fn spec(&self) -> Option<&'a RawValue> {
+        self.object.as_ref().and_then(|object| object.spec)
+    }
+
+    /// The spec of the object as it is stored.
+    pub fn old_spec(&self) -> Option<&'a RawValue> {
+        self.old_object.as_ref().and_then(|object| object.spec)
+    }
+
+    /// Whether an update leaves the spec as it was, byte for byte: the API server writes both in the same way.
+    pub fn keeps_spec(&self) -> bool {
+        self.old_object.is_some() && self.spec().map(RawValue::get) == self.old_spec().map(RawValue::get)
+    }
+}
+
+/// Decodes a spec. The error says where in the spec.
+pub(crate) fn decode<T: DeserializeOwned>(spec: Option<&RawValue>) -> Result<T, String> {
+    let spec = spec.ok_or("the object has no spec")?;
+    serde_json::from_str(spec.get()).map_err(|error| format!("spec: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn review(text: &str) -> Envelope<'_> {
+        match read(text.as_bytes()) {
+            Body::Review(review) => review,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_a_review_without_copying() {
+        let text = r#"{"kind":"AdmissionReview","apiVersion":"v","request":{"uid":"u","operation":"UPDATE","name":"n",
+            "object":{"metadata":{"name":"o","managedFields":[1]},"spec":{"a": 1}},"oldObject":{"spec":{"a": 2}}}}"#;
+        let review = review(text);
+        assert!(matches!(review.request.uid, Cow::Borrowed("u")));
+        assert_eq!(review.api_version, "v");
+        assert_eq!(review.request.spec().unwrap().get(), r#"{"a": 1}"#);
+        assert_eq!(review.request.old_spec().unwrap().get(), r#"{"a": 2}"#);
+        assert_eq!(review.request.name(), "o");
+        assert!(!review.request.keeps_spec());
+    }
+
+    #[test]
+    fn an_update_that_keeps_the_spec_is_seen_without_decoding() {
+        let text = |old: &str| {
+            format!(r#"{{"request":{{"uid":"u","operation":"UPDATE","object":{{"spec":[1]}},"oldObject":{old}}}}}"#)
+        };
+        assert!(review(&text(r#"{"spec":[1],"status":{}}"#)).request.keeps_spec());
+        assert!(!review(&text(r#"{"spec":[2]}"#)).request.keeps_spec());
+        assert!(!review(&text("null")).request.keeps_spec());
+    }
+
+    #[test]
+    fn a_broken_review_keeps_its_uid() {
+        let cases = [
+            r#"{"apiVersion":"v","request":{"uid":"u"}}"#,
+            r#"{"apiVersion":"v","request":{"uid":"u","operation":1}}"#,
+            r#"{"apiVersion":"v","request":{"uid":"u","operation":"CREATE","object":1}}"#,
+            r#"{"apiVersion":"v","request":{"uid":"u","operation":"CREATE","object":{},"object":{}}}"#,
+        ];
+        for text in cases {
+            match read(text.as_bytes()) {
+                Body::Broken { api_version, uid, .. } => assert_eq!((&*api_version, &*uid), ("v", "u"), "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        match read(br#"{"apiVersion":7,"request":{"uid":"u"}}"#) {
+            Body::Broken { api_version, .. } => assert_eq!(api_version, "admission.k8s.io/v1"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_a_uid_there_is_nobody_to_answer() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"request":null}"#,
+            r#"{"request":{}}"#,
+            r#"{"request":{"uid":""}}"#,
+            r#"{"request":{"uid":7}}"#,
+        ] {
+            assert!(matches!(read(text.as_bytes()), Body::Unreadable(_)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! May this WorkspaceKind be stored, or deleted?
+//!
+//! The rules stand in one file a block of fields. Each adds to the findings in the order of the fields.
+
+use crds::WorkspaceKindSpec;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::Policy;
+use crate::field::{Fault, Findings, introduced};
+use crate::lookup::{Lookup, named};
+use crate::request::{Request, decode};
+use crate::review::{Refusal, Verdict};
+use crate::rule::Rule;
+
+mod options;
+mod ports;
+mod redirects;
+mod templates;
+
+/// All that is to be said about a kind, whether new or not.
+pub fn judge(spec: &WorkspaceKindSpec, policy: &Policy) -> Findings {
+    let mut findings = Findings::default();
+    let template = &spec.pod_template;
+    templates::judge(template, policy, &mut findings);
+    ports::judge(template, policy, &mut findings);
+    options::judge(template, &mut findings);
+    redirects::judge(template, &mut findings);
+    findings.sort();
+    findings
+}
+
+/// Judges a request to create or update a kind.
+pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy: &Policy) -> Result<Verdict, Refusal> {
+    let undecodable = |why| Refusal::BadRequest(format!("the WorkspaceKind does not decode: {why}"));
+    let spec: WorkspaceKindSpec = decode(request.spec()).map_err(undecodable)?;
+    let mut findings = judge(&spec, policy);
+    if request.old_object.is_some() {
+        let ports_kept = ports_of(request.spec()) == ports_of(request.old_spec());
+        // The stored object matters only to faults and to a change of its ports, and may no longer decode.
+        let old: Option<WorkspaceKindSpec> =
+            if findings.faults.is_empty() && ports_kept { None } else { decode(request.old_spec()).ok() };
+        if let Some(old) = old {
+            if !findings.faults.is_empty() {
+                findings.faults = introduced(findings.faults, &judge(&old, policy).faults);
+            }
+            if old.pod_template.dialect() != spec.pod_template.dialect() {
+                let users = lookup.users_live(request.name()).await?;
+                findings.faults.extend(ports::dialect_change(&old.pod_template, &spec.pod_template, &users));
+                findings.sort();
+            }
+        }
+    }
+    let Findings { faults, warnings } = findings;
+    let refusal = (!faults.is_empty()).then(|| Refusal::Invalid {
+        kind: "WorkspaceKind",
+        name: request.name().to_owned(),
+        faults,
+    });
+    Ok(Verdict { refusal, warnings })
+}
+
+/// Judges a request to delete a kind. The users are counted on the API server: neither the cache nor the status of the
+/// kind knows of a Workspace that was created a moment ago.
+pub(crate) async fn decide_delete<L: Lookup>(request: &Request<'_>, lookup: &L) -> Result<Verdict, Refusal> {
+    let name = request.name();
+    if name.is_empty() {
+        return Err(Refusal::BadRequest("the name of the WorkspaceKind to delete is missing".to_owned()));
+    }
+    let users = lookup.users_live(name).await?;
+    if users.is_empty() {
+        return Ok(Verdict::default());
+    }
+    let detail = format!("WorkspaceKind is used by {}", named(&users));
+    let fault = Fault::forbidden(Rule::KindInUse, "", detail);
+    Err(Refusal::Conflict { kind: "WorkspaceKind", name: name.to_owned(), fault })
+}
+
+/// The raw `ports` of a spec, so that an update that leaves them alone costs no decoding of the stored object.
+fn ports_of(spec: Option<&RawValue>) -> Option<&str> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Spec<'a> {
+        #[serde(borrow)]
+        pod_template: PodTemplate<'a>,
+    }
+    #[derive(Deserialize)]
+    struct PodTemplate<'a> {
+        #[serde(borrow, default)]
+        ports: Option<&'a RawValue>,
+    }
+    let spec: Spec<'_> = serde_json::from_str(spec?.get()).ok()?;
+    spec.pod_template.ports.map(RawValue::get)
+}

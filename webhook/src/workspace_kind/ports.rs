@@ -1,0 +1,90 @@
+//! Rules of `spec.podTemplate.ports`: dialects, duplicates and references to image ports.
+
+use std::collections::BTreeSet;
+
+use crds::ports::Dialect;
+use crds::workspace_kind::{PodTemplate, ProxiedPort};
+
+use crate::Policy;
+use crate::field::{Fault, Findings, quoted};
+use crate::lookup::{User, named};
+use crate::rule::Rule;
+
+const PORTS: &str = "spec.podTemplate.ports";
+
+pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Findings) {
+    let dialect = template.dialect();
+    let entries = template.proxied_ports();
+    findings.faults.extend(unserved(dialect, entries, policy));
+    let image_ports = template.image_port_ids();
+    let mut seen = BTreeSet::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let id = entry.key();
+        let field = format!("{PORTS}[{index}].{}", name_of(entry_dialect(entry)));
+        if entry_dialect(entry) != dialect {
+            let detail = format!(
+                "entries must not mix 'portId' and 'id': another entry has '{}', use that in all of them",
+                name_of(dialect)
+            );
+            findings.faults.push(Fault::forbidden(Rule::PortDialectMix, &field, detail).about(id));
+        }
+        if !seen.insert(id) {
+            findings.faults.push(Fault::duplicate(Rule::PortDuplicate, &field, id).about(id));
+        } else if !image_ports.contains(id) {
+            match dialect {
+                Dialect::A => {
+                    let fault =
+                        Fault::not_found(Rule::PortUnknown, &field, id, "no imageConfig value has a port with this id");
+                    findings.faults.push(fault.about(id).suggesting(id, image_ports.iter().copied()));
+                }
+                Dialect::B => {
+                    findings.warnings.push(format!("{field}: no imageConfig value has a port with id {}", quoted(id)));
+                }
+            }
+        }
+    }
+}
+
+/// The dialect of a kind must not change while Workspaces use it: all their paths would.
+pub(super) fn dialect_change(old: &PodTemplate, new: &PodTemplate, users: &[User]) -> Option<Fault> {
+    if users.is_empty() {
+        return None;
+    }
+    let detail = format!(
+        "the kind names its ports with '{}' and cannot change to '{}', which changes the path of every port, while it \
+         is used by {}",
+        name_of(old.dialect()),
+        name_of(new.dialect()),
+        named(users)
+    );
+    Some(Fault::forbidden(Rule::PortDialectChange, PORTS, detail))
+}
+
+/// Why this installation does not serve the dialect, if it does not.
+fn unserved(dialect: Dialect, entries: &[ProxiedPort], policy: &Policy) -> Option<Fault> {
+    if policy.dialects.contains(&dialect) {
+        return None;
+    }
+    let detail = match dialect {
+        Dialect::A => {
+            "this installation serves kinds that name their ports with 'id' (--port-dialects=B): the Kubeflow backend \
+             and user interface cannot list others"
+        }
+        Dialect::B => "this installation serves kinds that name their ports with 'portId' (--port-dialects=A)",
+    };
+    Some(match entries {
+        [] => Fault::required(Rule::PortDialectServed, PORTS, detail),
+        _ => Fault::forbidden(Rule::PortDialectServed, PORTS, detail),
+    })
+}
+
+fn entry_dialect(entry: &ProxiedPort) -> Dialect {
+    if entry.id.is_some() { Dialect::B } else { Dialect::A }
+}
+
+fn name_of(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::A => "portId",
+        Dialect::B => "id",
+    }
+}

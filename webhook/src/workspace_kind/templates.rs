@@ -1,0 +1,240 @@
+//! Rules of templates: `extraEnv` and `requestHeaders` render for every image value, whatever the Workspace is called.
+//!
+//! Templates are parsed once. Image values matter to them only by which ports they have, so values with the same ports
+//! count as one.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::environment::EnvTemplates;
+use crds::headers::{FaultKind, HeaderFault, HeaderPlace, HeaderTemplates};
+use crds::ports::{PortPaths, unknown_port};
+use crds::template::{Functions, Mode};
+use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate, ProxiedPort, RequestHeaders};
+
+use crate::Policy;
+use crate::field::{Fault, Findings, key, quoted};
+use crate::rule::Rule;
+
+/// The shortest and the longest name that a Workspace and a namespace can have.
+const NAMES: [&str; 2] = ["a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"];
+/// How long a warning should be at most, in bytes.
+const WARNING_MAX: usize = 120;
+
+pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Findings) {
+    let stage = Stage::new(template, policy);
+    environment(template, &stage, findings);
+    for (index, entry) in template.proxied_ports().iter().enumerate() {
+        if let Some(headers) = entry.http_proxy.as_ref().and_then(|proxy| proxy.request_headers.as_ref()) {
+            request_headers(index, entry, headers, &stage, findings);
+        }
+    }
+}
+
+/// Everything that templates of one kind are rendered against.
+struct Stage<'a> {
+    template: &'a PodTemplate,
+    policy: &'a Policy,
+    /// The ids that a template may name.
+    known: BTreeSet<&'a str>,
+    /// One image value for each set of ports.
+    distinct: Vec<&'a [ImagePort]>,
+    /// Ids that a template asked for and that do not exist.
+    unknown: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(template: &'a PodTemplate, policy: &'a Policy) -> Self {
+        let ids = |ports: &'a [ImagePort]| ports.iter().map(|port| port.id.as_str()).collect::<BTreeSet<_>>();
+        let values = template.options.image_config.values.iter().map(|value| &*value.spec.ports);
+        let mut seen = BTreeSet::new();
+        let distinct = values.filter(|ports| seen.insert(ids(ports))).collect();
+        Self { template, policy, known: template.known_port_ids(), distinct, unknown: RefCell::default() }
+    }
+
+    /// Every situation that a template has to render in.
+    fn situations(&self) -> impl Iterator<Item = Situation<'_>> {
+        self.distinct.iter().flat_map(move |selected| {
+            NAMES.map(|name| Situation {
+                stage: self,
+                paths: PortPaths {
+                    paths: &self.policy.paths,
+                    dialect: self.template.dialect(),
+                    namespace: name,
+                    workspace: name,
+                    selected,
+                    known: &self.known,
+                    mode: Mode::Strict,
+                },
+            })
+        })
+    }
+
+    /// The fault of a template. Which ids exist is advice, not part of what is wrong: it changes with other fields.
+    fn fault(&self, rule: Rule, field: String, value: &str, detail: &str) -> Fault {
+        let fault = Fault::invalid(rule, field, value, detail);
+        let unknown = self.unknown.borrow();
+        let id = unknown.iter().find(|id| detail.ends_with(&missing(id)));
+        let hint = id.and_then(|id| unknown_port(id, &self.known).strip_prefix(&missing(id)).map(str::to_owned));
+        fault.with_hint(hint.unwrap_or_default())
+    }
+
+    /// Says which of `values` lack a port that a template asks for: it renders empty there.
+    fn warning(&self, field: &str, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) -> Option<String> {
+        let lacks = |value: &ImageConfigValue, id: &str| !value.spec.ports.iter().any(|port| port.id == id);
+        let absent = |id: &&String| values.iter().any(|value| lacks(value, id));
+        let ids: Vec<&String> = asked.iter().filter(|id| self.known.contains(id.as_str())).filter(absent).collect();
+        let without = values.iter().filter(|value| ids.iter().any(|id| lacks(value, id))).map(|value| &*value.id);
+        let without: Vec<&str> = without.collect();
+        if without.is_empty() {
+            return None;
+        }
+        let ids = ids.into_iter().map(|id| quoted(id)).collect::<Vec<_>>().join(", ");
+        let (some, all) = (without.len(), values.len());
+        let start = format!("{field}: renders empty for port {ids} in {some} of {all} imageConfig values: ");
+        Some(start.clone() + &fitting(&without, WARNING_MAX.saturating_sub(start.len())))
+    }
+}
+
+/// As many of `ids` as fit, at least one.
+fn fitting(ids: &[&str], bytes: usize) -> String {
+    let mut text = String::new();
+    for id in ids {
+        if !text.is_empty() && text.len() + ", ".len() + id.len() + ", …".len() > bytes {
+            return text + ", …";
+        }
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(id);
+    }
+    text
+}
+
+/// One image value and Workspace that templates are rendered for.
+struct Situation<'a> {
+    stage: &'a Stage<'a>,
+    paths: PortPaths<'a>,
+}
+
+impl Functions for Situation<'_> {
+    fn http_path_prefix(&self, port_id: &str) -> Result<String, String> {
+        if self.stage.known.contains(port_id) {
+            return self.paths.http_path_prefix(port_id);
+        }
+        self.stage.unknown.borrow_mut().insert(port_id.to_owned());
+        Err(missing(port_id))
+    }
+}
+
+/// The start of [`unknown_port`], which does not depend on the ids that exist.
+fn missing(port_id: &str) -> String {
+    format!("port id {port_id:?} does not exist")
+}
+
+fn environment(template: &PodTemplate, stage: &Stage<'_>, findings: &mut Findings) {
+    let (templates, faults) = EnvTemplates::parse(&template.extra_env);
+    // By place in the list, and each text once however many image values it fails for.
+    let index_of =
+        |name: &str| template.extra_env.iter().position(|variable| variable.name == name).unwrap_or_default();
+    let mut found: Vec<_> = faults.into_iter().map(|fault| (index_of(&fault.name), fault)).collect();
+    let mut asked: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
+    for situation in stage.situations() {
+        match templates.render(&situation, Mode::Strict) {
+            Ok(rendered) => {
+                for rendered in rendered.into_iter().filter(|rendered| !rendered.port_ids.is_empty()) {
+                    asked.entry(index_of(&rendered.variable.name)).or_default().extend(rendered.port_ids);
+                }
+            }
+            Err(faults) => {
+                for fault in faults {
+                    let fault = (index_of(&fault.name), fault);
+                    if !found.contains(&fault) {
+                        found.push(fault);
+                    }
+                }
+            }
+        }
+    }
+    found.sort_by_key(|(index, _)| *index);
+    let field = |name: &str| format!("{}.value", key("spec.podTemplate.extraEnv", name));
+    for (_, fault) in found {
+        let found = stage.fault(Rule::ExtraEnvTemplate, field(&fault.name), &fault.value, &fault.detail);
+        findings.faults.push(found.about(fault.name));
+    }
+    let values: Vec<&ImageConfigValue> = template.options.image_config.values.iter().collect();
+    for (index, ids) in asked {
+        findings.warnings.extend(stage.warning(&field(&template.extra_env[index].name), &ids, &values));
+    }
+}
+
+fn request_headers(
+    index: usize,
+    entry: &ProxiedPort,
+    headers: &RequestHeaders,
+    stage: &Stage<'_>,
+    findings: &mut Findings,
+) {
+    let base = format!("spec.podTemplate.ports[{index}].httpProxy.requestHeaders");
+    let (templates, mut found) = HeaderTemplates::parse(headers);
+    let mut asked: BTreeMap<HeaderPlace, BTreeSet<String>> = BTreeMap::new();
+    for situation in stage.situations() {
+        match templates.render(&situation, Mode::Strict) {
+            Ok(operations) => {
+                for (place, ids) in operations.port_ids.into_iter().filter(|(_, ids)| !ids.is_empty()) {
+                    asked.entry(place).or_default().extend(ids);
+                }
+            }
+            Err(faults) => {
+                for fault in faults {
+                    if !found.contains(&fault) {
+                        found.push(fault);
+                    }
+                }
+            }
+        }
+    }
+    found.sort_by(|one, other| one.place.cmp(&other.place));
+    for fault in found {
+        let field = field_of(&base, &fault.place);
+        findings.faults.push(header_fault(field, entry.key(), &fault, stage));
+    }
+    // The headers are changed on the way to this port only, so image values without it do not matter.
+    let values = &stage.template.options.image_config.values;
+    let values: Vec<_> =
+        values.iter().filter(|value| value.spec.ports.iter().any(|port| port.id == entry.key())).collect();
+    for (place, ids) in asked {
+        findings.warnings.extend(stage.warning(&field_of(&base, &place), &ids, &values));
+    }
+    for name in headers.set.keys() {
+        if headers.add.keys().any(|added| added.eq_ignore_ascii_case(name)) {
+            findings
+                .warnings
+                .push(format!("{base}: {} is both set and added: it is set first, then appended to", quoted(name)));
+        }
+    }
+}
+
+fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_>) -> Fault {
+    let rule = Rule::RequestHeader;
+    let (list, name) = match &fault.place {
+        HeaderPlace::Set(name) => ("set", name),
+        HeaderPlace::Add(name) => ("add", name),
+        HeaderPlace::Remove(_, name) => ("remove", name),
+    };
+    let described = match fault.kind {
+        FaultKind::Invalid => stage.fault(rule, field, &fault.value, &fault.detail),
+        FaultKind::Duplicate => Fault::duplicate(rule, field, &fault.value),
+        FaultKind::Forbidden => Fault::forbidden(rule, field, &fault.detail),
+        FaultKind::TooLong(max) => Fault::too_long(rule, field, max),
+    };
+    described.about(format!("{port}/{list}/{name}"))
+}
+
+fn field_of(base: &str, place: &HeaderPlace) -> String {
+    match place {
+        HeaderPlace::Set(name) => key(&format!("{base}.set"), name),
+        HeaderPlace::Add(name) => key(&format!("{base}.add"), name),
+        HeaderPlace::Remove(index, _) => format!("{base}.remove[{index}]"),
+    }
+}
