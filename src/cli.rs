@@ -34,7 +34,10 @@ pub enum Invocation {
 }
 
 /// Reads the command line, the program's name first. Every fault is found in one go.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> Result<Invocation, Vec<Fault>> {
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &Environment,
+) -> Result<Invocation, Vec<Fault>> {
     let mut arguments: Vec<OsString> = arguments.into_iter().map(with_two_dashes).collect();
     let mut faults = Vec::new();
     loop {
@@ -60,7 +63,9 @@ fn command() -> Command {
     let dir = Arg::new("dir").long("dir").value_name("DIR").value_parser(value_parser!(PathBuf));
     Command::new("workspaces-controller")
         .version(version())
-        .about("Validates WorkspaceKinds and Workspaces at admission, makes Workspaces real, and routes people to them.")
+        .about(
+            "Validates WorkspaceKinds and Workspaces at admission, makes Workspaces real, and routes people to them.",
+        )
         .after_help(EXAMPLES)
         .args(settings::arguments())
         .args_conflicts_with_subcommands(true)
@@ -78,7 +83,11 @@ fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
-fn invocation(matches: &ArgMatches, environment: &Environment, mut faults: Vec<Fault>) -> Result<Invocation, Vec<Fault>> {
+fn invocation(
+    matches: &ArgMatches,
+    environment: &Environment,
+    mut faults: Vec<Fault>,
+) -> Result<Invocation, Vec<Fault>> {
     let invocation = match matches.subcommand() {
         Some(("crds", matches)) => Invocation::Crds { dir: matches.get_one::<PathBuf>("dir").cloned() },
         Some(_) => Invocation::Print(format!("workspaces-controller {}\n", version())),
@@ -97,7 +106,9 @@ fn invocation(matches: &ArgMatches, environment: &Environment, mut faults: Vec<F
 fn with_two_dashes(argument: OsString) -> OsString {
     let flag = argument.to_str().and_then(|text| text.strip_prefix('-'));
     match flag {
-        Some(flag) if flag.len() > 1 && flag.starts_with(|first: char| first.is_ascii_alphabetic()) => format!("--{flag}").into(),
+        Some(flag) if flag.len() > 1 && flag.starts_with(|first: char| first.is_ascii_alphabetic()) => {
+            format!("--{flag}").into()
+        }
         _ => argument,
     }
 }
@@ -109,7 +120,8 @@ fn fault_of(error: &clap::Error) -> Fault {
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),
         _ => None,
     };
-    let argument = context(ContextKind::InvalidArg).or_else(|| context(ContextKind::InvalidSubcommand)).unwrap_or_default();
+    let argument =
+        context(ContextKind::InvalidArg).or_else(|| context(ContextKind::InvalidSubcommand)).unwrap_or_default();
     // For known flags the parser adds how to write them: `--flag <VALUE>`.
     let name = argument.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
     let suggestion = context(ContextKind::SuggestedArg).or_else(|| context(ContextKind::SuggestedSubcommand));
@@ -121,7 +133,9 @@ fn fault_of(error: &clap::Error) -> Fault {
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
             "no such command; use crds, version or none, and write boolean flags as --flag=false".to_owned()
         }
-        ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => "needs a value".to_owned(),
+        ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+            "needs a value".to_owned()
+        }
         ErrorKind::InvalidUtf8 => "must be UTF-8".to_owned(),
         ErrorKind::ArgumentConflict => "cannot be used together with a command".to_owned(),
         _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),

@@ -4,4 +4,9 @@
 
 pub mod cli;
 pub mod config;
+pub mod health;
 pub mod metrics;
+pub mod serve;
+pub mod tasks;
+pub mod telemetry;
+pub mod tls;

@@ -127,13 +127,18 @@ impl Metrics {
     /// All series at zero.
     pub fn new() -> Self {
         let mut registry = Registry::default();
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION")), ("rust_version", env!("CARGO_PKG_RUST_VERSION"))]);
+        let build =
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION")), ("rust_version", env!("CARGO_PKG_RUST_VERSION"))]);
         registry.register("workspaces_build", "The running build", build);
         registry.register_collector(Box::new(process::ProcessCollector::new()));
         Self {
             reconciles: counters(&mut registry, "controller_runtime_reconcile", "Reconciles by result"),
             reconcile_errors: counters(&mut registry, "controller_runtime_reconcile_errors", "Reconciles that failed"),
-            reconcile_panics: counters(&mut registry, "controller_runtime_reconcile_panics", "Reconciles that panicked"),
+            reconcile_panics: counters(
+                &mut registry,
+                "controller_runtime_reconcile_panics",
+                "Reconciles that panicked",
+            ),
             reconcile_seconds: histograms(
                 &mut registry,
                 "controller_runtime_reconcile_time_seconds",
@@ -148,8 +153,16 @@ impl Metrics {
             active_workers: gauges(&mut registry, "controller_runtime_active_workers", "Reconciles running now"),
             queue_depth: gauges(&mut registry, "workqueue_depth", "Objects waiting for a reconcile"),
             queue_adds: counters(&mut registry, "workqueue_adds", "Objects put into the queue"),
-            queue_retries: counters(&mut registry, "workqueue_retries", "Objects put back into the queue after a failure"),
-            reviews: counters(&mut registry, "controller_runtime_webhook_requests", "Admission requests by HTTP status"),
+            queue_retries: counters(
+                &mut registry,
+                "workqueue_retries",
+                "Objects put back into the queue after a failure",
+            ),
+            reviews: counters(
+                &mut registry,
+                "controller_runtime_webhook_requests",
+                "Admission requests by HTTP status",
+            ),
             review_seconds: histograms(
                 &mut registry,
                 "controller_runtime_webhook_latency_seconds",
@@ -161,7 +174,11 @@ impl Metrics {
                 "controller_runtime_webhook_requests_in_flight",
                 "Admission requests being answered now",
             ),
-            certificate_reads: counter(&mut registry, "certwatcher_read_certificate", "Readings of the certificate files"),
+            certificate_reads: counter(
+                &mut registry,
+                "certwatcher_read_certificate",
+                "Readings of the certificate files",
+            ),
             certificate_read_errors: counter(
                 &mut registry,
                 "certwatcher_read_certificate_errors",
@@ -250,19 +267,6 @@ impl Metrics {
         drop(self.reviews.get_or_create(&WebhookCodeLabels { webhook: path, code: 200 }));
     }
 
-    /// A request to a webhook path is being answered until the guard is dropped.
-    pub fn webhook_in_flight(&self, path: &'static str) -> InFlight {
-        let gauge = self.reviews_in_flight.get_or_create_owned(&WebhookLabels { webhook: path });
-        gauge.inc();
-        InFlight(gauge)
-    }
-
-    /// A request to a webhook path was answered with HTTP status `code` after `duration`.
-    pub fn webhook_request(&self, path: &'static str, code: u16, duration: Duration) {
-        self.reviews.get_or_create(&WebhookCodeLabels { webhook: path, code }).inc();
-        self.review_seconds.get_or_create(&WebhookLabels { webhook: path }).observe(duration.as_secs_f64());
-    }
-
     /// The certificate files were read; `good` when what is served matches them.
     pub fn certificate_read(&self, good: bool) {
         self.certificate_reads.inc();
@@ -294,6 +298,20 @@ impl Metrics {
         let mut text = String::with_capacity(16 * 1024);
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+/// What admission reports about its requests.
+impl webhook::Observer for Metrics {
+    fn started(&self, path: &'static str) {
+        self.reviews_in_flight.get_or_create(&WebhookLabels { webhook: path }).inc();
+    }
+
+    fn finished(&self, path: &'static str, code: u16, duration: Duration) {
+        let labels = WebhookLabels { webhook: path };
+        self.reviews_in_flight.get_or_create(&labels).dec();
+        self.review_seconds.get_or_create(&labels).observe(duration.as_secs_f64());
+        self.reviews.get_or_create(&WebhookCodeLabels { webhook: path, code }).inc();
     }
 }
 
@@ -365,7 +383,12 @@ fn gauges<L: Labels>(registry: &mut Registry, name: &str, help: &str) -> Family<
     family
 }
 
-fn histograms<L: Labels>(registry: &mut Registry, name: &str, help: &str, new: fn() -> Histogram) -> HistogramFamily<L> {
+fn histograms<L: Labels>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    new: fn() -> Histogram,
+) -> HistogramFamily<L> {
     let family = Family::new_with_constructor(new);
     registry.register(name, help, family.clone());
     family

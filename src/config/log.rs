@@ -63,7 +63,8 @@ fn filter(value: &str) -> Result<String, String> {
          info,kube=debug"
             .to_owned()
     };
-    let is_level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_ascii_lowercase().as_str());
+    let is_level =
+        |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_ascii_lowercase().as_str());
     if is_level(value) {
         return Ok(own_crates_at(&value.to_ascii_lowercase()));
     }

@@ -48,7 +48,8 @@ pub(super) fn or_off(address: Option<Listen>) -> String {
 
 /// `:9443`, `127.0.0.1:9443`, `[::1]:0`, `localhost:9443`.
 pub fn address(value: &str) -> Result<Listen, String> {
-    let rule = || "must be :PORT or IP:PORT, with a port from 0 (any) to 65535, such as :9443 or 127.0.0.1:0".to_owned();
+    let rule =
+        || "must be :PORT or IP:PORT, with a port from 0 (any) to 65535, such as :9443 or 127.0.0.1:0".to_owned();
     let (host, port) = value.rsplit_once(':').ok_or_else(rule)?;
     // Written out: `parse` also takes "+1".
     let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));

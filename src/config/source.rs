@@ -116,7 +116,8 @@ impl<'a> Source<'a> {
 
     /// Whether flag or environment say anything about it.
     pub fn is_given(&self, setting: &Setting) -> bool {
-        self.flag_values(setting).is_some() || setting.env.iter().any(|variable| self.environment.get(variable).is_some())
+        self.flag_values(setting).is_some()
+            || setting.env.iter().any(|variable| self.environment.get(variable).is_some())
     }
 
     /// A fault that is not in the value alone.
@@ -157,7 +158,11 @@ impl<'a> Source<'a> {
                 None => found = Some(Given { name: (*variable).to_owned(), values: vec![value] }),
                 Some(first) if first.values == [value.as_str()] => {}
                 Some(first) => {
-                    let rule = format!("differs from {}={}: they mean the same, set one of them", first.name, quoted(&first.values[0]));
+                    let rule = format!(
+                        "differs from {}={}: they mean the same, set one of them",
+                        first.name,
+                        quoted(&first.values[0])
+                    );
                     self.faults.push(Fault { name: (*variable).to_owned(), value: Some(value), rule });
                 }
             }

@@ -1,1 +1,395 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+use crate::cli::{self, Invocation};
+
+use super::*;
+
+fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+    let arguments = ["workspaces-controller"].iter().chain(arguments).map(Into::into);
+    match cli::parse(arguments, &environment.iter().copied().collect()) {
+        Ok(Invocation::Run(settings)) => Ok(*settings),
+        Ok(other) => panic!("not a run: {other:?}"),
+        Err(faults) => Err(faults.iter().map(Fault::to_string).collect()),
+    }
+}
+
+fn good(arguments: &[&str], environment: &[(&str, &str)]) -> Settings {
+    load(arguments, environment).unwrap_or_else(|faults| panic!("{arguments:?} {environment:?}: {faults:?}"))
+}
+
+/// The only fault.
+fn fault(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let faults = load(arguments, environment).unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    faults.into_iter().next().unwrap()
+}
+
+#[test]
+fn nothing_given_means_the_defaults() {
+    let settings = good(&[], &[]);
+    assert_eq!(settings.routing, Routing::default());
+    assert_eq!(settings.routing.gateways, ["kubeflow/kubeflow-gateway"]);
+    assert_eq!(settings.routing.hosts, ["*"]);
+    assert_eq!(settings.routing.cluster_domain, "cluster.local");
+    assert!(settings.routing.use_istio && !settings.routing.redirect_missing_slash);
+    assert_eq!(settings.routing.redirect_scheme, None);
+    assert_eq!(settings.port_dialects, BTreeSet::from([Dialect::A, Dialect::B]));
+    assert_eq!(settings.max_concurrent_reconciles, 10);
+    assert!(settings.enable_reconcile && settings.enable_webhooks && !settings.leader_elect);
+    assert_eq!(settings.kubeconfig, None);
+    assert_eq!(settings.webhook_address, Listen { host: None, port: 9443 });
+    assert_eq!(settings.health_address, Some(Listen { host: None, port: 8081 }));
+    assert_eq!(settings.metrics_address, Some(Listen { host: None, port: 8080 }));
+    assert!(!settings.metrics_secure && settings.needs_certificate());
+    assert_eq!(settings.cert_dir.to_str(), Some("/tmp/k8s-webhook-server/serving-certs"));
+    assert_eq!(settings.log.filter, "warn,workspaces_controller=info,webhook=info,certs=info,crds=info");
+    assert_eq!(settings.log.format, LogFormat::Automatic);
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+}
+
+#[test]
+fn flags_win_over_the_environment_and_the_environment_over_defaults() {
+    let environment = [
+        ("USE_ISTIO", "false"),
+        ("ISTIO_GATEWAY", "a/b, c/d"),
+        ("ISTIO_HOSTS", "one.example.com,two.example.com"),
+        ("CLUSTER_DOMAIN", "corp.example"),
+        ("CONNECT_PATH_PREFIX", "/notebooks"),
+        ("PORT_DIALECTS", "B"),
+        ("REDIRECT_MISSING_SLASH", "T"),
+        ("MAX_CONCURRENT_RECONCILES", "3"),
+        ("ENABLE_RECONCILE", "0"),
+        ("KUBECONFIG", "/etc/kubeconfig"),
+        ("RUST_LOG", "debug"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let settings = good(&[], &environment);
+    assert!(!settings.routing.use_istio && settings.routing.redirect_missing_slash && !settings.enable_reconcile);
+    assert_eq!(settings.routing.gateways, ["a/b", "c/d"]);
+    assert_eq!(settings.routing.hosts, ["one.example.com", "two.example.com"]);
+    assert_eq!(settings.routing.cluster_domain, "corp.example");
+    assert_eq!(settings.routing.paths, ConnectPaths::fixed("/notebooks").unwrap());
+    assert_eq!(settings.port_dialects, BTreeSet::from([Dialect::B]));
+    assert_eq!(settings.max_concurrent_reconciles, 3);
+    assert_eq!(settings.kubeconfig, Some("/etc/kubeconfig".into()));
+    assert!(settings.log.filter.contains("webhook=debug"), "{}", settings.log.filter);
+    assert_eq!(settings.log.format, LogFormat::Json);
+
+    let flags = [
+        "--use-istio",
+        "--istio-gateway=x/y",
+        "--istio-gateway",
+        "z/z",
+        "--istio-hosts=*.example.org",
+        "--cluster-domain=cluster.local",
+        "--connect-path-prefix=/w",
+        "--port-dialects=A",
+        "--redirect-missing-slash=false",
+        "--redirect-scheme=https",
+        "--max-concurrent-reconciles=7",
+        "--enable-reconcile=True",
+        "--kubeconfig=k",
+        "--log-level=info,kube=debug",
+        "--log-format=text",
+    ];
+    let settings = good(&flags, &environment);
+    assert!(settings.routing.use_istio && !settings.routing.redirect_missing_slash && settings.enable_reconcile);
+    assert_eq!(settings.routing.gateways, ["x/y", "z/z"]);
+    assert_eq!(settings.routing.hosts, ["*.example.org"]);
+    assert_eq!(settings.routing.cluster_domain, "cluster.local");
+    assert_eq!(settings.routing.paths.prefix(Dialect::B), "/w");
+    assert_eq!(settings.routing.redirect_scheme, Some(RedirectScheme::Https));
+    assert_eq!(settings.port_dialects, BTreeSet::from([Dialect::A]));
+    assert_eq!(settings.max_concurrent_reconciles, 7);
+    assert_eq!(settings.kubeconfig, Some("k".into()));
+    assert_eq!(settings.log.filter, "info,kube=debug");
+    assert_eq!(settings.log.format, LogFormat::Text);
+    assert_eq!(settings.warnings, ["--redirect-scheme has no effect without --redirect-missing-slash"]);
+}
+
+#[test]
+fn a_flag_hides_even_a_wrong_variable() {
+    assert!(good(&["--use-istio=true"], &[("USE_ISTIO", "yes")]).routing.use_istio);
+    assert_eq!(
+        good(&["--istio-hosts=a.example"], &[("ISTIO_HOSTS", "a"), ("ISTIO_HOST", "b")]).routing.hosts,
+        ["a.example"]
+    );
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let variables: Vec<(&str, &str)> =
+        settings::ALL.iter().flat_map(|setting| setting.env).map(|&name| (name, "")).collect();
+    assert!(variables.len() > 10);
+    assert_eq!(good(&[], &variables), good(&[], &[]));
+}
+
+#[test]
+fn either_name_of_the_hosts_will_do() {
+    assert_eq!(good(&[], &[("ISTIO_HOST", "a.example")]).routing.hosts, ["a.example"]);
+    assert_eq!(good(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "a.example")]).routing.hosts, ["a.example"]);
+    assert_eq!(good(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "")]).routing.hosts, ["a.example"]);
+    assert_eq!(
+        fault(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "b.example")]),
+        "ISTIO_HOST=\"a.example\": differs from ISTIO_HOSTS=\"b.example\": they mean the same, set one of them"
+    );
+}
+
+#[test]
+fn booleans_are_those_of_go() {
+    for (text, expected) in [("1", true), ("t", true), ("T", true), ("TRUE", true), ("true", true), ("True", true)]
+        .into_iter()
+        .chain([("0", false), ("f", false), ("F", false), ("FALSE", false), ("false", false), ("False", false)])
+    {
+        assert_eq!(good(&[&format!("--use-istio={text}")], &[]).routing.use_istio, expected, "{text}");
+        assert_eq!(good(&[&format!("-use-istio={text}")], &[]).routing.use_istio, expected, "{text}");
+        assert_eq!(good(&[], &[("USE_ISTIO", text)]).routing.use_istio, expected, "{text}");
+    }
+    assert!(good(&["--leader-elect"], &[]).leader_elect);
+    assert!(good(&["-leader-elect"], &[]).leader_elect);
+    assert!(!good(&["--leader-elect", "--leader-elect=F"], &[]).leader_elect);
+    for text in ["yes", "no", "on", "off", "tRUE", "2", " true", "enabled"] {
+        let rule = "must be true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)";
+        assert_eq!(fault(&[], &[("USE_ISTIO", text)]), format!("USE_ISTIO={text:?}: {rule}"));
+        assert_eq!(fault(&[&format!("--use-istio={text}")], &[]), format!("--use-istio={text:?}: {rule}"));
+    }
+    assert!(fault(&["--use-istio="], &[]).starts_with("--use-istio=\"\": must be true or false"));
+    assert!(fault(&["--leader-elect", "false"], &[]).starts_with("false: no such command"));
+}
+
+#[test]
+fn manifests_of_the_go_controller_work_unchanged() {
+    let settings = good(
+        &["--leader-elect", "--health-probe-bind-address=:8081", "--metrics-bind-address=0"],
+        &[
+            ("USE_ISTIO", "true"),
+            ("ISTIO_GATEWAY", "istio-system/istio-ingressgateway"),
+            ("ISTIO_HOST", "*"),
+            ("CLUSTER_DOMAIN", "cluster.local"),
+        ],
+    );
+    assert_eq!(settings.metrics_address, None);
+    assert_eq!(settings.routing.gateways, ["istio-system/istio-ingressgateway"]);
+    assert_eq!(settings.warnings.len(), 1);
+    assert!(settings.warnings[0].contains("leader election is not built yet"), "{:?}", settings.warnings);
+
+    let settings = good(
+        &[
+            "-metrics-secure",
+            "-enable-http2=1",
+            "-zap-devel",
+            "-zap-encoder=console",
+            "-zap-log-level",
+            "5",
+            "--zap-stacktrace-level=error",
+            "-zap-time-encoding=rfc3339",
+            "-max-concurrent-reconciles",
+            "4",
+        ],
+        &[],
+    );
+    assert!(settings.metrics_secure);
+    assert_eq!(settings.max_concurrent_reconciles, 4);
+    assert_eq!(settings.log.format, LogFormat::Text);
+    assert!(settings.log.filter.ends_with("crds=trace"), "{}", settings.log.filter);
+    let warned = ["--enable-http2", "--zap-devel", "--zap-stacktrace-level", "--zap-time-encoding"];
+    assert_eq!(settings.warnings.len(), warned.len(), "{:?}", settings.warnings);
+    for (warning, flag) in settings.warnings.iter().zip(warned) {
+        assert!(warning.starts_with(flag), "{warning}");
+    }
+    let own = good(&["--zap-encoder=console", "--log-format=json", "--zap-log-level=debug"], &[("RUST_LOG", "error")]);
+    assert_eq!((own.log.format, own.log.filter.starts_with("error,")), (LogFormat::Json, true));
+}
+
+/// Flag or variable, value, and what the fault has to say about it.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("--istio-gateway", "", "must be NAMESPACE/NAME"),
+    ("--istio-gateway", "kubeflow-gateway", "must be NAMESPACE/NAME"),
+    ("--istio-gateway", "mesh", "must be NAMESPACE/NAME"),
+    ("--istio-gateway", "a/b/c", "\"a/b/c\" must be NAMESPACE/NAME"),
+    ("--istio-gateway", "/b", "must be NAMESPACE/NAME"),
+    ("--istio-gateway", "A/b", "must be NAMESPACE/NAME"),
+    ("--istio-gateway", "a/b.c", "must be NAMESPACE/NAME"),
+    ("--istio-gateway", "a/b,,c/d", "\"\" must be NAMESPACE/NAME"),
+    ("--istio-gateway", "a/b,a/b", "\"a/b\" is named twice"),
+    ("ISTIO_GATEWAY", "a/b c/d", "must be NAMESPACE/NAME"),
+    ("--istio-hosts", "*.*", "must be a DNS name"),
+    ("--istio-hosts", "a.*.example", "must be a DNS name"),
+    ("--istio-hosts", "*a.example", "must be a DNS name"),
+    ("--istio-hosts", "a_b.example", "must be a DNS name"),
+    ("--istio-hosts", "https://a.example", "must be a DNS name"),
+    ("--istio-hosts", "a.example:443", "must be a DNS name"),
+    ("--istio-hosts", "a.example.", "must be a DNS name"),
+    ("--istio-hosts", "1.2.3", "must be a DNS name"),
+    ("--istio-hosts", "a.example,A.example", "\"A.example\" is named twice"),
+    ("--istio-hosts", "*,a.example", "\"*\" and \"a.example\" overlap"),
+    ("--istio-hosts", "a.example,*", "\"a.example\" and \"*\" overlap"),
+    ("--istio-hosts", "*.example.com,b.a.example.com", "overlap"),
+    ("--istio-hosts", "*.a.example.com,*.example.com", "overlap"),
+    ("--cluster-domain", "", "must be a DNS domain"),
+    ("--cluster-domain", ".cluster.local", "must be a DNS domain"),
+    ("--cluster-domain", "cluster.local.", "must be a DNS domain"),
+    ("CLUSTER_DOMAIN", "Cluster.Local", "must be a DNS domain"),
+    ("CONNECT_PATH_PREFIX", "workspace", "must start with '/'"),
+    ("CONNECT_PATH_PREFIX", "/", "must start with '/'"),
+    ("CONNECT_PATH_PREFIX", "/a/../b", "must start with '/'"),
+    ("--connect-path-prefix", "", "must start with '/'"),
+    ("PORT_DIALECTS", "C", "must be A, B or A,B"),
+    ("PORT_DIALECTS", "A,", "must be A, B or A,B"),
+    ("REDIRECT_MISSING_SLASH", "maybe", "must be true or false"),
+    ("--redirect-scheme", "ftp", "must be http or https"),
+    ("ENABLE_WEBHOOKS", "no", "must be true or false"),
+    ("ENABLE_RECONCILE", "no", "must be true or false"),
+    ("MAX_CONCURRENT_RECONCILES", "0", "must be a whole number from 1 to 1000"),
+    ("MAX_CONCURRENT_RECONCILES", "ten", "must be a whole number from 1 to 1000"),
+    ("--max-concurrent-reconciles", "-1", "must be a whole number from 1 to 1000"),
+    ("--max-concurrent-reconciles", "1001", "must be a whole number from 1 to 1000"),
+    ("--webhook-bind-address", "0", "must be :PORT or IP:PORT"),
+    ("--webhook-bind-address", "9443", "must be :PORT or IP:PORT"),
+    ("--webhook-bind-address", ":65536", "must be :PORT or IP:PORT"),
+    ("--webhook-bind-address", ":+1", "must be :PORT or IP:PORT"),
+    ("--webhook-bind-address", "example.com:9443", "must be :PORT or IP:PORT"),
+    ("--health-probe-bind-address", "::1:8081", "or 0 to switch it off"),
+    ("--metrics-bind-address", "off", "or 0 to switch it off"),
+    ("--kubeconfig", "", "must be a path"),
+    ("--webhook-cert-dir", "", "must be a path"),
+    ("--log-level", "verbose", "must be off, error, warn, info, debug or trace"),
+    ("RUST_LOG", "kube=loud", "must be off, error, warn, info, debug or trace"),
+    ("LOG_FORMAT", "xml", "must be text or json"),
+    ("--zap-log-level", "loud", "must be debug, info, error, panic"),
+    ("--zap-encoder", "xml", "must be json or console"),
+];
+
+#[test]
+fn refuses_each_wrong_value_with_its_name_the_value_and_what_is_allowed() {
+    for (name, value, rule) in REFUSED {
+        let found = match name.strip_prefix("--") {
+            Some(_) => fault(&[&format!("{name}={value}")], &[]),
+            None => fault(&[], &[(name, value)]),
+        };
+        assert!(found.starts_with(&format!("{name}={value:?}: ")), "{found}");
+        assert!(found.contains(rule), "{name}={value}: {found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+}
+
+#[test]
+fn accepts_what_is_unusual_but_right() {
+    for (flag, values) in [
+        ("--istio-gateway", vec!["a/b", "1/2", "a-b/c-d", "a/b, c/d"]),
+        (
+            "--istio-hosts",
+            vec!["*", "a", "A.Example", "*.example.com,example.com", "10.0.0.1", "::1", "*.a.example,*.b.example"],
+        ),
+        ("--cluster-domain", vec!["local", "a.b.c", "k8s-1.example"]),
+        ("--connect-path-prefix", vec!["/a", "/a/b.c~d_e-f"]),
+        ("--port-dialects", vec!["A", "B,A", "A,A"]),
+        ("--max-concurrent-reconciles", vec!["1", "1000"]),
+        ("--webhook-bind-address", vec!["127.0.0.1:0", ":0", "[::1]:9443", "localhost:1", "0.0.0.0:9443", "[::]:9443"]),
+        ("--log-level", vec!["off", "ERROR", "debug,kube=trace", "warn,webhook=debug"]),
+    ] {
+        for value in values {
+            good(&[flag, value], &[]);
+        }
+    }
+}
+
+#[test]
+fn all_faults_are_found_at_once() {
+    let faults = load(
+        &["--istio-gateway=x", "--colour", "--metrics-bind-address=here", "--istio-host=a"],
+        &[("USE_ISTIO", "yes"), ("MAX_CONCURRENT_RECONCILES", "many"), ("RUST_LOG", "loud")],
+    )
+    .unwrap_err();
+    let names: Vec<&str> = faults.iter().map(|fault| fault.split([':', '=']).next().unwrap()).collect();
+    let expected = [
+        "--colour",
+        "--istio-host",
+        "USE_ISTIO",
+        "--istio-gateway",
+        "MAX_CONCURRENT_RECONCILES",
+        "--metrics-bind-address",
+        "RUST_LOG",
+    ];
+    assert_eq!(names, expected, "{faults:?}");
+    assert_eq!(faults[1], "--istio-host: no such flag, did you mean --istio-hosts? (--help lists all)");
+}
+
+#[test]
+fn settings_that_exclude_each_other_are_named() {
+    let nothing = fault(&["--enable-reconcile=false"], &[("ENABLE_WEBHOOKS", "false")]);
+    assert!(
+        nothing.starts_with("--enable-reconcile=\"false\": leaves nothing to do while ENABLE_WEBHOOKS"),
+        "{nothing}"
+    );
+    assert_eq!(
+        fault(&["--metrics-bind-address=:8081"], &[]),
+        "--metrics-bind-address=\":8081\": must differ from --health-probe-bind-address (:8081): one address serves one thing"
+    );
+    fault(&["--metrics-bind-address=127.0.0.1:9443"], &[]);
+    good(&["--metrics-bind-address=127.0.0.1:0", "--health-probe-bind-address=127.0.0.1:0"], &[]);
+    good(&["--metrics-bind-address=127.0.0.1:1", "--health-probe-bind-address=127.0.0.2:1"], &[]);
+    good(&["--metrics-bind-address=:9443"], &[("ENABLE_WEBHOOKS", "false")]);
+}
+
+#[test]
+fn a_certificate_is_needed_only_by_what_is_on() {
+    let off = [("ENABLE_WEBHOOKS", "false")];
+    assert!(!good(&[], &off).needs_certificate());
+    assert!(good(&["--metrics-secure"], &off).needs_certificate());
+    assert!(!good(&["--metrics-secure", "--metrics-bind-address=0"], &off).needs_certificate());
+}
+
+#[test]
+fn a_value_cannot_break_the_line_or_flood_it() {
+    let found = fault(&[], &[("CLUSTER_DOMAIN", &format!("a\nb{}", "x".repeat(1000)))]);
+    assert_eq!(found.lines().count(), 1);
+    assert!(found.len() < 500, "{found}");
+}
+
+#[test]
+fn a_variable_that_is_not_text_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+    let bytes = std::ffi::OsString::from_vec(vec![b'a', 0xff]);
+    let environment: Environment = [("CLUSTER_DOMAIN", bytes)].into_iter().collect();
+    let faults = cli::parse(["x".into()], &environment).unwrap_err();
+    assert_eq!(
+        faults.iter().map(Fault::to_string).collect::<Vec<_>>(),
+        ["CLUSTER_DOMAIN=\"a\u{fffd}\": must be UTF-8"]
+    );
+}
+
+#[test]
+fn help_names_every_flag_variable_and_default() {
+    let Ok(Invocation::Print(help)) = cli::parse(["x".into(), "--help".into()], &Environment::default()) else {
+        panic!("no help");
+    };
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for setting in settings::ALL {
+        assert!(setting.flag.is_empty() || words.contains(&format!("--{}", setting.flag)), "{}", setting.name());
+        for variable in setting.env {
+            assert!(words.contains(variable), "{variable} is missing in\n{help}");
+        }
+        if !setting.default.is_empty() {
+            assert!(
+                words.contains(&format!("[default: {}]", setting.default)),
+                "{}: default is missing in\n{help}",
+                setting.name()
+            );
+        }
+    }
+    assert!(words.contains("Examples:") && words.contains("Routing:") && words.contains("Serving:"), "{help}");
+}
+
+#[test]
+fn commands_other_than_run() {
+    let parse = |arguments: &[&str]| cli::parse(arguments.iter().map(Into::into), &Environment::default());
+    assert_eq!(parse(&["x", "crds"]), Ok(Invocation::Crds { dir: None }));
+    assert_eq!(parse(&["x", "crds", "--dir", "here"]), Ok(Invocation::Crds { dir: Some("here".into()) }));
+    assert_eq!(parse(&["x", "crds", "-dir=here"]), Ok(Invocation::Crds { dir: Some("here".into()) }));
+    for arguments in [["x", "version"], ["x", "--version"]] {
+        let Ok(Invocation::Print(text)) = parse(&arguments) else { panic!("{arguments:?}") };
+        assert_eq!(text, format!("workspaces-controller {}\n", env!("CARGO_PKG_VERSION")));
+    }
+    assert!(parse(&["x", "serve"]).unwrap_err()[0].to_string().starts_with("serve: no such command"));
+    assert!(parse(&["x", "crds", "--nope"]).is_err());
+}

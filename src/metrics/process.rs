@@ -102,7 +102,10 @@ mod tests {
         let stat = "7 (a) b)) S 1 7 7 0 -1 4194560 100 0 0 0 250 150 0 0 20 0 3 0 1 2 3";
         assert_eq!(cpu_seconds_of(stat), Some(4.0));
         assert_eq!(cpu_seconds_of("7 (x) S 1"), None);
-        assert_eq!(max_descriptors_of("Max open files            1024                 4096       files\n"), Some(1024.0));
+        assert_eq!(
+            max_descriptors_of("Max open files            1024                 4096       files\n"),
+            Some(1024.0)
+        );
     }
 
     #[test]

@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+use webhook::Observer;
+
 use super::*;
 
 const PATHS: [&str; 2] = ["/validate-kubeflow-org-v1beta1-workspace", "/validate-kubeflow-org-v1beta1-workspacekind"];
@@ -8,12 +10,9 @@ fn everything() -> Metrics {
     let metrics = Metrics::new();
     for controller in [Controller::Workspace, Controller::WorkspaceKind] {
         metrics.announce_controller(controller, 10);
-        for result in [
-            ReconcileResult::Success,
-            ReconcileResult::Error,
-            ReconcileResult::Requeue,
-            ReconcileResult::RequeueAfter,
-        ] {
+        for result in
+            [ReconcileResult::Success, ReconcileResult::Error, ReconcileResult::Requeue, ReconcileResult::RequeueAfter]
+        {
             metrics.reconcile_started(controller);
             metrics.reconcile_finished(controller, result, Duration::from_millis(3));
         }
@@ -21,8 +20,9 @@ fn everything() -> Metrics {
     }
     for path in PATHS {
         metrics.announce_webhook(path);
-        for code in [200, 400, 408, 413, 415, 429, 500, 503] {
-            metrics.webhook_request(path, code, Duration::from_micros(700));
+        for code in [200, 400, 408, 413, 415, 429, 499, 503] {
+            metrics.started(path);
+            metrics.finished(path, code, Duration::from_micros(700));
         }
     }
     metrics
@@ -74,11 +74,13 @@ fn series_are_few_and_unique() {
 }
 
 #[test]
-fn guards_count_down_when_dropped() {
+fn what_is_open_is_counted_up_and_down() {
     let metrics = Metrics::new();
-    let guards = (metrics.webhook_in_flight(PATHS[0]), metrics.connection(), metrics.connection());
+    metrics.started(PATHS[0]);
+    let guards = (metrics.connection(), metrics.connection());
     let text = metrics.encode().unwrap();
     assert!(text.contains("requests_in_flight{webhook=\"/validate-kubeflow-org-v1beta1-workspace\"} 1\n"), "{text}");
+    metrics.finished(PATHS[0], 200, Duration::ZERO);
     assert!(text.contains("workspaces_server_connections 2\n"), "{text}");
     drop(guards);
     let text = metrics.encode().unwrap();

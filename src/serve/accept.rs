@@ -1,0 +1,123 @@
+//! The accept loop. Nothing a client does ends it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connection::Context;
+use super::{DrainState, Server};
+
+/// How soon idle connections are looked for again while all are taken.
+const CROWDED_RETRY: Duration = Duration::from_millis(250);
+/// The pause after a failed accept: out of descriptors or memory, which an immediate retry would not change.
+const FAILED_RETRY: Duration = Duration::from_millis(50);
+/// A warning about the same state is repeated no sooner than this.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+/// When nobody has connected for this long, nobody is left in the queue of a listener that is about to close.
+const QUEUE_QUIET: Duration = Duration::from_millis(20);
+
+pub(super) async fn run(server: Server) {
+    let mut accepting = Accepting {
+        permits: Arc::new(Semaphore::new(server.limits.connections)),
+        crowd: watch::Sender::new(0),
+        context: Arc::new(Context {
+            name: server.name,
+            tls: server.acceptor(),
+            router: server.router,
+            limits: server.limits,
+            metrics: server.metrics,
+            drain: server.drain.clone(),
+        }),
+        warned: None,
+    };
+    let closing = server.drain.reached(DrainState::Closing);
+    tokio::select! {
+        () = accepting.accept_from(&server.listener) => {}
+        () = closing => {}
+    }
+    accepting.empty_queue(&server.listener).await;
+    drop(server.listener);
+    accepting.all_done().await;
+}
+
+struct Accepting {
+    permits: Arc<Semaphore>,
+    /// Counts the calls for idle connections to make room.
+    crowd: watch::Sender<u64>,
+    context: Arc<Context>,
+    warned: Option<Instant>,
+}
+
+impl Accepting {
+    /// Never returns; may be dropped while it waits, without losing a connection.
+    async fn accept_from(&mut self, listener: &TcpListener) {
+        loop {
+            let permit = self.permit().await;
+            match listener.accept().await {
+                Ok((stream, _)) => self.spawn(stream, permit),
+                Err(error) if is_about_one_client(&error) => {}
+                Err(error) => {
+                    self.warn(&format!("cannot accept connections ({error}); trying again"));
+                    self.call_for_room();
+                    sleep(FAILED_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, stream: tokio::net::TcpStream, permit: OwnedSemaphorePermit) {
+        let (context, crowd) = (Arc::clone(&self.context), self.crowd.subscribe());
+        tokio::spawn(async move {
+            context.serve(stream, crowd).await;
+            drop(permit);
+        });
+    }
+
+    async fn permit(&mut self) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+                return permit;
+            }
+            self.warn(&format!("all {} connections are taken; closing idle ones", self.context.limits.connections));
+            self.call_for_room();
+            // An error would mean that the semaphore is closed, which nobody does.
+            if let Ok(Ok(permit)) = timeout(CROWDED_RETRY, Arc::clone(&self.permits).acquire_owned()).await {
+                return permit;
+            }
+        }
+    }
+
+    fn call_for_room(&self) {
+        self.crowd.send_modify(|calls| *calls = calls.wrapping_add(1));
+    }
+
+    /// Closing a listener resets what waits in its queue; these clients have connected already, so they are served.
+    async fn empty_queue(&mut self, listener: &TcpListener) {
+        while let Ok(Ok((stream, _))) = timeout(QUEUE_QUIET, listener.accept()).await {
+            let permit = self.permit().await;
+            self.spawn(stream, permit);
+        }
+    }
+
+    async fn all_done(&self) {
+        let all = u32::try_from(self.context.limits.connections).unwrap_or(u32::MAX);
+        let _ = self.permits.acquire_many(all).await;
+    }
+
+    fn warn(&mut self, sentence: &str) {
+        if self.warned.is_none_or(|last| last.elapsed() >= WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            tracing::warn!(listener = self.context.name, "{sentence}");
+        }
+    }
+}
+
+/// Whether the fault ends with the connection that was being accepted.
+fn is_about_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)
+}

@@ -1,0 +1,234 @@
+//! Where a connection is in its life, and how long it may stay there.
+//!
+//! hyper's own header time-out also runs between two requests, so it can only be as short as a slow sender deserves or
+//! as long as an idle client needs. Here the stream, the request body and the answer body report what they see.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::Limits;
+
+/// What is being waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// A request.
+    Idle,
+    /// The rest of its headers.
+    Headers,
+    /// The rest of its body.
+    Body,
+    /// Our answer, and the client's taking it.
+    Answer,
+}
+
+#[derive(Debug)]
+struct Current {
+    phase: Phase,
+    since: Instant,
+    /// Whether all of the last request's body was read.
+    body_read: bool,
+}
+
+/// The phase of one connection, shared by what reports and what watches.
+#[derive(Clone, Debug)]
+pub(super) struct PhaseCell(Arc<Mutex<Current>>);
+
+impl PhaseCell {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Current { phase: Phase::Idle, since: Instant::now(), body_read: true })))
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Current) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.with(|current| (current.phase, current.since) = (phase, Instant::now()));
+    }
+
+    /// Goes on to `to` only from `from`.
+    fn step(&self, from: Phase, to: Phase) {
+        self.with(|current| {
+            if current.phase == from {
+                (current.phase, current.since) = (to, Instant::now());
+            }
+        });
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.with(|current| current.phase)
+    }
+
+    /// Since when the connection is idle, if it is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.with(|current| (current.phase == Phase::Idle).then_some(current.since))
+    }
+
+    /// Whether nothing of a request is left unread that the client may still be sending.
+    pub(super) fn body_read(&self) -> bool {
+        self.with(|current| current.body_read)
+    }
+
+    /// When the phase has lasted too long.
+    pub(super) fn deadline(&self, limits: &Limits) -> Instant {
+        self.with(|current| {
+            let limit: Duration = match current.phase {
+                Phase::Idle => limits.idle,
+                Phase::Headers => limits.headers,
+                Phase::Body => limits.body,
+                Phase::Answer => limits.answer,
+            };
+            current.since + limit
+        })
+    }
+
+    /// The headers are there.
+    pub(super) fn request_begins(&self, has_body: bool) {
+        self.enter(if has_body { Phase::Body } else { Phase::Answer });
+        self.with(|current| current.body_read = !has_body);
+    }
+
+    fn body_read_to_its_end(&self) {
+        self.step(Phase::Body, Phase::Answer);
+        self.with(|current| current.body_read = true);
+    }
+}
+
+/// A stream that notices the first byte of a request.
+pub(super) struct Noticing<S> {
+    stream: S,
+    cell: PhaseCell,
+}
+
+impl<S> Noticing<S> {
+    pub(super) fn new(stream: S, cell: PhaseCell) -> Self {
+        Self { stream, cell }
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Noticing<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.cell.step(Phase::Idle, Phase::Headers);
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Noticing<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// A request body that notices its end, or that nobody wants it any more.
+pub(super) struct RequestBody<B> {
+    body: B,
+    cell: PhaseCell,
+}
+
+impl<B> RequestBody<B> {
+    pub(super) fn new(body: B, cell: PhaseCell) -> Self {
+        Self { body, cell }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) || (frame.is_ready() && self.body.is_end_stream()) {
+            self.cell.body_read_to_its_end();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        self.cell.step(Phase::Body, Phase::Answer);
+    }
+}
+
+/// An answer's body that notices when the last of it has been handed over.
+pub(super) struct AnswerBody<B> {
+    body: B,
+    cell: PhaseCell,
+}
+
+impl<B> AnswerBody<B> {
+    pub(super) fn new(body: B, cell: PhaseCell) -> Self {
+        Self { body, cell }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<B> Drop for AnswerBody<B> {
+    fn drop(&mut self) {
+        // Not from `Body`: the client is still sending what nobody wanted.
+        self.cell.step(Phase::Answer, Phase::Idle);
+    }
+}

@@ -1,0 +1,82 @@
+//! Keeps the served certificate in step with its files, and says how that stands.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use certs::{FileSource, Outcome, Reloader, Resolver};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::rustls::{self, ServerConfig};
+
+use crate::metrics::Metrics;
+
+/// How often the files are read: a new pair is served within a second.
+pub const POLL_EVERY: Duration = Duration::from_millis(500);
+
+/// The certificate of the process.
+pub struct Certificate {
+    resolver: Arc<Resolver>,
+    reloader: Reloader,
+    metrics: Arc<Metrics>,
+    poll_every: Duration,
+}
+
+impl Certificate {
+    /// Nothing is read yet.
+    pub fn new(dir: &Path, poll_every: Duration, metrics: Arc<Metrics>) -> Self {
+        let resolver = Arc::new(Resolver::new());
+        let reloader = Reloader::new(FileSource::new(dir), Arc::clone(&resolver));
+        Self { resolver, reloader, metrics, poll_every }
+    }
+
+    /// TLS with whatever is served at the time of each handshake, over HTTP/1.1.
+    pub fn server_config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
+        certs::server_config(Arc::clone(&self.resolver), &[certs::ALPN_HTTP_1_1]).map(Arc::new)
+    }
+
+    /// A check for readiness: a certificate is served and has not expired.
+    pub fn check(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let resolver = Arc::clone(&self.resolver);
+        move || match resolver.current().not_ready(SystemTime::now()) {
+            Some(reason) => Err(reason.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the files once. Blocks on the file system, never for long.
+    pub fn poll(&mut self) {
+        match self.reloader.poll(SystemTime::now()) {
+            Outcome::Unchanged => self.metrics.certificate_read(true),
+            Outcome::Replaced { serial } => {
+                self.metrics.certificate_read(true);
+                if let Some(served) = &self.resolver.current().served {
+                    self.metrics.certificate_expires(served.not_after);
+                }
+                tracing::info!(serial, "serving a new certificate");
+            }
+            Outcome::Kept { error, repeated } => {
+                self.metrics.certificate_read(false);
+                if repeated {
+                    return;
+                }
+                if self.resolver.current().served.is_some() {
+                    tracing::error!(
+                        "certificate files cannot be used, the older certificate stays in service: {error}"
+                    );
+                } else {
+                    tracing::error!("no certificate to serve, not ready until there is one: {error}");
+                }
+            }
+        }
+    }
+
+    /// Reads the files for as long as the process runs.
+    pub async fn keep(mut self) {
+        let mut ticks = interval(self.poll_every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.poll();
+        }
+    }
+}
