@@ -2,6 +2,8 @@
 
 /// The most digits after the first that a float can have before only zeros follow.
 const MAX_DIGITS: usize = 767;
+/// Digits after the decimal point of `%f` and `%e`.
+const DEFAULT_PRECISION: usize = 6;
 /// The most digits after the decimal point.
 const MAX_FRACTION: usize = 1074;
 
@@ -23,27 +25,62 @@ impl Decimal {
         let point = if digits.is_empty() { 0 } else { exponent + 1 };
         Self { digits, point }
     }
+
+    /// The fewest digits that are enough to read `value` back, and of those the nearest. Where two are as near, Go takes
+    /// the even one; Rust takes either.
+    fn shortest(value: f64) -> Self {
+        let shortest = Self::read(&format!("{value:e}"));
+        let count = shortest.digits.len();
+        if shortest.digits.last().is_none_or(|digit| digit % 2 == 0) {
+            return shortest;
+        }
+        // Half-way means: exactly one more digit, a five.
+        let next = format!("{value:.count$e}");
+        if !next.split('e').next().is_some_and(|mantissa| mantissa.ends_with('5')) {
+            return shortest;
+        }
+        let exact = Self::read(&format!("{value:.MAX_DIGITS$e}"));
+        if exact.digits.len() != count + 1 {
+            return shortest;
+        }
+        let Some(below) = read_integer(&exact.digits[..count]) else {
+            return shortest;
+        };
+        let even = below + below % 2;
+        let exponent = shortest.point - i32::try_from(count).unwrap_or(0);
+        match format!("{even}e{exponent}").parse::<f64>() {
+            Ok(read) if read.to_bits() == value.to_bits() => {
+                let digits = even.to_string();
+                let text = format!("{digits}e{}", exponent + i32::try_from(digits.len()).unwrap_or(0) - 1);
+                Self::read(&text)
+            }
+            _ => shortest,
+        }
+    }
 }
 
-/// The absolute value of `value` in the notation of Go's `strconv`: one of `b e E f g G x X`, with `precision` as there;
-/// without it, the fewest digits that are enough to read the value back. No literal is infinite or not a number.
+/// The number that `digits` are; there are at most 17 of them.
+fn read_integer(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The absolute value of `value` as Go's verbs `b e E f g G x X` write it. Without `precision`, `g` and `x` take the fewest
+/// digits that are enough to read the value back. No literal is infinite or not a number.
 pub(super) fn unsigned(value: f64, notation: char, precision: Option<usize>) -> Vec<u8> {
     let value = value.abs();
     match (notation, precision) {
         ('b', _) => binary(value),
         ('x' | 'X', _) => hexadecimal(value, notation, precision),
-        ('f', None) => format!("{value}").into_bytes(),
-        ('f', Some(precision)) => {
+        ('f', precision) => {
+            let precision = precision.unwrap_or(DEFAULT_PRECISION);
             let mut text = format!("{value:.*}", precision.min(MAX_FRACTION)).into_bytes();
             text.resize(text.len() + precision.saturating_sub(MAX_FRACTION), b'0');
             text
         }
-        ('e' | 'E', None) => {
-            let decimal = Decimal::read(&format!("{value:e}"));
-            scientific(&decimal, decimal.digits.len().saturating_sub(1), notation)
-        }
-        ('e' | 'E', Some(precision)) => {
-            scientific(&Decimal::read(&format!("{value:.*e}", precision.min(MAX_DIGITS))), precision, notation)
+        ('e' | 'E', precision) => {
+            let precision = precision.unwrap_or(DEFAULT_PRECISION);
+            let decimal = Decimal::read(&format!("{value:.*e}", precision.min(MAX_DIGITS)));
+            scientific(&decimal, precision, notation)
         }
         (_, precision) => general(value, notation, precision),
     }
@@ -67,7 +104,7 @@ fn scientific(decimal: &Decimal, precision: usize, notation: char) -> Vec<u8> {
 /// `%g`: whichever of `%e` and `%f` suits the size of the exponent.
 fn general(value: f64, notation: char, precision: Option<usize>) -> Vec<u8> {
     let decimal = match precision {
-        None => Decimal::read(&format!("{value:e}")),
+        None => Decimal::shortest(value),
         Some(precision) => Decimal::read(&format!("{value:.*e}", precision.clamp(1, MAX_DIGITS + 1) - 1)),
     };
     let digits = i32::try_from(decimal.digits.len()).unwrap_or(i32::MAX);
@@ -200,6 +237,8 @@ mod tests {
             (0.0, 'x', None, "0x0p+00"),
             (0.0, 'x', Some(2), "0x0.00p+00"),
             (1.999, 'x', Some(0), "0x1p+01"),
+            (2.486_513_907_270_681_3e13, 'g', None, "2.4865139072706812e+13"),
+            (1.058_028_127_251_197_3e15, 'G', None, "1.0580281272511972E+15"),
             (1.0, 'x', Some(15), "0x1.000000000000000p+00"),
         ] {
             assert_eq!(text(value, notation, precision), expected, "{value} {notation} {precision:?}");

@@ -256,15 +256,14 @@ impl Printer<'_> {
     }
 
     fn float(&mut self, value: f64, verb: char) -> Result {
-        let (notation, default) = match verb {
-            'v' => ('g', None),
-            'F' => ('f', Some(6)),
-            'f' | 'e' | 'E' => (verb, Some(6)),
-            _ => (verb, None),
+        let notation = match verb {
+            'v' => 'g',
+            'F' => 'f',
+            verb => verb,
         };
-        let precision = self.flags.precision.or(default);
+        let precision = self.flags.precision;
         // The digits are made before they are written.
-        self.sink.meter().made(self.flags.precision.unwrap_or(0))?;
+        self.sink.meter().made(precision.unwrap_or(0))?;
         let mut text = float::unsigned(value, notation, precision);
         if self.flags.sharp && notation != 'b' {
             keep_point(&mut text, notation, precision);

@@ -497,6 +497,12 @@ impl Generator<'_> {
                 let exponent = self.random.below(40);
                 self.push(&format!("{whole}.{fraction:03}e{}", i64::try_from(exponent).unwrap() - 20));
             }
+            9 if self.random.chance(40) => {
+                // Few binary digits after the point: decimals that lie half-way between shorter ones.
+                let exponent = 1023 + 40 + self.random.below(24) as u64;
+                let float = f64::from_bits(exponent << 52 | self.random.next() >> 12);
+                self.push(&format!("{float:e}"));
+            }
             _ => {
                 let bits = self.random.below(64);
                 let number = self.random.next() >> bits;
