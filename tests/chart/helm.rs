@@ -1,0 +1,86 @@
+//! Runs helm on the chart of this checkout.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use cluster::Tools;
+use serde_json::Value;
+
+/// The namespace that everything is rendered for unless a test has one of its own.
+pub const NAMESPACE: &str = cluster::CONTROLLER_NAMESPACE;
+
+/// A PEM that looks like a certificate, for value sets that need one.
+pub const SOME_CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
+
+/// How helm ended.
+pub struct Answer {
+    /// True for exit code 0.
+    pub success: bool,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained about, without its remarks on links.
+    pub stderr: String,
+}
+
+/// A file of the checkout.
+pub fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The text of a file of the checkout.
+pub fn text(path: &str) -> String {
+    std::fs::read_to_string(checkout(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Runs helm in the checkout, away from the settings and caches of whoever runs the tests.
+pub fn helm(args: &[&str], kubeconfig: Option<&Path>) -> Answer {
+    static HELM: LazyLock<PathBuf> = LazyLock::new(|| Tools::helm().unwrap_or_else(|error| panic!("{error}")));
+    let home = tempfile::tempdir().unwrap();
+    let output = Command::new(&*HELM)
+        .args(args)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .env("HOME", home.path())
+        .env("KUBECONFIG", kubeconfig.unwrap_or(Path::new("/dev/null")))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let stderr = stderr.lines().filter(|line| !line.contains("found symbolic link")).collect::<Vec<_>>().join("\n");
+    Answer { success: output.status.success(), stdout: String::from_utf8(output.stdout).unwrap(), stderr }
+}
+
+/// `helm template` with these `--set` values.
+pub fn template(namespace: &str, set: &[&str]) -> Answer {
+    let mut args = vec!["template", "workspaces-controller", "charts/workspaces-controller", "--namespace", namespace];
+    args.extend(["--kube-version", "1.31.0"]);
+    args.extend(set.iter().flat_map(|value| ["--set", value]));
+    helm(&args, None)
+}
+
+/// The rendered manifest; the values have to be good ones.
+pub fn manifest(namespace: &str, set: &[&str]) -> String {
+    let answer = template(namespace, set);
+    assert!(answer.success, "{set:?}: {}", answer.stderr);
+    answer.stdout
+}
+
+/// The rendered objects, in helm's order.
+pub fn objects(set: &[&str]) -> Vec<Value> {
+    documents(&manifest(NAMESPACE, set))
+}
+
+/// The objects of a YAML stream.
+pub fn documents(yaml: &str) -> Vec<Value> {
+    let all: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
+    all.into_iter().filter(|document| !document.is_null()).collect()
+}
+
+/// The one object of this kind.
+#[track_caller]
+pub fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+    let mut found = objects.iter().filter(|object| object["kind"] == kind);
+    let first = found.next().unwrap_or_else(|| panic!("no {kind}"));
+    assert!(found.next().is_none(), "more than one {kind}");
+    first
+}

@@ -1,0 +1,189 @@
+//! What the chart renders, compared with the code that it installs and with the names that others rely on.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use webhook::REGISTRATIONS;
+
+use crate::helm::{NAMESPACE, checkout, documents, helm, manifest, objects, only, text};
+
+#[test]
+fn lints_strictly() {
+    let answer = helm(&["lint", "--strict", "charts/workspaces-controller"], None);
+    assert!(answer.success, "{}{}", answer.stdout, answer.stderr);
+}
+
+#[test]
+fn renders_the_same_bytes_twice() {
+    let set = ["podLabels.b=x", "podLabels.a=y", "resources.limits.cpu=1", "podDisruptionBudget.enabled=true"];
+    assert_eq!(manifest(NAMESPACE, &set), manifest(NAMESPACE, &set));
+}
+
+#[test]
+fn names_are_the_documented_ones_whatever_the_release_is_called() {
+    let render = |release: &str| {
+        helm(&["template", release, "charts/workspaces-controller", "--namespace", NAMESPACE], None).stdout
+    };
+    assert_eq!(render("one"), render("two"));
+    let named: BTreeSet<String> = documents(&render("one"))
+        .iter()
+        .map(|object| format!("{} {}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        "Certificate workspaces-ca",
+        "Certificate workspaces-serving-cert",
+        "ClusterRole workspaces-manager-role",
+        "ClusterRoleBinding workspaces-manager-rolebinding",
+        "CustomResourceDefinition workspacekinds.kubeflow.org",
+        "CustomResourceDefinition workspaces.kubeflow.org",
+        "Deployment workspaces-controller",
+        "Issuer workspaces-ca-issuer",
+        "Issuer workspaces-selfsigned-issuer",
+        "Service workspaces-webhook-service",
+        "ServiceAccount workspaces-controller",
+        "ValidatingWebhookConfiguration workspaces-validating-webhook-configuration",
+    ];
+    assert_eq!(named, expected.map(str::to_owned).into());
+}
+
+#[test]
+fn deployment_service_and_account_fit_together() {
+    let objects = objects(&[]);
+    let (deployment, service) = (only(&objects, "Deployment"), only(&objects, "Service"));
+    let labels = json!({
+        "app.kubernetes.io/name": "workspaces-controller",
+        "app.kubernetes.io/part-of": "kubeflow-workspaces",
+        "app.kubernetes.io/component": "controller-manager",
+    });
+    let template = &deployment["spec"]["template"];
+    assert_eq!(deployment["spec"]["selector"]["matchLabels"], labels);
+    assert_eq!(service["spec"]["selector"], labels);
+    for (label, value) in labels.as_object().unwrap() {
+        assert_eq!(&template["metadata"]["labels"][label], value);
+    }
+    let container = &template["spec"]["containers"][0];
+    assert_eq!(container["name"], "manager");
+    assert_eq!(container["command"], json!(["/manager"]));
+    assert_eq!(
+        service["spec"]["ports"],
+        json!([{"name": "https-webhook", "port": 443, "targetPort": 9443, "protocol": "TCP"}])
+    );
+    assert_eq!(container["ports"][0]["containerPort"], 9443);
+    assert_eq!(template["spec"]["volumes"][0]["secret"]["secretName"], "webhook-server-cert");
+    assert_eq!(template["spec"]["serviceAccountName"], "workspaces-controller");
+    assert_eq!(only(&objects, "ServiceAccount")["automountServiceAccountToken"], false);
+    for object in &objects {
+        let namespaced =
+            !["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "ValidatingWebhookConfiguration"]
+                .contains(&object["kind"].as_str().unwrap());
+        assert_eq!(object["metadata"]["namespace"] == NAMESPACE, namespaced, "{}", object["kind"]);
+    }
+}
+
+#[test]
+fn webhooks_are_the_ones_that_the_code_serves() {
+    let objects = objects(&[]);
+    let configuration = only(&objects, "ValidatingWebhookConfiguration");
+    let rendered = configuration["webhooks"].as_array().unwrap();
+    assert_eq!(rendered.len(), REGISTRATIONS.len());
+    for registration in REGISTRATIONS {
+        let webhook = rendered.iter().find(|webhook| webhook["name"] == registration.name).unwrap();
+        let conditions: Vec<Value> = registration
+            .match_conditions
+            .iter()
+            .map(|(name, expression)| json!({"name": name, "expression": expression}))
+            .collect();
+        let mut rule = webhook["rules"][0].clone();
+        rule.as_object_mut().unwrap().remove("scope");
+        assert_eq!(webhook["rules"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            rule,
+            json!({
+                "apiGroups": [registration.group],
+                "apiVersions": [registration.version],
+                "operations": registration.operations,
+                "resources": [registration.resource],
+            })
+        );
+        assert_eq!(webhook["matchConditions"], json!(conditions));
+        assert_eq!(webhook["failurePolicy"], registration.failure_policy);
+        assert_eq!(webhook["sideEffects"], registration.side_effects);
+        assert_eq!(webhook["timeoutSeconds"], registration.timeout_seconds);
+        assert_eq!(webhook["admissionReviewVersions"], json!(registration.admission_review_versions));
+        assert_eq!(
+            webhook["clientConfig"]["service"],
+            json!({"name": "workspaces-webhook-service", "namespace": NAMESPACE, "path": registration.path, "port": 443})
+        );
+    }
+}
+
+#[test]
+fn a_url_takes_the_place_of_the_service() {
+    let objects = objects(&["webhook.url=https://10.1.2.3:9443/"]);
+    for (webhook, registration) in
+        only(&objects, "ValidatingWebhookConfiguration")["webhooks"].as_array().unwrap().iter().zip(REGISTRATIONS)
+    {
+        assert_eq!(webhook["clientConfig"], json!({"url": format!("https://10.1.2.3:9443{}", registration.path)}));
+    }
+    let served: Vec<_> =
+        objects.iter().filter(|object| object["metadata"]["name"] == "workspaces-serving-cert").collect();
+    assert_eq!(served[0]["spec"]["ipAddresses"], json!(["10.1.2.3"]));
+}
+
+/// The links in the chart name every generated file and nothing else, and rendering changes only labels and annotations.
+#[test]
+fn crds_are_the_generated_ones_and_stay_on_uninstall() {
+    let names = |folder: &str| -> BTreeSet<String> {
+        let files =
+            std::fs::read_dir(checkout(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        files.filter(|name| name.ends_with(".yaml")).collect()
+    };
+    let generated = names("crds");
+    assert_eq!(names("charts/workspaces-controller/files/crds"), generated);
+    assert!(!generated.is_empty());
+    let objects = objects(&[]);
+    for file in &generated {
+        let source = documents(&text(&format!("crds/{file}"))).remove(0);
+        let mut rendered = objects
+            .iter()
+            .find(|object| {
+                object["kind"] == "CustomResourceDefinition" && object["metadata"]["name"] == source["metadata"]["name"]
+            })
+            .unwrap()
+            .clone();
+        assert_eq!(rendered["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+        rendered["metadata"] = source["metadata"].clone();
+        assert_eq!(rendered, source, "{file}");
+    }
+}
+
+/// Without reconcile nothing but reading is granted, without webhooks there is nobody to ask.
+#[test]
+fn what_is_switched_off_is_not_installed() {
+    let validating = objects(&["settings.enableReconcile=false", "replicas=3"]);
+    let role = only(&validating, "ClusterRole");
+    assert_eq!(
+        role["rules"],
+        json!([{"apiGroups": ["kubeflow.org"], "resources": ["workspacekinds", "workspaces"], "verbs": ["get", "list", "watch"]}])
+    );
+    let reconciling = objects(&["settings.enableWebhooks=false"]);
+    for kind in ["ValidatingWebhookConfiguration", "Service", "Certificate", "Issuer"] {
+        assert!(reconciling.iter().all(|object| object["kind"] != kind), "{kind}");
+    }
+    let pod = &only(&reconciling, "Deployment")["spec"]["template"]["spec"];
+    assert!(pod.get("volumes").is_none() && pod["containers"][0].get("volumeMounts").is_none());
+}
+
+#[test]
+fn rights_are_spelt_out() {
+    let objects = objects(&[]);
+    let rules = only(&objects, "ClusterRole")["rules"].as_array().unwrap();
+    let words = rules
+        .iter()
+        .flat_map(|rule| ["apiGroups", "resources", "verbs"].map(|part| &rule[part]))
+        .flat_map(|words| words.as_array().unwrap());
+    for word in words {
+        assert_ne!(word, "*");
+    }
+    assert!(rules.iter().all(|rule| !rule["resources"].as_array().unwrap().contains(&json!("secrets"))));
+}

@@ -1,0 +1,205 @@
+//! The chart's values: closed, explained when refused, and one for each setting of the program.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use workspaces_controller::config::settings::{self, Setting, Shape};
+
+use crate::helm::{NAMESPACE, SOME_CA, documents, objects, only, template, text};
+
+/// Settings that the chart gives by other means than a value of the same name, or not at all.
+const NOT_VALUES: [&str; 6] = [
+    // ports and certificate.mountPath
+    "webhook-bind-address",
+    "health-probe-bind-address",
+    "metrics-bind-address",
+    "webhook-cert-dir",
+    // A pod uses its own account.
+    "kubeconfig",
+    // Without effect so far.
+    "leader-elect",
+];
+
+fn value_name(setting: &Setting) -> String {
+    let words =
+        if setting.flag.is_empty() { setting.env[0].to_lowercase().replace('_', "-") } else { setting.flag.to_owned() };
+    let mut name = String::new();
+    for (index, word) in words.split('-').enumerate() {
+        let (first, rest) = word.split_at(1);
+        name += &if index == 0 { first.to_owned() } else { first.to_uppercase() };
+        name += rest;
+    }
+    name
+}
+
+fn settings_of_the_chart() -> BTreeMap<String, &'static Setting> {
+    let compatibility = settings::ALL.iter().find(|setting| setting.flag == "zap-devel").unwrap().group;
+    let wanted =
+        settings::ALL.iter().filter(|setting| setting.group != compatibility && !NOT_VALUES.contains(&setting.flag));
+    wanted.map(|setting| (value_name(setting), *setting)).collect()
+}
+
+fn default_values() -> Value {
+    documents(&text("charts/workspaces-controller/values.yaml")).remove(0)
+}
+
+#[test]
+fn every_setting_is_a_value_with_the_same_default() {
+    let values = default_values();
+    let values = values["settings"].as_object().unwrap();
+    let expected = settings_of_the_chart();
+    assert_eq!(values.keys().collect::<BTreeSet<_>>(), expected.keys().collect::<BTreeSet<_>>());
+    for (name, setting) in expected {
+        let default = match &values[&name] {
+            Value::String(text) => text.clone(),
+            Value::Array(list) => list.iter().map(|item| item.as_str().unwrap()).collect::<Vec<_>>().join(","),
+            other => other.to_string(),
+        };
+        // Nobody reads a pod's log on a terminal.
+        let expected = if name == "logFormat" { "json" } else { setting.default };
+        assert_eq!(default, expected, "{name}");
+    }
+}
+
+/// Every value reaches the program: as an argument with its flag, or in its environment variable.
+#[test]
+fn every_setting_reaches_the_program() {
+    let set = [
+        "settings.connectPathPrefix=/notebooks",
+        "settings.redirectMissingSlash=true",
+        "settings.redirectScheme=https",
+        "settings.istioGateway={a/b,c/d}",
+        "settings.istioHosts={one.example.com,two.example.com}",
+    ];
+    let objects = objects(&set);
+    let container = &only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let args: Vec<&str> = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+    let env: Vec<&str> =
+        container["env"].as_array().unwrap().iter().map(|variable| variable["name"].as_str().unwrap()).collect();
+    let given = |flag: &str| args.iter().filter(|arg| arg.starts_with(&format!("--{flag}="))).count();
+    for setting in settings_of_the_chart().values() {
+        let times = match setting.shape {
+            Shape::List if setting.flag != "port-dialects" => 2,
+            _ => 1,
+        };
+        if setting.flag.is_empty() {
+            assert!(env.contains(&setting.env[0]), "{}", setting.name());
+        } else {
+            assert_eq!(given(setting.flag), times, "{}", setting.name());
+        }
+    }
+    for flag in &NOT_VALUES[..4] {
+        assert_eq!(given(flag), 1, "--{flag}");
+    }
+    assert!(args.contains(&"--istio-gateway=c/d") && args.contains(&"--redirect-scheme=https"));
+}
+
+/// What helm says to a wrong value, and the part of it that an administrator needs.
+#[test]
+fn wrong_values_are_refused_with_the_reason() {
+    let long_host = format!("settings.clusterDomain={}", "a".repeat(254));
+    let cases: &[(&[&str], &str)] = &[
+        (&["sttings.useIstio=false"], "additional properties 'sttings' not allowed"),
+        (&["image.tags=1"], "at '/image': additional properties 'tags' not allowed"),
+        (&["settings.leaderElect=true"], "at '/settings': additional properties 'leaderElect' not allowed"),
+        (&["settings.useIstio=yes"], "at '/settings/useIstio': got string, want boolean"),
+        (&["settings.istioGateway={gateway}"], "at '/settings/istioGateway/0'"),
+        (&["settings.istioHosts="], "at '/settings/istioHosts': got string, want array"),
+        (&[&long_host], "at '/settings/clusterDomain'"),
+        (&["settings.connectPathPrefix=/a/"], "at '/settings/connectPathPrefix'"),
+        (&["settings.portDialects={C}"], "at '/settings/portDialects/0': value must be one of 'A', 'B'"),
+        (&["settings.redirectScheme=ftp"], "at '/settings/redirectScheme'"),
+        (&["settings.maxConcurrentReconciles=0"], "at '/settings/maxConcurrentReconciles': minimum: got 0, want 1"),
+        (&["settings.logFormat=xml"], "at '/settings/logFormat'"),
+        (&["settings=null"], "missing property 'settings'"),
+        (&["ports.webhook=443"], "at '/ports/webhook': minimum: got 443, want 1,024"),
+        (&["ports.health=9443"], "ports.webhook, ports.health and ports.metrics must differ"),
+        (&["certificate.mode=self"], "at '/certificate/mode': value must be one of 'certManager', 'existingSecret'"),
+        (&["certificate.mode=existingSecret"], "give the CA of the Secret webhook-server-cert"),
+        (&["webhook.caBundle=LS0tLS1"], "webhook.caBundle is for certificate.mode=existingSecret"),
+        (&["webhook.caBundle=nonsense"], "at '/webhook/caBundle'"),
+        (&["webhook.url=http://10.0.0.1"], "at '/webhook/url'"),
+        (&["webhook.failurePolicy=Maybe"], "at '/webhook/failurePolicy'"),
+        (&["webhook.timeoutSeconds=31"], "at '/webhook/timeoutSeconds': maximum: got 31, want 30"),
+        (&["replicas=2"], "more than one needs settings.enableReconcile=false"),
+        (&["settings.enableReconcile=false", "settings.enableWebhooks=false"], "nothing is left to run"),
+        (&["settings.redirectScheme=https"], "settings.redirectScheme has no effect without"),
+        (&["resources.requests.cpu=lots"], "at '/resources/requests/cpu'"),
+        (&["runAsUser=0"], "at '/runAsUser': minimum: got 0, want 1"),
+        (&["tolerations[0].efect=NoSchedule"], "at '/tolerations/0': additional properties 'efect' not allowed"),
+        (&["affinity.podAffinty=1"], "additional properties 'podAffinty' not allowed"),
+    ];
+    for (set, reason) in cases {
+        let answer = template(NAMESPACE, set);
+        assert!(!answer.success, "{set:?} was taken");
+        assert!(answer.stderr.contains(reason), "{set:?}: expected {reason:?} in\n{}", answer.stderr);
+    }
+}
+
+#[test]
+fn an_old_cluster_is_refused() {
+    let args = ["template", "x", "charts/workspaces-controller", "--kube-version", "1.30.9"];
+    let answer = crate::helm::helm(&args, None);
+    assert!(
+        !answer.success && answer.stderr.contains("Kubernetes v1.30.9 is too old: 1.31 is needed"),
+        "{}",
+        answer.stderr
+    );
+}
+
+#[test]
+fn a_ca_is_taken_as_pem_and_as_base64() {
+    let bundle = |value: &str| {
+        let objects = objects(&["certificate.mode=existingSecret", &format!("webhook.caBundle={value}")]);
+        let webhooks = &only(&objects, "ValidatingWebhookConfiguration")["webhooks"];
+        webhooks[0]["clientConfig"]["caBundle"].as_str().unwrap().to_owned()
+    };
+    let encoded = bundle(SOME_CA);
+    assert!(encoded.starts_with("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUIK"), "{encoded}");
+    assert_eq!(bundle(&encoded), encoded);
+}
+
+/// Every object of the schema names its properties, or says of what type all of them are.
+#[test]
+fn the_schema_is_closed_everywhere() {
+    let schema: Value = serde_json::from_str(&text("charts/workspaces-controller/values.schema.json")).unwrap();
+    let mut open = Vec::new();
+    find_open(&schema, "", &mut open);
+    // A parent chart puts what it likes there, and helm hands it on to every subchart.
+    assert_eq!(open, ["/properties/global"]);
+}
+
+fn find_open(schema: &Value, path: &str, open: &mut Vec<String>) {
+    if schema["type"] == "object" {
+        let rest = &schema["additionalProperties"];
+        if *rest != Value::Bool(false) && !rest.is_object() {
+            open.push(path.to_owned());
+        }
+    }
+    match schema {
+        Value::Object(map) => map.iter().for_each(|(key, value)| find_open(value, &format!("{path}/{key}"), open)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(index, value)| find_open(value, &format!("{path}/{index}"), open))
+        }
+        _ => {}
+    }
+}
+
+/// A value without a place in the schema could not be set; one without a default would not be documented.
+#[test]
+fn schema_and_defaults_name_the_same_values() {
+    let schema: Value = serde_json::from_str(&text("charts/workspaces-controller/values.schema.json")).unwrap();
+    let properties =
+        |schema: &Value| -> BTreeSet<String> { schema["properties"].as_object().unwrap().keys().cloned().collect() };
+    let values = default_values();
+    let mut in_schema = properties(&schema);
+    assert!(in_schema.remove("global"));
+    assert_eq!(in_schema, values.as_object().unwrap().keys().cloned().collect());
+    for part in ["image", "settings", "ports", "certificate", "webhook", "crds", "podDisruptionBudget"] {
+        assert_eq!(
+            properties(&schema["properties"][part]),
+            values[part].as_object().unwrap().keys().cloned().collect(),
+            "{part}"
+        );
+    }
+}
