@@ -1,0 +1,54 @@
+//! `make bench`: what a review and a Workspace cost, on the real control plane, beside what they cannot cost less than.
+//!
+//! Figures are CPU time of the whole process as the kernel counts it, so a busy machine does not change them much; what
+//! is compared runs in the same call.
+
+mod bare;
+mod null;
+mod process;
+mod reviews;
+mod workspaces;
+
+use std::error::Error;
+use std::process::{Command, ExitCode};
+
+use cluster::{Cluster, ClusterOptions};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        [] => run(),
+        // The processes that the figures are compared with.
+        ["null", certificates] => null::serve(certificates),
+        ["bare", kubeconfig, writes] => bare::repeat(kubeconfig, writes),
+        _ => Err("no arguments: everything is measured".into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let built = Command::new(env!("CARGO")).args(["build", "--release", "--quiet", "--package", "workspaces-controller"]).status()?;
+    if !built.success() {
+        return Err("the product does not build".into());
+    }
+    let binary = std::env::current_exe()?.with_file_name("workspaces-controller");
+    let cluster = Cluster::start(ClusterOptions::default())?;
+    println!("{:<58} {:>12} {:>22}", "", "figure", "Go controller");
+    reviews::measure(&cluster, &binary)?;
+    workspaces::measure(&cluster, &binary)
+}
+
+/// Prints one figure, and beside it that of the Go controller, measured on a machine of two cores.
+fn figure(what: &str, value: f64, unit: &str, go: Option<f64>) {
+    let go = go.map(|go| format!("{go:.1} {unit} ({:.2} x)", value / go)).unwrap_or_default();
+    println!("{what:<58} {:>12} {go:>22}", format!("{value:.1} {unit}"));
+}
