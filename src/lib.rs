@@ -5,8 +5,12 @@
 pub mod cli;
 pub mod config;
 pub mod health;
+pub mod istio;
 pub mod metrics;
+pub mod reconcile;
+pub mod render;
 pub mod serve;
+pub mod stores;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;

@@ -1,0 +1,346 @@
+//! Apply: makes one child as it was rendered. Writes only where a field of ours, or what was last applied, differs;
+//! never touches an object that is not ours.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::labels::{APPLIED_HASH_ANNOTATION, FIELD_MANAGER};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{Metadata, NamespaceResourceScope};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::Status;
+use kube::{Api, Client};
+use serde::Serialize;
+
+use super::ownership;
+use super::plan::Hash;
+use crate::stores::child::Child;
+use crate::stores::collection::Collection;
+use crate::stores::slim::{Incoming, Key};
+
+/// How long one request may take before it is given up.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// No object has it: with this precondition an apply can only create. Every other version conflicts.
+const MUST_NOT_EXIST: &str = "1";
+
+/// What can be a child.
+pub(super) trait ChildKind:
+    Metadata<Ty = ObjectMeta>
+    + k8s_openapi::Resource<Scope = NamespaceResourceScope>
+    + kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Serialize
+    + 'static
+{
+}
+
+impl<K> ChildKind for K where
+    K: Metadata<Ty = ObjectMeta>
+        + k8s_openapi::Resource<Scope = NamespaceResourceScope>
+        + kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + 'static
+{
+}
+
+/// Why a child is not as it should be.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum ApplyError {
+    /// Wait: an object that is not ours has the name.
+    #[error("{kind} {name} already exists and is not owned by the Workspace")]
+    Foreign {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Wait: ours is being deleted, by somebody else; its name is free when that is done.
+    #[error("{kind} {name} is being deleted")]
+    BeingDeleted {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Retry, slower and slower: the API server, a quota or another webhook refuses it. The message is theirs.
+    #[error("{kind} {name} was refused: {message}")]
+    Refused {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// In the words of who refused it.
+        message: String,
+    },
+    /// Wait: the API server does not know the kind; the watch tells when it does.
+    #[error("{kind} is not installed")]
+    NotInstalled {
+        /// The kind.
+        kind: &'static str,
+    },
+    /// Retry: the object changed meanwhile, or the API server could not be asked.
+    #[error("{kind} {name} could not be written: {why}")]
+    Unreachable {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Next {
+    /// With a growing pause.
+    Retry,
+    /// When an event tells, or after this long if none can.
+    Wait(Option<Duration>),
+}
+
+/// How often a name that somebody else has is looked at: no event tells that it is free.
+const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
+
+impl ApplyError {
+    /// When to try again.
+    pub fn next(&self) -> Next {
+        match self {
+            Self::Foreign { .. } => Next::Wait(Some(FOREIGN_AGAIN)),
+            Self::BeingDeleted { .. } | Self::NotInstalled { .. } => Next::Wait(None),
+            Self::Refused { .. } | Self::Unreachable { .. } => Next::Retry,
+        }
+    }
+}
+
+/// What is remembered of a child.
+#[derive(Debug, Default)]
+pub(super) struct ChildMemory {
+    /// The hash that is in place, and the digest of our fields then: nothing is to be done while both stay.
+    settled: Option<(Hash, u64)>,
+    /// Whether it has been in place once.
+    existed: bool,
+    /// Whether somebody else had its name when last looked at.
+    foreign: bool,
+}
+
+impl ChildMemory {
+    /// Whether a child is as it was when it was last found to be as wanted, and that is still what is wanted.
+    fn holds<K>(&self, child: &Child<K>, hash: &Hash) -> bool {
+        child.applied_hash.as_deref() == Some(&**hash)
+            && self.settled.as_ref().is_some_and(|(settled, digest)| {
+                settled == hash && child.fields.as_ref().is_some_and(|fields| fields.digest == *digest)
+            })
+    }
+}
+
+/// Where children of one kind are read and written.
+pub(super) struct Children<'a, K: ChildKind> {
+    api: Api<Incoming<Child<K>>>,
+    collection: &'a Collection<Child<K>>,
+    owner: &'a str,
+}
+
+impl<'a, K: ChildKind> Children<'a, K> {
+    /// The children of the Workspace with uid `owner`.
+    pub fn new(client: &Client, namespace: &str, owner: &'a str, collection: &'a Collection<Child<K>>) -> Self {
+        Self { api: Api::namespaced(client.clone(), namespace), collection, owner }
+    }
+
+    /// Whether the child is known to be as wanted, without asking anybody.
+    pub fn is_settled(&self, key: &Key, hash: &Hash, memory: &ChildMemory) -> bool {
+        let Some(child) = self.collection.get(key) else { return false };
+        child.is_owned_by(self.owner) && !child.identity.deleting && memory.holds(&child, hash)
+    }
+
+    /// Whether there is such a child of ours.
+    pub fn exists(&self, key: &Key) -> bool {
+        self.collection.get(key).is_some_and(|child| child.is_owned_by(self.owner))
+    }
+
+    /// Makes sure that a child is as wanted; true when that took a write.
+    pub async fn ensure(
+        &self,
+        key: &Key,
+        hash: &Hash,
+        memory: &mut ChildMemory,
+        object: K,
+    ) -> Result<bool, ApplyError> {
+        let mut seen = self.collection.get(key);
+        if seen.is_none() && (memory.existed || memory.foreign) {
+            // It may have lost the label that we see it by, or be somebody else's.
+            seen = self.look_up(&key.name).await?;
+        }
+        memory.foreign = false;
+        let seen = match seen {
+            None => match self.write(&object, hash, Precondition::Absent).await {
+                Ok(child) => {
+                    self.settle(key, hash, memory, child);
+                    return Ok(true);
+                }
+                // It exists after all: our cache is behind, or it is somebody else's.
+                Err(Conflict::Outdated(why)) => match self.look_up(&key.name).await? {
+                    Some(child) if child.is_owned_by(self.owner) => child,
+                    Some(_) => return Err(self.foreign(key, memory)),
+                    None => return Err(self.unreachable(&key.name, why)),
+                },
+                Err(Conflict::Error(error)) => return Err(error),
+            },
+            Some(child) if child.is_owned_by(self.owner) => child,
+            Some(_) => return Err(self.foreign(key, memory)),
+        };
+        if seen.identity.deleting {
+            return Err(ApplyError::BeingDeleted { kind: K::KIND, name: key.name.clone() });
+        }
+        memory.existed = true;
+        if memory.holds(&seen, hash) {
+            return Ok(false);
+        }
+        if seen.applied_hash.as_deref() == Some(&**hash) && self.covers(&seen, &object, hash) {
+            memory.settled = seen.fields.as_ref().map(|fields| (hash.clone(), fields.digest));
+            self.collection.refine(key, |child| child.fields.iter_mut().for_each(|fields| fields.text = None));
+            return Ok(false);
+        }
+        match self.write(&object, hash, Precondition::Same(&seen.identity.uid)).await {
+            Ok(child) => {
+                self.settle(key, hash, memory, child);
+                Ok(true)
+            }
+            Err(Conflict::Outdated(why)) => Err(self.unreachable(&key.name, why)),
+            Err(Conflict::Error(error)) => Err(error),
+        }
+    }
+
+    /// Deletes the child `name` if it is ours; true when that took a write.
+    pub async fn remove(&self, key: &Key, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
+        let Some(child) = self.collection.get(key).filter(|child| child.is_owned_by(self.owner)) else {
+            return Ok(false);
+        };
+        if child.identity.deleting {
+            return Ok(false);
+        }
+        let uid = Some(child.identity.uid.to_string());
+        let params = DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
+        match self.request(&key.name, self.api.delete(&key.name, &params)).await {
+            // Gone, or replaced by another one, already.
+            Ok(_) | Err(Conflict::Outdated(_)) => {
+                *memory = ChildMemory::default();
+                Ok(true)
+            }
+            Err(Conflict::Error(error)) => Err(error),
+        }
+    }
+
+    /// What the API server's answer says is what will be seen until somebody changes it.
+    fn settle(&self, key: &Key, hash: &Hash, memory: &mut ChildMemory, mut child: Child<K>) {
+        memory.existed = true;
+        memory.settled = child.fields.as_mut().map(|fields| {
+            fields.text = None;
+            (hash.clone(), fields.digest)
+        });
+        if child.identity.key == *key {
+            self.collection.put(child);
+        }
+    }
+
+    fn foreign(&self, key: &Key, memory: &mut ChildMemory) -> ApplyError {
+        *memory = ChildMemory { foreign: true, ..ChildMemory::default() };
+        ApplyError::Foreign { kind: K::KIND, name: key.name.clone() }
+    }
+
+    fn unreachable(&self, name: &str, why: String) -> ApplyError {
+        ApplyError::Unreachable { kind: K::KIND, name: name.to_owned(), why }
+    }
+
+    /// Whether the fields of a child that are ours are those of `object`.
+    fn covers(&self, child: &Child<K>, object: &K, hash: &Hash) -> bool {
+        let Some(fields) = child.fields.as_ref().and_then(|fields| fields.text.as_deref()) else { return false };
+        let mut object = object.clone();
+        annotate(&mut object, hash);
+        serde_json::to_value(&object).is_ok_and(|desired| ownership::covers(fields, &desired))
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Option<Arc<Child<K>>>, ApplyError> {
+        match self.request(name, self.api.get_opt(name)).await {
+            Ok(None) => Ok(None),
+            Ok(Some(incoming)) => match incoming.object {
+                Ok(child) => Ok(Some(Arc::new(child))),
+                Err(why) => Err(self.unreachable(name, why)),
+            },
+            Err(Conflict::Outdated(why)) => Err(self.unreachable(name, why)),
+            Err(Conflict::Error(error)) => Err(error),
+        }
+    }
+
+    async fn write(&self, object: &K, hash: &Hash, precondition: Precondition<'_>) -> Result<Child<K>, Conflict> {
+        let mut object = object.clone();
+        annotate(&mut object, hash);
+        let metadata = object.metadata_mut();
+        let name = metadata.name.clone().unwrap_or_default();
+        match precondition {
+            Precondition::Absent => metadata.resource_version = Some(MUST_NOT_EXIST.to_owned()),
+            Precondition::Same(uid) => metadata.uid = Some(uid.to_owned()),
+        }
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(&object);
+        let answer = self.request(&name, self.api.patch(&name, &params, &patch)).await?;
+        answer.object.map_err(|why| Conflict::Error(self.unreachable(&name, why)))
+    }
+
+    async fn request<T>(&self, name: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Conflict> {
+        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+            Err(_) => Err(Conflict::Error(self.unreachable(name, "the API server did not answer in time".to_owned()))),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) => Err(self.judge(name, *status)),
+            Ok(Err(error)) => Err(Conflict::Error(self.unreachable(name, error.to_string()))),
+        }
+    }
+
+    fn judge(&self, name: &str, status: Status) -> Conflict {
+        let kind = K::KIND;
+        match status.code {
+            409 => Conflict::Outdated(status.message),
+            422 if names_uid(&status) => Conflict::Outdated(status.message),
+            // The resource, not an object of it.
+            404 if status.details.as_ref().is_none_or(|details| details.name.is_empty()) => {
+                Conflict::Error(ApplyError::NotInstalled { kind })
+            }
+            404 => Conflict::Outdated(status.message),
+            400 | 403 | 405 | 413 | 422 => {
+                Conflict::Error(ApplyError::Refused { kind, name: name.to_owned(), message: status.message })
+            }
+            _ => Conflict::Error(self.unreachable(name, status.message)),
+        }
+    }
+}
+
+enum Precondition<'a> {
+    /// No object has the name.
+    Absent,
+    /// It is the object with this uid.
+    Same(&'a str),
+}
+
+enum Conflict {
+    /// The object is not the one we thought it was.
+    Outdated(String),
+    /// Anything else.
+    Error(ApplyError),
+}
+
+fn annotate(object: &mut impl Metadata<Ty = ObjectMeta>, hash: &Hash) {
+    let annotations = object.metadata_mut().annotations.get_or_insert_default();
+    annotations.insert(APPLIED_HASH_ANNOTATION.to_owned(), hash.to_string());
+}
+
+/// Whether the uid that we gave is not that of the object.
+fn names_uid(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.field == "metadata.uid")
+}

@@ -1,0 +1,58 @@
+//! Reconcile: makes every Workspace real, as a pipeline: observe (stores) -> render (pure) -> apply -> status.
+//!
+//! Triggers from the stores fill a queue; a bounded number of Workspaces is looked at a time. The only place that
+//! writes children and the status of Workspaces. Role bindings, adoption, restarts, activity and the status of kinds
+//! have their own steps and are not part of this one yet.
+
+mod apply;
+mod ownership;
+mod plan;
+mod pod_state;
+mod queue;
+mod routes_off;
+mod runner;
+mod status;
+mod workspace;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use kube::Client;
+
+use crate::config::Settings;
+use crate::metrics::Metrics;
+use crate::stores::{Stores, Urgency};
+use workspace::Context;
+
+/// Makes Workspaces real until `shutdown`. Waits for the stores first: what is not known to exist would be made again.
+pub async fn run(
+    client: Client,
+    stores: Stores,
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = std::pin::pin!(shutdown);
+    tokio::select! {
+        () = &mut shutdown => return,
+        () = stores.wait_synced() => {}
+    }
+    for key in stores.workspaces().keys() {
+        stores.triggers().add(key, Urgency::Now);
+    }
+    let routing = settings.routing.clone();
+    let use_istio = routing.use_istio;
+    let context = Arc::new(Context { client: client.clone(), stores: stores.clone(), routing });
+    let look = |key, memory| workspace::look(context.clone(), key, memory);
+    let limit = settings.max_concurrent_reconciles;
+    let run = runner::run(stores.triggers(), limit, &metrics, shutdown, look);
+    if use_istio {
+        run.await;
+    } else {
+        // Never ends by itself; ended with the other one.
+        tokio::select! {
+            () = run => {}
+            () = routes_off::remove_all(&client, &stores) => {}
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Runs the queue: a bounded number of Workspaces at a time, each in a task of its own, so that one that panics or hangs
+//! takes nobody with it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::queue::{Queue, Verdict};
+use crate::metrics::{Controller, Metrics, ReconcileResult};
+use crate::stores::slim::Key;
+use crate::stores::{Triggers, Urgency};
+
+/// How long Workspaces that are being looked at may take to end when the process stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a look hands back: what to remember until the next one, and when that is.
+pub(super) type Ended<M> = (M, Verdict);
+
+struct Runner<'a, M> {
+    queue: Queue,
+    /// What is remembered of Workspaces that are not being looked at.
+    memories: HashMap<Key, M>,
+    running: HashMap<Id, (Key, Instant)>,
+    tasks: JoinSet<Ended<M>>,
+    metrics: &'a Metrics,
+}
+
+/// Looks at Workspaces as triggers tell, until `shutdown`.
+pub(super) async fn run<M, F>(
+    triggers: &Triggers,
+    concurrency: usize,
+    metrics: &Metrics,
+    shutdown: impl Future<Output = ()>,
+    look: impl Fn(Key, M) -> F,
+) where
+    M: Default + Send + 'static,
+    F: Future<Output = Ended<M>> + Send + 'static,
+{
+    metrics.announce_controller(Controller::Workspace, concurrency);
+    let mut runner = Runner {
+        queue: Queue::default(),
+        memories: HashMap::new(),
+        running: HashMap::new(),
+        tasks: JoinSet::new(),
+        metrics,
+    };
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let now = Instant::now();
+        while runner.running.len() < concurrency
+            && let Some(key) = runner.queue.start(now)
+        {
+            runner.begin(key, now, &look);
+        }
+        metrics.set_queue_depth(Controller::Workspace, runner.queue.len());
+        let due = if runner.running.len() < concurrency { runner.queue.next_due() } else { None };
+        tokio::select! {
+            () = &mut shutdown => break,
+            taken = triggers.take() => runner.add(taken),
+            Some(ended) = runner.tasks.join_next_with_id() => runner.end(ended),
+            () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+        }
+    }
+    let drained = async { while runner.tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("Workspaces are still being reconciled at the end of the process; the next start goes on from there");
+    }
+}
+
+impl<M: Default + Send + 'static> Runner<'_, M> {
+    fn add(&mut self, keys: HashMap<Key, Urgency>) {
+        let now = Instant::now();
+        for (key, urgency) in keys {
+            self.metrics.queue_added(Controller::Workspace);
+            self.queue.add(key, urgency, now);
+        }
+    }
+
+    fn begin<F>(&mut self, key: Key, now: Instant, look: &impl Fn(Key, M) -> F)
+    where
+        F: Future<Output = Ended<M>> + Send + 'static,
+    {
+        let memory = self.memories.remove(&key).unwrap_or_default();
+        self.metrics.reconcile_started(Controller::Workspace);
+        let id = self.tasks.spawn(look(key.clone(), memory)).id();
+        self.running.insert(id, (key, now));
+    }
+
+    fn end(&mut self, ended: Result<(Id, Ended<M>), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some((key, began)) = self.running.remove(&id) else { return };
+        let verdict = match ended {
+            Ok((_, (memory, verdict))) => {
+                if verdict != Verdict::Gone {
+                    self.memories.insert(key.clone(), memory);
+                }
+                verdict
+            }
+            // What it remembered is lost with it, so the next look starts from nothing.
+            Err(_) => {
+                tracing::error!(workspace = %key, "reconciling panicked; trying again");
+                self.metrics.reconcile_panicked(Controller::Workspace);
+                Verdict::Failed
+            }
+        };
+        let now = Instant::now();
+        let result = match verdict {
+            Verdict::Done | Verdict::Gone => ReconcileResult::Success,
+            Verdict::Again(_) => ReconcileResult::RequeueAfter,
+            Verdict::Failed => ReconcileResult::Error,
+        };
+        self.metrics.reconcile_finished(Controller::Workspace, result, now - began);
+        if verdict == Verdict::Failed {
+            self.metrics.queue_retried(Controller::Workspace);
+        }
+        self.queue.finished(key, verdict, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_is_counted_and_retried_and_touches_nobody_else() {
+        let triggers = Arc::new(Triggers::default());
+        let metrics = Arc::new(Metrics::new());
+        let (done, mut seen) = mpsc::unbounded_channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let tries = Arc::new(AtomicUsize::new(0));
+        for name in ["panics-twice", "fine-1", "fine-2"] {
+            triggers.add(Key::new("ns", name), Urgency::Now);
+        }
+        let task = tokio::spawn({
+            let (triggers, metrics, tries) = (triggers.clone(), metrics.clone(), tries.clone());
+            async move {
+                let look = |key: Key, (): ()| {
+                    let (done, tries) = (done.clone(), tries.clone());
+                    async move {
+                        if key.name == "panics-twice" && tries.fetch_add(1, Ordering::SeqCst) < 2 {
+                            panic!("on purpose");
+                        }
+                        done.send(key.name).unwrap();
+                        ((), Verdict::Done)
+                    }
+                };
+                let shutdown = async { drop(stopped.await) };
+                run(&triggers, 2, &metrics, shutdown, look).await;
+            }
+        });
+        let mut names = Vec::new();
+        for _ in 0..3 {
+            names.push(seen.recv().await.unwrap());
+        }
+        assert_eq!(names.last().unwrap(), "panics-twice");
+        assert_eq!(tries.load(Ordering::SeqCst), 3);
+        stop.send(()).unwrap();
+        task.await.unwrap();
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("controller_runtime_reconcile_panics_total{controller=\"workspace\"} 2"), "{text}");
+        assert!(text.contains("controller_runtime_reconcile_total{controller=\"workspace\",result=\"error\"} 2"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_limit_run_at_a_time_and_memory_is_kept() {
+        let triggers = Arc::new(Triggers::default());
+        let metrics = Metrics::new();
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (done, mut seen) = mpsc::unbounded_channel();
+        for number in 0..20 {
+            triggers.add(Key::new("ns", &number.to_string()), Urgency::Now);
+        }
+        let look = |_: Key, looks: u32| {
+            let (running, most, done) = (running.clone(), most.clone(), done.clone());
+            async move {
+                let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                most.fetch_max(now, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                done.send(looks).unwrap();
+                let verdict = if looks == 0 { Verdict::Again(Duration::from_secs(1)) } else { Verdict::Done };
+                (looks + 1, verdict)
+            }
+        };
+        let shutdown = async {
+            for _ in 0..40 {
+                seen.recv().await.unwrap();
+            }
+        };
+        run(&triggers, 3, &metrics, shutdown, look).await;
+        assert_eq!(most.load(Ordering::SeqCst), 3);
+    }
+}

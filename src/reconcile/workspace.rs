@@ -1,0 +1,354 @@
+//! One look at one Workspace: observe -> render -> apply -> status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::WorkspaceKind;
+use crds::labels::FIELD_MANAGER;
+use crds::workspace::{WorkspaceState, WorkspaceStatus};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::apply::{ApplyError, ChildKind, ChildMemory, Children, Next, REQUEST_TIMEOUT};
+use super::plan::{Inputs, Plan, RoutePlan};
+use super::queue::Verdict;
+use super::status::{self, Facts, Fault, Made, RouteState};
+use crate::config::Routing;
+use crate::render::names::ChildNames;
+use crate::render::{self, Desired, RenderFault, Route, RouteFault};
+use crate::stores::Stores;
+use crate::stores::child::Child;
+use crate::stores::collection::{Collection, Progress};
+use crate::stores::pod::Pod;
+use crate::stores::slim::{Incoming, Key};
+use crate::stores::workspace::StoredWorkspace;
+
+/// The least time between two status writes of one Workspace.
+const STATUS_PAUSE: Duration = Duration::from_secs(1);
+/// How long a StatefulSet that was just written is given to make its pod before the status tells that there is none.
+const POD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What every look needs.
+pub(super) struct Context {
+    pub client: Client,
+    pub stores: Stores,
+    pub routing: Routing,
+}
+
+/// What is remembered of a Workspace between two looks. Losing it costs reads and renderings, never a write.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    uid: Box<str>,
+    plan: Option<Plan>,
+    service_account: ChildMemory,
+    stateful_set: ChildMemory,
+    service: ChildMemory,
+    virtual_service: ChildMemory,
+    /// Whether no pod may run, because its account is somebody else's.
+    held: bool,
+    set_written: Option<Instant>,
+    status_written: Option<Instant>,
+}
+
+/// Makes one Workspace real and says so in its status.
+pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) -> (Memory, Verdict) {
+    let Some(workspace) = context.stores.workspaces().get(&key) else { return (memory, Verdict::Gone) };
+    if workspace.identity.deleting {
+        // Its children go with it: garbage collection follows their owner references.
+        return (memory, Verdict::Gone);
+    }
+    if memory.uid != workspace.identity.uid {
+        memory = Memory { uid: workspace.identity.uid.clone(), ..Memory::default() };
+    }
+    let kind = context.stores.kind(&workspace.spec.kind);
+    let names = ChildNames::new(&key.name, &workspace.identity.uid);
+    let (made, again, failed) = (Made::default(), None, false);
+    let mut look = Look { context: &context, workspace: &workspace, names, memory: &mut memory, made, again, failed };
+    look.make_real(kind.as_deref()).await;
+    look.write_status().await;
+    let verdict = match (look.failed, look.again) {
+        (true, _) => Verdict::Failed,
+        (false, Some(after)) => Verdict::Again(after),
+        (false, None) => Verdict::Done,
+    };
+    (memory, verdict)
+}
+
+/// What one look has found and done so far.
+struct Look<'a> {
+    context: &'a Context,
+    workspace: &'a StoredWorkspace,
+    names: ChildNames,
+    memory: &'a mut Memory,
+    made: Made,
+    again: Option<Duration>,
+    failed: bool,
+}
+
+impl<'a> Look<'a> {
+    /// Makes the children; `self.made` says how far that went.
+    async fn make_real(&mut self, kind: Option<&WorkspaceKind>) {
+        let Some(kind) = kind else {
+            let message = format!("Workspace references unknown WorkspaceKind: {}", self.workspace.spec.kind);
+            self.made.spec_fault = Some(Fault { reason: "WorkspaceKindNotFound", message });
+            return;
+        };
+        let template = &kind.spec.pod_template;
+        let subject = self.workspace.subject();
+        let (options, fault) = render::resolve_options(template, &subject.spec.pod_template.options);
+        self.made.options = Some(options);
+        self.made.service_account = Some(render::service_account_name(subject, template));
+        // Redirects that lead nowhere do not keep the selected options from running.
+        self.made.spec_fault = fault.as_ref().map(spec_fault);
+        let inputs = Inputs::new(self.workspace, kind, self.memory.held);
+        if let Some(plan) = self.memory.plan.take_if(|plan| plan.is_for(&inputs)) {
+            let settled = self.is_settled(&plan);
+            self.note(&plan);
+            self.memory.plan = Some(plan);
+            if settled {
+                return;
+            }
+        }
+        match Plan::make(inputs, self.workspace, kind, &self.context.routing) {
+            Ok((plan, desired)) => {
+                self.note(&plan);
+                self.apply(kind, plan, desired).await;
+            }
+            Err(fault) => {
+                self.made.spec_fault = Some(spec_fault(&fault));
+                self.made.route = RouteState::Unknown;
+            }
+        }
+    }
+
+    /// What the status says about a plan whose children are in place.
+    fn note(&mut self, plan: &Plan) {
+        self.made.left_out.clone_from(&plan.left_out);
+        self.made.route = match &plan.route {
+            RoutePlan::Off => RouteState::Off,
+            RoutePlan::Wanted(_) if !self.routes_installed() => RouteState::NotInstalled,
+            RoutePlan::Wanted(_) => RouteState::Ready,
+            RoutePlan::Refused(fault) => RouteState::Fault(route_fault(fault)),
+        };
+    }
+
+    fn routes_installed(&self) -> bool {
+        self.context.stores.virtual_services().progress() == Progress::Synced
+    }
+
+    /// Whether every child is as planned.
+    fn is_settled(&self, plan: &Plan) -> bool {
+        let stores = &self.context.stores;
+        let memory = &*self.memory;
+        let account = plan.service_account.as_ref();
+        account.is_none_or(|hash| {
+            self.children(stores.service_accounts()).is_settled(&self.account_key(), hash, &memory.service_account)
+        }) && self.children(stores.stateful_sets()).is_settled(&self.set_key(), &plan.stateful_set, &memory.stateful_set)
+            && self.children(stores.services()).is_settled(&self.service_key(), &plan.service, &memory.service)
+            && match &plan.route {
+                RoutePlan::Off => true,
+                RoutePlan::Wanted(_) if !self.routes_installed() => true,
+                RoutePlan::Wanted(hash) => self
+                    .children(stores.virtual_services())
+                    .is_settled(&self.service_key(), hash, &memory.virtual_service),
+                RoutePlan::Refused(fault) => {
+                    fault.keeps_existing() || !self.children(stores.virtual_services()).exists(&self.service_key())
+                }
+            }
+    }
+
+    /// Makes every child as planned: account, set, Service, VirtualService.
+    async fn apply(&mut self, kind: &WorkspaceKind, plan: Plan, mut desired: Desired) {
+        let mut plan = plan;
+        let context = self.context;
+        let stores = &context.stores;
+        let mut foreign_account = false;
+        if let (Some(hash), Some(account)) = (&plan.service_account, desired.service_account.take()) {
+            let (key, children) = (self.account_key(), self.children(stores.service_accounts()));
+            let result = children.ensure(&key, hash, &mut self.memory.service_account, account).await;
+            foreign_account = matches!(result, Err(ApplyError::Foreign { .. }));
+            self.take_pod(result);
+        }
+        if foreign_account != self.memory.held {
+            // No pod may run as an account that is somebody else's; a set that exists is left without one.
+            self.memory.held = foreign_account;
+            let inputs = Inputs::new(self.workspace, kind, foreign_account);
+            let Ok(made) = Plan::make(inputs, self.workspace, kind, &self.context.routing) else { return };
+            (plan, desired) = made;
+        }
+        let (key, children) = (self.set_key(), self.children(stores.stateful_sets()));
+        if !foreign_account || children.exists(&key) {
+            let result = children.ensure(&key, &plan.stateful_set, &mut self.memory.stateful_set, desired.stateful_set).await;
+            if matches!(result, Ok(true)) {
+                self.memory.set_written = Some(Instant::now());
+            }
+            self.take_pod(result);
+        }
+        let (key, children) = (self.service_key(), self.children(stores.services()));
+        let result = children.ensure(&key, &plan.service, &mut self.memory.service, desired.service).await;
+        self.take_pod(result);
+        self.apply_route(&plan, desired.route).await;
+        self.memory.plan = Some(plan);
+    }
+
+    async fn apply_route(&mut self, plan: &Plan, route: Route) {
+        let (key, children) = (self.service_key(), self.children(self.context.stores.virtual_services()));
+        let result = match (&plan.route, route) {
+            (RoutePlan::Wanted(hash), Route::Wanted(route)) if self.routes_installed() => {
+                children.ensure(&key, hash, &mut self.memory.virtual_service, *route).await
+            }
+            (RoutePlan::Refused(fault), _) if !fault.keeps_existing() => {
+                children.remove(&key, &mut self.memory.virtual_service).await
+            }
+            _ => return,
+        };
+        match result {
+            Ok(_) => {}
+            Err(ApplyError::NotInstalled { .. }) => self.made.route = RouteState::NotInstalled,
+            Err(error) => {
+                self.retry(&error);
+                self.made.route = RouteState::Fault(child_fault(&error));
+            }
+        }
+    }
+
+    /// Takes the outcome for a child that the pod depends on. The first error is the one that is told.
+    fn take_pod(&mut self, result: Result<bool, ApplyError>) {
+        if let Err(error) = result {
+            self.retry(&error);
+            self.made.child_fault.get_or_insert_with(|| child_fault(&error));
+        }
+    }
+
+    fn retry(&mut self, error: &ApplyError) {
+        match error.next() {
+            Next::Retry => {
+                tracing::warn!(workspace = %self.workspace.identity.key, %error, "a child is not as it should be; trying again");
+                self.failed = true;
+            }
+            Next::Wait(after) => {
+                tracing::debug!(workspace = %self.workspace.identity.key, %error, "a child has to wait");
+                if let Some(after) = after {
+                    self.look_again(after);
+                }
+            }
+        }
+    }
+
+    fn look_again(&mut self, after: Duration) {
+        self.again = Some(self.again.map_or(after, |again| again.min(after)));
+    }
+
+    /// Writes the status if it differs, not too soon after the last time.
+    async fn write_status(&mut self) {
+        let pod = self.pod();
+        let facts = Facts { workspace: self.workspace, pod: pod.as_deref(), made: &self.made, now: Timestamp::now() };
+        let (desired, again) = status::desired(facts);
+        if let Some(after) = again {
+            self.look_again(after);
+        }
+        if desired == self.workspace.status {
+            return;
+        }
+        let waits_for_pod = pod.is_none() && desired.state == WorkspaceState::Unknown;
+        let patience = self.memory.set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
+        let pause = self.memory.status_written.map(|written| written + STATUS_PAUSE);
+        let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+        if !left.is_zero() {
+            self.look_again(left);
+            return;
+        }
+        let value = |status: &WorkspaceStatus| serde_json::to_value(status).unwrap_or_default();
+        let Some(change) = status::merge_patch(&value(&self.workspace.status), &value(&desired)) else { return };
+        self.memory.status_written = Some(Instant::now());
+        if let Err(why) = self.patch_status(change).await {
+            tracing::warn!(workspace = %self.workspace.identity.key, why, "the status could not be written; trying again");
+            self.failed = true;
+        }
+    }
+
+    /// The uid makes it a status of this Workspace, not of a later one with its name.
+    async fn patch_status(&self, change: Value) -> Result<(), String> {
+        let Key { namespace, name } = &self.workspace.identity.key;
+        let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(self.context.client.clone(), namespace);
+        let patch = Patch::Merge(json!({"metadata": {"uid": &*self.workspace.identity.uid}, "status": change}));
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let request = api.patch_status(name, &params, &patch);
+        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+            Err(_) => Err("the API server did not answer in time".to_owned()),
+            // Gone; the watch will tell.
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Ok(answer)) => {
+                // What we wrote is no news.
+                answer.object.map(|workspace| drop(self.context.stores.workspaces().put(workspace)))
+            }
+        }
+    }
+
+    /// The pod of our StatefulSet.
+    fn pod(&self) -> Option<Arc<Pod>> {
+        let stores = &self.context.stores;
+        let set = stores.stateful_sets().get(&self.set_key());
+        let set = set.filter(|set| set.is_owned_by(&self.workspace.identity.uid));
+        let pod = stores.pods().get(&self.key(&self.names.pod()))?;
+        let owner = pod.owner.as_ref().filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *self.names.stateful_set)?;
+        let ours = set.is_none_or(|set| set.identity.uid == owner.uid);
+        ours.then_some(pod)
+    }
+
+    fn children<K: ChildKind>(&self, collection: &'a Collection<Child<K>>) -> Children<'a, K> {
+        let identity = &self.workspace.identity;
+        Children::new(&self.context.client, &identity.key.namespace, &identity.uid, collection)
+    }
+
+    fn key(&self, name: &str) -> Key {
+        Key::new(&self.workspace.identity.key.namespace, name)
+    }
+
+    fn account_key(&self) -> Key {
+        self.key(&self.names.service_account)
+    }
+
+    fn set_key(&self) -> Key {
+        self.key(&self.names.stateful_set)
+    }
+
+    fn service_key(&self) -> Key {
+        self.key(&self.names.service)
+    }
+}
+
+fn spec_fault(fault: &RenderFault) -> Fault {
+    let reason = match fault {
+        RenderFault::ImageConfig(_) => "InvalidImageConfig",
+        RenderFault::PodConfig(_) => "InvalidPodConfig",
+        RenderFault::Name => "InvalidName",
+        RenderFault::DuplicatePort(_) => "DuplicatePort",
+        RenderFault::Env { .. } => "InvalidEnv",
+    };
+    Fault { reason, message: fault.to_string() }
+}
+
+fn route_fault(fault: &RouteFault) -> Fault {
+    let reason = match fault {
+        RouteFault::Headers(_) => "UnsafeHeader",
+        RouteFault::ConnectNamespace => "NamespaceCollides",
+        RouteFault::NoPorts => "NoPorts",
+    };
+    Fault { reason, message: fault.to_string() }
+}
+
+fn child_fault(error: &ApplyError) -> Fault {
+    let reason = match error {
+        ApplyError::Foreign { .. } => "ForeignObject",
+        ApplyError::BeingDeleted { .. } => "BeingDeleted",
+        ApplyError::Refused { .. } => "Refused",
+        ApplyError::NotInstalled { .. } => "NotInstalled",
+        ApplyError::Unreachable { .. } => "Unreachable",
+    };
+    Fault { reason, message: format!("Workspace {error}") }
+}

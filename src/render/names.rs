@@ -1,0 +1,93 @@
+//! What the children of a Workspace are called: a function of its name and uid, so that retries and two replicas can
+//! never make two of one.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+/// The longest name of a StatefulSet: the pod's `controller-revision-hash` label is its name and eleven characters more.
+const STATEFUL_SET_MAX: usize = 52;
+/// The longest name of a Service, and of a VirtualService for its sake: a DNS label.
+const SERVICE_MAX: usize = 63;
+/// Bytes of the hash of the uid in names: 40 bits, within one namespace and behind the name of the Workspace.
+const SUFFIX_BYTES: usize = 5;
+
+/// The names of a Workspace's children.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ChildNames {
+    /// The ServiceAccount: `ws-<workspace>`, for users and AuthorizationPolicies name it.
+    pub service_account: String,
+    /// The StatefulSet: `ws-<workspace>-<suffix>`, at most 52 characters.
+    pub stateful_set: String,
+    /// Service and VirtualService: the same, at most 63 characters.
+    pub service: String,
+}
+
+impl ChildNames {
+    /// The names of the children of a Workspace.
+    ///
+    /// The suffix is a hash of the uid, so names that had to be cut differ as surely as uids do.
+    pub fn new(workspace: &str, uid: &str) -> Self {
+        let digest = Sha256::digest(uid.as_bytes());
+        let suffix = digest.iter().take(SUFFIX_BYTES).fold(String::new(), |mut suffix, byte| {
+            let _ = write!(suffix, "{byte:02x}");
+            suffix
+        });
+        let named = |longest: usize| {
+            let room = longest - suffix.len() - 1;
+            let prefix = format!("ws-{workspace}");
+            let cut = prefix.floor_char_boundary(room.min(prefix.len()));
+            format!("{}-{suffix}", prefix[..cut].trim_end_matches('-'))
+        };
+        Self {
+            service_account: format!("ws-{workspace}"),
+            stateful_set: named(STATEFUL_SET_MAX),
+            service: named(SERVICE_MAX),
+        }
+    }
+
+    /// The name of the one pod of the StatefulSet.
+    pub fn pod(&self) -> String {
+        format!("{}-0", self.stateful_set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_name_and_uid() {
+        let names = ChildNames::new("lab", "4b2c");
+        assert_eq!(names.service_account, "ws-lab");
+        assert_eq!(names.stateful_set, "ws-lab-eed504cd16");
+        assert_eq!(names.service, names.stateful_set);
+        assert_eq!(names.pod(), "ws-lab-eed504cd16-0");
+        assert_eq!(names, ChildNames::new("lab", "4b2c"));
+        assert_ne!(names.stateful_set, ChildNames::new("lab", "4b2d").stateful_set);
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_dns_labels() {
+        for length in 1..=63 {
+            let workspace = format!("{}b", "a-".repeat(32)).chars().take(length).collect::<String>();
+            let workspace = workspace.trim_end_matches('-');
+            let names = ChildNames::new(workspace, "uid");
+            assert!(names.stateful_set.len() <= 52, "{}", names.stateful_set);
+            assert!(names.service.len() <= 63, "{}", names.service);
+            for name in [&names.stateful_set, &names.service] {
+                assert!(crds::labels::is_dns_label(name), "{name}");
+                assert!(!name.contains("--"), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_long_names_with_a_common_start_differ() {
+        let start = "a".repeat(62);
+        let one = ChildNames::new(&format!("{start}x"), "uid-1");
+        let two = ChildNames::new(&format!("{start}y"), "uid-2");
+        assert_ne!(one.stateful_set, two.stateful_set);
+        assert_ne!(one.service, two.service);
+    }
+}

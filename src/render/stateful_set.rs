@@ -1,0 +1,121 @@
+//! The StatefulSet of a Workspace: its pod.
+//!
+//! `updateStrategy: OnDelete` keeps a changed template from restarting a running pod behind its user's back.
+
+use std::collections::BTreeMap;
+
+use crds::environment::EnvTemplates;
+use crds::template::Mode;
+use crds::workspace_kind::PodMetadata;
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, Volume, VolumeMount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+
+use super::volumes::{self, LeftOutMount};
+use super::{RenderFault, Scene, port_name, service_account_name};
+
+/// The name of the container that the image runs in.
+const CONTAINER: &str = "main";
+
+/// The pod, and the mounts that found their path taken.
+pub(super) fn desired(scene: &Scene<'_>) -> Result<(StatefulSet, Vec<LeftOutMount>), RenderFault> {
+    let env = env(scene)?;
+    let volumes = volumes::desired(scene);
+    let set = StatefulSet {
+        metadata: scene.metadata(&scene.names.stateful_set),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(i32::from(!scene.subject.spec.paused)),
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy { type_: Some("OnDelete".to_owned()), rolling_update: None }),
+            selector: LabelSelector { match_labels: Some(scene.pod_labels()), match_expressions: None },
+            template: PodTemplateSpec {
+                metadata: Some(pod_metadata(scene)),
+                spec: Some(pod_spec(scene, env, volumes.volumes, volumes.mounts)),
+            },
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    };
+    Ok((set, volumes.left_out))
+}
+
+/// Labels and annotations of the pod: those of the Workspace win over those of the kind, ours over both.
+fn pod_metadata(scene: &Scene<'_>) -> ObjectMeta {
+    let kind = scene.template.pod_metadata.as_ref();
+    let workspace = scene.subject.spec.pod_template.pod_metadata.as_ref();
+    let merged = |of: fn(&PodMetadata) -> &BTreeMap<String, String>| {
+        let mut map = kind.map(of).cloned().unwrap_or_default();
+        map.extend(workspace.map(of).cloned().unwrap_or_default());
+        map
+    };
+    let mut labels = merged(|metadata| &metadata.labels);
+    labels.extend(scene.pod_labels());
+    ObjectMeta {
+        labels: Some(labels),
+        annotations: some_map(merged(|metadata| &metadata.annotations)),
+        ..ObjectMeta::default()
+    }
+}
+
+fn pod_spec(scene: &Scene<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>, mounts: Vec<VolumeMount>) -> PodSpec {
+    let template = scene.template;
+    let probes = template.probes.clone().unwrap_or_default();
+    let main = Container {
+        name: CONTAINER.to_owned(),
+        image: Some(scene.image.image.clone()),
+        image_pull_policy: Some(scene.image.image_pull_policy.as_str().to_owned()),
+        ports: some_list(container_ports(scene)),
+        env: some_list(env),
+        resources: scene.pod.resources.clone(),
+        startup_probe: probes.startup_probe,
+        liveness_probe: probes.liveness_probe,
+        readiness_probe: probes.readiness_probe,
+        security_context: template.container_security_context.clone(),
+        volume_mounts: some_list(mounts),
+        ..Container::default()
+    };
+    PodSpec {
+        containers: vec![main],
+        service_account_name: Some(service_account_name(scene.subject, template)),
+        security_context: template.security_context.clone(),
+        affinity: scene.pod.affinity.clone(),
+        node_selector: some_map(scene.pod.node_selector.clone()),
+        tolerations: some_list(scene.pod.tolerations.clone()),
+        volumes: some_list(volumes),
+        ..PodSpec::default()
+    }
+}
+
+fn container_ports(scene: &Scene<'_>) -> Vec<ContainerPort> {
+    let port = |number: i32| ContainerPort {
+        name: Some(port_name(number)),
+        container_port: number,
+        // Part of the key of the list, so it has to be written.
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    };
+    scene.image.ports.iter().map(|image_port| port(image_port.port)).collect()
+}
+
+/// The variables of the kind, rendered.
+fn env(scene: &Scene<'_>) -> Result<Vec<EnvVar>, RenderFault> {
+    let (templates, mut faults) = EnvTemplates::parse(&scene.template.extra_env);
+    let rendered = templates.render(&scene.paths, Mode::Stored).unwrap_or_else(|more| {
+        faults.extend(more);
+        Vec::new()
+    });
+    match faults.into_iter().next() {
+        Some(fault) => Err(fault.into()),
+        None => Ok(rendered.into_iter().map(|rendered| rendered.variable).collect()),
+    }
+}
+
+// An apply owns what it writes, also when it is empty: what is not wanted is left out.
+
+fn some_list<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn some_map(map: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+    (!map.is_empty()).then_some(map)
+}

@@ -1,0 +1,178 @@
+//! The VirtualService of a Workspace: one route for each port of the selected image, in its order.
+//!
+//! One bad header makes Envoy refuse the routes of everybody, so rendered headers are judged here again, whatever
+//! admission said.
+
+use crds::headers::{HeaderFault, HeaderOperations, HeaderPlace, HeaderTemplates};
+use crds::ports::Dialect;
+use crds::template::Mode;
+use crds::workspace_kind::{ImagePort, ProxiedPort};
+
+use super::{Route, Scene};
+use crate::config::{RedirectScheme, Routing};
+use crate::istio::{
+    Destination, Headers, HeaderOperations as RouteHeaders, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, PortSelector,
+    RouteDestination, StringMatch, VirtualService, VirtualServiceSpec,
+};
+
+/// Temporary, and the method and body of the request stay.
+const TEMPORARY_REDIRECT: u16 = 307;
+
+/// Why no route is written. The fault of whoever wrote the kind or chose the namespace; it lasts until one changes.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RouteFault {
+    /// Headers that Istio or Envoy refuses, or that hurt others. A route that exists stays as it is.
+    #[error("{}", describe(.0))]
+    Headers(Vec<UnsafeHeader>),
+    /// The paths of the Workspace could lie over those of other tenants. A route that exists is taken away.
+    #[error(
+        "a Workspace in namespace \"connect\" could take over paths of other namespaces: paths of its kind start with \
+         /workspace/connect/, as those of kinds whose spec.podTemplate.ports[] have `id` do"
+    )]
+    ConnectNamespace,
+    /// No port of the selected image is proxied. A route that exists is taken away.
+    #[error("no port of the selected imageConfig is listed in spec.podTemplate.ports of the WorkspaceKind")]
+    NoPorts,
+}
+
+impl RouteFault {
+    /// Whether a route that exists stays as it is.
+    pub fn keeps_existing(&self) -> bool {
+        matches!(self, Self::Headers(_))
+    }
+}
+
+/// A header that must not reach Istio.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UnsafeHeader {
+    /// The field of the WorkspaceKind.
+    pub field: String,
+    /// What is wrong; never a value.
+    pub detail: String,
+}
+
+/// The first faults; a condition's message is bounded.
+fn describe(headers: &[UnsafeHeader]) -> String {
+    const SHOWN: usize = 3;
+    let mut parts: Vec<String> =
+        headers.iter().take(SHOWN).map(|header| format!("{}: {}", header.field, header.detail)).collect();
+    if headers.len() > SHOWN {
+        parts.push(format!("and {} more", headers.len() - SHOWN));
+    }
+    parts.join("; ")
+}
+
+/// The route, or why there is none.
+pub(super) fn desired(scene: &Scene<'_>, routing: &Routing) -> Route {
+    if !routing.use_istio {
+        return Route::Off;
+    }
+    if routing.paths.collides(scene.paths.dialect, scene.subject.namespace) {
+        return Route::Refused(RouteFault::ConnectNamespace);
+    }
+    let mut http = Vec::new();
+    let mut faults = Vec::new();
+    for port in &scene.image.ports {
+        let entry = scene.template.proxied_port(&port.id);
+        if entry.is_none() && scene.paths.dialect == Dialect::B {
+            // Not proxied there; admission refuses such a kind.
+            continue;
+        }
+        match headers(scene, entry) {
+            Ok(headers) => {
+                let path = path(scene, port);
+                if routing.redirect_missing_slash {
+                    http.push(missing_slash(&path, routing.redirect_scheme));
+                }
+                http.push(route(scene, routing, port, entry, headers, path));
+            }
+            Err(unsafe_headers) => faults.extend(unsafe_headers),
+        }
+    }
+    if !faults.is_empty() {
+        return Route::Refused(RouteFault::Headers(faults));
+    }
+    if http.is_empty() {
+        return Route::Refused(RouteFault::NoPorts);
+    }
+    let spec = VirtualServiceSpec { gateways: routing.gateways.clone(), hosts: routing.hosts.clone(), http };
+    Route::Wanted(Box::new(VirtualService::new(scene.metadata(&scene.names.service), spec)))
+}
+
+fn path(scene: &Scene<'_>, port: &ImagePort) -> String {
+    let paths = &scene.paths;
+    paths.paths.path(paths.dialect, paths.namespace, paths.workspace, &port.id)
+}
+
+fn route(
+    scene: &Scene<'_>,
+    routing: &Routing,
+    port: &ImagePort,
+    entry: Option<&ProxiedPort>,
+    headers: Option<Headers>,
+    path: String,
+) -> HttpRoute {
+    let proxy = entry.and_then(|entry| entry.http_proxy.as_ref());
+    let removes_prefix = proxy.is_some_and(|proxy| proxy.remove_path_prefix);
+    let host = format!("{}.{}.svc.{}", scene.names.service, scene.subject.namespace, routing.cluster_domain);
+    HttpRoute {
+        matches: vec![HttpMatch { uri: StringMatch::Prefix(path) }],
+        redirect: None,
+        rewrite: removes_prefix.then(|| HttpRewrite { uri: "/".to_owned() }),
+        headers,
+        route: vec![RouteDestination { destination: Destination { host, port: PortSelector { number: port.port } } }],
+    }
+}
+
+/// Sends the exact path without its final slash to the path with it.
+fn missing_slash(path: &str, scheme: Option<RedirectScheme>) -> HttpRoute {
+    HttpRoute {
+        matches: vec![HttpMatch { uri: StringMatch::Exact(path.trim_end_matches('/').to_owned()) }],
+        redirect: Some(HttpRedirect {
+            uri: path.to_owned(),
+            scheme: scheme.map(|scheme| scheme.as_str().to_owned()),
+            redirect_code: TEMPORARY_REDIRECT,
+        }),
+        ..HttpRoute::default()
+    }
+}
+
+/// What the entry of a port does to headers, judged; nothing when it does nothing.
+fn headers(scene: &Scene<'_>, entry: Option<&ProxiedPort>) -> Result<Option<Headers>, Vec<UnsafeHeader>> {
+    let proxy = entry.and_then(|entry| entry.http_proxy.as_ref());
+    let Some((entry, headers)) = entry.zip(proxy.and_then(|proxy| proxy.request_headers.as_ref())) else {
+        return Ok(None);
+    };
+    let (templates, mut faults) = HeaderTemplates::parse(headers);
+    match templates.render(&scene.paths, Mode::Stored) {
+        Ok(operations) if faults.is_empty() => return Ok((!operations.is_empty()).then(|| operations.into())),
+        Ok(_) => {}
+        Err(more) => faults.extend(more),
+    }
+    let index = scene.template.proxied_ports().iter().position(|port| std::ptr::eq(port, entry)).unwrap_or_default();
+    Err(faults.iter().map(|fault| unsafe_header(index, fault)).collect())
+}
+
+fn unsafe_header(entry: usize, fault: &HeaderFault) -> UnsafeHeader {
+    let place = match &fault.place {
+        HeaderPlace::Set(name) => format!("set[{name}]"),
+        HeaderPlace::Add(name) => format!("add[{name}]"),
+        HeaderPlace::Remove(index, _) => format!("remove[{index}]"),
+    };
+    let detail = if fault.detail.starts_with("failed to ") {
+        // The text of a template quotes its source, which users of the Workspace need not see.
+        "is no template that can be rendered".to_owned()
+    } else if fault.detail.is_empty() {
+        format!("{:?}", fault.kind)
+    } else {
+        fault.detail.clone()
+    };
+    UnsafeHeader { field: format!("spec.podTemplate.ports[{entry}].httpProxy.requestHeaders.{place}"), detail }
+}
+
+impl From<HeaderOperations> for Headers {
+    fn from(operations: HeaderOperations) -> Self {
+        let HeaderOperations { set, add, remove, port_ids: _ } = operations;
+        Self { request: RouteHeaders { set, add, remove } }
+    }
+}

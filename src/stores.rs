@@ -1,0 +1,287 @@
+//! What the process knows of the cluster: slim reflectors of WorkspaceKinds, Workspaces and their children, and the read
+//! model that admission asks. The only place with watches; it writes nothing.
+
+pub mod child;
+pub mod collection;
+pub mod pod;
+pub mod slim;
+mod triggers;
+mod watching;
+pub mod workspace;
+
+use std::sync::Arc;
+
+use crds::WorkspaceKind;
+use crds::labels::WORKSPACE_NAME_LABEL;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use webhook::User;
+
+use crate::istio::VirtualService;
+use child::Child;
+use collection::{Change, Collection, Progress};
+use pod::Pod;
+use slim::{Incoming, Key, Slim};
+use watching::News;
+use workspace::{StoredKind, StoredWorkspace};
+
+pub use triggers::{Triggers, Urgency};
+
+/// A watch to be run for as long as the process lives: its name, and the future that never ends by itself.
+pub type WatchTask = (&'static str, BoxFuture<'static, ()>);
+
+/// What the process knows of the cluster. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stores(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    kinds: Collection<StoredKind>,
+    workspaces: Collection<StoredWorkspace>,
+    service_accounts: Collection<Child<ServiceAccount>>,
+    stateful_sets: Collection<Child<StatefulSet>>,
+    services: Collection<Child<Service>>,
+    virtual_services: Collection<Child<VirtualService>>,
+    pods: Collection<Pod>,
+    triggers: Triggers,
+    /// Whether children are watched; without, there is only the read model of admission.
+    children: bool,
+    istio: bool,
+}
+
+impl Stores {
+    /// Everything: kinds, Workspaces and children; VirtualServices only with `use_istio`.
+    pub fn start(client: Client, use_istio: bool) -> (Self, Vec<WatchTask>) {
+        let stores = Self(Arc::new(Inner { children: true, istio: use_istio, ..Inner::default() }));
+        let mut tasks = stores.read_model_tasks(&client);
+        tasks.push(("watch service accounts", stores.child_task(client.clone(), "serviceaccounts", |all| &all.service_accounts)));
+        tasks.push(("watch stateful sets", stores.child_task(client.clone(), "statefulsets", |all| &all.stateful_sets)));
+        tasks.push(("watch services", stores.child_task(client.clone(), "services", |all| &all.services)));
+        if use_istio {
+            let task = stores.child_task(client.clone(), "virtualservices", |all| &all.virtual_services);
+            tasks.push(("watch virtual services", task));
+        }
+        tasks.push(("watch pods", stores.pod_task(client)));
+        (stores, tasks)
+    }
+
+    /// Only what admission asks: kinds and Workspaces.
+    pub fn start_for_admission(client: &Client) -> (Self, Vec<WatchTask>) {
+        let stores = Self(Arc::default());
+        let tasks = stores.read_model_tasks(client);
+        (stores, tasks)
+    }
+
+    /// Whether all that is watched has been listed once. Istio's CRDs may be absent.
+    pub fn synced(&self) -> bool {
+        let synced = |progress: Progress| progress == Progress::Synced;
+        let all = &self.0;
+        synced(all.kinds.progress())
+            && synced(all.workspaces.progress())
+            && (!all.children
+                || synced(all.service_accounts.progress())
+                    && synced(all.stateful_sets.progress())
+                    && synced(all.services.progress())
+                    && synced(all.pods.progress())
+                    && (!all.istio || all.virtual_services.progress() != Progress::Listing))
+    }
+
+    /// Waits until [`Stores::synced`].
+    pub async fn wait_synced(&self) {
+        let synced = |progress: Progress| progress == Progress::Synced;
+        let all = &self.0;
+        all.kinds.wait_until(synced).await;
+        all.workspaces.wait_until(synced).await;
+        if all.children {
+            all.service_accounts.wait_until(synced).await;
+            all.stateful_sets.wait_until(synced).await;
+            all.services.wait_until(synced).await;
+            all.pods.wait_until(synced).await;
+        }
+        if all.istio {
+            all.virtual_services.wait_until(|progress| progress != Progress::Listing).await;
+        }
+    }
+
+    /// Waits until what admission asks has been listed once.
+    pub async fn wait_read_model_synced(&self) {
+        let synced = |progress: Progress| progress == Progress::Synced;
+        self.0.kinds.wait_until(synced).await;
+        self.0.workspaces.wait_until(synced).await;
+    }
+
+    /// The WorkspaceKind of that name.
+    pub fn kind(&self, name: &str) -> Option<Arc<WorkspaceKind>> {
+        self.0.kinds.get(&Key::new("", name)).map(|stored| stored.kind.clone())
+    }
+
+    /// The names of all WorkspaceKinds.
+    pub fn kind_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.kinds.keys().into_iter().map(|key| key.name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The Workspaces that name the kind, paused and deleting ones too, ordered by namespace and name.
+    pub fn users_of(&self, kind: &str) -> Vec<User> {
+        self.0.workspaces.indexed(kind).iter().map(|workspace| user(workspace)).collect()
+    }
+
+    /// All Workspaces.
+    pub fn workspaces(&self) -> &Collection<StoredWorkspace> {
+        &self.0.workspaces
+    }
+
+    /// The ServiceAccounts of Workspaces.
+    pub fn service_accounts(&self) -> &Collection<Child<ServiceAccount>> {
+        &self.0.service_accounts
+    }
+
+    /// The StatefulSets of Workspaces.
+    pub fn stateful_sets(&self) -> &Collection<Child<StatefulSet>> {
+        &self.0.stateful_sets
+    }
+
+    /// The Services of Workspaces.
+    pub fn services(&self) -> &Collection<Child<Service>> {
+        &self.0.services
+    }
+
+    /// The VirtualServices of Workspaces. [`Progress::NotInstalled`] without Istio's CRDs.
+    pub fn virtual_services(&self) -> &Collection<Child<VirtualService>> {
+        &self.0.virtual_services
+    }
+
+    /// The pods of Workspaces.
+    pub fn pods(&self) -> &Collection<Pod> {
+        &self.0.pods
+    }
+
+    /// The Workspaces that have to be looked at.
+    pub fn triggers(&self) -> &Triggers {
+        &self.0.triggers
+    }
+
+    fn read_model_tasks(&self, client: &Client) -> Vec<WatchTask> {
+        vec![
+            ("watch workspace kinds", self.kind_task(client.clone())),
+            ("watch workspaces", self.workspace_task(client.clone())),
+        ]
+    }
+
+    fn kind_task(&self, client: Client) -> BoxFuture<'static, ()> {
+        let all = self.0.clone();
+        async move {
+            let tell = |news: News<'_, StoredKind>| {
+                if let News::Changed(change) = news {
+                    all.kind_changed(change);
+                }
+            };
+            watching::watch("workspacekinds", Api::all(client), watcher::Config::default(), &all.kinds, tell).await;
+        }
+        .boxed()
+    }
+
+    fn workspace_task(&self, client: Client) -> BoxFuture<'static, ()> {
+        let all = self.0.clone();
+        async move {
+            let tell = |news: News<'_, StoredWorkspace>| {
+                if let News::Changed(change) = news {
+                    all.trigger(&key_of(change), Urgency::Now);
+                }
+            };
+            watching::watch("workspaces", Api::all(client), watcher::Config::default(), &all.workspaces, tell).await;
+        }
+        .boxed()
+    }
+
+    fn child_task<K>(
+        &self,
+        client: Client,
+        resource: &'static str,
+        of: fn(&Inner) -> &Collection<Child<K>>,
+    ) -> BoxFuture<'static, ()>
+    where
+        K: kube::Resource<DynamicType = ()> + std::fmt::Debug + 'static,
+    {
+        let all = self.0.clone();
+        async move {
+            let tell = |news: News<'_, Child<K>>| match news {
+                News::Changed(change) => {
+                    for child in change.before.iter().chain(&change.after) {
+                        for workspace in child.workspaces() {
+                            let key = Key::new(&child.identity.key.namespace, workspace);
+                            all.trigger(&key, Urgency::Settling);
+                        }
+                    }
+                }
+                // Routes can be made now, or cannot any longer.
+                News::Installed => all.trigger_all(),
+            };
+            let api: Api<Incoming<Child<K>>> = Api::all(client);
+            watching::watch(resource, api, of_workspaces(), of(&all), tell).await;
+        }
+        .boxed()
+    }
+
+    fn pod_task(&self, client: Client) -> BoxFuture<'static, ()> {
+        let all = self.0.clone();
+        async move {
+            let tell = |news: News<'_, Pod>| {
+                if let News::Changed(change) = news {
+                    for pod in change.before.iter().chain(&change.after) {
+                        if let Some(workspace) = &pod.workspace {
+                            all.trigger(&Key::new(&pod.identity.key.namespace, workspace), Urgency::Settling);
+                        }
+                    }
+                }
+            };
+            watching::watch("pods", Api::all(client), of_workspaces(), &all.pods, tell).await;
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    fn trigger(&self, workspace: &Key, urgency: Urgency) {
+        if self.children {
+            self.triggers.add(workspace.clone(), urgency);
+        }
+    }
+
+    fn trigger_all(&self) {
+        for key in self.workspaces.keys() {
+            self.trigger(&key, Urgency::Now);
+        }
+    }
+
+    fn kind_changed(&self, change: &Change<StoredKind>) {
+        for workspace in self.workspaces.indexed(&key_of(change).name) {
+            self.trigger(&workspace.identity.key, Urgency::Now);
+        }
+    }
+}
+
+/// The objects that carry the label of children, whoever made them.
+fn of_workspaces() -> watcher::Config {
+    watcher::Config::default().labels(WORKSPACE_NAME_LABEL)
+}
+
+fn key_of<T: Slim>(change: &Change<T>) -> Key {
+    let object = change.after.as_ref().or(change.before.as_ref());
+    object.map(|object| object.identity().key.clone()).unwrap_or_default()
+}
+
+fn user(workspace: &StoredWorkspace) -> User {
+    let options = &workspace.spec.pod_template.options;
+    User {
+        namespace: workspace.identity.key.namespace.clone(),
+        name: workspace.identity.key.name.clone(),
+        image_config: options.image_config.clone(),
+        pod_config: options.pod_config.clone(),
+    }
+}

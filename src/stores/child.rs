@@ -1,0 +1,99 @@
+//! The slim form of children: ServiceAccount, StatefulSet, Service and VirtualService alike. Their specs are not kept:
+//! whether one is as we want it is told by the hash of what was applied and by which fields are still ours.
+
+use std::marker::PhantomData;
+
+use kube::Resource;
+use serde::{Deserialize, Deserializer};
+
+use super::slim::{Identity, OwnedFields, Owner, Slim, WireMetadata};
+
+/// A child of a Workspace.
+#[derive(Debug)]
+pub struct Child<K> {
+    /// Who it is.
+    pub identity: Identity,
+    /// The Workspace that its label names.
+    pub workspace: Option<Box<str>>,
+    /// Its controller.
+    pub owner: Option<Owner>,
+    /// The hash of what was last applied, as its annotation says.
+    pub applied_hash: Option<Box<str>>,
+    /// The fields that are ours.
+    pub fields: Option<OwnedFields>,
+    kind: PhantomData<fn() -> K>,
+}
+
+// Written out, for a derive would ask the same of `K`.
+impl<K> Clone for Child<K> {
+    fn clone(&self) -> Self {
+        Self {
+            identity: self.identity.clone(),
+            workspace: self.workspace.clone(),
+            owner: self.owner.clone(),
+            applied_hash: self.applied_hash.clone(),
+            fields: self.fields.clone(),
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K> PartialEq for Child<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity == other.identity
+            && self.workspace == other.workspace
+            && self.owner == other.owner
+            && self.applied_hash == other.applied_hash
+            && self.fields == other.fields
+    }
+}
+
+impl<K> Child<K> {
+    /// Whether it belongs to the object with that uid.
+    pub fn is_owned_by(&self, uid: &str) -> bool {
+        self.owner.as_ref().is_some_and(|owner| *owner.uid == *uid)
+    }
+
+    /// The names of the Workspaces that it may concern, in its namespace.
+    pub fn workspaces(&self) -> impl Iterator<Item = &str> {
+        let owner = self.owner.as_ref().filter(|owner| &*owner.kind == "Workspace").map(|owner| &*owner.name);
+        let label = self.workspace.as_deref();
+        label.into_iter().chain(owner.filter(move |owner| label != Some(*owner)))
+    }
+}
+
+impl<'de, K> Deserialize<'de> for Child<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            metadata: WireMetadata,
+        }
+        let Wire { mut metadata } = Wire::deserialize(deserializer)?;
+        Ok(Self {
+            identity: metadata.identity(),
+            owner: metadata.owner(),
+            fields: metadata.owned_fields(),
+            workspace: metadata.labels.workspace,
+            applied_hash: metadata.annotations.applied_hash,
+            kind: PhantomData,
+        })
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + std::fmt::Debug + 'static> Slim for Child<K> {
+    type Of = K;
+    const METADATA_ONLY: bool = true;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn inherit(&mut self, older: &Self) {
+        if let (Some(fields), Some(known)) = (&mut self.fields, &older.fields)
+            && *fields == *known
+            && known.text.is_none()
+        {
+            fields.text = None;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! All objects of one kind that the process knows, kept current by a watch and by the answers to our own writes.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+
+use super::slim::{Key, Slim};
+
+/// How far a collection is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// The first list is under way or has failed.
+    Listing,
+    /// The API server does not know the resource: its CRD is not installed.
+    NotInstalled,
+    /// It has been listed once and follows from there.
+    Synced,
+}
+
+/// What an event changed.
+#[derive(Debug)]
+pub struct Change<T> {
+    /// The object before.
+    pub before: Option<Arc<T>>,
+    /// The object now.
+    pub after: Option<Arc<T>>,
+}
+
+/// All objects of one kind.
+#[derive(Debug)]
+pub struct Collection<T> {
+    objects: RwLock<Objects<T>>,
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Debug)]
+struct Objects<T> {
+    by_key: HashMap<Key, Entry<T>>,
+    by_index: HashMap<Box<str>, BTreeSet<Key>>,
+    /// Counts lists: what the current list does not name, and no write of ours made since it began, is gone.
+    round: u32,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    object: Arc<T>,
+    round: u32,
+}
+
+impl<T> Default for Collection<T> {
+    fn default() -> Self {
+        let objects = Objects { by_key: HashMap::new(), by_index: HashMap::new(), round: 0 };
+        Self { objects: RwLock::new(objects), progress: watch::Sender::new(Progress::Listing) }
+    }
+}
+
+impl<T: Slim> Collection<T> {
+    /// The object of that name.
+    pub fn get(&self, key: &Key) -> Option<Arc<T>> {
+        self.read().by_key.get(key).map(|entry| entry.object.clone())
+    }
+
+    /// All objects found under `index`, ordered by key.
+    pub fn indexed(&self, index: &str) -> Vec<Arc<T>> {
+        let objects = self.read();
+        let keys = objects.by_index.get(index).into_iter().flatten();
+        keys.filter_map(|key| objects.by_key.get(key)).map(|entry| entry.object.clone()).collect()
+    }
+
+    /// The keys of all objects.
+    pub fn keys(&self) -> Vec<Key> {
+        self.read().by_key.keys().cloned().collect()
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// Waits until `enough` is true of its progress.
+    pub async fn wait_until(&self, enough: impl Fn(Progress) -> bool) {
+        // The sender lives as long as `self`.
+        let _ = self.progress.subscribe().wait_for(|progress| enough(*progress)).await;
+    }
+
+    pub(super) fn set_progress(&self, progress: Progress) -> bool {
+        self.progress.send_if_modified(|held| std::mem::replace(held, progress) != progress)
+    }
+
+    /// Takes an object from a watch event or from the answer to a write. Nothing when it tells nothing new.
+    pub fn put(&self, mut object: T) -> Option<Change<T>> {
+        let mut objects = self.write();
+        let round = objects.round;
+        let key = object.identity().key.clone();
+        if let Some(entry) = objects.by_key.get_mut(&key) {
+            entry.round = round;
+            if object.identity().is_older_than(entry.object.identity()) {
+                return None;
+            }
+            object.inherit(&entry.object);
+            let same = object.same_as(&entry.object);
+            let index = entry.object.index().map(Box::<str>::from);
+            let after = Arc::new(object);
+            let before = std::mem::replace(&mut entry.object, after.clone());
+            if after.index() != index.as_deref() {
+                objects.unlink(index.as_deref(), &key);
+                objects.link(after.index(), &key);
+            }
+            return (!same).then_some(Change { before: Some(before), after: Some(after) });
+        }
+        let after = Arc::new(object);
+        objects.link(after.index(), &key);
+        objects.by_key.insert(key, Entry { object: after.clone(), round });
+        Some(Change { before: None, after: Some(after) })
+    }
+
+    /// Forgets an object that a watch event says is gone. Nothing when a newer one has its name by now.
+    pub fn remove(&self, gone: &T) -> Option<Change<T>> {
+        let mut objects = self.write();
+        let key = &gone.identity().key;
+        let held = &objects.by_key.get(key)?.object;
+        if gone.identity().is_older_than(held.identity()) {
+            return None;
+        }
+        objects.remove(key).map(|before| Change { before: Some(before), after: None })
+    }
+
+    /// A list begins.
+    pub(super) fn begin_list(&self) {
+        let mut objects = self.write();
+        objects.round = objects.round.wrapping_add(1);
+    }
+
+    /// A list has ended: what it did not name is gone.
+    pub(super) fn end_list(&self) -> Vec<Change<T>> {
+        let mut objects = self.write();
+        let round = objects.round;
+        let gone: Vec<Key> =
+            objects.by_key.iter().filter(|(_, entry)| entry.round != round).map(|(key, _)| key.clone()).collect();
+        gone.iter().filter_map(|key| objects.remove(key)).map(|before| Change { before: Some(before), after: None }).collect()
+    }
+
+    /// Replaces an object by a version of it that differs only in what is worked out from it.
+    pub(crate) fn refine(&self, key: &Key, refine: impl FnOnce(&mut T)) {
+        if let Some(entry) = self.write().by_key.get_mut(key) {
+            refine(Arc::make_mut(&mut entry.object));
+        }
+    }
+
+    // A panic while the lock is held leaves whole entries behind.
+
+    fn read(&self) -> RwLockReadGuard<'_, Objects<T>> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Objects<T>> {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Slim> Objects<T> {
+    fn link(&mut self, index: Option<&str>, key: &Key) {
+        if let Some(index) = index {
+            self.by_index.entry(index.into()).or_default().insert(key.clone());
+        }
+    }
+
+    fn unlink(&mut self, index: Option<&str>, key: &Key) {
+        let Some(index) = index else { return };
+        if let Some(keys) = self.by_index.get_mut(index) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_index.remove(index);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Arc<T>> {
+        let object = self.by_key.remove(key)?.object;
+        self.unlink(object.index(), key);
+        Some(object)
+    }
+}
+
+#[cfg(test)]
+mod tests;

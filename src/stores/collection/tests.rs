@@ -1,0 +1,67 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use serde_json::json;
+
+use super::*;
+use crate::stores::workspace::StoredWorkspace;
+
+fn workspace(name: &str, kind: &str, version: u64) -> StoredWorkspace {
+    serde_json::from_value(json!({
+        "metadata": {"namespace": "ns", "name": name, "uid": format!("uid-{name}"), "resourceVersion": version.to_string()},
+        "spec": {"kind": kind, "podTemplate": {"volumes": {}, "options": {"imageConfig": "i", "podConfig": "p"}}},
+    }))
+    .unwrap()
+}
+
+fn users(collection: &Collection<StoredWorkspace>, kind: &str) -> Vec<String> {
+    collection.indexed(kind).iter().map(|workspace| workspace.identity.key.name.clone()).collect()
+}
+
+#[test]
+fn the_index_follows_changes_and_removals() {
+    let collection = Collection::default();
+    for name in ["b", "a", "c"] {
+        collection.put(workspace(name, "k1", 1)).unwrap();
+    }
+    assert_eq!(users(&collection, "k1"), ["a", "b", "c"]);
+    collection.put(workspace("b", "k2", 2)).unwrap();
+    assert_eq!(users(&collection, "k1"), ["a", "c"]);
+    assert_eq!(users(&collection, "k2"), ["b"]);
+    collection.remove(&workspace("b", "k2", 3)).unwrap();
+    assert!(users(&collection, "k2").is_empty());
+    assert!(collection.read().by_index.get("k2").is_none(), "no empty sets are kept");
+}
+
+#[test]
+fn older_news_changes_nothing() {
+    let collection = Collection::default();
+    collection.put(workspace("a", "k1", 9)).unwrap();
+    assert!(collection.put(workspace("a", "k2", 8)).is_none());
+    assert_eq!(users(&collection, "k1"), ["a"]);
+    assert!(collection.remove(&workspace("a", "k1", 8)).is_none(), "an older object's end, told late");
+    assert!(collection.remove(&workspace("a", "k1", 10)).is_some());
+}
+
+#[test]
+fn a_new_version_without_news_is_no_change_but_is_kept() {
+    let collection = Collection::default();
+    collection.put(workspace("a", "k1", 1)).unwrap();
+    assert!(collection.put(workspace("a", "k1", 5)).is_none());
+    assert_eq!(&*collection.get(&Key::new("ns", "a")).unwrap().identity.version, "5");
+}
+
+#[test]
+fn a_list_removes_what_it_does_not_name_but_not_what_was_written_meanwhile() {
+    let collection = Collection::default();
+    collection.put(workspace("stays", "k", 1)).unwrap();
+    collection.put(workspace("goes", "k", 1)).unwrap();
+    collection.begin_list();
+    assert_eq!(users(&collection, "k"), ["goes", "stays"], "a list that fails takes nothing away");
+    collection.begin_list();
+    collection.put(workspace("stays", "k", 1));
+    collection.put(workspace("written", "k", 7)).unwrap();
+    let gone = collection.end_list();
+    assert_eq!(gone.len(), 1);
+    assert_eq!(gone[0].before.as_ref().unwrap().identity.key.name, "goes");
+    assert_eq!(users(&collection, "k"), ["stays", "written"]);
+}

@@ -1,0 +1,184 @@
+//! The slim form of pods: what their state is told from.
+
+use k8s_openapi::api::core::v1 as core;
+use serde::{Deserialize, Deserializer};
+
+use super::slim::{Identity, Owner, Slim, WireMetadata};
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pod {
+    /// Who it is.
+    pub identity: Identity,
+    /// The Workspace that its label names.
+    pub workspace: Option<Box<str>>,
+    /// Its controller.
+    pub owner: Option<Owner>,
+    /// When it was created (RFC 3339).
+    pub created: Box<str>,
+    /// The node it runs on; empty while not scheduled.
+    pub node: Box<str>,
+    /// The names of its containers.
+    pub containers: Vec<Box<str>>,
+    /// The names of its init containers.
+    pub init_containers: Vec<Box<str>>,
+    /// Pending, Running, Succeeded, Failed or Unknown.
+    pub phase: Box<str>,
+    /// Whether it can be used, by its condition Ready.
+    pub ready: bool,
+    /// Why it is not scheduled; nothing when it is, or not yet known.
+    pub unscheduled: Option<Reason>,
+    /// The container `main`.
+    pub main: ContainerState,
+}
+
+/// A reason, as one word and as a sentence.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default)]
+pub struct Reason {
+    /// One CamelCase word.
+    pub reason: Box<str>,
+    /// A sentence for people.
+    pub message: Box<str>,
+}
+
+/// The state of a container.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ContainerState {
+    /// What it is doing now.
+    pub now: ContainerPhase,
+    /// How it ended the last time.
+    pub ended_before: Option<Ended>,
+}
+
+/// What a container is doing.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum ContainerPhase {
+    /// Nothing known yet.
+    #[default]
+    Unknown,
+    /// It waits to be started.
+    Waiting(Reason),
+    /// It runs.
+    Running,
+    /// It has ended.
+    Ended(Ended),
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Ended {
+    /// One CamelCase word.
+    pub reason: Box<str>,
+    /// The exit code.
+    pub exit_code: i32,
+}
+
+/// The container that the image of a Workspace runs in.
+const MAIN: &str = "main";
+
+#[derive(Debug, Deserialize)]
+struct Wire {
+    metadata: WireMetadata,
+    #[serde(default)]
+    spec: WireSpec,
+    #[serde(default)]
+    status: WireStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireSpec {
+    node_name: Box<str>,
+    containers: Vec<Named>,
+    init_containers: Vec<Named>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: Box<str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireStatus {
+    phase: Box<str>,
+    conditions: Vec<WireCondition>,
+    container_statuses: Vec<WireContainer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WireCondition {
+    #[serde(rename = "type")]
+    type_: Box<str>,
+    status: Box<str>,
+    reason: Box<str>,
+    message: Box<str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireContainer {
+    name: Box<str>,
+    state: WireState,
+    last_state: WireState,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WireState {
+    waiting: Option<Reason>,
+    running: Option<serde::de::IgnoredAny>,
+    terminated: Option<Ended>,
+}
+
+impl From<WireContainer> for ContainerState {
+    fn from(container: WireContainer) -> Self {
+        let now = match container.state {
+            WireState { waiting: Some(reason), .. } => ContainerPhase::Waiting(reason),
+            WireState { terminated: Some(ended), .. } => ContainerPhase::Ended(ended),
+            WireState { running: Some(_), .. } => ContainerPhase::Running,
+            WireState { .. } => ContainerPhase::Unknown,
+        };
+        Self { now, ended_before: container.last_state.terminated }
+    }
+}
+
+impl<'de> Deserialize<'de> for Pod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Wire { mut metadata, spec, status } = Wire::deserialize(deserializer)?;
+        let mut pod = Self {
+            identity: metadata.identity(),
+            owner: metadata.owner(),
+            workspace: metadata.labels.workspace,
+            created: metadata.creation_timestamp.unwrap_or_default().into(),
+            node: spec.node_name,
+            containers: spec.containers.into_iter().map(|container| container.name).collect(),
+            init_containers: spec.init_containers.into_iter().map(|container| container.name).collect(),
+            phase: status.phase,
+            ..Self::default()
+        };
+        for condition in status.conditions {
+            match (&*condition.type_, &*condition.status) {
+                ("Ready", "True") => pod.ready = true,
+                ("PodScheduled", "False") => {
+                    pod.unscheduled = Some(Reason { reason: condition.reason, message: condition.message });
+                }
+                _ => {}
+            }
+        }
+        let main = status.container_statuses.into_iter().find(|container| &*container.name == MAIN);
+        pod.main = main.map(ContainerState::from).unwrap_or_default();
+        Ok(pod)
+    }
+}
+
+impl Slim for Pod {
+    type Of = core::Pod;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}

@@ -1,0 +1,257 @@
+//! What the process remembers of objects: the fields it uses, nothing else.
+//!
+//! Objects are decoded straight into these types, so the rest of an object (above all `managedFields`, half of most
+//! objects) is skipped over, not built and dropped.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use kube::Resource;
+use kube::core::ObjectMeta;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// Namespace and name of an object; cluster-scoped ones have no namespace.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Key {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Key {
+    /// The key of `namespace/name`.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Who an object is, and which version of it. Two versions of one object are equal here.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Namespace and name.
+    pub key: Key,
+    /// The uid.
+    pub uid: Box<str>,
+    /// The resourceVersion.
+    pub version: Box<str>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.uid == other.uid && self.deleting == other.deleting
+    }
+}
+
+impl Identity {
+    /// Whether this is an older version than `other`. resourceVersions of one resource are ordered numbers.
+    pub(super) fn is_older_than(&self, other: &Self) -> bool {
+        let number = |identity: &Self| identity.version.parse::<u64>().ok();
+        number(self).zip(number(other)).is_some_and(|(this, other)| this < other)
+    }
+}
+
+/// A slim form of an object of type `Of`.
+pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'static {
+    /// The object's own type: it knows group, version and plural.
+    type Of: Resource<DynamicType = ()>;
+    /// Whether metadata is all that is used, so that the API server need send no more.
+    const METADATA_ONLY: bool = false;
+
+    /// Who it is.
+    fn identity(&self) -> &Identity;
+
+    /// What the store finds it by, beside its key.
+    fn index(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes over what is worked out from `older`, where that is still true.
+    fn inherit(&mut self, _older: &Self) {}
+
+    /// Whether everything that matters is as in `older`.
+    fn same_as(&self, older: &Self) -> bool {
+        self == older
+    }
+}
+
+/// An object on its way into a store. One that does not decode arrives all the same: it must not end the watch.
+#[derive(Clone, Debug)]
+pub struct Incoming<T> {
+    metadata: ObjectMeta,
+    /// The object, or why it cannot be read.
+    pub object: Result<T, String>,
+}
+
+impl<'de, T: Slim> Deserialize<'de> for Incoming<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        match serde_json::from_str::<T>(text.get()) {
+            Ok(object) => {
+                let identity = object.identity();
+                let metadata = ObjectMeta {
+                    name: Some(identity.key.name.clone()),
+                    // The watcher goes on from here.
+                    resource_version: Some(identity.version.to_string()),
+                    ..ObjectMeta::default()
+                };
+                Ok(Self { metadata, object: Ok(object) })
+            }
+            Err(error) => {
+                #[derive(Deserialize)]
+                struct Unreadable {
+                    metadata: ObjectMeta,
+                }
+                let Unreadable { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+                Ok(Self { metadata, object: Err(error.to_string()) })
+            }
+        }
+    }
+}
+
+impl<T: Slim> Resource for Incoming<T> {
+    type DynamicType = ();
+    type Scope = <T::Of as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        T::Of::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        T::Of::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        T::Of::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        T::Of::plural(&())
+    }
+
+    fn metadata_api() -> bool {
+        T::METADATA_ONLY
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+/// Metadata as it stands in JSON, as far as any slim type uses it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct WireMetadata {
+    pub name: String,
+    pub namespace: String,
+    pub uid: Box<str>,
+    resource_version: Box<str>,
+    pub generation: Option<i64>,
+    pub creation_timestamp: Option<String>,
+    deletion_timestamp: Option<String>,
+    pub labels: WireLabels,
+    pub annotations: WireAnnotations,
+    owner_references: Vec<WireOwner>,
+    managed_fields: Vec<WireFields>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WireLabels {
+    #[serde(rename = "notebooks.kubeflow.org/workspace-name")]
+    pub workspace: Option<Box<str>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WireAnnotations {
+    #[serde(rename = "notebooks.kubeflow.org/applied-hash")]
+    pub applied_hash: Option<Box<str>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WireOwner {
+    kind: Box<str>,
+    name: Box<str>,
+    uid: Box<str>,
+    controller: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireFields {
+    manager: String,
+    operation: String,
+    subresource: String,
+    fields_v1: Option<Box<RawValue>>,
+}
+
+/// The controller of an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owner {
+    /// Its kind.
+    pub kind: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its uid.
+    pub uid: Box<str>,
+}
+
+/// Which fields of an object are ours: the `fieldsV1` of our own apply.
+#[derive(Clone, Debug)]
+pub struct OwnedFields {
+    /// Tells two sets apart.
+    pub digest: u64,
+    /// The set; forgotten once it has been found to be what we want.
+    pub text: Option<Box<str>>,
+}
+
+impl PartialEq for OwnedFields {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl WireMetadata {
+    pub(super) fn identity(&mut self) -> Identity {
+        Identity {
+            key: Key { namespace: std::mem::take(&mut self.namespace), name: std::mem::take(&mut self.name) },
+            uid: std::mem::take(&mut self.uid),
+            version: std::mem::take(&mut self.resource_version),
+            deleting: self.deletion_timestamp.is_some(),
+        }
+    }
+
+    pub(super) fn owner(&mut self) -> Option<Owner> {
+        let owners = std::mem::take(&mut self.owner_references);
+        let owner = owners.into_iter().find(|owner| owner.controller)?;
+        Some(Owner { kind: owner.kind, name: owner.name, uid: owner.uid })
+    }
+
+    /// The fields of our own apply.
+    pub(super) fn owned_fields(&mut self) -> Option<OwnedFields> {
+        let ours = std::mem::take(&mut self.managed_fields).into_iter().find(|entry| {
+            entry.manager == crds::labels::FIELD_MANAGER && entry.operation == "Apply" && entry.subresource.is_empty()
+        })?;
+        let text: Box<str> = ours.fields_v1?.get().into();
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        Some(OwnedFields { digest: hasher.finish(), text: Some(text) })
+    }
+}

@@ -1,0 +1,97 @@
+//! The slim form of Workspaces and the whole form of WorkspaceKinds.
+
+use std::sync::Arc;
+
+use crds::workspace::{WorkspaceSpec, WorkspaceStatus};
+use serde::{Deserialize, Deserializer};
+
+use super::slim::{Identity, Key, Slim, WireMetadata};
+use crate::render::Subject;
+
+/// A Workspace without the metadata that nobody asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredWorkspace {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its `metadata.generation`.
+    pub generation: i64,
+    /// What its user wants.
+    pub spec: WorkspaceSpec,
+    /// What was last observed.
+    pub status: WorkspaceStatus,
+}
+
+impl StoredWorkspace {
+    /// What it is rendered from.
+    pub fn subject(&self) -> Subject<'_> {
+        let Identity { key: Key { namespace, name }, uid, .. } = &self.identity;
+        Subject { namespace, name, uid, spec: &self.spec }
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredWorkspace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            metadata: WireMetadata,
+            spec: WorkspaceSpec,
+            #[serde(default)]
+            status: WorkspaceStatus,
+        }
+        let Wire { mut metadata, spec, status } = Wire::deserialize(deserializer)?;
+        let generation = metadata.generation.unwrap_or_default();
+        Ok(Self { identity: metadata.identity(), generation, spec, status })
+    }
+}
+
+impl Slim for StoredWorkspace {
+    type Of = crds::Workspace;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// By kind: who uses it.
+    fn index(&self) -> Option<&str> {
+        Some(&self.spec.kind)
+    }
+}
+
+/// A WorkspaceKind, whole: admission needs all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredKind {
+    /// Who it is.
+    pub identity: Identity,
+    /// The object, without managed fields.
+    pub kind: Arc<crds::WorkspaceKind>,
+}
+
+impl<'de> Deserialize<'de> for StoredKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut kind = crds::WorkspaceKind::deserialize(deserializer)?;
+        let metadata = &mut kind.metadata;
+        metadata.managed_fields = None;
+        let identity = Identity {
+            key: Key::new("", metadata.name.as_deref().unwrap_or_default()),
+            uid: metadata.uid.clone().unwrap_or_default().into(),
+            version: metadata.resource_version.clone().unwrap_or_default().into(),
+            deleting: metadata.deletion_timestamp.is_some(),
+        };
+        Ok(Self { identity, kind: Arc::new(kind) })
+    }
+}
+
+impl Slim for StoredKind {
+    type Of = crds::WorkspaceKind;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Its status is ours and its other metadata nobody's concern here.
+    fn same_as(&self, older: &Self) -> bool {
+        self.identity.uid == older.identity.uid
+            && self.identity.deleting == older.identity.deleting
+            && self.kind.spec == older.kind.spec
+    }
+}
