@@ -16,8 +16,9 @@ use sha2::{Digest, Sha256};
 use crate::load_error::{LoadError, Part};
 use crate::loaded::Loaded;
 
-/// A swap can spoil a reading, and the next one after it; eight in a row are not a swap but a broken volume.
-const ATTEMPTS: usize = 8;
+/// A swap can spoil a reading, and the next one after it. A writer that swaps without a pause spoils about every fourth,
+/// so this many in a row are not swaps but a broken volume; they take a few milliseconds.
+const ATTEMPTS: usize = 32;
 
 /// As much as a Secret can hold; a chain needs a few kilobytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -84,10 +85,7 @@ struct Resolved {
 impl Resolved {
     fn of(dir: &Path) -> Result<Self, LoadError> {
         check_directory(dir)?;
-        Ok(Self {
-            certificate: resolve(dir, "tls.crt", Part::Certificate)?,
-            key: resolve(dir, "tls.key", Part::Key)?,
-        })
+        Ok(Self { certificate: resolve(dir, "tls.crt", Part::Certificate)?, key: resolve(dir, "tls.key", Part::Key)? })
     }
 }
 
@@ -112,12 +110,7 @@ fn read_pair(
         let certificate = read(&certificate_path, &before.certificate, Part::Certificate);
         let key = read(&key_path, &before.key, Part::Key);
         if resolve(dir).is_ok_and(|after| after == before) {
-            return Ok(PemPair {
-                certificate: certificate?,
-                key: key?,
-                certificate_path,
-                key_path,
-            });
+            return Ok(PemPair { certificate: certificate?, key: key?, certificate_path, key_path });
         }
         fault = unsettled(dir);
     }
@@ -125,26 +118,16 @@ fn read_pair(
 }
 
 fn unsettled(dir: &Path) -> LoadError {
-    LoadError::Unsettled {
-        dir: dir.to_owned(),
-        attempts: ATTEMPTS,
-    }
+    LoadError::Unsettled { dir: dir.to_owned(), attempts: ATTEMPTS }
 }
 
 fn check_directory(dir: &Path) -> Result<(), LoadError> {
     match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(LoadError::NotADirectory {
-            dir: dir.to_owned(),
-        }),
+        Ok(_) => Err(LoadError::NotADirectory { dir: dir.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(match fs::read_link(dir) {
-            Ok(target) => LoadError::DanglingLink {
-                path: dir.to_owned(),
-                target,
-            },
-            Err(_) => LoadError::MissingDirectory {
-                dir: dir.to_owned(),
-            },
+            Ok(target) => LoadError::DanglingLink { path: dir.to_owned(), target },
+            Err(_) => LoadError::MissingDirectory { dir: dir.to_owned() },
         }),
         Err(error) => Err(unreadable(dir, &error)),
     }
@@ -169,29 +152,15 @@ fn read_file(path: &Path, resolved: &Path, part: Part) -> Result<Vec<u8>, LoadEr
     // Looked at before it is opened: opening a pipe would wait for a writer for ever.
     let kind = fs::metadata(resolved).map_err(named)?.file_type();
     if kind.is_dir() {
-        return Err(LoadError::IsADirectory {
-            path: path.to_owned(),
-            part,
-        });
+        return Err(LoadError::IsADirectory { path: path.to_owned(), part });
     }
     if !kind.is_file() {
-        return Err(LoadError::NotAFile {
-            path: path.to_owned(),
-            part,
-        });
+        return Err(LoadError::NotAFile { path: path.to_owned(), part });
     }
     let mut content = Vec::new();
-    fs::File::open(resolved)
-        .map_err(named)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(named)?;
+    fs::File::open(resolved).map_err(named)?.take(MAX_BYTES + 1).read_to_end(&mut content).map_err(named)?;
     if content.len() as u64 > MAX_BYTES {
-        return Err(LoadError::TooLarge {
-            path: path.to_owned(),
-            part,
-            limit: MAX_BYTES,
-        });
+        return Err(LoadError::TooLarge { path: path.to_owned(), part, limit: MAX_BYTES });
     }
     Ok(content)
 }
@@ -200,10 +169,7 @@ fn unreadable(path: &Path, error: &io::Error) -> LoadError {
     let path = path.to_owned();
     match error.kind() {
         io::ErrorKind::PermissionDenied => LoadError::PermissionDenied { path },
-        _ => LoadError::Unreadable {
-            path,
-            reason: error.to_string(),
-        },
+        _ => LoadError::Unreadable { path, reason: error.to_string() },
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use rustls::pki_types::DnsName;
 
@@ -30,8 +30,7 @@ pub enum SubjectAltName {
 impl From<&str> for SubjectAltName {
     /// An address if it reads as one, else a host name (checked when the certificate is issued).
     fn from(name: &str) -> Self {
-        name.parse()
-            .map_or_else(|_| Self::Dns(name.to_owned()), Self::Ip)
+        name.parse().map_or_else(|_| Self::Dns(name.to_owned()), Self::Ip)
     }
 }
 
@@ -54,9 +53,7 @@ pub enum IssueError {
     #[error("no name to issue a certificate for; give at least one host name or address")]
     NoNames,
     /// Not a host name.
-    #[error(
-        "{name:?} is not a host name or address; use letters, digits, '-' and '.', no wildcard"
-    )]
+    #[error("{name:?} is not a host name or address; use letters, digits, '-' and '.', no wildcard")]
     InvalidName {
         /// The name as given.
         name: String,
@@ -94,9 +91,7 @@ pub struct Issued {
 /// Without the key: this may end up in logs.
 impl fmt::Debug for Issued {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issued")
-            .field("chain_pem", &self.chain_pem)
-            .finish_non_exhaustive()
+        f.debug_struct("Issued").field("chain_pem", &self.chain_pem).finish_non_exhaustive()
     }
 }
 
@@ -104,26 +99,17 @@ impl Ca {
     /// Issues a CA with a new ECDSA P-256 key, valid from an hour before `now` until `now + validity`.
     ///
     /// It may sign server certificates but no further CA.
-    pub fn issue(
-        common_name: &str,
-        now: SystemTime,
-        validity: Duration,
-    ) -> Result<Self, IssueError> {
+    pub fn issue(common_name: &str, now: SystemTime, validity: Duration) -> Result<Self, IssueError> {
         let length = common_name.chars().count();
         if !(1..=MAX_COMMON_NAME).contains(&length) {
             return Err(IssueError::CommonName { length });
         }
         let not_after = end(now, validity)?;
         let mut params = validity_params(now, not_after)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, common_name);
+        params.distinguished_name.push(DnType::CommonName, common_name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Self {
-            issuer: CertifiedIssuer::self_signed(params, new_key()?)?,
-            not_after,
-        })
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, new_key()?)?, not_after })
     }
 
     /// The CA certificate as PEM: what clients trust (`caBundle`).
@@ -150,9 +136,7 @@ impl Ca {
             return Err(IssueError::NoNames);
         }
         if now > self.not_after {
-            return Err(IssueError::CaExpired {
-                not_after: self.not_after,
-            });
+            return Err(IssueError::CaExpired { not_after: self.not_after });
         }
         let not_after = end(now, validity)?.min(self.not_after);
         let mut params = validity_params(now, not_after)?;
@@ -163,10 +147,7 @@ impl Ca {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = new_key()?;
         let leaf = params.signed_by(&key, &self.issuer)?;
-        Ok(Issued {
-            chain_pem: leaf.pem() + &self.cert_pem(),
-            key_pem: key.serialize_pem(),
-        })
+        Ok(Issued { chain_pem: leaf.pem() + &self.cert_pem(), key_pem: key.serialize_pem() })
     }
 }
 
@@ -175,10 +156,7 @@ fn new_key() -> Result<KeyPair, IssueError> {
 }
 
 /// No subject, no serial number of our own: rcgen then derives the serial number from the key.
-fn validity_params(
-    now: SystemTime,
-    not_after: SystemTime,
-) -> Result<CertificateParams, IssueError> {
+fn validity_params(now: SystemTime, not_after: SystemTime) -> Result<CertificateParams, IssueError> {
     let not_before = now.checked_sub(BACKDATED).and_then(utc);
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

@@ -203,9 +203,6 @@ pub enum LoadError {
 impl LoadError {
     /// Whether the same bytes may be fine at another time.
     pub(crate) fn depends_on_time(&self) -> bool {
-        matches!(
-            self,
-            LoadError::Expired { .. } | LoadError::NotYetValid { .. }
-        )
+        matches!(self, LoadError::Expired { .. } | LoadError::NotYetValid { .. })
     }
 }

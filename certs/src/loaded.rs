@@ -49,16 +49,10 @@ impl Loaded {
         let fingerprint = hex(&Sha256::digest(&chain[0]));
         let certified_key = match_key(pair, chain, key)?;
         if now < leaf.not_before {
-            return Err(LoadError::NotYetValid {
-                path: pair.certificate_path.clone(),
-                not_before: leaf.not_before,
-            });
+            return Err(LoadError::NotYetValid { path: pair.certificate_path.clone(), not_before: leaf.not_before });
         }
         if now > leaf.not_after {
-            return Err(LoadError::Expired {
-                path: pair.certificate_path.clone(),
-                not_after: leaf.not_after,
-            });
+            return Err(LoadError::Expired { path: pair.certificate_path.clone(), not_after: leaf.not_after });
         }
         Ok(Self {
             certified_key: Arc::new(certified_key),
@@ -90,9 +84,7 @@ fn certificates(path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'stati
         .collect();
     if chain.is_empty() {
         return Err(if has_block(content) {
-            LoadError::NoCertificate {
-                path: path.to_owned(),
-            }
+            LoadError::NoCertificate { path: path.to_owned() }
         } else {
             not_pem(path, Part::Certificate)
         });
@@ -103,31 +95,20 @@ fn certificates(path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'stati
 /// The first private key of the file; blocks of other kinds (such as `EC PARAMETERS`) are passed over.
 fn private_key(path: &Path, content: &[u8]) -> Result<PrivateKeyDer<'static>, LoadError> {
     // The old way of encrypting keeps the label of a plain key and says so in a header, which is not base64.
-    if contains(content, b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
-        || contains(content, b"Proc-Type: 4,ENCRYPTED")
-    {
-        return Err(LoadError::EncryptedKey {
-            path: path.to_owned(),
-        });
+    if contains(content, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(content, b"Proc-Type: 4,ENCRYPTED") {
+        return Err(LoadError::EncryptedKey { path: path.to_owned() });
     }
-    let key = sections(path, content, Part::Key)?
-        .into_iter()
-        .find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
+    let key =
+        sections(path, content, Part::Key)?.into_iter().find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
     match key {
         Some(key) => Ok(key),
-        None if has_block(content) => Err(LoadError::NoKey {
-            path: path.to_owned(),
-        }),
+        None if has_block(content) => Err(LoadError::NoKey { path: path.to_owned() }),
         None => Err(not_pem(path, Part::Key)),
     }
 }
 
 /// Every PEM block of the file; one broken block refuses the whole file, as a cut chain would be served otherwise.
-fn sections(
-    path: &Path,
-    content: &[u8],
-    part: Part,
-) -> Result<Vec<(SectionKind, Vec<u8>)>, LoadError> {
+fn sections(path: &Path, content: &[u8], part: Part) -> Result<Vec<(SectionKind, Vec<u8>)>, LoadError> {
     let path = path.to_owned();
     if content.trim_ascii().is_empty() {
         return Err(LoadError::Empty { path, part });
@@ -137,16 +118,12 @@ fn sections(
     if last_line.is_some_and(|line| !line.is_empty() && b"-----BEGIN ".starts_with(line)) {
         return Err(LoadError::Cut { path, part });
     }
-    <(SectionKind, Vec<u8>)>::pem_slice_iter(content)
-        .collect::<Result<_, _>>()
-        .map_err(|error| match error {
-            pem::Error::MissingSectionEnd { .. } => LoadError::Cut { path, part },
-            // The file ends inside the very line that opens a block.
-            pem::Error::IllegalSectionStart { line } if content.ends_with(&line) => {
-                LoadError::Cut { path, part }
-            }
-            _ => LoadError::DamagedPem { path, part },
-        })
+    <(SectionKind, Vec<u8>)>::pem_slice_iter(content).collect::<Result<_, _>>().map_err(|error| match error {
+        pem::Error::MissingSectionEnd { .. } => LoadError::Cut { path, part },
+        // The file ends inside the very line that opens a block.
+        pem::Error::IllegalSectionStart { line } if content.ends_with(&line) => LoadError::Cut { path, part },
+        _ => LoadError::DamagedPem { path, part },
+    })
 }
 
 /// Checks every certificate of the chain, returns what the first one says.
@@ -160,9 +137,7 @@ fn parse_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Leaf, LoadEr
         })?;
         leaf.get_or_insert(read);
     }
-    leaf.ok_or_else(|| LoadError::NoCertificate {
-        path: path.to_owned(),
-    })
+    leaf.ok_or_else(|| LoadError::NoCertificate { path: path.to_owned() })
 }
 
 fn read_certificate(der: &[u8]) -> Result<Leaf, String> {
@@ -183,26 +158,18 @@ fn match_key(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, LoadError> {
-    let unusable = |error: rustls::Error| LoadError::UnusableKey {
-        path: pair.key_path.clone(),
-        reason: error.to_string(),
-    };
-    let key = ring::default_provider()
-        .key_provider
-        .load_private_key(key)
-        .map_err(unusable)?;
+    let unusable =
+        |error: rustls::Error| LoadError::UnusableKey { path: pair.key_path.clone(), reason: error.to_string() };
+    let key = ring::default_provider().key_provider.load_private_key(key).map_err(unusable)?;
     let certified_key = CertifiedKey::new(chain, key);
     match certified_key.keys_match() {
         Ok(()) => Ok(certified_key),
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-            Err(LoadError::Mismatched {
-                certificate: pair.certificate_path.clone(),
-                key: pair.key_path.clone(),
-            })
+            Err(LoadError::Mismatched { certificate: pair.certificate_path.clone(), key: pair.key_path.clone() })
         }
-        Err(rustls::Error::InconsistentKeys(_)) => Err(unusable(rustls::Error::General(
-            "its public key is unknown".to_owned(),
-        ))),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(unusable(rustls::Error::General("its public key is unknown".to_owned())))
+        }
         // What is left speaks of the certificate: this parser is stricter than the one that read it before.
         Err(error) => Err(LoadError::BadCertificate {
             path: pair.certificate_path.clone(),
@@ -213,10 +180,7 @@ fn match_key(
 }
 
 fn not_pem(path: &Path, part: Part) -> LoadError {
-    LoadError::NotPem {
-        path: path.to_owned(),
-        part,
-    }
+    LoadError::NotPem { path: path.to_owned(), part }
 }
 
 fn has_block(content: &[u8]) -> bool {

@@ -42,12 +42,7 @@ pub struct Reloader {
 impl Reloader {
     /// Nothing is read before the first poll.
     pub fn new(source: FileSource, resolver: Arc<Resolver>) -> Self {
-        Self {
-            source,
-            resolver,
-            served: None,
-            refused: None,
-        }
+        Self { source, resolver, served: None, refused: None }
     }
 
     /// Reads the files once and serves what they hold if it is good. Blocks on the file system, never for long.
@@ -85,12 +80,7 @@ impl Reloader {
         self.parse(&pair, digest, now).map(Some)
     }
 
-    fn parse(
-        &mut self,
-        pair: &PemPair,
-        digest: [u8; 32],
-        now: SystemTime,
-    ) -> Result<Loaded, LoadError> {
+    fn parse(&mut self, pair: &PemPair, digest: [u8; 32], now: SystemTime) -> Result<Loaded, LoadError> {
         let loaded = Loaded::from_pem(pair, now);
         match &loaded {
             Ok(_) => {
@@ -123,9 +113,7 @@ mod tests {
         let mut reloader = Reloader::new(FileSource::new(dir.path()), resolver);
         let now = SystemTime::UNIX_EPOCH;
         assert!(matches!(reloader.poll(now), Outcome::Kept { .. }));
-        let remembered = LoadError::NoKey {
-            path: dir.path().into(),
-        };
+        let remembered = LoadError::NoKey { path: dir.path().into() };
         reloader.refused.as_mut().unwrap().1 = remembered.clone();
         let again = reloader.poll(now);
         assert!(matches!(again, Outcome::Kept { error, .. } if error == remembered));

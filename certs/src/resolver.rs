@@ -51,9 +51,7 @@ impl fmt::Display for NotReady {
                 error
             }
         };
-        error
-            .as_ref()
-            .map_or(Ok(()), |error| write!(f, " ({error})"))
+        error.as_ref().map_or(Ok(()), |error| write!(f, " ({error})"))
     }
 }
 
@@ -68,10 +66,7 @@ impl Held {
         let error = self.last_error.clone();
         match &self.served {
             None => Some(NotReady::NothingLoaded { error }),
-            Some(served) if now > served.not_after => Some(NotReady::Expired {
-                not_after: served.not_after,
-                error,
-            }),
+            Some(served) if now > served.not_after => Some(NotReady::Expired { not_after: served.not_after, error }),
             Some(_) => None,
         }
     }
@@ -96,10 +91,7 @@ impl Resolver {
 
     /// Serves `loaded` from the next handshake on, and forgets the last error.
     pub fn replace(&self, loaded: Loaded) {
-        self.held.store(Arc::new(Held {
-            served: Some(loaded),
-            last_error: None,
-        }));
+        self.held.store(Arc::new(Held { served: Some(loaded), last_error: None }));
     }
 
     /// Notes how a reading ended that left the served pair as it is: refused for `error`, or fine with `None`.
@@ -108,18 +100,13 @@ impl Resolver {
         if self.held.load().last_error.as_ref() == error {
             return;
         }
-        self.held.rcu(|held| Held {
-            served: held.served.clone(),
-            last_error: error.cloned(),
-        });
+        self.held.rcu(|held| Held { served: held.served.clone(), last_error: error.cloned() });
     }
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let held = self.held.load();
-        held.served
-            .as_ref()
-            .map(|served| Arc::clone(&served.certified_key))
+        held.served.as_ref().map(|served| Arc::clone(&served.certified_key))
     }
 }

@@ -16,10 +16,7 @@ pub const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 ///
 /// `alpn` lists the protocols offered, the preferred first. A client that offers none of them is refused; one that
 /// offers no ALPN at all is served.
-pub fn server_config(
-    resolver: Arc<Resolver>,
-    alpn: &[&[u8]],
-) -> Result<ServerConfig, rustls::Error> {
+pub fn server_config(resolver: Arc<Resolver>, alpn: &[&[u8]]) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()

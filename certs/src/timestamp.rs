@@ -22,19 +22,13 @@ pub(crate) fn utc(at: SystemTime) -> Option<OffsetDateTime> {
             -whole - i64::from(before.subsec_nanos() > 0)
         }
     };
-    OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .filter(|date| (0..=9999).contains(&date.year()))
+    OffsetDateTime::from_unix_timestamp(seconds).ok().filter(|date| (0..=9999).contains(&date.year()))
 }
 
 /// Seconds since 1970, as certificates are parsed into; `None` where the platform cannot hold the date.
 pub(crate) fn from_unix(seconds: i64) -> Option<SystemTime> {
     let distance = Duration::from_secs(seconds.unsigned_abs());
-    if seconds < 0 {
-        UNIX_EPOCH.checked_sub(distance)
-    } else {
-        UNIX_EPOCH.checked_add(distance)
-    }
+    if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
 }
 
 #[cfg(test)]
@@ -46,10 +40,7 @@ mod tests {
     fn prints_whole_seconds_in_utc() {
         let at = UNIX_EPOCH + Duration::from_millis(1_767_323_045_999);
         assert_eq!(rfc3339(at), "2026-01-02T03:04:05Z");
-        assert_eq!(
-            rfc3339(UNIX_EPOCH - Duration::from_millis(1)),
-            "1969-12-31T23:59:59Z"
-        );
+        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_millis(1)), "1969-12-31T23:59:59Z");
     }
 
     #[test]

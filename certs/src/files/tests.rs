@@ -36,9 +36,7 @@ fn pair(version: &str) -> (String, String) {
 }
 
 fn fault(dir: &Path) -> String {
-    let Err(error) = FileSource::new(dir).read() else {
-        panic!("{} was read without a fault", dir.display())
-    };
+    let Err(error) = FileSource::new(dir).read() else { panic!("{} was read without a fault", dir.display()) };
     error.to_string()
 }
 
@@ -83,24 +81,13 @@ fn a_fault_that_passes_is_no_fault_and_one_that_stays_is_told() {
     for (faults, read_well) in [(1, true), (ATTEMPTS - 1, true), (ATTEMPTS, false)] {
         let dir = volume();
         let mut resolutions = 0;
-        let missing = LoadError::MissingFile {
-            path: dir.path().join("tls.key"),
-            part: Part::Key,
-        };
+        let missing = LoadError::MissingFile { path: dir.path().join("tls.key"), part: Part::Key };
         let resolve = |dir: &Path| {
             resolutions += 1;
-            if resolutions <= faults {
-                Err(missing.clone())
-            } else {
-                Resolved::of(dir)
-            }
+            if resolutions <= faults { Err(missing.clone()) } else { Resolved::of(dir) }
         };
         let read = read_pair(dir.path(), resolve, read_file).map(|pair| texts(&pair));
-        let expected = if read_well {
-            Ok(pair("1"))
-        } else {
-            Err(missing)
-        };
+        let expected = if read_well { Ok(pair("1")) } else { Err(missing) };
         assert_eq!(read, expected, "{faults} faults");
     }
 }
@@ -153,7 +140,7 @@ fn endless_swaps_are_reported_as_such() {
     assert_eq!(
         read.map(|pair| texts(&pair)).unwrap_err().to_string(),
         format!(
-            "{}: files changed during every one of 8 readings; they are read again at the next poll",
+            "{}: files changed during every one of 32 readings; they are read again at the next poll",
             dir.path().display()
         )
     );
@@ -165,28 +152,19 @@ fn a_directory_that_is_none_is_named() {
     let missing = root.path().join("missing");
     assert_eq!(
         fault(&missing),
-        format!(
-            "{}: no such directory; create it with tls.crt and tls.key inside",
-            missing.display()
-        )
+        format!("{}: no such directory; create it with tls.crt and tls.key inside", missing.display())
     );
     let file = root.path().join("file");
     fs::write(&file, "").unwrap();
     assert_eq!(
         fault(&file),
-        format!(
-            "{}: not a directory; name the directory that holds tls.crt and tls.key",
-            file.display()
-        )
+        format!("{}: not a directory; name the directory that holds tls.crt and tls.key", file.display())
     );
     let link = root.path().join("link");
     symlink("nowhere", &link).unwrap();
     assert_eq!(
         fault(&link),
-        format!(
-            "{}: link to nowhere, which does not exist; restore the target or replace the link",
-            link.display()
-        )
+        format!("{}: link to nowhere, which does not exist; restore the target or replace the link", link.display())
     );
 }
 
@@ -209,18 +187,12 @@ fn a_path_that_is_no_file_is_named_with_what_belongs_there() {
         (
             "too large",
             |path| {
-                fs::File::create(path)
-                    .unwrap()
-                    .set_len(MAX_BYTES + 1)
-                    .unwrap();
+                fs::File::create(path).unwrap().set_len(MAX_BYTES + 1).unwrap();
             },
             "larger than 1048576 bytes; put only the WHAT there",
         ),
     ];
-    for (bad, good, what) in [
-        ("tls.crt", "tls.key", "certificate chain"),
-        ("tls.key", "tls.crt", "private key"),
-    ] {
+    for (bad, good, what) in [("tls.crt", "tls.key", "certificate chain"), ("tls.key", "tls.crt", "private key")] {
         for (case, make, message) in cases {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join(good), "fine").unwrap();
@@ -238,14 +210,8 @@ fn a_link_in_a_circle_gives_the_systems_words() {
     let path = dir.path().join("tls.crt");
     symlink("tls.crt", &path).unwrap();
     let message = fault(dir.path());
-    assert!(
-        message.starts_with(&format!("{}: cannot be read (", path.display())),
-        "{message}"
-    );
-    assert!(
-        message.ends_with("); check the volume it is on"),
-        "{message}"
-    );
+    assert!(message.starts_with(&format!("{}: cannot be read (", path.display())), "{message}");
+    assert!(message.ends_with("); check the volume it is on"), "{message}");
 }
 
 #[test]
@@ -270,10 +236,7 @@ fn a_file_without_read_permission_is_refused_to_all_but_root() {
     // Root may read everything, so ask the system itself what it grants.
     match fs::File::open(&path) {
         Ok(_) => assert_eq!(texts(&read.unwrap()).1, "tls.key"),
-        Err(_) => assert_eq!(
-            read.map(|pair| texts(&pair)),
-            Err(LoadError::PermissionDenied { path })
-        ),
+        Err(_) => assert_eq!(read.map(|pair| texts(&pair)), Err(LoadError::PermissionDenied { path })),
     }
 }
 

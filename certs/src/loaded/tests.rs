@@ -52,11 +52,7 @@ fn reads_dates_serial_and_fingerprint_of_the_first_certificate() {
 /// As `openssl x509 -serial` shows it but for the case: the number, without the octet that DER puts before a high bit.
 #[test]
 fn writes_the_serial_as_a_number_in_whole_octets() {
-    for (bytes, text) in [
-        (vec![0x0a], "0a"),
-        (vec![0x80, 0x01], "8001"),
-        (vec![0x7f, 0x00, 0xff], "7f00ff"),
-    ] {
+    for (bytes, text) in [(vec![0x0a], "0a"), (vec![0x80, 0x01], "8001"), (vec![0x7f, 0x00, 0xff], "7f00ff")] {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(["a.test".to_owned()]).unwrap();
         params.serial_number = Some(bytes.into());
@@ -69,11 +65,7 @@ fn writes_the_serial_as_a_number_in_whole_octets() {
 #[test]
 fn accepts_foreign_blocks_text_and_line_ends() {
     let issued = issued();
-    let key = format!(
-        "{}{}",
-        block("EC PARAMETERS", "BggqhkjOPQMBBw=="),
-        issued.key_pem
-    );
+    let key = format!("{}{}", block("EC PARAMETERS", "BggqhkjOPQMBBw=="), issued.key_pem);
     let chain = format!("subject=webhook\n{}\n\n", issued.chain_pem).replace('\n', "\r\n");
     let loaded = load_at(&chain, &key, now()).unwrap();
     assert_eq!(loaded.certified_key.cert.len(), 2);
@@ -90,40 +82,16 @@ fn refuses_unfit_certificates() {
     let half = &issued.chain_pem[..issued.chain_pem.len() / 4];
     let cases = [
         ("", "empty; write the certificate chain into it as PEM"),
-        (
-            " \n\t\n",
-            "empty; write the certificate chain into it as PEM",
-        ),
-        (
-            half,
-            "cut off inside a PEM block; write the whole certificate chain again",
-        ),
-        (
-            "-----BE",
-            "cut off inside a PEM block; write the whole certificate chain again",
-        ),
-        (
-            "-----BEGIN CERTIF",
-            "cut off inside a PEM block; write the whole certificate chain again",
-        ),
-        (
-            "\u{1}\u{2}binary",
-            "not PEM; write the certificate chain as PEM, from -----BEGIN to -----END",
-        ),
-        (
-            key,
-            "PEM without a certificate; write the certificate chain into it, the server's own first",
-        ),
-        (
-            &block("CERTIFICATE", "!!!!"),
-            "damaged PEM block; write the whole certificate chain again",
-        ),
+        (" \n\t\n", "empty; write the certificate chain into it as PEM"),
+        (half, "cut off inside a PEM block; write the whole certificate chain again"),
+        ("-----BE", "cut off inside a PEM block; write the whole certificate chain again"),
+        ("-----BEGIN CERTIF", "cut off inside a PEM block; write the whole certificate chain again"),
+        ("\u{1}\u{2}binary", "not PEM; write the certificate chain as PEM, from -----BEGIN to -----END"),
+        (key, "PEM without a certificate; write the certificate chain into it, the server's own first"),
+        (&block("CERTIFICATE", "!!!!"), "damaged PEM block; write the whole certificate chain again"),
     ];
     for (certificate, message) in cases {
-        assert_eq!(
-            fault(certificate, key),
-            format!("/certs/tls.crt: {message}")
-        );
+        assert_eq!(fault(certificate, key), format!("/certs/tls.crt: {message}"));
     }
     assert_eq!(
         fault(&other.chain_pem, key),
@@ -140,10 +108,7 @@ fn refuses_certificates_that_are_not_x509() {
         let message = fault(&certificate, &issued.key_pem);
         let start = format!("/certs/tls.crt: certificate {position} is not valid X.509 (");
         assert!(message.starts_with(&start), "{message}");
-        assert!(
-            message.ends_with("); write the certificate chain again"),
-            "{message}"
-        );
+        assert!(message.ends_with("); write the certificate chain again"), "{message}");
         assert_eq!(message.lines().count(), 1);
     }
 }
@@ -157,36 +122,18 @@ fn refuses_unfit_keys() {
     let encrypted = "private key is encrypted; write it without a passphrase";
     let cases = [
         ("", "empty; write the private key into it as PEM"),
-        (
-            half,
-            "cut off inside a PEM block; write the whole private key again",
-        ),
-        (
-            "hello",
-            "not PEM; write the private key as PEM, from -----BEGIN to -----END",
-        ),
-        (
-            &issued.chain_pem,
-            "PEM without a private key; write the private key of the certificate into it",
-        ),
+        (half, "cut off inside a PEM block; write the whole private key again"),
+        ("hello", "not PEM; write the private key as PEM, from -----BEGIN to -----END"),
+        (&issued.chain_pem, "PEM without a private key; write the private key of the certificate into it"),
         (&block("ENCRYPTED PRIVATE KEY", "AAAA"), encrypted),
         (legacy, encrypted),
-        (
-            &block("PRIVATE KEY", "!!!!"),
-            "damaged PEM block; write the whole private key again",
-        ),
+        (&block("PRIVATE KEY", "!!!!"), "damaged PEM block; write the whole private key again"),
     ];
     for (key, message) in cases {
-        assert_eq!(
-            fault(&issued.chain_pem, key),
-            format!("/certs/tls.key: {message}")
-        );
+        assert_eq!(fault(&issued.chain_pem, key), format!("/certs/tls.key: {message}"));
     }
     let message = fault(&issued.chain_pem, &block("PRIVATE KEY", "AAAA"));
-    assert!(
-        message.starts_with("/certs/tls.key: private key cannot be used ("),
-        "{message}"
-    );
+    assert!(message.starts_with("/certs/tls.key: private key cannot be used ("), "{message}");
 }
 
 #[test]
@@ -232,10 +179,7 @@ fn debug_output_holds_no_key() {
     let issued = issued();
     let loaded = load_at(&issued.chain_pem, &issued.key_pem, now()).unwrap();
     let shown = format!("{loaded:?}");
-    assert!(
-        shown.starts_with("Loaded { not_before: \"2026-01-02T02:04:05Z\""),
-        "{shown}"
-    );
+    assert!(shown.starts_with("Loaded { not_before: \"2026-01-02T02:04:05Z\""), "{shown}");
     assert!(!shown.contains("key"), "{shown}");
     assert!(!format!("{issued:?}").contains("PRIVATE KEY"));
 }

@@ -29,9 +29,7 @@ pub struct Seen {
 /// A client that trusts `ca` alone.
 pub fn client(ca: &Ca, version: &'static SupportedProtocolVersion, alpn: &[&[u8]]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(ca.cert_pem().as_bytes()).unwrap())
-        .unwrap();
+    roots.add(CertificateDer::from_pem_slice(ca.cert_pem().as_bytes()).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
@@ -47,11 +45,7 @@ fn server(resolver: &Arc<Resolver>) -> Arc<ServerConfig> {
 }
 
 /// The server's words after "server:", the client's after "client:".
-pub fn connect(
-    server: &Arc<ServerConfig>,
-    client: &Arc<ClientConfig>,
-    name: &str,
-) -> Result<Seen, String> {
+pub fn connect(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>, name: &str) -> Result<Seen, String> {
     let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
@@ -59,15 +53,11 @@ pub fn connect(
         let mut wire = Vec::new();
         client.write_tls(&mut wire).unwrap();
         server.read_tls(&mut wire.as_slice()).unwrap();
-        server
-            .process_new_packets()
-            .map_err(|error| format!("server: {error}"))?;
+        server.process_new_packets().map_err(|error| format!("server: {error}"))?;
         let mut wire = Vec::new();
         server.write_tls(&mut wire).unwrap();
         client.read_tls(&mut wire.as_slice()).unwrap();
-        client
-            .process_new_packets()
-            .map_err(|error| format!("client: {error}"))?;
+        client.process_new_packets().map_err(|error| format!("client: {error}"))?;
     }
     let chain = client.peer_certificates().unwrap();
     let (_, certificate) = X509Certificate::from_der(&chain[0]).unwrap();
@@ -82,10 +72,7 @@ pub fn connect(
 /// As [`certs::Loaded::serial`] writes it: DER puts a zero octet before a number with its high bit set.
 fn serial(certificate: &X509Certificate<'_>) -> String {
     let octets = certificate.raw_serial_as_string();
-    octets
-        .strip_prefix("00:")
-        .unwrap_or(&octets)
-        .replace(':', "")
+    octets.strip_prefix("00:").unwrap_or(&octets).replace(':', "")
 }
 
 /// The serial number that a new TLS 1.3 connection is shown.
@@ -118,11 +105,7 @@ fn proves_host_name_and_address_in_both_versions() {
                 chain_length: 2,
                 kind: HandshakeKind::Full,
             };
-            assert_eq!(
-                connect(&server(&resolver), &client, name),
-                Ok(expected),
-                "{name}"
-            );
+            assert_eq!(connect(&server(&resolver), &client, name), Ok(expected), "{name}");
         }
     }
 }
@@ -132,24 +115,16 @@ fn proves_nothing_for_another_name_or_another_ca() {
     let now = SystemTime::now();
     let ca = ca(now);
     let (resolver, _) = serving(&ca);
-    let fault = |client: ClientConfig, name| {
-        connect(&server(&resolver), &Arc::new(client), name).unwrap_err()
-    };
+    let fault = |client: ClientConfig, name| connect(&server(&resolver), &Arc::new(client), name).unwrap_err();
     let mine = || client(&ca, &TLS13, &[]);
     for name in ["other.test.svc", "127.0.0.2"] {
         let message = fault(mine(), name);
-        assert!(
-            message.starts_with("client: invalid peer certificate: certificate not valid for name"),
-            "{message}"
-        );
+        assert!(message.starts_with("client: invalid peer certificate: certificate not valid for name"), "{message}");
     }
     // The same name, but another key.
     let stranger = client(&crate::volume::ca(now), &TLS13, &[]);
     let message = fault(stranger, NAMES[0]);
-    assert!(
-        message.starts_with("client: invalid peer certificate: "),
-        "{message}"
-    );
+    assert!(message.starts_with("client: invalid peer certificate: "), "{message}");
 }
 
 #[test]
@@ -157,10 +132,7 @@ fn serves_clients_without_alpn_and_refuses_http2_alone() {
     let ca = ca(SystemTime::now());
     let (resolver, _) = serving(&ca);
     let plain = Arc::new(client(&ca, &TLS13, &[]));
-    assert_eq!(
-        connect(&server(&resolver), &plain, NAMES[0]).unwrap().alpn,
-        None
-    );
+    assert_eq!(connect(&server(&resolver), &plain, NAMES[0]).unwrap().alpn, None);
     let http2 = Arc::new(client(&ca, &TLS13, &[b"h2"]));
     assert_eq!(
         connect(&server(&resolver), &http2, NAMES[0]),
@@ -200,9 +172,7 @@ fn refuses_handshakes_until_something_is_loaded() {
 fn a_leaf_ends_with_its_ca() {
     let then = SystemTime::now() - 3 * DAY;
     let ca = Ca::issue("old", then, DAY).unwrap();
-    let issued = ca
-        .issue_leaf(&NAMES.map(Into::into), then, 30 * DAY)
-        .unwrap();
+    let issued = ca.issue_leaf(&NAMES.map(Into::into), then, 30 * DAY).unwrap();
     let mut volume = Volume::new();
     volume.publish(&issued);
     let loaded = volume.source().load(then).unwrap();
@@ -210,8 +180,5 @@ fn a_leaf_ends_with_its_ca() {
     let resolver = Arc::new(Resolver::new());
     resolver.replace(loaded);
     let message = served_serial(&resolver, &ca).unwrap_err();
-    assert!(
-        message.starts_with("client: invalid peer certificate: certificate expired"),
-        "{message}"
-    );
+    assert!(message.starts_with("client: invalid peer certificate: certificate expired"), "{message}");
 }

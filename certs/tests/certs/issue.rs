@@ -5,9 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use certs::{Ca, IssueError, SubjectAltName};
-use x509_parser::oid_registry::{
-    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG_ECDSA_WITH_SHA256,
-};
+use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG_ECDSA_WITH_SHA256};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{GeneralName, ParsedExtension, X509Certificate};
 
@@ -21,17 +19,12 @@ fn now() -> SystemTime {
 const NOW_SECONDS: i64 = 1_767_323_045;
 
 fn blocks(pem: &str) -> Vec<Pem> {
-    Pem::iter_from_buffer(pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .unwrap()
+    Pem::iter_from_buffer(pem.as_bytes()).collect::<Result<_, _>>().unwrap()
 }
 
 fn validity(certificate: &X509Certificate<'_>) -> (i64, i64) {
     let validity = certificate.validity();
-    (
-        validity.not_before.timestamp() - NOW_SECONDS,
-        validity.not_after.timestamp() - NOW_SECONDS,
-    )
+    (validity.not_before.timestamp() - NOW_SECONDS, validity.not_after.timestamp() - NOW_SECONDS)
 }
 
 fn assert_p256(certificate: &X509Certificate<'_>) {
@@ -39,10 +32,7 @@ fn assert_p256(certificate: &X509Certificate<'_>) {
     assert_eq!(algorithm.algorithm, OID_KEY_TYPE_EC_PUBLIC_KEY);
     let curve = algorithm.parameters.as_ref().unwrap().as_oid().unwrap();
     assert_eq!(curve, OID_EC_P256);
-    assert_eq!(
-        certificate.signature_algorithm.algorithm,
-        OID_SIG_ECDSA_WITH_SHA256
-    );
+    assert_eq!(certificate.signature_algorithm.algorithm, OID_SIG_ECDSA_WITH_SHA256);
 }
 
 fn key_id(certificate: &X509Certificate<'_>) -> Vec<u8> {
@@ -62,16 +52,10 @@ fn a_ca_signs_servers_and_no_further_ca() {
     assert_eq!(blocks.len(), 1);
     let certificate = blocks[0].parse_x509().unwrap();
 
-    assert_eq!(
-        certificate.subject().to_string(),
-        "CN=workspaces-webhook-ca"
-    );
+    assert_eq!(certificate.subject().to_string(), "CN=workspaces-webhook-ca");
     assert_eq!(certificate.issuer(), certificate.subject());
     assert_eq!(validity(&certificate), (-3600, 10 * 86_400));
-    assert_eq!(
-        ca.not_after(),
-        UNIX_EPOCH + Duration::from_secs(1_767_323_045 + 10 * 86_400)
-    );
+    assert_eq!(ca.not_after(), UNIX_EPOCH + Duration::from_secs(1_767_323_045 + 10 * 86_400));
     let constraints = certificate.basic_constraints().unwrap().unwrap();
     assert!(constraints.critical && constraints.value.ca);
     assert_eq!(constraints.value.path_len_constraint, Some(0));
@@ -86,9 +70,8 @@ fn a_ca_signs_servers_and_no_further_ca() {
 #[test]
 fn a_leaf_serves_its_names_and_signs_nothing() {
     let ca = Ca::issue("ca", now(), 10 * DAY).unwrap();
-    let names: Vec<SubjectAltName> = ["webhook.ns.svc", "localhost", "127.0.0.1", "::1"]
-        .map(SubjectAltName::from)
-        .into();
+    let names: Vec<SubjectAltName> =
+        ["webhook.ns.svc", "localhost", "127.0.0.1", "::1"].map(SubjectAltName::from).into();
     let issued = ca.issue_leaf(&names, now(), DAY).unwrap();
     let chain = blocks(&issued.chain_pem);
     assert_eq!(chain.len(), 2);
@@ -114,13 +97,10 @@ fn a_leaf_serves_its_names_and_signs_nothing() {
             GeneralName::IPAddress(&Ipv6Addr::LOCALHOST.octets()),
         ]
     );
-    let authority_key_id =
-        leaf.extensions()
-            .iter()
-            .find_map(|extension| match extension.parsed_extension() {
-                ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
-                _ => None,
-            });
+    let authority_key_id = leaf.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+        _ => None,
+    });
     assert_eq!(authority_key_id.unwrap().0, key_id(&authority));
     assert_p256(&leaf);
     leaf.verify_signature(Some(authority.public_key())).unwrap();
@@ -149,48 +129,26 @@ fn the_key_is_pkcs8_and_new_every_time() {
 #[test]
 fn reads_addresses_and_host_names() {
     let loopback: IpAddr = "127.0.0.1".parse().unwrap();
-    assert_eq!(
-        SubjectAltName::from("127.0.0.1"),
-        SubjectAltName::Ip(loopback)
-    );
+    assert_eq!(SubjectAltName::from("127.0.0.1"), SubjectAltName::Ip(loopback));
     assert_eq!(SubjectAltName::from(loopback), SubjectAltName::Ip(loopback));
-    assert_eq!(
-        SubjectAltName::from("a.test"),
-        SubjectAltName::Dns("a.test".to_owned())
-    );
+    assert_eq!(SubjectAltName::from("a.test"), SubjectAltName::Dns("a.test".to_owned()));
 }
 
 #[test]
 fn refuses_names_that_are_none() {
     let ca = Ca::issue("ca", now(), DAY).unwrap();
     let issue = |names: &[SubjectAltName]| ca.issue_leaf(names, now(), DAY).unwrap_err();
-    assert_eq!(
-        issue(&[]).to_string(),
-        "no name to issue a certificate for; give at least one host name or address"
-    );
-    for name in [
-        "",
-        "a b",
-        "*.test",
-        "host:443",
-        "a..b",
-        "m\u{fc}nchen.test",
-        "-a",
-    ] {
+    assert_eq!(issue(&[]).to_string(), "no name to issue a certificate for; give at least one host name or address");
+    for name in ["", "a b", "*.test", "host:443", "a..b", "m\u{fc}nchen.test", "-a"] {
         assert_eq!(
             issue(&["fine.test".into(), name.into()]).to_string(),
-            format!(
-                "{name:?} is not a host name or address; use letters, digits, '-' and '.', no wildcard"
-            )
+            format!("{name:?} is not a host name or address; use letters, digits, '-' and '.', no wildcard")
         );
     }
     for (name, length) in [(String::new(), 0), ("x".repeat(65), 65)] {
         let error = Ca::issue(&name, now(), DAY).unwrap_err();
         assert_eq!(error, IssueError::CommonName { length });
-        assert_eq!(
-            error.to_string(),
-            format!("common name of {length} characters; use 1 to 64")
-        );
+        assert_eq!(error.to_string(), format!("common name of {length} characters; use 1 to 64"));
     }
     Ca::issue(&"x".repeat(64), now(), DAY).unwrap();
 }
@@ -198,25 +156,15 @@ fn refuses_names_that_are_none() {
 #[test]
 fn refuses_a_validity_that_proves_nothing() {
     let ca = Ca::issue("ca", now(), DAY).unwrap();
-    for validity in [
-        Duration::ZERO,
-        Duration::from_millis(999),
-        Duration::MAX,
-        3_000_000 * DAY,
-    ] {
+    for validity in [Duration::ZERO, Duration::from_millis(999), Duration::MAX, 3_000_000 * DAY] {
         assert_eq!(
             Ca::issue("ca", now(), validity).unwrap_err().to_string(),
             "validity must be at least a second and end before the year 10000"
         );
-        assert_eq!(
-            ca.issue_leaf(&["a.test".into()], now(), validity),
-            Err(IssueError::Validity)
-        );
+        assert_eq!(ca.issue_leaf(&["a.test".into()], now(), validity), Err(IssueError::Validity));
     }
     assert_eq!(
-        ca.issue_leaf(&["a.test".into()], now() + 2 * DAY, DAY)
-            .unwrap_err()
-            .to_string(),
+        ca.issue_leaf(&["a.test".into()], now() + 2 * DAY, DAY).unwrap_err().to_string(),
         "the CA expired at 2026-01-03T03:04:05Z; issue a new one"
     );
 }

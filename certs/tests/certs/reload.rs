@@ -25,13 +25,7 @@ impl Served {
         let volume = Volume::new();
         let resolver = Arc::new(Resolver::new());
         let reloader = Reloader::new(volume.source(), Arc::clone(&resolver));
-        Self {
-            volume,
-            resolver,
-            reloader,
-            ca: ca(now),
-            now,
-        }
+        Self { volume, resolver, reloader, ca: ca(now), now }
     }
 
     /// With one good pair in service.
@@ -48,9 +42,7 @@ impl Served {
     /// Publishes a new pair, expects it in service at the next poll, returns its serial number.
     fn publish_good(&mut self) -> String {
         self.volume.publish(&self.leaf());
-        let Outcome::Replaced { serial } = self.poll() else {
-            panic!("a good pair was not taken")
-        };
+        let Outcome::Replaced { serial } = self.poll() else { panic!("a good pair was not taken") };
         self.assert_serves(&serial);
         serial
     }
@@ -165,11 +157,7 @@ fn c2_a_bad_pair_never_takes_the_place_of_a_good_one() {
         let dir = served.volume.path().display().to_string();
         let message = bad.message.replace("DIR", &dir);
         for repeated in [false, true] {
-            let Outcome::Kept {
-                error,
-                repeated: again,
-            } = served.poll()
-            else {
+            let Outcome::Kept { error, repeated: again } = served.poll() else {
                 panic!("{}: taken or not noticed", bad.name)
             };
             assert_eq!(error.to_string(), message, "{}", bad.name);
@@ -185,10 +173,7 @@ fn c2_a_bad_pair_never_takes_the_place_of_a_good_one() {
         let after = end + DAY;
         assert!(!held.ready(after), "{}", bad.name);
         let why = held.not_ready(after).unwrap().to_string();
-        assert!(
-            why.starts_with("the served TLS certificate expired at "),
-            "{why}"
-        );
+        assert!(why.starts_with("the served TLS certificate expired at "), "{why}");
         assert!(why.ends_with(&format!(" ({message})")), "{why}");
 
         let repaired = served.publish_good();
@@ -203,25 +188,12 @@ fn nothing_loaded_is_not_ready_and_says_why() {
     let mut served = Served::nothing_yet();
     let held = served.resolver.current();
     assert!(!held.ready(served.now));
-    assert_eq!(
-        held.not_ready(served.now).unwrap().to_string(),
-        "no TLS certificate is loaded"
-    );
+    assert_eq!(held.not_ready(served.now).unwrap().to_string(), "no TLS certificate is loaded");
     let path = served.volume.path().join("tls.crt");
-    let expected = format!(
-        "{}: no such file; put the certificate chain there as PEM",
-        path.display()
-    );
-    assert!(
-        matches!(served.poll(), Outcome::Kept { error, repeated: false } if error.to_string() == expected)
-    );
+    let expected = format!("{}: no such file; put the certificate chain there as PEM", path.display());
+    assert!(matches!(served.poll(), Outcome::Kept { error, repeated: false } if error.to_string() == expected));
     assert_eq!(
-        served
-            .resolver
-            .current()
-            .not_ready(served.now)
-            .unwrap()
-            .to_string(),
+        served.resolver.current().not_ready(served.now).unwrap().to_string(),
         format!("no TLS certificate is loaded ({expected})")
     );
     served.publish_good();
@@ -249,14 +221,7 @@ fn unchanged_content_is_not_parsed_again() {
     assert_eq!(served.reloader.poll(after), Outcome::Unchanged);
     assert!(!served.resolver.current().ready(after));
     assert_eq!(
-        served
-            .resolver
-            .current()
-            .not_ready(after)
-            .unwrap()
-            .to_string()
-            .split(" at ")
-            .next(),
+        served.resolver.current().not_ready(after).unwrap().to_string().split(" at ").next(),
         Some("the served TLS certificate expired")
     );
 }
@@ -277,9 +242,7 @@ fn content_decides_not_the_modification_time() {
     write_at(&first);
     assert!(matches!(served.poll(), Outcome::Replaced { .. }));
     write_at(&second);
-    let Outcome::Replaced { serial } = served.poll() else {
-        panic!("new content under an old date was not noticed")
-    };
+    let Outcome::Replaced { serial } = served.poll() else { panic!("new content under an old date was not noticed") };
     served.assert_serves(&serial);
     // The same bytes under a new date.
     write(&dir, &second.chain_pem, &second.key_pem);
@@ -299,20 +262,11 @@ fn a_pair_from_the_future_is_taken_when_its_time_comes() {
         path.display()
     );
     for repeated in [false, true] {
-        let Outcome::Kept {
-            error,
-            repeated: again,
-        } = served.poll()
-        else {
-            panic!("taken too early")
-        };
+        let Outcome::Kept { error, repeated: again } = served.poll() else { panic!("taken too early") };
         assert_eq!((error.to_string(), again), (message.clone(), repeated));
     }
     let later = served.now + DAY;
-    assert!(matches!(
-        served.reloader.poll(later),
-        Outcome::Replaced { .. }
-    ));
+    assert!(matches!(served.reloader.poll(later), Outcome::Replaced { .. }));
 }
 
 /// A bad pair that is replaced by another bad one is news.
@@ -321,9 +275,7 @@ fn a_new_fault_is_not_a_repetition() {
     let mut served = Served::new();
     let leaf = served.leaf();
     let mut kept = |certificate: &str, key: &str| {
-        served
-            .volume
-            .publish_with(|dir| write(dir, certificate, key));
+        served.volume.publish_with(|dir| write(dir, certificate, key));
         match served.poll() {
             Outcome::Kept { error, repeated } => (error, repeated),
             other => panic!("{other:?}"),

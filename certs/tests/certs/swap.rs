@@ -52,9 +52,7 @@ fn every_poll_during_swaps_serves_one_whole_pair() {
                     replaced += 1;
                     let shown = served_serial(&resolver, &ca);
                     if shown.as_ref() != Ok(&serial) {
-                        fault = Some(format!(
-                            "poll {polls} loaded {serial}, clients see {shown:?}"
-                        ));
+                        fault = Some(format!("poll {polls} loaded {serial}, clients see {shown:?}"));
                     }
                 }
                 other => fault = Some(format!("poll {polls}: {other:?}")),

@@ -21,10 +21,7 @@ pub struct Volume {
 impl Volume {
     /// An empty directory: nothing has been published yet.
     pub fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            version: 0,
-        }
+        Self { dir: tempfile::tempdir().unwrap(), version: 0 }
     }
 
     pub fn path(&self) -> &Path {
