@@ -56,6 +56,7 @@ fn value_sets() -> Vec<(&'static str, Vec<String>)> {
                 "topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule",
                 "affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=10",
                 "affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey=zone",
+                "affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector.matchLabels.busy=yes",
                 "settings.metricsSecure=true",
                 "crds.keep=false",
             ]),
