@@ -1,7 +1,5 @@
 //! What can go wrong with a template, and where in its source.
 
-use super::lex::Span;
-
 /// Why a template was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -75,9 +73,4 @@ fn quote_hint(text: &str) -> Option<String> {
         (true, false) => "write it in double quotes: single quotes are for one character".to_owned(),
         (false, _) => "write it in straight double quotes".to_owned(),
     })
-}
-
-/// The text of `span`; spans are made from token boundaries of the same source.
-pub(super) fn text_of(source: &str, span: Span) -> &str {
-    source.get(span.start as usize..span.end as usize).unwrap_or_default()
 }

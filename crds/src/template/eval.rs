@@ -1,10 +1,10 @@
 //! Values of pipelines: commands, operands, and calls with their arguments.
 
 use super::builtins::{self, Failure};
-use super::error::text_of;
 use super::exec::{At, Exec, NO_VALUE, Result};
 use super::limits::{Exceeded, Sink};
 use super::node::{Command, Function, Operand, OperandKind, Pipe};
+use super::token::text_of;
 use super::value::{Str, Value};
 use super::{Mode, escape, print, printf};
 

@@ -3,13 +3,15 @@
 
 use std::collections::HashSet;
 
-use super::error::{ErrorKind, TemplateError, text_of};
+use super::error::{ErrorKind, TemplateError};
 use super::limits::{Exceeded, Limits, Meter, Sink};
 use super::node::{Branch, Command, Node, Operand, Pipe, TemplateCall, Variable, VariableId, Writer};
 use super::parse::Parsed;
 use super::print::{self, Flags, Printer};
 use super::quote::quoted;
+use super::token::text_of;
 use super::value::Value;
+use super::variables::Variables;
 use super::{Functions, Mode, Rendered};
 
 pub(super) type Result<T> = std::result::Result<T, TemplateError>;
@@ -22,13 +24,6 @@ pub(super) enum At<'t> {
     Command(&'t Command),
     Operand(&'t Operand),
     Template(&'t TemplateCall),
-}
-
-/// A variable's value, and the place of the one of the same name that it hides.
-struct Binding<'t> {
-    id: VariableId,
-    hidden: Option<usize>,
-    value: Value<'t>,
 }
 
 /// What to do when the nodes of a frame are done.
@@ -68,11 +63,7 @@ pub(super) struct Exec<'t> {
     /// All of `port_ids`, once they are many.
     seen_port_ids: HashSet<String>,
     frames: Vec<Frame<'t>>,
-    variables: Vec<Binding<'t>>,
-    /// Where in `variables` the current one of each name is.
-    current: Vec<Option<usize>>,
-    /// Variables before this one belong to the callers.
-    base: usize,
+    variables: Variables<'t>,
 }
 
 /// Renders a template.
@@ -97,9 +88,7 @@ pub(super) fn render<'t>(
         port_ids: Vec::new(),
         seen_port_ids: HashSet::new(),
         frames: Vec::new(),
-        variables: Vec::new(),
-        current: vec![None; parsed.variables],
-        base: 0,
+        variables: Variables::new(parsed.variables),
     };
     exec.bind(0, Value::Nil);
     exec.enter(&parsed.main, Value::Nil, 0, Then::Leave);
@@ -172,34 +161,22 @@ impl<'t> Exec<'t> {
     }
 
     pub(super) fn bind(&mut self, id: VariableId, value: Value<'t>) {
-        let hidden = self.current[id as usize].replace(self.variables.len());
-        self.variables.push(Binding { id, hidden, value });
+        self.variables.bind(id, value);
     }
 
-    /// Forgets all but the first `mark` variables.
-    fn unbind(&mut self, mark: usize) {
-        while self.variables.len() > mark {
-            if let Some(binding) = self.variables.pop() {
-                self.current[binding.id as usize] = binding.hidden;
-            }
-        }
+    fn undefined(&self, name: &str) -> TemplateError {
+        self.error(&format!("undefined variable: {name}"))
     }
 
-    fn binding(&mut self, id: VariableId, name: &str) -> Result<&mut Binding<'t>> {
-        match self.current[id as usize].filter(|at| *at >= self.base) {
-            Some(at) => Ok(&mut self.variables[at]),
-            None => Err(self.error(&format!("undefined variable: {name}"))),
-        }
-    }
-
-    pub(super) fn variable(&mut self, id: VariableId, name: &str) -> Result<Value<'t>> {
-        Ok(self.binding(id, name)?.value.clone())
+    pub(super) fn variable(&self, id: VariableId, name: &str) -> Result<Value<'t>> {
+        self.variables.get(id).cloned().ok_or_else(|| self.undefined(name))
     }
 
     pub(super) fn assign(&mut self, variable: Variable, value: Value<'t>) -> Result<()> {
-        let name = text_of(self.source, variable.name);
-        self.binding(variable.id, name)?.value = value;
-        Ok(())
+        if self.variables.assign(variable.id, value) {
+            return Ok(());
+        }
+        Err(self.undefined(text_of(self.source, variable.name)))
     }
 
     fn enter(&mut self, nodes: &'t [Node], dot: Value<'t>, mark: usize, then: Then<'t>) {
@@ -232,10 +209,10 @@ impl<'t> Exec<'t> {
     /// Drops the last frame.
     fn leave(&mut self) {
         if let Some(frame) = self.frames.pop() {
-            self.unbind(frame.mark);
+            self.variables.unbind(frame.mark);
             if let Then::Return { name, base } = frame.then {
                 self.name = name;
-                self.base = base;
+                self.variables.leave_template(base);
             }
         }
     }
@@ -264,10 +241,10 @@ impl<'t> Exec<'t> {
         *at = 0;
         *dot = element.clone();
         let (variable, is_assign, mark, is_empty) = (*variable, *is_assign, *body_mark, nodes.is_empty());
-        self.unbind(mark);
+        self.variables.unbind(mark);
         match variable {
             Some(variable) if is_assign => self.assign(variable, element)?,
-            Some(_) => self.variables[mark - 1].value = element,
+            Some(_) => self.variables.set_last(element),
             None => {}
         }
         // A pass costs what its body costs, and never nothing.
@@ -346,7 +323,7 @@ impl<'t> Exec<'t> {
         } else if let Some(otherwise) = &branch.otherwise {
             self.enter(otherwise, dot, mark, Then::Leave);
         } else {
-            self.unbind(mark);
+            self.variables.unbind(mark);
         }
         Ok(())
     }
@@ -383,7 +360,7 @@ impl<'t> Exec<'t> {
         }
         match &branch.otherwise {
             Some(otherwise) => self.enter(otherwise, dot, mark, Then::LeaveLoopElse),
-            None => self.unbind(mark),
+            None => self.variables.unbind(mark),
         }
         Ok(())
     }
@@ -405,9 +382,8 @@ impl<'t> Exec<'t> {
         };
         // Variables declared by the pipeline stay with the caller.
         let mark = self.variables.len();
-        let then = Then::Return { name: self.name, base: self.base };
+        let then = Then::Return { name: self.name, base: self.variables.enter_template() };
         self.name = name;
-        self.base = mark;
         self.bind(0, argument.clone());
         self.enter(nodes, argument, mark, then);
         Ok(())

@@ -34,6 +34,7 @@ mod exec;
 mod float;
 mod lex;
 mod limits;
+mod lookahead;
 mod node;
 mod number;
 mod parse;
@@ -42,8 +43,10 @@ mod print;
 mod printf;
 mod quote;
 mod runes;
+mod token;
 mod unicode;
 mod value;
+mod variables;
 
 pub use error::{ErrorKind, TemplateError};
 pub use limits::{Cost, Limits};

@@ -1,9 +1,8 @@
 //! The parsed template. Nodes point into the source, so that messages can quote them as Go does.
 
-use super::error::text_of;
-use super::lex::Span;
 use super::number::Constant;
 use super::quote::quoted;
+use super::token::{Span, text_of};
 
 /// A string that is mostly a piece of the source.
 #[derive(Clone, Debug)]
@@ -153,11 +152,11 @@ pub(super) enum Node {
     Action(Pipe),
     Break,
     Continue,
-    If(Branch),
-    Range(Branch),
-    Template(TemplateCall),
+    If(Box<Branch>),
+    Range(Box<Branch>),
+    Template(Box<TemplateCall>),
     Text(Span),
-    With(Branch),
+    With(Box<Branch>),
 }
 
 /// How Go writes nodes in its messages.

@@ -1,7 +1,7 @@
 //! Number literals: which type and value Go gives to each. The syntax decides the type, as for Go's untyped constants.
 
-use super::lex::TokenKind;
 use super::quote::{quoted, unquote_rune};
+use super::token::TokenKind;
 
 /// The value of a number literal.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 
-use super::error::{ErrorKind, TemplateError, text_of};
-use super::lex::{Lexer, Span, Token, TokenKind};
+use super::error::{ErrorKind, TemplateError};
+use super::lex::Lexer;
 use super::limits::Limits;
 use super::node::{Branch, Node, TemplateCall, Text, VariableId};
 use super::quote::{INVALID_SYNTAX, Literal, quoted, unquote};
+use super::token::{Span, Token, TokenKind, text_of};
 
 /// A template with its definitions.
 #[derive(Debug)]
@@ -35,13 +36,13 @@ impl Definition {
 
 /// What Go keeps for each definition: lookahead, variables in scope, and where it is.
 pub(super) struct Tree {
-    tokens: [Token; 3],
-    peeked: usize,
+    pub(super) tokens: [Token; 3],
+    pub(super) peeked: usize,
     scope: Vec<VariableId>,
     /// How often each variable is in scope.
     declared: Vec<u32>,
     /// Line of the action that is being read, 0 outside.
-    action_line: u32,
+    pub(super) action_line: u32,
     range_depth: usize,
 }
 
@@ -91,10 +92,10 @@ impl Control {
 pub(super) type Result<T> = std::result::Result<T, TemplateError>;
 
 pub(super) struct Parser<'s> {
-    name: &'s str,
+    pub(super) name: &'s str,
     pub(super) source: &'s str,
     limits: &'s Limits,
-    lexer: Lexer<'s>,
+    pub(super) lexer: Lexer<'s>,
     pub(super) tree: Tree,
     ids: HashMap<&'s str, VariableId>,
     main: Option<Definition>,
@@ -126,95 +127,6 @@ pub(super) fn parse(name: &str, source: &str, limits: &Limits) -> Result<Parsed>
 }
 
 impl<'s> Parser<'s> {
-    pub(super) fn next(&mut self) -> Token {
-        if self.tree.peeked > 0 {
-            self.tree.peeked -= 1;
-        } else {
-            self.tree.tokens[0] = self.lexer.next();
-        }
-        self.tree.tokens[self.tree.peeked]
-    }
-
-    pub(super) fn backup(&mut self) {
-        self.tree.peeked += 1;
-    }
-
-    /// Puts one more token back before the one that was read last.
-    pub(super) fn backup2(&mut self, first: Token) {
-        self.tree.tokens[1] = first;
-        self.tree.peeked = 2;
-    }
-
-    /// Puts two more tokens back before the one that was read last.
-    pub(super) fn backup3(&mut self, first: Token, second: Token) {
-        self.tree.tokens[1] = second;
-        self.tree.tokens[2] = first;
-        self.tree.peeked = 3;
-    }
-
-    pub(super) fn peek(&mut self) -> Token {
-        if self.tree.peeked > 0 {
-            return self.tree.tokens[self.tree.peeked - 1];
-        }
-        self.tree.peeked = 1;
-        self.tree.tokens[0] = self.lexer.next();
-        self.tree.tokens[0]
-    }
-
-    pub(super) fn next_non_space(&mut self) -> Token {
-        loop {
-            let token = self.next();
-            if token.kind != TokenKind::Space {
-                return token;
-            }
-        }
-    }
-
-    pub(super) fn peek_non_space(&mut self) -> Token {
-        let token = self.next_non_space();
-        self.backup();
-        token
-    }
-
-    pub(super) fn text(&self, token: Token) -> &'s str {
-        text_of(self.source, token.span)
-    }
-
-    fn error_at(&self, kind: ErrorKind, offset: usize, text: &str) -> TemplateError {
-        let message = format!("template: {}:{}: {text}", self.name, self.tree.tokens[0].line);
-        TemplateError::new(kind, message, self.source, offset)
-    }
-
-    /// An error about `token`.
-    pub(super) fn error(&self, token: Token, text: &str) -> TemplateError {
-        self.error_at(ErrorKind::Parse, token.span.start as usize, text)
-    }
-
-    /// An error about the token that was read last.
-    pub(super) fn error_here(&self, text: &str) -> TemplateError {
-        self.error(self.tree.tokens[0], text)
-    }
-
-    pub(super) fn unexpected(&self, token: Token, context: &str) -> TemplateError {
-        if token.kind != TokenKind::Error {
-            return self.error(token, &format!("unexpected {} in {context}", self.lexer.show(token)));
-        }
-        let (text, offset) = self.lexer.error();
-        let mut text = text.to_owned();
-        let line = self.tree.action_line;
-        if line != 0 && line != token.line {
-            let action = if text.ends_with(" action") { "" } else { " in action" };
-            text = format!("{text}{action} started at {}:{line}", self.name);
-        }
-        let wrong = self.source.get(offset..).unwrap_or_default();
-        self.error_at(ErrorKind::Parse, offset, &text).with_quote_hint(wrong)
-    }
-
-    pub(super) fn expect(&mut self, kind: TokenKind, context: &str) -> Result<Token> {
-        let token = self.next_non_space();
-        if token.kind == kind { Ok(token) } else { Err(self.unexpected(token, context)) }
-    }
-
     /// Runs `read` one level deeper.
     pub(super) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth >= self.limits.nesting {
@@ -350,7 +262,7 @@ impl<'s> Parser<'s> {
 
     fn action(&mut self) -> Result<Item> {
         let node = match self.next_non_space().kind {
-            TokenKind::Block => Node::Template(self.nested(Self::block)?),
+            TokenKind::Block => Node::Template(Box::new(self.nested(Self::block)?)),
             TokenKind::Break => self.loop_exit("{{break}}", Node::Break)?,
             TokenKind::Continue => self.loop_exit("{{continue}}", Node::Continue)?,
             TokenKind::Else => return self.else_item(),
@@ -360,7 +272,7 @@ impl<'s> Parser<'s> {
             }
             TokenKind::If => Node::If(self.control(Control::If)?),
             TokenKind::Range => Node::Range(self.control(Control::Range)?),
-            TokenKind::Template => Node::Template(self.template_call()?),
+            TokenKind::Template => Node::Template(Box::new(self.template_call()?)),
             TokenKind::With => Node::With(self.control(Control::With)?),
             _ => {
                 self.backup();
@@ -386,12 +298,12 @@ impl<'s> Parser<'s> {
         Ok(Item::Else)
     }
 
-    fn control(&mut self, control: Control) -> Result<Branch> {
+    fn control(&mut self, control: Control) -> Result<Box<Branch>> {
         self.nested(|parser| {
             let scope = parser.tree.scope.len();
             let branch = parser.branch(control)?;
             parser.leave_scope(scope);
-            Ok(branch)
+            Ok(Box::new(branch))
         })
     }
 

@@ -1,17 +1,17 @@
 //! The inside of an action: declarations, commands, operands.
 
 use super::error::TemplateError;
-use super::lex::{Span, Token, TokenKind};
 use super::node::{Command, Function, Operand, OperandKind, Pipe, Variable};
 use super::number;
 use super::parse::{Parser, Result};
 use super::quote::quoted;
+use super::token::{Span, Token, TokenKind, text_of};
 
 impl Parser<'_> {
     /// Reads up to and with the token `end`.
     pub(super) fn pipeline(&mut self, context: &str, end: TokenKind) -> Result<Pipe> {
         let pos = self.peek_non_space().span.start;
-        let mut pipe = Pipe { pos, is_assign: false, variables: Vec::new(), commands: Vec::new() };
+        let mut pipe = Pipe { pos, is_assign: false, variables: Vec::new(), commands: Vec::with_capacity(1) };
         while self.declaration(&mut pipe, context)? {}
         loop {
             let token = self.next_non_space();
@@ -110,7 +110,7 @@ impl Parser<'_> {
 
     /// Operands up to a pipe symbol, which is consumed, or the end of the pipeline, which is not.
     fn command(&mut self) -> Result<Command> {
-        let mut command = Command { pos: self.peek_non_space().span.start, args: Vec::new() };
+        let mut command = Command { pos: self.peek_non_space().span.start, args: Vec::with_capacity(2) };
         loop {
             self.peek_non_space();
             if let Some(operand) = self.operand()? {
@@ -161,7 +161,7 @@ impl Parser<'_> {
     }
 
     fn field_of_literal(&self, operand: &Operand, fields: Span) -> TemplateError {
-        let text = super::error::text_of(self.source, operand.text);
+        let text = text_of(self.source, operand.text);
         let mut error = self.error_here(&format!("unexpected . after term {}", quoted(text.as_bytes())));
         error.move_to(self.source, fields.start as usize);
         error
