@@ -101,13 +101,13 @@ impl Api {
     }
 
     /// JSON merge patch.
-    pub fn merge_patch(&self, path: &str, patch: &Value) -> Result<Reply> {
-        self.send("PATCH", path, "application/merge-patch+json", &patch.to_string())
+    pub fn merge_patch(&self, path: &str, changes: &Value) -> Result<Reply> {
+        self.send("PATCH", path, "application/merge-patch+json", &changes.to_string())
     }
 
     /// JSON patch: a list of operations.
-    pub fn json_patch(&self, path: &str, patch: &Value) -> Result<Reply> {
-        self.send("PATCH", path, "application/json-patch+json", &patch.to_string())
+    pub fn json_patch(&self, path: &str, operations: &Value) -> Result<Reply> {
+        self.send("PATCH", path, "application/json-patch+json", &operations.to_string())
     }
 
     /// Deletes an object, or with a collection's path all of its objects.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -15,10 +15,10 @@ use crate::credentials::{ADMIN, MASTERS, PLAIN_USER, User, file, kubeconfig, tok
 use crate::error::{Doing as _, write};
 use crate::servers::{self, Setup, kubeconfig_name};
 use crate::supervised::{Janitor, Supervised};
-use crate::{Api, AuditLog, Error, Exit, Result, Signal, Tools, crds, wait_for};
+use crate::{Api, AuditLog, Error, Exit, Output, Result, Signal, Tools, crds, run, wait_for};
 
 /// How long a start may take on a busy machine.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How often another port is tried when somebody else was faster.
 const PORT_TRIES: usize = 5;
@@ -68,35 +68,6 @@ pub enum Server {
     Kwok,
 }
 
-/// How a command ended and what it printed.
-#[derive(Debug, Clone)]
-pub struct Output {
-    /// True for exit code 0.
-    pub success: bool,
-    /// The exit code; nothing if a signal ended it.
-    pub code: Option<i32>,
-    /// What it printed.
-    pub stdout: String,
-    /// What it complained about.
-    pub stderr: String,
-    command: String,
-}
-
-impl Output {
-    /// What it printed, or an error with everything it said.
-    pub fn ok(self) -> Result<String> {
-        if self.success {
-            return Ok(self.stdout);
-        }
-        Err(Error::Command {
-            command: self.command,
-            status: self.code.map_or("a signal".to_owned(), |code| format!("exit code {code}")),
-            stdout: self.stdout,
-            stderr: self.stderr,
-        })
-    }
-}
-
 /// A running control plane. Dropping it stops every server and removes its data; so does the end of this process.
 #[derive(Debug)]
 pub struct Cluster {
@@ -108,7 +79,7 @@ pub struct Cluster {
     port: u16,
     ca_pem: String,
     users: Vec<User>,
-    options: ClusterOptions,
+    options: Arc<ClusterOptions>,
     tools: Tools,
     admin: Api,
     audit: AuditLog,
@@ -119,9 +90,10 @@ impl Cluster {
     /// Starts a fresh instance, after building the servers if they are not in the cache yet.
     pub fn start(options: ClusterOptions) -> Result<Self> {
         let tools = Tools::ensure()?;
+        let options = Arc::new(options);
         let mut tries = PORT_TRIES;
         loop {
-            match Self::start_on(free_port()?, &tools, options.clone()) {
+            match Self::start_on(free_port()?, &tools, Arc::clone(&options)) {
                 Err(error) if tries > 1 && lost_a_port(&error) => tries -= 1,
                 outcome => return outcome,
             }
@@ -141,7 +113,7 @@ impl Cluster {
         }
     }
 
-    fn start_on(port: u16, tools: &Tools, options: ClusterOptions) -> Result<Self> {
+    fn start_on(port: u16, tools: &Tools, options: Arc<ClusterOptions>) -> Result<Self> {
         let scratch = scratch_dir()?;
         let janitor = Janitor::of(scratch.path())?;
         let dir = scratch.keep();
@@ -363,7 +335,7 @@ impl Cluster {
     pub fn kubectl_as(&self, user: &str, args: &[&str], stdin: Option<&str>) -> Result<Output> {
         let mut command = Command::new(&self.tools.kubectl);
         command.args(args).env("KUBECONFIG", self.kubeconfig(user)?).env("HOME", self.dir.join("home"));
-        run(command, &format!("kubectl {}", args.join(" ")), stdin)
+        run(command, stdin)
     }
 }
 
@@ -372,34 +344,6 @@ impl Drop for Cluster {
         // All at once; each is waited for when the map is dropped.
         self.servers().values_mut().for_each(Supervised::close);
     }
-}
-
-/// Runs a command to its end. Input is written from a thread of its own, so that neither side waits for the other.
-pub(crate) fn run(mut command: Command, shown: &str, stdin: Option<&str>) -> Result<Output> {
-    use std::io::Write as _;
-    let doing = || format!("cannot run {shown}");
-    let mut child = command
-        .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .doing(doing)?;
-    let pipe = child.stdin.take();
-    let output = std::thread::scope(|scope| {
-        if let (Some(mut pipe), Some(text)) = (pipe, stdin) {
-            // A program that does not read all of its input is no fault.
-            scope.spawn(move || pipe.write_all(text.as_bytes()).is_ok());
-        }
-        child.wait_with_output()
-    })
-    .doing(doing)?;
-    Ok(Output {
-        success: output.status.success(),
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        command: shown.to_owned(),
-    })
 }
 
 /// True if the API server's port went to somebody else between the choice and the start.
@@ -442,7 +386,7 @@ mod tests {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let tools = Tools::ensure().unwrap();
-        let error = Cluster::start_on(port, &tools, ClusterOptions::default()).unwrap_err();
+        let error = Cluster::start_on(port, &tools, Arc::default()).unwrap_err();
         assert!(lost_a_port(&error), "{error}");
         assert!(!lost_a_port(&Error::Unknown("address already in use".to_owned())));
     }

@@ -2,20 +2,19 @@
 //! webhook registration and ports.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::{Reply, get_plain};
 use crate::cluster::free_port;
 use crate::credentials::issue_loopback;
 use crate::error::{Doing as _, tail, write};
 use crate::supervised::{Program, Supervised};
-use crate::{Cluster, Exit, Result, Signal};
+use crate::{Cluster, Exit, Result, Signal, failure_logs};
 
 /// The namespace that the product is installed in.
 pub const CONTROLLER_NAMESPACE: &str = "kubeflow-workspaces";
@@ -25,9 +24,6 @@ pub const CONTROLLER_ACCOUNT: &str = "workspaces-controller";
 
 /// The product's name in the audit log.
 pub const CONTROLLER_USER: &str = "system:serviceaccount:kubeflow-workspaces:workspaces-controller";
-
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
-const CONFIGURATION: &str = "workspaces-validating-webhook-configuration";
 
 /// How often other ports are tried when somebody else was faster.
 const PORT_TRIES: usize = 5;
@@ -64,7 +60,7 @@ impl ControllerOptions {
             certificate: None,
             register_webhooks: true,
             wait_ready: true,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         }
     }
 
@@ -86,7 +82,7 @@ impl ControllerOptions {
 /// A running product. It is killed when this value is dropped or this process ends, whichever comes first.
 #[derive(Debug)]
 pub struct ControllerProcess<'a> {
-    cluster: &'a Cluster,
+    pub(crate) cluster: &'a Cluster,
     process: Mutex<Supervised>,
     ports: Ports,
     certificate: (PathBuf, String),
@@ -105,51 +101,55 @@ struct Ports {
 impl<'a> ControllerProcess<'a> {
     /// Starts the product; fails with the end of its log when it ends before it is ready.
     pub fn start(cluster: &'a Cluster, options: &ControllerOptions) -> Result<Self> {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let kubeconfig = match &options.kubeconfig {
             Some(given) => given.clone(),
             None => account(cluster)?,
         };
         let mut tries = PORT_TRIES;
         loop {
-            let name = format!("controller-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-            let (certificate, authority) = match &options.certificate {
-                Some(given) => (given.clone(), None),
-                None => issue(cluster, &name)?,
-            };
-            let ports = Ports { webhook: free_port()?, health: free_port()?, metrics: free_port()? };
-            let mut args = vec![
-                format!("--kubeconfig={}", kubeconfig.display()),
-                format!("--webhook-cert-dir={}", certificate.0.display()),
-                format!("--webhook-bind-address=127.0.0.1:{}", ports.webhook),
-                format!("--health-probe-bind-address=127.0.0.1:{}", ports.health),
-                format!("--metrics-bind-address=127.0.0.1:{}", ports.metrics),
-            ];
-            args.extend(options.args.iter().cloned());
-            let process = Supervised::start(&Program {
-                name: &name,
-                path: &options.binary,
-                args,
-                env: options.env.clone(),
-                dir: cluster.dir(),
-            })?;
-            let log = process.log().to_owned();
-            failure_logs::add(&log);
-            let controller = Self {
-                cluster,
-                process: Mutex::new(process),
-                ports,
-                certificate,
-                authority,
-                registered: options.register_webhooks,
-                log,
-            };
+            let controller = Self::spawn(cluster, options, &kubeconfig)?;
             match controller.bring_up(options) {
                 Err(_) if tries > 1 && controller.lost_a_port() => tries -= 1,
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(controller),
             }
         }
+    }
+
+    fn spawn(cluster: &'a Cluster, options: &ControllerOptions, kubeconfig: &Path) -> Result<Self> {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("controller-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let (certificate, authority) = match &options.certificate {
+            Some(given) => (given.clone(), None),
+            None => issue(cluster, &name)?,
+        };
+        let ports = Ports { webhook: free_port()?, health: free_port()?, metrics: free_port()? };
+        let mut args = vec![
+            format!("--kubeconfig={}", kubeconfig.display()),
+            format!("--webhook-cert-dir={}", certificate.0.display()),
+            format!("--webhook-bind-address=127.0.0.1:{}", ports.webhook),
+            format!("--health-probe-bind-address=127.0.0.1:{}", ports.health),
+            format!("--metrics-bind-address=127.0.0.1:{}", ports.metrics),
+        ];
+        args.extend(options.args.iter().cloned());
+        let process = Supervised::start(&Program {
+            name: &name,
+            path: &options.binary,
+            args,
+            env: options.env.clone(),
+            dir: cluster.dir(),
+        })?;
+        let log = process.log().to_owned();
+        failure_logs::add(&log);
+        Ok(Self {
+            cluster,
+            process: Mutex::new(process),
+            ports,
+            certificate,
+            authority,
+            registered: options.register_webhooks,
+            log,
+        })
     }
 
     fn bring_up(&self, options: &ControllerOptions) -> Result<()> {
@@ -176,72 +176,6 @@ impl<'a> ControllerProcess<'a> {
             Ok((200, _)) => Ok(()),
             Ok((status, body)) => Err(format!("/readyz: {status} {body}")),
             Err(error) => Err(error.to_string()),
-        })
-    }
-
-    /// Registers both webhooks with this process's address and CA.
-    pub fn register_webhooks(&self) -> Result<()> {
-        let configuration = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": CONFIGURATION},
-            "webhooks": [
-                self.webhook("workspace", "workspaces", &["CREATE", "UPDATE"]),
-                self.webhook("workspacekind", "workspacekinds", &["CREATE", "UPDATE", "DELETE"]),
-            ],
-        });
-        let path = format!("{CONFIGURATIONS}/{CONFIGURATION}");
-        self.cluster.api().apply(&path, "controller-process", &configuration)?.ok()?;
-        Ok(())
-    }
-
-    fn webhook(&self, object: &str, resource: &str, operations: &[&str]) -> Value {
-        json!({
-            "name": format!("v{object}.kb.io"),
-            "admissionReviewVersions": ["v1"],
-            "clientConfig": {
-                "url": format!("{}/validate-kubeflow-org-v1beta1-{object}", self.webhook_url()),
-                "caBundle": base64::engine::general_purpose::STANDARD.encode(&self.certificate.1),
-            },
-            "rules": [{
-                "apiGroups": ["kubeflow.org"],
-                "apiVersions": ["v1beta1"],
-                "operations": operations,
-                "resources": [resource],
-            }],
-            "matchConditions": [{
-                "name": "spec-changed",
-                "expression": "request.operation != 'UPDATE' || object.spec != oldObject.spec",
-            }],
-            "failurePolicy": "Fail",
-            "sideEffects": "None",
-            "timeoutSeconds": 5,
-        })
-    }
-
-    /// The API server learns of a registration a little later: waits until a Workspace of a kind that does not exist is
-    /// refused (a dry run: nothing is stored).
-    fn wait_asked(&self, timeout: Duration) -> Result<()> {
-        let workspace = json!({
-            "apiVersion": "kubeflow.org/v1beta1",
-            "kind": "Workspace",
-            "metadata": {"name": "are-webhooks-asked"},
-            "spec": {
-                "kind": "no-such-kind-are-webhooks-asked",
-                "podTemplate": {
-                    "options": {"imageConfig": "none", "podConfig": "none"},
-                    "volumes": {},
-                },
-            },
-        });
-        let path = "/apis/kubeflow.org/v1beta1/namespaces/default/workspaces?dryRun=All";
-        self.wait_for("the webhooks to be asked", timeout, || {
-            let reply = self.cluster.api().create(path, &workspace).map_err(|error| error.to_string())?;
-            let refused = r#"admission webhook "vworkspace.kb.io" denied the request"#;
-            if reply.json()["message"].as_str().is_some_and(|message| message.contains(refused)) {
-                return Ok(());
-            }
-            Err(format!("{} {}", reply.status, reply.body))
         })
     }
 
@@ -281,7 +215,7 @@ impl<'a> ControllerProcess<'a> {
     }
 
     /// The folder with `tls.crt` and `tls.key`.
-    pub fn certificate_dir(&self) -> &std::path::Path {
+    pub fn certificate_dir(&self) -> &Path {
         &self.certificate.0
     }
 
@@ -345,18 +279,6 @@ impl<'a> ControllerProcess<'a> {
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)?;
         self.wait_exit(Duration::from_secs(10)).map(|_| ())
-    }
-
-    /// Takes the registration back if it is still this process's: with nobody behind it, every write of a Workspace
-    /// would be refused.
-    fn unregister(&self) -> Result<()> {
-        let path = format!("{CONFIGURATIONS}/{CONFIGURATION}");
-        let present = self.cluster.api().get(&path)?.json();
-        let url = present["webhooks"][0]["clientConfig"]["url"].as_str().unwrap_or_default();
-        if url.starts_with(&self.webhook_url()) {
-            self.cluster.api().delete(&path)?;
-        }
-        Ok(())
     }
 }
 
@@ -422,32 +344,6 @@ fn sum_samples(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
             wanted.iter().all(carries).then(|| value.parse::<f64>().ok())?
         })
         .fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
-}
-
-/// A test that fails shows the end of the log of every controller that runs at that moment.
-mod failure_logs {
-    use super::{Mutex, Once, PathBuf, PoisonError, tail};
-    use std::path::Path;
-
-    static LOGS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-    static HOOK: Once = Once::new();
-
-    pub(super) fn add(log: &Path) {
-        HOOK.call_once(|| {
-            let before = std::panic::take_hook();
-            std::panic::set_hook(Box::new(move |panic| {
-                before(panic);
-                for log in LOGS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-                    eprintln!("--- the end of {}:\n{}", log.display(), tail(log, 30));
-                }
-            }));
-        });
-        LOGS.lock().unwrap_or_else(PoisonError::into_inner).push(log.to_owned());
-    }
-
-    pub(super) fn remove(log: &Path) {
-        LOGS.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known != log);
-    }
 }
 
 #[cfg(test)]

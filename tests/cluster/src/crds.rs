@@ -7,7 +7,7 @@ use crate::api::Reply;
 use crate::error::{Doing as _, read};
 use crate::{Cluster, Error, Result};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Creates every object of a YAML file of definitions; returns their names.
 pub(crate) fn create(cluster: &Cluster, file: &Path) -> Result<Vec<String>> {

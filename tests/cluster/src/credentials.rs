@@ -8,7 +8,7 @@ use crate::error::write;
 use crate::{Error, Result};
 
 /// Long enough for a demo that stays up, far too short to matter.
-const VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const VALIDITY: Duration = Duration::from_hours(7 * 24);
 
 /// The user that may do everything; fixtures and tests act as this one.
 pub const ADMIN: &str = "admin";

@@ -8,10 +8,14 @@
 mod api;
 mod audit;
 mod cluster;
+mod command;
 mod controller;
 mod crds;
 mod credentials;
 mod error;
+mod failure_logs;
+mod go;
+mod registration;
 mod servers;
 mod supervised;
 mod tools;
@@ -22,12 +26,14 @@ use std::path::{Path, PathBuf};
 
 pub use api::{Api, Reply};
 pub use audit::{AuditLog, Mark, Request, Requests, WRITE_VERBS};
-pub use cluster::{Cluster, ClusterOptions, Output, Server};
+pub use cluster::{Cluster, ClusterOptions, Server};
+pub use command::{Output, run};
 pub use controller::{CONTROLLER_ACCOUNT, CONTROLLER_NAMESPACE, CONTROLLER_USER, ControllerOptions, ControllerProcess};
 pub use credentials::{ADMIN, MASTERS, PLAIN_USER, User};
 pub use error::{Error, Result};
+pub use go::CACHE_VARIABLE;
 pub use supervised::{Exit, Signal};
-pub use tools::{ASSETS_VARIABLE, CACHE_VARIABLE, Tools};
+pub use tools::{ASSETS_VARIABLE, Tools};
 pub use wait::{Look, wait_for};
 
 /// A line on standard error, also from inside a test: libtest captures only what the print macros write.

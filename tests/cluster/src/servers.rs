@@ -50,13 +50,10 @@ impl Setup<'_> {
     }
 
     fn start(&self, name: &str, path: &Path, args: Vec<String>) -> Result<Supervised> {
-        Supervised::start(&Program {
-            name,
-            path,
-            args,
-            env: vec![("HOME".to_owned(), self.path("home"))],
-            dir: self.dir,
-        })
+        // A sixth less CPU at start for a little more memory.
+        let lazy_collector = ("GOGC".to_owned(), "400".to_owned());
+        let home = ("HOME".to_owned(), self.path("home"));
+        Supervised::start(&Program { name, path, args, env: vec![home, lazy_collector], dir: self.dir })
     }
 
     /// The path of the socket that etcd serves: no port that somebody else could take.

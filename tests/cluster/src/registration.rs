@@ -1,0 +1,91 @@
+//! Makes the API server ask a product that runs beside it, at a URL instead of a Service.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use crate::{ControllerProcess, Result};
+
+const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+const CONFIGURATION: &str = "workspaces-validating-webhook-configuration";
+
+impl ControllerProcess<'_> {
+    /// Registers both webhooks with this process's address and CA.
+    pub fn register_webhooks(&self) -> Result<()> {
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": CONFIGURATION},
+            "webhooks": [
+                self.webhook("workspace", "workspaces", &["CREATE", "UPDATE"]),
+                self.webhook("workspacekind", "workspacekinds", &["CREATE", "UPDATE", "DELETE"]),
+            ],
+        });
+        let path = format!("{CONFIGURATIONS}/{CONFIGURATION}");
+        self.cluster.api().apply(&path, "controller-process", &configuration)?.ok()?;
+        Ok(())
+    }
+
+    fn webhook(&self, object: &str, resource: &str, operations: &[&str]) -> Value {
+        json!({
+            "name": format!("v{object}.kb.io"),
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {
+                "url": format!("{}/validate-kubeflow-org-v1beta1-{object}", self.webhook_url()),
+                "caBundle": base64::engine::general_purpose::STANDARD.encode(self.ca_pem()),
+            },
+            "rules": [{
+                "apiGroups": ["kubeflow.org"],
+                "apiVersions": ["v1beta1"],
+                "operations": operations,
+                "resources": [resource],
+            }],
+            "matchConditions": [{
+                "name": "spec-changed",
+                "expression": "request.operation != 'UPDATE' || object.spec != oldObject.spec",
+            }],
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "timeoutSeconds": 5,
+        })
+    }
+
+    /// The API server learns of a registration a little later: waits until a Workspace of a kind that does not exist is
+    /// refused (a dry run: nothing is stored).
+    pub(crate) fn wait_asked(&self, timeout: Duration) -> Result<()> {
+        let workspace = json!({
+            "apiVersion": "kubeflow.org/v1beta1",
+            "kind": "Workspace",
+            "metadata": {"name": "are-webhooks-asked"},
+            "spec": {
+                "kind": "no-such-kind-are-webhooks-asked",
+                "podTemplate": {
+                    "options": {"imageConfig": "none", "podConfig": "none"},
+                    "volumes": {},
+                },
+            },
+        });
+        let path = "/apis/kubeflow.org/v1beta1/namespaces/default/workspaces?dryRun=All";
+        self.wait_for("the webhooks to be asked", timeout, || {
+            let reply = self.cluster.api().create(path, &workspace).map_err(|error| error.to_string())?;
+            let refused = r#"admission webhook "vworkspace.kb.io" denied the request"#;
+            if reply.json()["message"].as_str().is_some_and(|message| message.contains(refused)) {
+                return Ok(());
+            }
+            Err(format!("{} {}", reply.status, reply.body))
+        })
+    }
+
+    /// Takes the registration back if it is still this process's: with nobody behind it, every write of a Workspace
+    /// would be refused.
+    pub(crate) fn unregister(&self) -> Result<()> {
+        let path = format!("{CONFIGURATIONS}/{CONFIGURATION}");
+        let present = self.cluster.api().get(&path)?.json();
+        let url = present["webhooks"][0]["clientConfig"]["url"].as_str().unwrap_or_default();
+        if url.starts_with(&self.webhook_url()) {
+            self.cluster.api().delete(&path)?;
+        }
+        Ok(())
+    }
+}
