@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::{Workspace, WorkspaceKind, WorkspaceKindSpec, WorkspaceKindStatus, WorkspaceSpec, WorkspaceStatus, core_types};
+use crate::{
+    Workspace, WorkspaceKind, WorkspaceKindSpec, WorkspaceKindStatus, WorkspaceSpec, WorkspaceStatus, core_types,
+};
 
 /// The file of [`workspace_crd_yaml`] below `crds/`.
 pub const WORKSPACE_CRD_FILE: &str = "kubeflow.org_workspaces.yaml";
@@ -32,12 +34,16 @@ pub fn workspace_kind_crd_yaml() -> String {
 
 /// The CustomResourceDefinition of Workspaces.
 pub fn workspace_crd() -> Value {
-    crd::<Workspace, WorkspaceSpec, WorkspaceStatus>("A notebook server (JupyterLab, code-server, RStudio …) of one person: a choice among what its WorkspaceKind offers.")
+    crd::<Workspace, WorkspaceSpec, WorkspaceStatus>(
+        "A notebook server (JupyterLab, code-server, RStudio …) of one person: a choice among what its WorkspaceKind offers.",
+    )
 }
 
 /// The CustomResourceDefinition of WorkspaceKinds.
 pub fn workspace_kind_crd() -> Value {
-    crd::<WorkspaceKind, WorkspaceKindSpec, WorkspaceKindStatus>("A template for Workspaces: the images and sizes that people can choose from, and how their ports are reached.")
+    crd::<WorkspaceKind, WorkspaceKindSpec, WorkspaceKindStatus>(
+        "A template for Workspaces: the images and sizes that people can choose from, and how their ports are reached.",
+    )
 }
 
 /// Takes back the default that a field has in Rust but not in the schema, where absent and empty differ.
@@ -55,7 +61,8 @@ fn yaml(crd: &Value) -> String {
 fn crd<K: CustomResourceExt, Spec: JsonSchema, Status: JsonSchema>(description: &str) -> Value {
     #[allow(clippy::expect_used)] // a plain struct of strings, numbers and lists
     let mut crd = serde_json::to_value(K::crd()).expect("a CustomResourceDefinition as JSON");
-    crd["spec"]["names"]["listKind"] = format!("{}List", crd["spec"]["names"]["kind"].as_str().unwrap_or_default()).into();
+    crd["spec"]["names"]["listKind"] =
+        format!("{}List", crd["spec"]["names"]["kind"].as_str().unwrap_or_default()).into();
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = root::<Spec, Status>(description);
     sorted(crd)
 }
@@ -128,6 +135,8 @@ impl Structural {
         for child in ["items", "additionalProperties"] {
             if let Some(schema) = node.get_mut(child).filter(|schema| schema.is_object()) {
                 *schema = self.node(schema, origin);
+                // `kubectl explain` would print it right behind that of the list, as if it went on.
+                schema.as_object_mut().map(|schema| schema.remove("description"));
             }
         }
         if let Some(Value::Object(properties)) = node.get_mut("properties") {

@@ -1,0 +1,78 @@
+//! Every constraint and rule of both schemas, on the real API server: one object that it takes and one that it refuses.
+//!
+//! The facts stand in case files (how to read them: [`cases`]); a constraint of a schema without a case fails, and so
+//! does a case without its constraint. Kubernetes' own types inside our schemas are compared with what the API server
+//! publishes of them, and tried mechanically. No webhook is registered: what is refused here, the schema refuses.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod cases;
+mod core_types;
+mod judge;
+mod paths;
+mod schema;
+
+use std::collections::BTreeSet;
+
+use cases::CaseFile;
+use crds::generate::{workspace_crd, workspace_kind_crd};
+use judge::{Judge, Kind};
+use schema::{Constraint, Origin};
+
+fn file_of(kind: Kind) -> CaseFile {
+    CaseFile::read(match kind {
+        Kind::Workspace => "workspace.yaml",
+        Kind::WorkspaceKind => "workspace_kind.yaml",
+    })
+}
+
+fn crd_of(kind: Kind) -> serde_json::Value {
+    match kind {
+        Kind::Workspace => workspace_crd(),
+        Kind::WorkspaceKind => workspace_kind_crd(),
+    }
+}
+
+#[track_caller]
+fn every_constraint_has_its_cases(kind: Kind) {
+    let crd = crd_of(kind);
+    let in_schema = schema::constraints(schema::of(&crd), Origin::Ours);
+    // Lists of Kubernetes' types are ours even where their items are not.
+    let in_file: BTreeSet<Constraint> = file_of(kind).cases.into_iter().map(|case| case.constraint).collect();
+    let lines = |set: &BTreeSet<Constraint>, other: &BTreeSet<Constraint>| {
+        set.difference(other).map(|(path, what)| format!("\n  {path}: {what}")).collect::<String>()
+    };
+    let untested = lines(&in_schema, &in_file);
+    let stale = lines(&in_file, &in_schema);
+    assert!(untested.is_empty(), "constraints without a case:{untested}");
+    assert!(stale.is_empty(), "cases without their constraint:{stale}");
+}
+
+#[track_caller]
+fn the_api_server_agrees(kind: Kind) {
+    let judge = Judge::new(kind);
+    let file = file_of(kind);
+    let failures: Vec<String> = file.cases.iter().filter_map(|case| judge.try_case(case).err()).collect();
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), file.cases.len(), failures.join("\n"));
+    println!("{} objects tried", file.cases.len());
+}
+
+#[test]
+fn every_workspace_constraint_has_its_cases() {
+    every_constraint_has_its_cases(Kind::Workspace);
+}
+
+#[test]
+fn every_workspace_kind_constraint_has_its_cases() {
+    every_constraint_has_its_cases(Kind::WorkspaceKind);
+}
+
+#[test]
+fn api_server_takes_and_refuses_workspaces() {
+    the_api_server_agrees(Kind::Workspace);
+}
+
+#[test]
+fn api_server_takes_and_refuses_workspace_kinds() {
+    the_api_server_agrees(Kind::WorkspaceKind);
+}
