@@ -281,7 +281,8 @@ impl Generator<'_> {
 
     /// What follows the variable of a condition or a range.
     fn sign(&mut self) -> &'static str {
-        if self.is_safe { " := " } else { self.random.pick(&[" := ", " = ", ":="]) }
+        let signs = [" := ", " = ", ":="];
+        signs[if self.is_safe { 0 } else { self.random.below(signs.len()) }]
     }
 
     fn condition(&mut self) {
