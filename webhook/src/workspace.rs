@@ -106,8 +106,8 @@ fn name(name: &str, findings: &mut Findings) {
     // A subdomain without dots is a label of any length.
     let is_label = is_dns_label(name) || (is_dns_subdomain(name) && !name.contains('.'));
     if !name.is_empty() && !is_label {
-        let detail = "must consist of lowercase letters, digits and '-', and start and end with a letter or digit: \
-                      the Service and the labels of the Workspace carry it";
+        let detail = "must be a DNS label (lowercase letters, digits and '-', with a letter or digit at both ends): the \
+                      Service and the labels of the Workspace carry it";
         findings.faults.push(Fault::invalid(Rule::WorkspaceName, field, name, detail));
     }
 }

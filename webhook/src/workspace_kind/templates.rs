@@ -224,7 +224,11 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_
     };
     let described = match fault.kind {
         FaultKind::Invalid => stage.fault(rule, field, &fault.value, &fault.detail),
-        FaultKind::Duplicate => Fault::duplicate(rule, field, &fault.value),
+        // Which of two spellings is the second one depends on their order.
+        FaultKind::Duplicate => {
+            let fault = Fault::duplicate(rule, field, &fault.value);
+            return fault.about(format!("{port}/{list}/{}", name.to_ascii_lowercase()));
+        }
         FaultKind::Forbidden => Fault::forbidden(rule, field, &fault.detail),
         FaultKind::TooLong(max) => Fault::too_long(rule, field, max),
     };

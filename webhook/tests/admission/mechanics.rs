@@ -1,0 +1,388 @@
+//! What an answer looks like whatever the rules say: uid, codes, deadlines, order, limits, logs.
+
+use std::future::pending;
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use crds::WorkspaceKind;
+use http::StatusCode;
+use serde_json::{Value, json};
+use webhook::testing::{Facts, review};
+use webhook::{BODY_MAX, Lookup, LookupError, Observer, Policy, User, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
+
+use crate::{ask, ask_kind, post, serving, serving_facts, verdict};
+
+/// A valid kind.
+fn kind() -> Value {
+    serde_json::to_value(crds::testing::workspace_kind("jupyterlab")).unwrap()
+}
+
+/// A valid Workspace of it.
+fn workspace() -> Value {
+    serde_json::to_value(crds::testing::workspace("team", "notebook", "jupyterlab")).unwrap()
+}
+
+/// A valid kind with another `extraEnv`.
+fn kind_with_env(variables: Value) -> Value {
+    let mut kind = kind();
+    kind["spec"]["podTemplate"]["extraEnv"] = variables;
+    kind
+}
+
+/// What a lookup does that does not answer.
+#[derive(Clone, Copy)]
+enum Odd {
+    Panics,
+    Hangs,
+    Unavailable,
+    Fails,
+}
+
+impl Odd {
+    async fn happen<T>(self) -> Result<T, LookupError> {
+        match self {
+            Self::Panics => panic!("as it was told"),
+            Self::Hangs => pending().await,
+            Self::Unavailable => Err(LookupError::Unavailable("the caches have not synced yet".to_owned())),
+            Self::Fails => Err(LookupError::Failed("not allowed to list workspaces".to_owned())),
+        }
+    }
+}
+
+impl Lookup for Odd {
+    async fn kind(&self, _: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
+        self.happen().await
+    }
+    async fn kind_live(&self, _: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
+        self.happen().await
+    }
+    async fn users(&self, _: &str) -> Result<Vec<User>, LookupError> {
+        self.happen().await
+    }
+    async fn users_live(&self, _: &str) -> Result<Vec<User>, LookupError> {
+        self.happen().await
+    }
+    fn kind_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+async fn refusal_with(lookup: impl Lookup, path: &str, review: &Value) -> Value {
+    let answer = ask(&serving(lookup, Policy::default()), path, review).await;
+    assert_eq!(answer["response"]["allowed"], false);
+    answer["response"]["status"].clone()
+}
+
+/// A1: uid and apiVersion come back whatever happens to the request.
+#[tokio::test(start_paused = true)]
+async fn a1_every_request_with_a_uid_gets_its_answer() {
+    let (kind, workspace) = (kind(), workspace());
+    let create = |object: &Value| review("u-1", "CREATE", Some(object), None);
+    let mut undecodable = create(&workspace);
+    undecodable["request"]["object"]["spec"] = json!({"kind": 7});
+    let mut unreadable_metadata = create(&workspace);
+    unreadable_metadata["request"]["object"]["metadata"] = json!(7);
+    let mut other_version = create(&workspace);
+    other_version["apiVersion"] = json!("admission.k8s.io/v1beta1");
+    let mut operation = create(&workspace);
+    operation["request"]["operation"] = json!("PATCH");
+    let known = std::slice::from_ref(&kind);
+    let facts = || Facts::new(known, &[]).unwrap();
+    let unused = || Facts::default();
+    let bad_kind = kind_with_env(json!([{"name": "A", "value": "{{"}]));
+    let delete = review("u-1", "DELETE", None, Some(&kind));
+
+    let mut codes = vec![
+        ask(&serving(facts(), Policy::default()), WORKSPACE_PATH, &create(&workspace)).await,
+        ask(&serving(facts(), Policy::default()), WORKSPACE_PATH, &other_version).await,
+        ask(&serving(unused(), Policy::default()), WORKSPACE_KIND_PATH, &delete).await,
+    ]
+    .into_iter()
+    .map(|answer| verdict(&answer).refused.unwrap_or(200))
+    .collect::<Vec<_>>();
+    let users = Facts::new(&[], std::slice::from_ref(&workspace)).unwrap();
+    let wrong_path = create(&kind);
+    for status in [
+        refusal_with(unused(), WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(unused(), WORKSPACE_KIND_PATH, &create(&bad_kind)).await,
+        refusal_with(users, WORKSPACE_KIND_PATH, &delete).await,
+        refusal_with(Odd::Panics, WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(Odd::Fails, WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(Odd::Unavailable, WORKSPACE_KIND_PATH, &delete).await,
+        refusal_with(Odd::Hangs, WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(facts(), WORKSPACE_PATH, &undecodable).await,
+        refusal_with(facts(), WORKSPACE_PATH, &unreadable_metadata).await,
+        refusal_with(facts(), WORKSPACE_PATH, &wrong_path).await,
+        refusal_with(facts(), WORKSPACE_PATH, &operation).await,
+        refusal_with(facts(), WORKSPACE_PATH, &json!({"apiVersion": "v", "request": {"uid": "u-1"}})).await,
+        refusal_with(facts(), WORKSPACE_PATH, &json!({"apiVersion": "v", "request": {"uid": "u", "operation": "CREATE"}})).await,
+    ] {
+        assert_eq!(status["status"], "Failure");
+        codes.push(u16::try_from(status["code"].as_u64().unwrap()).unwrap());
+    }
+    let expected = [200, 200, 200, 422, 422, 409, 500, 500, 503, 503, 400, 400, 400, 400, 400, 400];
+    let right = codes.iter().zip(expected).filter(|(found, expected)| *found == expected).count();
+    println!("A1 {} {right} {}", if codes == expected { "pass" } else { "fail" }, expected.len());
+    assert_eq!(codes, expected);
+
+    let router = serving(facts(), Policy::default());
+    for body in ["", "null", "{}", r#"{"request": null}"#, r#"{"request": {"uid": 7}}"#, "\u{0}", "[[["] {
+        let (code, text) = post(&router, WORKSPACE_PATH, body).await;
+        assert_eq!(code, StatusCode::BAD_REQUEST, "{body}");
+        assert!(text.starts_with(b"the body is not an AdmissionReview whose request.uid can be read: "));
+    }
+}
+
+/// A2: the same review gets the same bytes, and causes stand in the order of the document.
+#[tokio::test]
+async fn a2_the_same_review_gets_the_same_bytes() {
+    let mut kind = kind_with_env(json!([{"name": "Z", "value": "{{"}, {"name": "A", "value": "{{ . }}"}]));
+    let ports = &mut kind["spec"]["podTemplate"]["ports"];
+    ports[0]["httpProxy"]["requestHeaders"] = json!({"set": {"b": "%", "a": "%", "Z": "%"}, "add": {"TE": "1"}, "remove": ["host", "a b"]});
+    kind["spec"]["podTemplate"]["options"]["podConfig"]["spawner"]["default"] = json!("gone");
+    let router = serving_facts(&[], &[]);
+    let body = review("u", "CREATE", Some(&kind), None).to_string();
+    let (_, first) = post(&router, WORKSPACE_KIND_PATH, body.clone()).await;
+    let mut same = 0;
+    for _ in 0..1000 {
+        same += usize::from(post(&router, WORKSPACE_KIND_PATH, body.clone()).await.1 == first);
+    }
+    println!("A2 {} {same} 1000", if same == 1000 { "pass" } else { "fail" });
+    assert_eq!(same, 1000);
+    let fields: Vec<String> = verdict(&serde_json::from_slice(&first).unwrap()).causes.into_iter().map(|cause| cause.field).collect();
+    let headers = "spec.podTemplate.ports[0].httpProxy.requestHeaders";
+    assert_eq!(
+        fields,
+        [
+            "spec.podTemplate.extraEnv[Z].value".to_owned(),
+            "spec.podTemplate.extraEnv[A].value".to_owned(),
+            format!("{headers}.set[Z]"),
+            format!("{headers}.set[a]"),
+            format!("{headers}.set[b]"),
+            format!("{headers}.add[TE]"),
+            format!("{headers}.remove[0]"),
+            format!("{headers}.remove[1]"),
+            "spec.podTemplate.options.podConfig.spawner.default".to_owned(),
+        ]
+    );
+}
+
+/// H4, the part of the webhook: a panic is answered with its uid, and the next request is served.
+#[tokio::test]
+async fn h4_a_panic_is_answered_and_others_are_served() {
+    let router = serving(Odd::Panics, Policy::default());
+    let status = ask(&router, WORKSPACE_PATH, &review("u-9", "CREATE", Some(&workspace()), None)).await["response"]["status"].clone();
+    let passed = status["code"] == 500 && status["reason"] == "InternalError";
+    println!("H4 {} {} 500", if passed { "pass" } else { "fail" }, status["code"]);
+    assert_eq!(status["message"], "the webhook failed while judging the object, this is a bug of it");
+    assert!(passed, "{status}");
+    assert_eq!(ask_kind(&router, &kind(), None).await.refused, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_hangs_is_refused_before_the_api_server_gives_up() {
+    let router = serving(Odd::Hangs, Policy::default());
+    let start = tokio::time::Instant::now();
+    let review = review("u", "CREATE", Some(&workspace()), None);
+    let status = ask(&router, &format!("{WORKSPACE_PATH}?timeout=5s"), &review).await["response"]["status"].clone();
+    assert_eq!(start.elapsed().as_millis() / 10, 490, "{:?}", start.elapsed());
+    assert_eq!((&status["code"], &status["reason"]), (&json!(503), &json!("ServiceUnavailable")));
+    assert_eq!(status["details"]["retryAfterSeconds"], 1);
+}
+
+#[tokio::test]
+async fn a_failed_lookup_says_why() {
+    let review = review("u", "DELETE", None, Some(&kind()));
+    let status = refusal_with(Odd::Unavailable, WORKSPACE_KIND_PATH, &review).await;
+    assert_eq!(
+        status,
+        json!({
+            "metadata": {}, "status": "Failure", "code": 503, "reason": "ServiceUnavailable",
+            "message": "the caches have not synced yet", "details": {"retryAfterSeconds": 1},
+        })
+    );
+    let status = refusal_with(Odd::Fails, WORKSPACE_KIND_PATH, &review).await;
+    assert_eq!(
+        status,
+        json!({
+            "metadata": {}, "status": "Failure", "code": 500, "reason": "InternalError",
+            "message": "not allowed to list workspaces",
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_written_as_kubernetes_writes_it() {
+    let kind = kind_with_env(json!([{"name": "A", "value": "{{ if }}"}]));
+    let status = refusal_with(Facts::default(), WORKSPACE_KIND_PATH, &review("u", "CREATE", Some(&kind), None)).await;
+    let cause = "Invalid value: \"{{ if }}\": failed to parse template \"{{ if }}\": template: value:1: missing value for if";
+    assert_eq!(
+        status,
+        json!({
+            "metadata": {}, "status": "Failure", "code": 422, "reason": "Invalid",
+            "message": format!("WorkspaceKind.kubeflow.org \"jupyterlab\" is invalid: spec.podTemplate.extraEnv[A].value: {cause}"),
+            "details": {
+                "group": "kubeflow.org", "kind": "WorkspaceKind", "name": "jupyterlab",
+                "causes": [{"field": "spec.podTemplate.extraEnv[A].value", "reason": "FieldValueInvalid", "message": cause}],
+            },
+        })
+    );
+}
+
+/// The cache is asked first; the API server only before a refusal that rests on it, and once.
+#[tokio::test]
+async fn a_stale_cache_refuses_nobody() {
+    let kind: Arc<WorkspaceKind> = Arc::new(crds::testing::workspace_kind("jupyterlab"));
+    let create = review("u", "CREATE", Some(&workspace()), None);
+    let fresh = Facts { kinds: vec![kind.clone()], ..Facts::default() };
+    let lagging = Facts { live_kinds: Some(vec![kind.clone()]), ..Facts::default() };
+    let mut old = (*kind).clone();
+    old.spec.pod_template.options.image_config.values.remove(0);
+    let outdated = Facts { kinds: vec![Arc::new(old)], live_kinds: Some(vec![kind.clone()]), ..Facts::default() };
+    let gone = Facts { kinds: vec![], ..Facts::default() };
+    for (facts, refused, lookups) in [(fresh, None, 0), (lagging, None, 1), (outdated, None, 1), (gone, Some(422), 1)] {
+        let facts = Arc::new(facts);
+        let router = router(facts.clone(), Arc::default(), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
+        assert_eq!(verdict(&ask(&router, WORKSPACE_PATH, &create).await).refused, refused);
+        assert_eq!(facts.live_lookups.load(Ordering::Relaxed), lookups);
+    }
+}
+
+/// The users of a kind are counted where they cannot be out of date.
+#[tokio::test]
+async fn a_deletion_counts_the_users_on_the_api_server() {
+    let workspace = crds::testing::workspace("team", "notebook", "jupyterlab");
+    let delete = review("u", "DELETE", None, Some(&kind()));
+    let unknown = Facts { live_workspaces: Some(vec![workspace.clone()]), ..Facts::default() };
+    let found = verdict(&ask(&serving(unknown, Policy::default()), WORKSPACE_KIND_PATH, &delete).await);
+    assert_eq!(found.refused, Some(409));
+    assert_eq!(found.causes[0].message, "WorkspaceKind is used by 1 workspace(s): team/notebook");
+    let left = Facts { workspaces: vec![workspace], live_workspaces: Some(Vec::new()), ..Facts::default() };
+    assert_eq!(verdict(&ask(&serving(left, Policy::default()), WORKSPACE_KIND_PATH, &delete).await).refused, None);
+}
+
+/// Not even decoded: the stored object may be from before a field became required.
+#[tokio::test]
+async fn an_update_that_keeps_the_spec_is_not_judged() {
+    let router = serving(Odd::Fails, Policy::default());
+    let mut old = workspace();
+    old["spec"] = json!({"kind": 7});
+    let mut new = old.clone();
+    new["metadata"]["labels"] = json!({"a": "b"});
+    let answer = ask(&router, WORKSPACE_PATH, &review("u", "UPDATE", Some(&new), Some(&old))).await;
+    assert_eq!(verdict(&answer).refused, None);
+}
+
+/// The API server has put the generated name into the object, not into the request.
+#[tokio::test]
+async fn the_generated_name_is_judged() {
+    let router = serving_facts(&[kind()], &[]);
+    let mut object = workspace();
+    object["metadata"]["generateName"] = json!("my.");
+    object["metadata"]["name"] = json!("my.x7k2p");
+    let mut create = review("u", "CREATE", Some(&object), None);
+    create["request"].as_object_mut().unwrap().remove("name");
+    let status = ask(&router, WORKSPACE_PATH, &create).await["response"]["status"].clone();
+    assert_eq!(status["details"]["name"], "my.x7k2p");
+    assert_eq!(status["details"]["causes"][0]["field"], "metadata.name");
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_not_read() {
+    let router = serving_facts(&[], &[]);
+    let (code, text) = post(&router, WORKSPACE_PATH, vec![b' '; BODY_MAX + 1]).await;
+    assert_eq!(code, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(String::from_utf8(text).unwrap(), "the body may not be more than 7340032 bytes");
+    let chunks = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 1 << 20]));
+    let (code, _) = post(&router, WORKSPACE_PATH, Body::from_stream(chunks)).await;
+    assert_eq!(code, StatusCode::PAYLOAD_TOO_LARGE);
+    let (code, _) = post(&router, WORKSPACE_PATH, vec![b' '; BODY_MAX]).await;
+    assert_eq!(code, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stops_half_way_is_given_up() {
+    let router = serving_facts(&[], &[]);
+    let start = tokio::time::Instant::now();
+    let half = futures::stream::once(async { Ok::<_, std::io::Error>("{") });
+    let body = Body::from_stream(futures::StreamExt::chain(half, futures::stream::pending()));
+    let (code, _) = post(&router, WORKSPACE_PATH, body).await;
+    assert_eq!(code, StatusCode::REQUEST_TIMEOUT);
+    assert!(start.elapsed() <= Duration::from_secs(10));
+}
+
+/// Remembers what it is told.
+#[derive(Default)]
+struct Notes(Mutex<Vec<(&'static str, u16)>>);
+
+impl Observer for Notes {
+    fn started(&self, path: &'static str) {
+        self.0.lock().unwrap().push((path, 0));
+    }
+    fn finished(&self, path: &'static str, code: u16, _: Duration) {
+        self.0.lock().unwrap().push((path, code));
+    }
+}
+
+#[tokio::test]
+async fn the_observer_hears_of_the_start_and_end_of_every_request() {
+    let notes = Arc::new(Notes::default());
+    let served = router(Arc::new(Facts::default()), Arc::default(), notes.clone());
+    ask(&served, WORKSPACE_PATH, &review("u", "CREATE", Some(&workspace()), None)).await;
+    post(&served, WORKSPACE_KIND_PATH, "no JSON").await;
+    // A client that goes away.
+    let hanging = router(Arc::new(Odd::Hangs), Arc::default(), notes.clone());
+    let review = review("u", "CREATE", Some(&workspace()), None);
+    let dropped = tokio::time::timeout(Duration::ZERO, ask(&hanging, WORKSPACE_PATH, &review)).await;
+    assert!(dropped.is_err());
+    assert_eq!(
+        *notes.0.lock().unwrap(),
+        [
+            (WORKSPACE_PATH, 0),
+            (WORKSPACE_PATH, 200),
+            (WORKSPACE_KIND_PATH, 0),
+            (WORKSPACE_KIND_PATH, 400),
+            (WORKSPACE_PATH, 0),
+            (WORKSPACE_PATH, 499),
+        ]
+    );
+}
+
+/// A log that can be read afterwards.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Field, type and rule of each fault are logged, at any level no value and no body.
+#[tokio::test]
+async fn logs_name_rules_and_never_values() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE).with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let mut kind = kind_with_env(json!([{"name": "A", "value": "{{ .hunter2 }}"}]));
+    kind["spec"]["podTemplate"]["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Key"] = json!("hunter2 %");
+    let router = serving_facts(&[], &[]);
+    assert_eq!(ask_kind(&router, &kind, None).await.refused, Some(422));
+    kind["spec"]["podTemplate"]["extraEnv"][0]["value"] = json!({"hunter2": 1});
+    assert_eq!(ask_kind(&router, &kind, None).await.refused, Some(400));
+    post(&router, WORKSPACE_PATH, r#"{"request": {"uid": "u", "operation": {"hunter2": 1}}}"#).await;
+    post(&router, WORKSPACE_PATH, "hunter2").await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("spec.podTemplate.extraEnv[A].value FieldValueInvalid extra-env-template"), "{text}");
+    assert!(text.contains("requestHeaders.set[X-Key] FieldValueInvalid request-header"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
