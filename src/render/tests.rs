@@ -1,1 +1,452 @@
-//
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use crds::ports::ConnectPaths;
+use crds::testing;
+use crds::{Workspace, WorkspaceKind};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::RedirectScheme;
+
+const UID: &str = "6e0f7a52-0f5e-4a35-9a55-6d1a4f1c2b3d";
+
+fn workspace(change: impl FnOnce(&mut Value)) -> Workspace {
+    let mut value = serde_json::to_value(testing::workspace("team-a", "lab", "jupyter")).unwrap();
+    value["metadata"]["uid"] = json!(UID);
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+fn kind(change: impl FnOnce(&mut Value)) -> WorkspaceKind {
+    let mut value = serde_json::to_value(testing::workspace_kind("jupyter")).unwrap();
+    change(&mut value["spec"]["podTemplate"]);
+    serde_json::from_value(value).unwrap()
+}
+
+fn routing() -> Routing {
+    Routing { gateways: vec!["kubeflow/kubeflow-gateway".into()], hosts: vec!["*".into()], ..Routing::default() }
+}
+
+fn rendered(workspace: &Workspace, kind: &WorkspaceKind, routing: &Routing) -> Desired {
+    render(workspace.into(), &kind.spec, routing).unwrap()
+}
+
+fn suffix() -> String {
+    let names = ChildNames::new("lab", UID);
+    names.service.strip_prefix("ws-lab-").unwrap().to_owned()
+}
+
+fn metadata(name: &str) -> Value {
+    json!({
+        "name": name,
+        "namespace": "team-a",
+        "labels": {"notebooks.kubeflow.org/workspace-name": "lab"},
+        "ownerReferences": [{
+            "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "name": "lab", "uid": UID,
+            "controller": true, "blockOwnerDeletion": true,
+        }],
+    })
+}
+
+fn as_json(object: &impl serde::Serialize) -> Value {
+    serde_json::to_value(object).unwrap()
+}
+
+fn routes(route: &Route) -> Value {
+    match route {
+        Route::Wanted(route) => as_json(&route.spec.http),
+        other => panic!("no route: {other:?}"),
+    }
+}
+
+fn main_container(desired: &Desired) -> Value {
+    as_json(&desired.stateful_set).pointer("/spec/template/spec/containers/0").unwrap().clone()
+}
+
+#[test]
+fn the_service_account_is_the_workspaces_own() {
+    let desired = rendered(&workspace(|_| {}), &kind(|_| {}), &routing());
+    let account = desired.service_account.as_ref().unwrap();
+    assert_eq!(as_json(account), json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata("ws-lab")}));
+}
+
+#[test]
+fn an_existing_service_account_is_used_and_none_is_made() {
+    let kind = kind(|template| template["serviceAccount"] = json!({"name": "shared"}));
+    let desired = rendered(&workspace(|_| {}), &kind, &routing());
+    assert_eq!(desired.service_account, None);
+    assert_eq!(as_json(&desired.stateful_set).pointer("/spec/template/spec/serviceAccountName"), Some(&json!("shared")));
+}
+
+#[test]
+fn the_stateful_set_is_exactly_this() {
+    let workspace = workspace(|workspace| {
+        workspace["spec"]["podTemplate"] = json!({
+            "podMetadata": {"labels": {"team": "a", "statefulset": "other"}, "annotations": {"both": "workspace"}},
+            "volumes": {
+                "home": "home-claim",
+                "data": [
+                    {"pvcName": "data-claim", "mountPath": "/data/one"},
+                    {"pvcName": "shared-claim", "mountPath": "/data/two", "readOnly": true},
+                ],
+                "secrets": [{"secretName": "token", "mountPath": "/secrets/token", "defaultMode": 0o400}],
+            },
+            "options": {"imageConfig": "large", "podConfig": "big"},
+        });
+    });
+    let kind = kind(|template| {
+        template["podMetadata"] = json!({"labels": {"team": "kind", "tier": "kind"}, "annotations": {"both": "kind", "only": "kind"}});
+        template["probes"] = json!({"livenessProbe": {"httpGet": {"path": "/live", "port": 8888}}});
+        template["securityContext"] = json!({"fsGroup": 100});
+        template["containerSecurityContext"] = json!({"runAsNonRoot": true});
+        template["extraVolumes"] = json!([{"name": "shm", "emptyDir": {"medium": "Memory"}}]);
+        template["extraVolumeMounts"] = json!([{"name": "shm", "mountPath": "/dev/shm"}]);
+        template["options"]["imageConfig"]["values"][1]["spec"]["imagePullPolicy"] = json!("Always");
+        template["options"]["podConfig"]["values"][1]["spec"] = json!({
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]},
+            ]}}},
+            "nodeSelector": {"pool": "big"},
+            "tolerations": [{"key": "big", "operator": "Exists"}],
+            "resources": {"limits": {"cpu": "2"}},
+        });
+    });
+    let name = format!("ws-lab-{}", suffix());
+    let selector = json!({"notebooks.kubeflow.org/workspace-name": "lab", "statefulset": "lab"});
+    let expected = json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata(&name),
+        "spec": {
+            "replicas": 1,
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "OnDelete"},
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {
+                    "labels": {"notebooks.kubeflow.org/workspace-name": "lab", "statefulset": "lab", "team": "a", "tier": "kind"},
+                    "annotations": {"both": "workspace", "only": "kind"},
+                },
+                "spec": {
+                    "serviceAccountName": "ws-lab",
+                    "securityContext": {"fsGroup": 100},
+                    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+                        {"matchExpressions": [{"key": "gpu", "operator": "Exists"}]},
+                    ]}}},
+                    "nodeSelector": {"pool": "big"},
+                    "tolerations": [{"key": "big", "operator": "Exists"}],
+                    "containers": [{
+                        "name": "main",
+                        "image": "registry.example.com/large:1",
+                        "imagePullPolicy": "Always",
+                        "ports": [
+                            {"name": "http-8888", "containerPort": 8888, "protocol": "TCP"},
+                            {"name": "http-6006", "containerPort": 6006, "protocol": "TCP"},
+                        ],
+                        "env": [{"name": "NB_PREFIX", "value": "/workspace/team-a/lab/jupyterlab/"}],
+                        "resources": {"limits": {"cpu": "2"}},
+                        "livenessProbe": {"httpGet": {"path": "/live", "port": 8888}},
+                        "securityContext": {"runAsNonRoot": true},
+                        "volumeMounts": [
+                            {"name": "home-volume", "mountPath": "/home/jovyan"},
+                            {"name": "data-volume-0", "mountPath": "/data/one"},
+                            {"name": "data-volume-1", "mountPath": "/data/two", "readOnly": true},
+                            {"name": "secret-volume-0", "mountPath": "/secrets/token"},
+                            {"name": "shm", "mountPath": "/dev/shm"},
+                        ],
+                    }],
+                    "volumes": [
+                        {"name": "home-volume", "persistentVolumeClaim": {"claimName": "home-claim"}},
+                        {"name": "data-volume-0", "persistentVolumeClaim": {"claimName": "data-claim"}},
+                        {"name": "data-volume-1", "persistentVolumeClaim": {"claimName": "shared-claim", "readOnly": true}},
+                        {"name": "secret-volume-0", "secret": {"secretName": "token", "defaultMode": 0o400}},
+                        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+                    ],
+                },
+            },
+        },
+    });
+    let desired = rendered(&workspace, &kind, &routing());
+    assert_eq!(as_json(&desired.stateful_set), expected);
+    assert!(desired.left_out.is_empty());
+}
+
+#[test]
+fn a_paused_workspace_has_no_replica_and_keeps_everything_else() {
+    let running = rendered(&workspace(|_| {}), &kind(|_| {}), &routing());
+    let mut paused = rendered(&workspace(|workspace| workspace["spec"]["paused"] = json!(true)), &kind(|_| {}), &routing());
+    assert_eq!(paused.stateful_set.spec.as_ref().unwrap().replicas, Some(0));
+    paused.stateful_set.spec.as_mut().unwrap().replicas = Some(1);
+    assert_eq!(paused, running);
+}
+
+#[test]
+fn the_service_selects_our_own_pod_only() {
+    let name = format!("ws-lab-{}", suffix());
+    let desired = rendered(&workspace(|_| {}), &kind(|_| {}), &routing());
+    let expected = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(&name),
+        "spec": {
+            "type": "ClusterIP",
+            "ports": [{"name": "http-8888", "port": 8888, "protocol": "TCP", "targetPort": 8888}],
+            "selector": {
+                "notebooks.kubeflow.org/workspace-name": "lab",
+                "statefulset": "lab",
+                "statefulset.kubernetes.io/pod-name": format!("{name}-0"),
+            },
+        },
+    });
+    assert_eq!(as_json(&desired.service), expected);
+}
+
+#[test]
+fn the_virtual_service_is_exactly_this() {
+    let kind = kind(|template| {
+        template["ports"] = json!([
+            {"portId": "tensorboard", "httpProxy": {"removePathPrefix": true}},
+            {"portId": "jupyterlab", "httpProxy": {"requestHeaders": {
+                "set": {"X-Path": "{{ httpPathPrefix \"jupyterlab\" }}", "X-Gone": ""},
+                "add": {"X-Board": "{{ httpPathPrefix \"tensorboard\" }}"},
+                "remove": ["Cookie"],
+            }}},
+        ]);
+    });
+    let workspace = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["imageConfig"] = json!("large"));
+    let routing = Routing { hosts: vec!["a.example.com".into(), "b.example.com".into()], cluster_domain: "example.local".into(), ..routing() };
+    let name = format!("ws-lab-{}", suffix());
+    let host = format!("{name}.team-a.svc.example.local");
+    let expected = json!({
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": metadata(&name),
+        "spec": {
+            "gateways": ["kubeflow/kubeflow-gateway"],
+            "hosts": ["a.example.com", "b.example.com"],
+            "http": [
+                {
+                    "match": [{"uri": {"prefix": "/workspace/team-a/lab/jupyterlab/"}}],
+                    "headers": {"request": {
+                        "set": {"X-Path": "/workspace/team-a/lab/jupyterlab/"},
+                        "add": {"X-Board": "/workspace/team-a/lab/tensorboard/"},
+                        "remove": ["Cookie", "X-Gone"],
+                    }},
+                    "route": [{"destination": {"host": host, "port": {"number": 8888}}}],
+                },
+                {
+                    "match": [{"uri": {"prefix": "/workspace/team-a/lab/tensorboard/"}}],
+                    "rewrite": {"uri": "/"},
+                    "route": [{"destination": {"host": host, "port": {"number": 6006}}}],
+                },
+            ],
+        },
+    });
+    let Route::Wanted(route) = rendered(&workspace, &kind, &routing).route else { panic!("no route") };
+    assert_eq!(as_json(&route), expected);
+}
+
+#[test]
+fn each_port_gets_a_redirect_to_its_final_slash_before_its_own_route() {
+    let expected = |scheme: Option<&str>| {
+        let mut redirect = json!({"uri": "/workspace/team-a/lab/jupyterlab/", "redirectCode": 307});
+        if let Some(scheme) = scheme {
+            redirect["scheme"] = json!(scheme);
+        }
+        json!({"match": [{"uri": {"exact": "/workspace/team-a/lab/jupyterlab"}}], "redirect": redirect})
+    };
+    let routing = Routing { redirect_missing_slash: true, ..routing() };
+    let http = routes(&rendered(&workspace(|_| {}), &kind(|_| {}), &routing).route);
+    assert_eq!(http.as_array().unwrap().len(), 2);
+    assert_eq!(http[0], expected(None));
+    assert_eq!(http[1]["match"], json!([{"uri": {"prefix": "/workspace/team-a/lab/jupyterlab/"}}]));
+    let routing = Routing { redirect_scheme: Some(RedirectScheme::Https), ..routing };
+    assert_eq!(routes(&rendered(&workspace(|_| {}), &kind(|_| {}), &routing).route)[0], expected(Some("https")));
+}
+
+#[test]
+fn an_image_port_without_an_entry_is_routed_plainly_in_dialect_a_only() {
+    let large = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["imageConfig"] = json!("large"));
+    let prefixes = |kind: &WorkspaceKind| {
+        let http = routes(&rendered(&large, kind, &routing()).route);
+        http.as_array().unwrap().iter().map(|route| route["match"][0]["uri"]["prefix"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let dialect_a = kind(|template| template["ports"] = json!([{"portId": "jupyterlab"}]));
+    assert_eq!(prefixes(&dialect_a), ["/workspace/team-a/lab/jupyterlab/", "/workspace/team-a/lab/tensorboard/"]);
+    let no_list = kind(|template| template["ports"] = Value::Null);
+    assert_eq!(prefixes(&no_list), prefixes(&dialect_a));
+    let dialect_b = kind(|template| template["ports"] = json!([{"id": "jupyterlab"}]));
+    assert_eq!(prefixes(&dialect_b), ["/workspace/connect/team-a/lab/jupyterlab/"]);
+    let elsewhere = kind(|template| template["ports"] = json!([{"id": "rstudio"}]));
+    assert_eq!(rendered(&large, &elsewhere, &routing()).route, Route::Refused(RouteFault::NoPorts));
+}
+
+#[test]
+fn unsafe_headers_stop_the_route_name_the_field_and_leave_the_pod() {
+    let kind = kind(|template| {
+        template["ports"] = json!([
+            {"portId": "rstudio"},
+            {"portId": "jupyterlab", "httpProxy": {"requestHeaders": {
+                "set": {"X-Secret": "s3cr3t {{", "X-Bad": "%BAD%"}, "add": {"Content-Length": "3"}, "remove": ["Host"],
+            }}},
+        ]);
+    });
+    let desired = rendered(&workspace(|_| {}), &kind, &routing());
+    let Route::Refused(fault) = desired.route else { panic!("a route") };
+    assert!(fault.keeps_existing());
+    let text = fault.to_string();
+    let field = "spec.podTemplate.ports[1].httpProxy.requestHeaders.";
+    for place in ["set[X-Secret]", "set[X-Bad]", "add[Content-Length]", "remove[0]"] {
+        let RouteFault::Headers(headers) = &fault else { panic!("{fault:?}") };
+        assert!(headers.iter().any(|header| header.field == format!("{field}{place}")), "{place}: {fault:?}");
+    }
+    assert!(text.contains("and 1 more"), "{text}");
+    assert!(!format!("{fault:?}").contains("s3cr3t"), "a value is told: {fault:?}");
+    assert_eq!(desired.stateful_set.spec.unwrap().replicas, Some(1));
+}
+
+#[test]
+fn namespace_connect_is_refused_while_both_default_prefixes_are_in_force() {
+    let connect = workspace(|workspace| workspace["metadata"]["namespace"] = json!("connect"));
+    let route = |kind: &WorkspaceKind, routing: &Routing| rendered(&connect, kind, routing).route;
+    assert_eq!(route(&kind(|_| {}), &routing()), Route::Refused(RouteFault::ConnectNamespace));
+    assert!(!RouteFault::ConnectNamespace.keeps_existing());
+    let fixed = Routing { paths: ConnectPaths::fixed("/notebooks").unwrap(), ..routing() };
+    assert_eq!(routes(&route(&kind(|_| {}), &fixed))[0]["match"][0]["uri"]["prefix"], "/notebooks/connect/lab/jupyterlab/");
+    let dialect_b = kind(|template| template["ports"] = json!([{"id": "jupyterlab"}]));
+    assert!(matches!(route(&dialect_b, &routing()), Route::Wanted(_)));
+}
+
+#[test]
+fn without_istio_there_is_no_route() {
+    let routing = Routing { use_istio: false, ..routing() };
+    assert_eq!(rendered(&workspace(|_| {}), &kind(|_| {}), &routing).route, Route::Off);
+}
+
+#[test]
+fn the_users_mounts_win_over_the_kinds() {
+    let workspace = workspace(|workspace| {
+        workspace["spec"]["podTemplate"]["volumes"] = json!({
+            "home": "home-claim",
+            "data": [{"pvcName": "mine", "mountPath": "/data/"}, {"pvcName": "lost", "mountPath": "/home/jovyan/."}],
+        });
+    });
+    let kind = kind(|template| {
+        template["extraVolumes"] = json!([{"name": "cache", "emptyDir": {}}, {"name": "data-volume-0", "emptyDir": {}}]);
+        template["extraVolumeMounts"] = json!([
+            {"name": "cache", "mountPath": "/data"},
+            {"name": "cache", "mountPath": "/cache"},
+            {"name": "home-volume", "mountPath": "/work", "subPath": "work"},
+        ]);
+    });
+    let desired = rendered(&workspace, &kind, &routing());
+    let left_out = |path: &str, volume: &str, kept: &str| LeftOutMount { path: path.into(), volume: volume.into(), kept: kept.into() };
+    assert_eq!(
+        desired.left_out,
+        [left_out("/home/jovyan", "data-volume-1", "home-volume"), left_out("/data", "cache", "data-volume-0")]
+    );
+    assert_eq!(
+        main_container(&desired)["volumeMounts"],
+        json!([
+            {"name": "home-volume", "mountPath": "/home/jovyan"},
+            {"name": "data-volume-0", "mountPath": "/data/"},
+            {"name": "cache", "mountPath": "/cache"},
+            {"name": "home-volume", "mountPath": "/work", "subPath": "work"},
+        ])
+    );
+    let volumes = as_json(&desired.stateful_set).pointer("/spec/template/spec/volumes").unwrap().clone();
+    let names: Vec<&str> = volumes.as_array().unwrap().iter().map(|volume| volume["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["home-volume", "data-volume-0", "cache"]);
+    assert_eq!(volumes[1]["persistentVolumeClaim"]["claimName"], "mine");
+}
+
+#[test]
+fn a_mount_of_home_is_left_out_without_home_and_a_mount_on_its_path_takes_its_place() {
+    let kind = kind(|template| {
+        template["extraVolumes"] = json!([{"name": "scratch", "emptyDir": {}}]);
+        template["extraVolumeMounts"] = json!([
+            {"name": "home-volume", "mountPath": "/work"},
+            {"name": "scratch", "mountPath": "/home/jovyan"},
+        ]);
+    });
+    let desired = rendered(&workspace(|_| {}), &kind, &routing());
+    assert_eq!(main_container(&desired)["volumeMounts"], json!([{"name": "scratch", "mountPath": "/home/jovyan"}]));
+    assert!(desired.left_out.is_empty());
+    let home = workspace(|workspace| workspace["spec"]["podTemplate"]["volumes"]["home"] = json!("claim"));
+    let mounts = main_container(&rendered(&home, &kind, &routing()))["volumeMounts"].clone();
+    assert_eq!(
+        mounts,
+        json!([{"name": "home-volume", "mountPath": "/home/jovyan"}, {"name": "home-volume", "mountPath": "/work"}])
+    );
+}
+
+#[test]
+fn stored_templates_render_as_go_would() {
+    let kind = kind(|template| {
+        template["extraEnv"] = json!([
+            {"name": "UNKNOWN", "value": "[{{ httpPathPrefix \"nowhere\" }}]"},
+            {"name": "OTHER_IMAGE", "value": "[{{ httpPathPrefix \"tensorboard\" }}]"},
+            {"name": "NO_VALUE", "value": "{{ . }}"},
+            {"name": "EMPTY", "value": ""},
+            {"name": "FROM", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ]);
+    });
+    assert_eq!(
+        main_container(&rendered(&workspace(|_| {}), &kind, &routing()))["env"],
+        json!([
+            {"name": "UNKNOWN", "value": "[]"},
+            {"name": "OTHER_IMAGE", "value": "[]"},
+            {"name": "NO_VALUE", "value": "<no value>"},
+            {"name": "EMPTY", "value": ""},
+            {"name": "FROM", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ])
+    );
+}
+
+#[test]
+fn says_why_it_cannot_render_in_words_that_people_know() {
+    let fault = |workspace: &Workspace, kind: &WorkspaceKind| render(workspace.into(), &kind.spec, &routing()).unwrap_err().to_string();
+    let image = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["imageConfig"] = json!("none"));
+    assert_eq!(fault(&image, &kind(|_| {})), "Workspace has invalid imageConfig: imageConfig with id \"none\" not found");
+    let pod = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["podConfig"] = json!("none"));
+    assert_eq!(fault(&pod, &kind(|_| {})), "Workspace has invalid podConfig: podConfig with id \"none\" not found");
+    let twice = kind(|template| {
+        template["options"]["imageConfig"]["values"][0]["spec"]["ports"] = json!([{"id": "a", "port": 80}, {"id": "b", "port": 80}]);
+    });
+    assert_eq!(
+        fault(&workspace(|_| {}), &twice),
+        "Workspace failed to generate StatefulSet with error: duplicate port number 80 in imageConfig"
+    );
+    let env = kind(|template| template["extraEnv"] = json!([{"name": "A", "value": "{{ range 9 }}"}]));
+    let text = fault(&workspace(|_| {}), &env);
+    assert!(text.starts_with("Workspace failed to generate StatefulSet with error: failed to render extraEnv \"A\": "), "{text}");
+    let dots = workspace(|workspace| workspace["metadata"]["name"] = json!("a.b"));
+    assert!(fault(&dots, &kind(|_| {})).contains("DNS label"));
+}
+
+#[test]
+fn redirects_are_told_and_change_nothing() {
+    let kind = kind(|template| {
+        template["options"]["imageConfig"]["values"][0]["redirect"] = json!({"to": "large"});
+        template["options"]["podConfig"]["values"][0]["redirect"] = json!({"to": "big"});
+        template["options"]["podConfig"]["values"][1]["redirect"] = json!({"to": "tiny"});
+    });
+    let workspace = workspace(|_| {});
+    assert_eq!(main_container(&rendered(&workspace, &kind, &routing()))["image"], "registry.example.com/small:1");
+    let selected = &workspace.spec.pod_template.options;
+    let (status, fault) = resolve_options(&kind.spec.pod_template, selected);
+    assert_eq!(
+        as_json(&status),
+        json!({"imageConfig": {"desired": "large", "redirectChain": [{"source": "small", "target": "large"}]}, "podConfig": {}})
+    );
+    assert_eq!(
+        fault.unwrap().to_string(),
+        "Workspace has invalid podConfig: podConfig with id \"big\" has a circular redirect"
+    );
+    let lost = self::kind(|template| template["options"]["imageConfig"]["values"][0]["redirect"] = json!({"to": "gone"}));
+    let (_, fault) = resolve_options(&lost.spec.pod_template, selected);
+    assert_eq!(
+        fault.unwrap().to_string(),
+        "Workspace has invalid imageConfig: imageConfig with id \"gone\" not found, was redirected from \"small\""
+    );
+}
