@@ -11,10 +11,12 @@ pub struct Condition {
     #[serde(rename = "type")]
     #[schemars(
         length(max = 316),
-        regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$")
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$"
+        )
     )]
     pub type_: String,
-    /// Whether it holds: True, False or Unknown.
+    /// Whether it holds.
     pub status: ConditionStatus,
     /// The `metadata.generation` that this was observed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

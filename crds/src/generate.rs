@@ -187,21 +187,35 @@ fn constants(node: &mut Map<String, Value>) {
         .collect();
     node.insert("type".to_owned(), "string".into());
     node.insert("enum".to_owned(), values.into());
-    if !meanings.is_empty() {
+    if meanings.len() > 1 {
         node.insert(VARIANTS.to_owned(), meanings.join("\n").into());
     }
 }
 
-/// Line breaks of the source are no line breaks of the documentation; what the values of an enum mean belongs to it.
+/// Line breaks of the source are no line breaks of the documentation; the default and what the values of an enum mean
+/// belong to it.
 fn document(node: &mut Map<String, Value>) {
     let variants = node.remove(VARIANTS);
     let Some(description) = node.get("description").and_then(Value::as_str) else { return };
     let paragraphs: Vec<String> = description.split("\n\n").map(|text| text.replace('\n', " ")).collect();
     let mut text = paragraphs.join("\n\n");
+    if let Some(default) = node.get("default").and_then(spoken) {
+        text = format!("{text} Default: {default}.");
+    }
     if let Some(variants) = variants.as_ref().and_then(Value::as_str) {
         text = format!("{text}\n{variants}");
     }
     node.insert("description".to_owned(), text.into());
+}
+
+/// A default worth mentioning: `kubectl explain` shows none, and everybody expects the empty ones.
+fn spoken(default: &Value) -> Option<String> {
+    match default {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) if number.as_i64() != Some(0) => Some(number.to_string()),
+        Value::Bool(true) => Some("true".to_owned()),
+        _ => None,
+    }
 }
 
 /// Object keys in order, whatever map the JSON library was built with; `required` too.

@@ -30,7 +30,7 @@ use crate::workspace_kind::PodMetadata;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceSpec {
-    /// The name shown to people. The name of the object when absent.
+    /// The name shown to people: that of the object when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub display_name: Option<String>,
@@ -72,7 +72,7 @@ pub struct WorkspacePodTemplate {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceVolumes {
-    /// The PersistentVolumeClaim mounted as the home directory, at the path that the WorkspaceKind sets.
+    /// The name of the PersistentVolumeClaim mounted as the home directory, at the path that the WorkspaceKind sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
     pub home: Option<String>,
@@ -117,7 +117,7 @@ pub struct SecretVolume {
     #[schemars(length(min = 2, max = 4096), regex(pattern = r"^/[^/].*$"))]
     pub mount_path: String,
 
-    /// The permission bits of the files, as a decimal number or in YAML as octal (`0644`).
+    /// The permission bits of the files: in JSON a decimal number, in YAML also an octal one (`0644`).
     #[serde(default = "default_secret_mode")]
     #[schemars(range(min = 0, max = 511))]
     pub default_mode: i32,
@@ -179,7 +179,7 @@ pub struct WorkspaceStatus {
     #[schemars(extend("default" = ""))]
     pub state_message: String,
 
-    /// Ready, Available, RouteReady, Reconciling, Stalled, PendingRestart.
+    /// What is observed of the Workspace: Ready, Available, RouteReady, Reconciling, Stalled, PendingRestart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

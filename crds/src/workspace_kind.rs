@@ -101,7 +101,7 @@ pub struct WorkspaceKindStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spawner_logo: Option<AssetStatus>,
 
-    /// Accepted, ResolvedRefs, Ready.
+    /// What is observed of the WorkspaceKind: Accepted, ResolvedRefs, Ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

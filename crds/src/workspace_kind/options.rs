@@ -62,7 +62,7 @@ pub struct ImageConfigValue {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageConfigSpec {
-    /// The container image.
+    /// The container image, such as `registry.example.com/jupyter:1.2`.
     #[schemars(length(min = 2))]
     pub image: String,
 
@@ -83,7 +83,7 @@ pub enum ImagePullPolicy {
     /// When the node does not have it.
     #[default]
     IfNotPresent,
-    /// Never; the node must have it.
+    /// Not at all; the node must have it.
     Never,
 }
 
@@ -155,7 +155,7 @@ pub struct PodConfigValue {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigSpec {
-    /// The affinity of the pod.
+    /// The affinity of the pod, as in a Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
 
@@ -163,11 +163,11 @@ pub struct PodConfigSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
 
-    /// The taints that the pod tolerates.
+    /// The taints that the pod tolerates, as in a Pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
 
-    /// The resources of the `main` container.
+    /// The resources of the `main` container, as in a Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 }
@@ -199,10 +199,10 @@ pub struct OptionSpawner {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OptionSpawnerLabel {
-    /// The key.
+    /// The key, which label selectors of rules refer to.
     #[schemars(length(min = 2, max = 64))]
     pub key: String,
-    /// The value.
+    /// The value, which label selectors of rules compare with.
     #[schemars(length(min = 1, max = 64))]
     pub value: String,
 }
@@ -226,7 +226,7 @@ pub struct OptionRedirect {
 pub struct RedirectMessage {
     /// How important it is.
     pub level: RedirectMessageLevel,
-    /// The text.
+    /// The text shown to people.
     #[schemars(length(min = 2, max = 1024))]
     pub text: String,
 }

@@ -32,11 +32,11 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<KindServiceAccount>,
 
-    /// How the controller finds out whether a Workspace is being used.
+    /// How the controller finds out whether a Workspace is being used. Needed by rules that pause Workspaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity_probe: Option<ActivityProbe>,
 
-    /// The older form of `activityProbe` together with one rule that pauses every idle Workspace.
+    /// The older form of `activityProbe` together with one rule that pauses every idle Workspace. Excludes `activityProbe`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub culling: Option<Culling>,
 
@@ -65,7 +65,7 @@ pub struct PodTemplate {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
     pub extra_volume_mounts: Vec<VolumeMount>,
 
-    /// Further volumes of the pod.
+    /// Further volumes of the pod, as in a Pod. The names `home-volume`, `data-volume-<n>` and `secret-volume-<n>` are taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub extra_volumes: Vec<Volume>,
@@ -91,13 +91,13 @@ pub struct PodTemplate {
 }]))]
 pub struct KindServiceAccount {
     /// The name of an existing ServiceAccount in the namespace of the Workspace; none is made. It cannot be changed,
-    /// added or removed later.
+    /// added or removed later. Excludes `clusterRoles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "ServiceAccount 'name' is immutable"}]))]
     pub name: Option<String>,
 
-    /// ClusterRoles granted to the ServiceAccount of each Workspace, within the namespace of the Workspace.
+    /// ClusterRoles granted to the ServiceAccount of each Workspace, within the namespace of the Workspace. Excludes `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub cluster_roles: Vec<ClusterRoleRef>,
@@ -274,12 +274,14 @@ pub struct KindVolumeMounts {
     "message": "must specify exactly one of 'portId' or 'id'",
 }]))]
 pub struct ProxiedPort {
-    /// The id of an image port. Its path is `/workspace/<namespace>/<workspace>/<port id>/`.
+    /// The id of an image port, which people reach at `/workspace/<namespace>/<workspace>/<port id>/` unless the controller
+    /// is given another prefix. Either this or `id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
     pub port_id: Option<String>,
 
-    /// The id of an image port. Its path is `/workspace/connect/<namespace>/<workspace>/<port id>/`.
+    /// The id of an image port, which people reach at `/workspace/connect/<namespace>/<workspace>/<port id>/` unless the
+    /// controller is given another prefix. Either this or `portId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
     pub id: Option<String>,
@@ -311,7 +313,8 @@ pub enum PortProtocol {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpProxy {
-    /// Whether the path of the port is removed, so that the server sees paths that start at `/`.
+    /// Whether the path of the port is cut off on the way to the server, which then sees paths that start at `/`. For
+    /// servers that cannot be told a base path.
     #[serde(default)]
     pub remove_path_prefix: bool,
 
@@ -325,17 +328,18 @@ pub struct HttpProxy {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestHeaders {
-    /// Headers to overwrite. An empty value removes the header.
+    /// Headers to overwrite, by name. A value is a Go template; `httpPathPrefix "<port id>"` gives the path of a port, for
+    /// example `{{ httpPathPrefix "rstudio" }}`. An empty value removes the header. A literal `%` is written `%%`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
     pub set: BTreeMap<String, String>,
 
-    /// Headers to append.
+    /// Headers to append to those that the browser sent, by name. A value is a Go template, as in `set`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
     pub add: BTreeMap<String, String>,
 
-    /// Headers to remove, before the others are set and added.
+    /// Names of headers to remove, before the others are set and added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub remove: Vec<String>,

@@ -38,11 +38,11 @@ pub struct ActivityRuleConfig {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityRuleMatch {
-    /// By the labels of their namespace.
+    /// Those in namespaces with these labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_namespace: Option<SelectorMatch>,
 
-    /// By the spawner labels of their podConfig.
+    /// Those whose podConfig value has these spawner labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_pod_config: Option<SelectorMatch>,
 }
@@ -51,7 +51,7 @@ pub struct ActivityRuleMatch {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SelectorMatch {
-    /// A Kubernetes label selector.
+    /// A Kubernetes label selector. An empty one matches everything.
     pub selector: LabelSelector,
 }
 
@@ -155,15 +155,15 @@ pub struct FilterRuleDenyMessage {
     "message": "must specify exactly one of 'matchNamespace', 'matchImageConfig', or 'matchPodConfig'",
 }]))]
 pub struct FilterRuleMatch {
-    /// By the labels of the namespace of the Workspace.
+    /// The namespace of the Workspace has these labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_namespace: Option<SelectorMatch>,
 
-    /// By the spawner labels of an imageConfig value. Only with scope IMAGE_CONFIG or POD_CONFIG.
+    /// The imageConfig value has these spawner labels. Only with scope IMAGE_CONFIG or POD_CONFIG.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_image_config: Option<SelectorMatch>,
 
-    /// By the spawner labels of a podConfig value. Only with scope IMAGE_CONFIG or POD_CONFIG.
+    /// The podConfig value has these spawner labels. Only with scope IMAGE_CONFIG or POD_CONFIG.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_pod_config: Option<SelectorMatch>,
 }
