@@ -56,7 +56,7 @@ pub(crate) async fn answer<L: Lookup>(
         }
     };
     let request = &review.request;
-    let judging = timeout_at(deadline, judge(subject, request, lookup, policy));
+    let judging = timeout_at(deadline, judge(subject, request, lookup, policy, deadline));
     let verdict = match AssertUnwindSafe(judging).catch_unwind().await {
         Ok(Ok(verdict)) => verdict.unwrap_or_else(Verdict::from),
         Ok(Err(_)) => Refusal::Unavailable(
@@ -78,6 +78,7 @@ async fn judge<L: Lookup>(
     request: &Request<'_>,
     lookup: &L,
     policy: &Policy,
+    deadline: Instant,
 ) -> Result<Verdict, Refusal> {
     if let Some(kind) = &request.kind
         && (kind.kind != subject.kind() || kind.group != crds::GROUP)
@@ -93,7 +94,9 @@ async fn judge<L: Lookup>(
     match (subject, &*request.operation) {
         (_, "UPDATE") if request.keeps_spec() => Ok(Verdict::default()),
         (Subject::Workspace, "CREATE" | "UPDATE") => workspace::decide(request, lookup, policy).await,
-        (Subject::WorkspaceKind, "CREATE" | "UPDATE") => workspace_kind::decide(request, lookup, policy).await,
+        (Subject::WorkspaceKind, "CREATE" | "UPDATE") => {
+            workspace_kind::decide(request, lookup, policy, deadline).await
+        }
         (Subject::WorkspaceKind, "DELETE") => workspace_kind::decide_delete(request, lookup).await,
         (Subject::Workspace, "DELETE") | (_, "CONNECT") => Ok(Verdict::default()),
         (_, other) => Err(Refusal::BadRequest(format!("operation {} is not known", crate::field::quoted(other)))),

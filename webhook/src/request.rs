@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 /// What could be read of a body.
+#[allow(clippy::large_enum_variant)] // one a request, moved once
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
     /// A review.

@@ -64,7 +64,8 @@ struct Response<'a> {
 #[derive(Serialize)]
 struct Status {
     metadata: Empty,
-    status: &'static str,
+    #[serde(rename = "status")]
+    outcome: &'static str,
     message: String,
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,7 +121,7 @@ fn bounded(mut warnings: Vec<String>) -> Vec<String> {
 fn status(refusal: Refusal) -> Status {
     let failure = |code, reason, message, details| Status {
         metadata: Empty {},
-        status: "Failure",
+        outcome: "Failure",
         message,
         reason,
         details,

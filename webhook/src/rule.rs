@@ -3,6 +3,8 @@
 /// A rule of admission. The name is stable: updates compare faults by it and logs carry it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Rule {
+    /// Rendering all templates of a kind takes less time than the API server waits.
+    TemplateTime,
     /// The values of `extraEnv` are templates that render.
     ExtraEnvTemplate,
     /// Request headers are templates that render to what Istio and Envoy take.
@@ -49,6 +51,7 @@ impl Rule {
     /// The name in logs.
     pub fn id(self) -> &'static str {
         match self {
+            Self::TemplateTime => "template-time",
             Self::ExtraEnvTemplate => "extra-env-template",
             Self::RequestHeader => "request-header",
             Self::PortDialectServed => "port-dialect-served",
@@ -75,7 +78,7 @@ impl Rule {
     /// The row of the table of rules: faults of one row are answered in the order of the fields they are about.
     pub fn row(self) -> u8 {
         match self {
-            Self::ExtraEnvTemplate | Self::WorkspaceName => 0,
+            Self::TemplateTime | Self::ExtraEnvTemplate | Self::WorkspaceName => 0,
             Self::RequestHeader | Self::WorkspaceNamespace => 1,
             Self::PortDialectServed
             | Self::PortDialectChange

@@ -193,7 +193,8 @@ fn resolve(root: &Path, object: Value) -> Result<Value, String> {
         return Ok(object);
     }
     let Patched { base, patch } = serde_json::from_value(object).map_err(|error| format!("object: {error}"))?;
-    let file = ["workspace", "workspace_kind"].map(|folder| root.join(folder).join("base").join(format!("{base}.yaml")));
+    let file =
+        ["workspace", "workspace_kind"].map(|folder| root.join(folder).join("base").join(format!("{base}.yaml")));
     let file = file.into_iter().find(|file| file.exists()).ok_or_else(|| format!("no base {base}"))?;
     let mut object = yaml(&file)?;
     json_patch::patch(&mut object, &patch).map_err(|error| format!("patch of {base}: {error}"))?;

@@ -5,6 +5,7 @@
 use crds::WorkspaceKindSpec;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use crate::Policy;
 use crate::field::{Fault, Findings, introduced};
@@ -18,11 +19,18 @@ mod ports;
 mod redirects;
 mod templates;
 
+/// Tells whether there is time left to judge.
+type InTime<'a> = &'a dyn Fn() -> bool;
+
 /// All that is to be said about a kind, whether new or not.
 pub fn judge(spec: &WorkspaceKindSpec, policy: &Policy) -> Findings {
+    judge_in_time(spec, policy, &|| true)
+}
+
+fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>) -> Findings {
     let mut findings = Findings::default();
     let template = &spec.pod_template;
-    templates::judge(template, policy, &mut findings);
+    templates::judge(template, policy, in_time, &mut findings);
     ports::judge(template, policy, &mut findings);
     options::judge(template, &mut findings);
     redirects::judge(template, &mut findings);
@@ -31,18 +39,26 @@ pub fn judge(spec: &WorkspaceKindSpec, policy: &Policy) -> Findings {
 }
 
 /// Judges a request to create or update a kind.
-pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy: &Policy) -> Result<Verdict, Refusal> {
+pub(crate) async fn decide<L: Lookup>(
+    request: &Request<'_>,
+    lookup: &L,
+    policy: &Policy,
+    deadline: Instant,
+) -> Result<Verdict, Refusal> {
+    let in_time = || Instant::now() < deadline;
     let undecodable = |why| Refusal::BadRequest(format!("the WorkspaceKind does not decode: {why}"));
     let spec: WorkspaceKindSpec = decode(request.spec()).map_err(undecodable)?;
-    let mut findings = judge(&spec, policy);
+    let mut findings = judge_in_time(&spec, policy, &in_time);
     if request.old_object.is_some() {
         let ports_kept = ports_of(request.spec()) == ports_of(request.old_spec());
         // The stored object matters only to faults and to a change of its ports, and may no longer decode.
         let old: Option<WorkspaceKindSpec> =
             if findings.faults.is_empty() && ports_kept { None } else { decode(request.old_spec()).ok() };
         if let Some(old) = old {
-            if !findings.faults.is_empty() {
-                findings.faults = introduced(findings.faults, &judge(&old, policy).faults);
+            // Faults of a kind that could not be judged to its end excuse nothing, nor are they all there.
+            let unfinished = findings.faults.iter().any(|fault| fault.rule == Rule::TemplateTime);
+            if !findings.faults.is_empty() && !unfinished {
+                findings.faults = introduced(findings.faults, &judge_in_time(&old, policy, &in_time).faults);
             }
             if old.pod_template.dialect() != spec.pod_template.dialect() {
                 let users = lookup.users_live(request.name()).await?;

@@ -31,17 +31,20 @@ fn retype(value: &mut Value, random: &mut Rng) {
         _ => Vec::new(),
     };
     let count = children.len();
-    match children.into_iter().nth(random.usize(..=count)) {
-        Some(child) => retype(child, random),
-        None => {
-            let others = [Value::Null, Value::from(-1), Value::from("x"), Value::from(vec![1]), Value::from(1e300), Value::Bool(true)];
-            *value = random.choice(others).unwrap();
-        }
+    if let Some(child) = children.into_iter().nth(random.usize(..=count)) {
+        return retype(child, random);
     }
+    let others =
+        [Value::Null, Value::from(-1), Value::from("x"), Value::from(vec![1]), Value::from(1e300), Value::Bool(true)];
+    *value = random.choice(others).unwrap();
 }
 
 fn deep(levels: usize, random: &mut Rng) -> String {
-    if random.bool() { "[".repeat(levels) + &"]".repeat(levels) } else { "{\"a\":".repeat(levels) + "1" + &"}".repeat(levels) }
+    if random.bool() {
+        "[".repeat(levels) + &"]".repeat(levels)
+    } else {
+        "{\"a\":".repeat(levels) + "1" + &"}".repeat(levels)
+    }
 }
 
 /// One malformed body.
@@ -51,7 +54,14 @@ fn malformed(valid: &Value, random: &mut Rng) -> Vec<u8> {
         0 => (0..random.usize(..4096)).map(|_| random.u8(..)).collect(),
         1 => text.as_bytes()[..random.usize(..text.len())].to_vec(),
         2 => {
-            let places = ["\"spec\":{", "\"metadata\":{", "\"podTemplate\":{", "\"options\":{", "\"request\":{", "\"extraEnv\":["];
+            let places = [
+                "\"spec\":{",
+                "\"metadata\":{",
+                "\"podTemplate\":{",
+                "\"options\":{",
+                "\"request\":{",
+                "\"extraEnv\":[",
+            ];
             let place = random.choice(places).unwrap();
             let nested = deep(10_000, random);
             let nested = if place.ends_with('[') { nested + "," } else { format!("\"x\":{nested},") };
@@ -60,7 +70,9 @@ fn malformed(valid: &Value, random: &mut Rng) -> Vec<u8> {
             text.replacen(place, &format!("{place}{nested}"), 1).into_bytes()
         }
         3 => {
-            let key = random.choice(["\"uid\":", "\"object\":", "\"spec\":", "\"request\":", "\"kind\":", "\"name\":"]).unwrap();
+            let key = random
+                .choice(["\"uid\":", "\"object\":", "\"spec\":", "\"request\":", "\"kind\":", "\"name\":"])
+                .unwrap();
             text.replacen(key, &format!("{key}null,{key}"), 1).into_bytes()
         }
         4 => {
@@ -130,7 +142,8 @@ async fn h1_malformed_bodies_neither_crash_nor_leak() {
         (WORKSPACE_KIND_PATH, review("u", "DELETE", None, Some(&kind))),
     ];
     let facts = Facts::new(std::slice::from_ref(&kind), &[]).unwrap();
-    let router = router(Arc::new(facts), Arc::new(Policy::default()), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
+    let router =
+        router(Arc::new(facts), Arc::new(Policy::default()), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
     let mut random = Rng::with_seed(1);
     round(&router, &valid, BODIES / 10, &mut random).await;
     let before = resident();

@@ -11,22 +11,32 @@ use crds::headers::{FaultKind, HeaderFault, HeaderPlace, HeaderTemplates};
 use crds::ports::{PortPaths, unknown_port};
 use crds::template::{Functions, Mode};
 use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate, ProxiedPort, RequestHeaders};
+use k8s_openapi::api::core::v1::EnvVar;
 
 use crate::Policy;
 use crate::field::{Fault, Findings, key, quoted};
 use crate::rule::Rule;
+use crate::workspace_kind::InTime;
 
 /// The shortest and the longest name that a Workspace and a namespace can have.
 const NAMES: [&str; 2] = ["a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"];
 /// How long a warning should be at most, in bytes.
 const WARNING_MAX: usize = 120;
 
-pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Findings) {
-    let stage = Stage::new(template, policy);
-    environment(template, &stage, findings);
+pub(super) fn judge(template: &PodTemplate, policy: &Policy, in_time: InTime<'_>, findings: &mut Findings) {
+    let stage = Stage::new(template, policy, in_time);
+    for variable in &template.extra_env {
+        environment(variable, &stage, findings);
+        if !in_time() {
+            return findings.faults.push(too_slow());
+        }
+    }
     for (index, entry) in template.proxied_ports().iter().enumerate() {
         if let Some(headers) = entry.http_proxy.as_ref().and_then(|proxy| proxy.request_headers.as_ref()) {
             request_headers(index, entry, headers, &stage, findings);
+        }
+        if !in_time() {
+            return findings.faults.push(too_slow());
         }
     }
 }
@@ -35,6 +45,8 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Find
 struct Stage<'a> {
     template: &'a PodTemplate,
     policy: &'a Policy,
+    /// Thousands of templates that each use up their limits are not worth waiting for.
+    in_time: InTime<'a>,
     /// The ids that a template may name.
     known: BTreeSet<&'a str>,
     /// One image value for each set of ports.
@@ -44,17 +56,18 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(template: &'a PodTemplate, policy: &'a Policy) -> Self {
+    fn new(template: &'a PodTemplate, policy: &'a Policy, in_time: InTime<'a>) -> Self {
         let ids = |ports: &'a [ImagePort]| ports.iter().map(|port| port.id.as_str()).collect::<BTreeSet<_>>();
         let values = template.options.image_config.values.iter().map(|value| &*value.spec.ports);
         let mut seen = BTreeSet::new();
         let distinct = values.filter(|ports| seen.insert(ids(ports))).collect();
-        Self { template, policy, known: template.known_port_ids(), distinct, unknown: RefCell::default() }
+        Self { template, policy, in_time, known: template.known_port_ids(), distinct, unknown: RefCell::default() }
     }
 
-    /// Every situation that a template has to render in.
+    /// Every situation that a template has to render in, while there is time.
     fn situations(&self) -> impl Iterator<Item = Situation<'_>> {
-        self.distinct.iter().flat_map(move |selected| {
+        let in_time = self.distinct.iter().take_while(|_| (self.in_time)());
+        in_time.flat_map(move |selected| {
             NAMES.map(|name| Situation {
                 stage: self,
                 paths: PortPaths {
@@ -132,39 +145,31 @@ fn missing(port_id: &str) -> String {
     format!("port id {port_id:?} does not exist")
 }
 
-fn environment(template: &PodTemplate, stage: &Stage<'_>, findings: &mut Findings) {
-    let (templates, faults) = EnvTemplates::parse(&template.extra_env);
-    // By place in the list, and each text once however many image values it fails for.
-    let index_of =
-        |name: &str| template.extra_env.iter().position(|variable| variable.name == name).unwrap_or_default();
-    let mut found: Vec<_> = faults.into_iter().map(|fault| (index_of(&fault.name), fault)).collect();
-    let mut asked: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
-    for situation in stage.situations() {
+fn too_slow() -> Fault {
+    let detail = "the templates of extraEnv and requestHeaders take too long to render for every imageConfig value";
+    Fault::forbidden(Rule::TemplateTime, "spec.podTemplate", detail)
+}
+
+fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) {
+    let field = || format!("{}.value", key("spec.podTemplate.extraEnv", &variable.name));
+    let (templates, mut found) = EnvTemplates::parse(std::slice::from_ref(variable));
+    let is_text = !variable.value.as_deref().unwrap_or_default().contains("{{");
+    let mut asked = BTreeSet::new();
+    // Text without actions is the same for everybody.
+    for situation in stage.situations().take(if is_text { 1 } else { usize::MAX }) {
         match templates.render(&situation, Mode::Strict) {
-            Ok(rendered) => {
-                for rendered in rendered.into_iter().filter(|rendered| !rendered.port_ids.is_empty()) {
-                    asked.entry(index_of(&rendered.variable.name)).or_default().extend(rendered.port_ids);
-                }
-            }
-            Err(faults) => {
-                for fault in faults {
-                    let fault = (index_of(&fault.name), fault);
-                    if !found.contains(&fault) {
-                        found.push(fault);
-                    }
-                }
-            }
+            Ok(rendered) => asked.extend(rendered.into_iter().flat_map(|rendered| rendered.port_ids)),
+            // Each text once, however many image values it fails for.
+            Err(faults) => found.extend(faults.into_iter().filter(|fault| !found.contains(fault)).collect::<Vec<_>>()),
         }
     }
-    found.sort_by_key(|(index, _)| *index);
-    let field = |name: &str| format!("{}.value", key("spec.podTemplate.extraEnv", name));
-    for (_, fault) in found {
-        let found = stage.fault(Rule::ExtraEnvTemplate, field(&fault.name), &fault.value, &fault.detail);
+    for fault in found {
+        let found = stage.fault(Rule::ExtraEnvTemplate, field(), &fault.value, &fault.detail);
         findings.faults.push(found.about(fault.name));
     }
-    let values: Vec<&ImageConfigValue> = template.options.image_config.values.iter().collect();
-    for (index, ids) in asked {
-        findings.warnings.extend(stage.warning(&field(&template.extra_env[index].name), &ids, &values));
+    if !asked.is_empty() {
+        let values: Vec<&ImageConfigValue> = stage.template.options.image_config.values.iter().collect();
+        findings.warnings.extend(stage.warning(&field(), &asked, &values));
     }
 }
 
@@ -185,13 +190,7 @@ fn request_headers(
                     asked.entry(place).or_default().extend(ids);
                 }
             }
-            Err(faults) => {
-                for fault in faults {
-                    if !found.contains(&fault) {
-                        found.push(fault);
-                    }
-                }
-            }
+            Err(faults) => found.extend(faults.into_iter().filter(|fault| !found.contains(fault)).collect::<Vec<_>>()),
         }
     }
     found.sort_by(|one, other| one.place.cmp(&other.place));

@@ -24,7 +24,12 @@ async fn every_case_file_gets_exactly_its_answer() {
             wrong.push(format!("{}: {}", case.name, serde_json::to_string_pretty(&found).unwrap()));
         }
     }
-    println!("case-files {} {} {}", if wrong.is_empty() { "pass" } else { "fail" }, cases.len() - wrong.len(), cases.len());
+    println!(
+        "case-files {} {} {}",
+        if wrong.is_empty() { "pass" } else { "fail" },
+        cases.len() - wrong.len(),
+        cases.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -118,7 +118,12 @@ async fn a1_every_request_with_a_uid_gets_its_answer() {
         refusal_with(facts(), WORKSPACE_PATH, &wrong_path).await,
         refusal_with(facts(), WORKSPACE_PATH, &operation).await,
         refusal_with(facts(), WORKSPACE_PATH, &json!({"apiVersion": "v", "request": {"uid": "u-1"}})).await,
-        refusal_with(facts(), WORKSPACE_PATH, &json!({"apiVersion": "v", "request": {"uid": "u", "operation": "CREATE"}})).await,
+        refusal_with(
+            facts(),
+            WORKSPACE_PATH,
+            &json!({"apiVersion": "v", "request": {"uid": "u", "operation": "CREATE"}}),
+        )
+        .await,
     ] {
         assert_eq!(status["status"], "Failure");
         codes.push(u16::try_from(status["code"].as_u64().unwrap()).unwrap());
@@ -141,7 +146,8 @@ async fn a1_every_request_with_a_uid_gets_its_answer() {
 async fn a2_the_same_review_gets_the_same_bytes() {
     let mut kind = kind_with_env(json!([{"name": "Z", "value": "{{"}, {"name": "A", "value": "{{ . }}"}]));
     let ports = &mut kind["spec"]["podTemplate"]["ports"];
-    ports[0]["httpProxy"]["requestHeaders"] = json!({"set": {"b": "%", "a": "%", "Z": "%"}, "add": {"TE": "1"}, "remove": ["host", "a b"]});
+    ports[0]["httpProxy"]["requestHeaders"] =
+        json!({"set": {"b": "%", "a": "%", "Z": "%"}, "add": {"TE": "1"}, "remove": ["host", "a b"]});
     kind["spec"]["podTemplate"]["options"]["podConfig"]["spawner"]["default"] = json!("gone");
     let router = serving_facts(&[], &[]);
     let body = review("u", "CREATE", Some(&kind), None).to_string();
@@ -152,7 +158,8 @@ async fn a2_the_same_review_gets_the_same_bytes() {
     }
     println!("A2 {} {same} 1000", if same == 1000 { "pass" } else { "fail" });
     assert_eq!(same, 1000);
-    let fields: Vec<String> = verdict(&serde_json::from_slice(&first).unwrap()).causes.into_iter().map(|cause| cause.field).collect();
+    let fields: Vec<String> =
+        verdict(&serde_json::from_slice(&first).unwrap()).causes.into_iter().map(|cause| cause.field).collect();
     let headers = "spec.podTemplate.ports[0].httpProxy.requestHeaders";
     assert_eq!(
         fields,
@@ -174,7 +181,9 @@ async fn a2_the_same_review_gets_the_same_bytes() {
 #[tokio::test]
 async fn h4_a_panic_is_answered_and_others_are_served() {
     let router = serving(Odd::Panics, Policy::default());
-    let status = ask(&router, WORKSPACE_PATH, &review("u-9", "CREATE", Some(&workspace()), None)).await["response"]["status"].clone();
+    let status =
+        ask(&router, WORKSPACE_PATH, &review("u-9", "CREATE", Some(&workspace()), None)).await["response"]["status"]
+            .clone();
     let passed = status["code"] == 500 && status["reason"] == "InternalError";
     println!("H4 {} {} 500", if passed { "pass" } else { "fail" }, status["code"]);
     assert_eq!(status["message"], "the webhook failed while judging the object, this is a bug of it");
@@ -218,7 +227,8 @@ async fn a_failed_lookup_says_why() {
 async fn a_refusal_is_written_as_kubernetes_writes_it() {
     let kind = kind_with_env(json!([{"name": "A", "value": "{{ if }}"}]));
     let status = refusal_with(Facts::default(), WORKSPACE_KIND_PATH, &review("u", "CREATE", Some(&kind), None)).await;
-    let cause = "Invalid value: \"{{ if }}\": failed to parse template \"{{ if }}\": template: value:1: missing value for if";
+    let cause =
+        "Invalid value: \"{{ if }}\": failed to parse template \"{{ if }}\": template: value:1: missing value for if";
     assert_eq!(
         status,
         json!({
@@ -314,6 +324,26 @@ async fn a_body_that_stops_half_way_is_given_up() {
     assert!(start.elapsed() <= Duration::from_secs(10));
 }
 
+/// Each template stays within its limits, all of them together would take seconds.
+#[tokio::test]
+async fn templates_that_take_too_long_together_are_refused() {
+    let slow = "{{ range 9000 }}{{ end }}";
+    let variables: Vec<Value> = (0..20_000).map(|index| json!({"name": format!("V{index}"), "value": slow})).collect();
+    let kind = kind_with_env(json!(variables));
+    let mut old = kind.clone();
+    old["spec"]["spawner"]["displayName"] = json!("Old");
+    let router = serving_facts(&[], &[]);
+    for review in [review("u", "CREATE", Some(&kind), None), review("u", "UPDATE", Some(&kind), Some(&old))] {
+        let found = verdict(&ask(&router, &format!("{WORKSPACE_KIND_PATH}?timeout=200ms"), &review).await);
+        assert_eq!(found.causes.len(), 1, "{:?}", found.causes);
+        assert_eq!(found.causes[0].field, "spec.podTemplate");
+        assert_eq!(
+            found.causes[0].message,
+            "Forbidden: the templates of extraEnv and requestHeaders take too long to render for every imageConfig value"
+        );
+    }
+}
+
 /// Remembers what it is told.
 #[derive(Default)]
 struct Notes(Mutex<Vec<(&'static str, u16)>>);
@@ -370,8 +400,9 @@ impl Write for Log {
 async fn logs_name_rules_and_never_values() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE).with_writer(move || writer.clone());
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone());
     let _guard = tracing::subscriber::set_default(subscriber.finish());
     let mut kind = kind_with_env(json!([{"name": "A", "value": "{{ .hunter2 }}"}]));
     kind["spec"]["podTemplate"]["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Key"] = json!("hunter2 %");
