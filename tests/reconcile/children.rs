@@ -1,0 +1,134 @@
+//! What exists for a Workspace, and how many writes that takes.
+
+use serde_json::json;
+
+use crate::world::{CHILDREN, Child, World, condition};
+
+#[test]
+fn a_new_workspace_gets_its_children_and_runs() {
+    let world = World::new("new", |_| {});
+    let mark = world.mark();
+    let lab = world.create("lab", |_| {});
+    let status = lab.wait_running();
+    let (namespace, names) = (&world.namespace, &lab.names);
+    for child in CHILDREN {
+        let object = lab.child(child);
+        let owner = json!([{
+            "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "name": "lab", "uid": lab.uid,
+            "controller": true, "blockOwnerDeletion": true,
+        }]);
+        assert_eq!(object["metadata"]["ownerReferences"], owner, "{child:?}");
+        assert_eq!(object["metadata"]["labels"]["notebooks.kubeflow.org/workspace-name"], "lab", "{child:?}");
+    }
+    let path = format!("/workspace/{namespace}/lab/jupyterlab/");
+    assert_eq!(
+        lab.child(Child::VirtualService)["spec"],
+        json!({
+            "gateways": ["kubeflow/kubeflow-gateway"],
+            "hosts": ["*"],
+            "http": [{
+                "match": [{"uri": {"prefix": path}}],
+                "headers": {"request": {"set": {"X-Path": path}}},
+                "route": [{"destination": {
+                    "host": format!("{}.{namespace}.svc.cluster.local", names.service), "port": {"number": 8888},
+                }}],
+            }],
+        })
+    );
+    let pod = world.get(&lab.pod_path());
+    assert_eq!(pod["spec"]["serviceAccountName"], "ws-lab");
+    assert_eq!(pod["spec"]["containers"][0]["env"], json!([{"name": "NB_PREFIX", "value": path}]));
+    let selector = lab.child(Child::Service)["spec"]["selector"].clone();
+    for (label, value) in selector.as_object().unwrap() {
+        assert_eq!(pod["metadata"]["labels"][label], *value, "{label}");
+    }
+    assert_eq!(status["podTemplatePod"]["name"], json!(names.pod()));
+    assert_eq!(status["podTemplatePod"]["serviceAccountName"], "ws-lab");
+    assert_eq!(status["podTemplatePod"]["containers"], json!([{"name": "main"}]));
+    assert_eq!(status["podTemplateOptions"]["imageConfig"]["desired"], "small");
+    assert_eq!(status["stateMessage"], "Workspace is running");
+    assert_eq!(condition(&status, "RouteReady")["reason"], "Routed");
+
+    let writes = world.writes(mark);
+    for child in CHILDREN {
+        assert_eq!(writes.clone().resource(child.resource()).count(), 1, "{child:?}\n{writes:?}");
+    }
+    let status_writes = writes.clone().resource("workspaces/status").count();
+    assert!((1..=2).contains(&status_writes), "{writes:?}");
+    assert_eq!(writes.count(), 4 + status_writes, "{writes:?}");
+}
+
+#[test]
+fn a_paused_workspace_has_no_pod_and_keeps_its_route() {
+    let world = World::new("paused", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let route = lab.child(Child::VirtualService);
+    lab.patch(json!({"paused": true}));
+    let status = lab.wait_state("Paused");
+    assert_eq!(status["stateMessage"], "Workspace is paused");
+    assert_eq!(condition(&status, "Ready")["status"], "True");
+    assert_eq!(condition(&status, "Ready")["reason"], "Paused");
+    assert_ne!(status["pauseTime"], 0);
+    assert_eq!(lab.child(Child::StatefulSet)["spec"]["replicas"], 0);
+    assert!(world.find(&lab.pod_path()).is_none());
+    assert_eq!(lab.child(Child::VirtualService), route);
+    lab.patch(json!({"paused": false}));
+    assert_eq!(lab.wait_running()["pauseTime"], 0);
+}
+
+#[test]
+fn an_edited_kind_is_one_write_for_each_workspace_and_no_pod_is_deleted() {
+    let world = World::new("edited", |_| {});
+    let labs: Vec<_> = (0..5).map(|number| world.create(&format!("lab-{number}"), |_| {})).collect();
+    let pods: Vec<_> = labs
+        .iter()
+        .map(|lab| {
+            lab.wait_running();
+            world.get(&lab.pod_path())["metadata"]["uid"].clone()
+        })
+        .collect();
+    let mark = world.mark();
+    world.update_kind(|template| {
+        template["extraEnv"].as_array_mut().unwrap().push(json!({"name": "NEW", "value": "{{ httpPathPrefix \"jupyterlab\" }}"}));
+        template["podMetadata"] = json!({"labels": {"new": "label"}});
+    });
+    for (lab, pod) in labs.iter().zip(&pods) {
+        world.wait("the StatefulSet to follow", || {
+            let set = lab.child(Child::StatefulSet);
+            let container = &set["spec"]["template"]["spec"]["containers"][0];
+            if container["env"][1]["name"] == "NEW" { Ok(()) } else { Err(set.to_string()) }
+        });
+        assert_eq!(world.get(&lab.pod_path())["metadata"]["uid"], *pod);
+    }
+    let writes = world.writes(mark);
+    assert_eq!(writes.clone().resource("statefulsets").count(), 5, "{writes:?}");
+    assert_eq!(writes.count(), 5, "{writes:?}");
+    let deleted = world.cluster.audit().since(mark).unwrap().namespace(&world.namespace).resource("pods").verb("delete");
+    assert!(deleted.is_empty(), "{deleted:?}");
+}
+
+#[test]
+fn a_workspace_that_is_deleted_takes_its_children_and_its_name_is_free() {
+    let world = World::new("again", |_| {});
+    let first = world.create("lab", |_| {});
+    first.wait_running();
+    first.delete();
+    let second = world.create("lab", |_| {});
+    assert_ne!(first.names.stateful_set, second.names.stateful_set);
+    second.wait_running();
+    for child in CHILDREN {
+        assert_eq!(second.child(child)["metadata"]["ownerReferences"][0]["uid"], json!(second.uid), "{child:?}");
+    }
+    for child in [Child::StatefulSet, Child::Service, Child::VirtualService] {
+        world.wait("the children of the first to go", || {
+            first.find_child(child).map_or(Ok(()), |object| Err(object.to_string()))
+        });
+    }
+    second.delete();
+    for child in CHILDREN {
+        world.wait("the children of the second to go", || {
+            second.find_child(child).map_or(Ok(()), |object| Err(object.to_string()))
+        });
+    }
+}

@@ -1,0 +1,129 @@
+//! What others change about our children: what is ours is put back in one write, what is theirs stays.
+
+use cluster::Reply;
+use serde_json::{Value, json};
+
+use crate::world::{CHILDREN, Child, World, WorkspaceHandle};
+
+/// Changes a child as somebody else, waits until `restored`, and expects exactly one write for that.
+fn repaired(lab: &WorkspaceHandle<'_>, child: Child, patch: &Value, restored: impl Fn(&Value) -> bool) {
+    let world = lab.world;
+    let mark = world.mark();
+    world.cluster.api().merge_patch(&lab.child_path(child), patch).and_then(Reply::ok).unwrap();
+    world.wait(&format!("{child:?} to be restored after {patch}"), || {
+        let object = lab.child(child);
+        if restored(&object) { Ok(()) } else { Err(object.to_string()) }
+    });
+    let writes = world.writes(mark);
+    assert_eq!(writes.clone().accepted().resource(child.resource()).count(), 1, "{child:?} {patch}\n{writes:?}");
+    assert_eq!(writes.clone().accepted().count(), 1, "{child:?} {patch}\n{writes:?}");
+}
+
+#[test]
+fn our_fields_are_put_back_in_one_write() {
+    let world = World::new("drift", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let label = "notebooks.kubeflow.org/workspace-name";
+    repaired(&lab, Child::VirtualService, &json!({"spec": {"hosts": ["evil.example.com"]}}), |route| {
+        route["spec"]["hosts"] == json!(["*"])
+    });
+    repaired(&lab, Child::VirtualService, &json!({"spec": {"http": []}}), |route| {
+        route["spec"]["http"].as_array().is_some_and(|http| http.len() == 1)
+    });
+    repaired(&lab, Child::Service, &json!({"spec": {"selector": {"statefulset": "other"}}}), |service| {
+        service["spec"]["selector"]["statefulset"] == "lab"
+    });
+    repaired(&lab, Child::Service, &json!({"metadata": {"labels": {label: null}}}), |service| {
+        service["metadata"]["labels"][label] == "lab"
+    });
+    repaired(&lab, Child::StatefulSet, &json!({"spec": {"replicas": 0}}), |set| set["spec"]["replicas"] == 1);
+    repaired(
+        &lab,
+        Child::StatefulSet,
+        &json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "evil:1"}]}}}}),
+        |set| set["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.example.com/small:1",
+    );
+    repaired(
+        &lab,
+        Child::ServiceAccount,
+        &json!({"metadata": {"annotations": {"notebooks.kubeflow.org/applied-hash": null}}}),
+        |account| account["metadata"]["annotations"]["notebooks.kubeflow.org/applied-hash"].is_string(),
+    );
+    repaired(&lab, Child::ServiceAccount, &json!({"metadata": {"labels": {label: "other"}}}), |account| {
+        account["metadata"]["labels"][label] == "lab"
+    });
+}
+
+#[test]
+fn fields_of_others_stay_and_cost_nothing() {
+    let world = World::new("theirs", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let mark = world.mark();
+    let metadata = json!({"metadata": {"labels": {"theirs": "label"}, "annotations": {"theirs": "annotation"}}});
+    for child in CHILDREN {
+        world.cluster.api().merge_patch(&lab.child_path(child), &metadata).and_then(Reply::ok).unwrap();
+    }
+    let spec = json!({"spec": {"sessionAffinity": "ClientIP", "ports": [
+        {"name": "http-8888", "port": 8888, "protocol": "TCP", "targetPort": 8888},
+        {"name": "theirs", "port": 9999, "protocol": "TCP", "targetPort": 9999},
+    ]}});
+    world.cluster.api().merge_patch(&lab.child_path(Child::Service), &spec).and_then(Reply::ok).unwrap();
+    world.cluster.api().merge_patch(&lab.child_path(Child::StatefulSet), &json!({"spec": {"minReadySeconds": 1}})).and_then(Reply::ok).unwrap();
+    // A change of ours makes the loop look at everything, after it has seen all of the above.
+    lab.patch(json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
+    world.wait("the new image", || {
+        let set = lab.child(Child::StatefulSet);
+        let image = &set["spec"]["template"]["spec"]["containers"][0]["image"];
+        if image == "registry.example.com/large:1" { Ok(()) } else { Err(set.to_string()) }
+    });
+    lab.wait_running();
+    for child in CHILDREN {
+        let object = lab.child(child);
+        assert_eq!(object["metadata"]["labels"]["theirs"], "label", "{child:?}");
+        assert_eq!(object["metadata"]["annotations"]["theirs"], "annotation", "{child:?}");
+    }
+    let service = lab.child(Child::Service);
+    assert_eq!(service["spec"]["sessionAffinity"], "ClientIP");
+    let ports: Vec<_> = service["spec"]["ports"].as_array().unwrap().iter().map(|port| port["port"].clone()).collect();
+    assert!(ports.contains(&json!(9999)) && ports.contains(&json!(6006)), "{service}");
+    assert_eq!(lab.child(Child::StatefulSet)["spec"]["minReadySeconds"], 1);
+    let writes = world.writes(mark);
+    for child in [Child::StatefulSet, Child::Service, Child::VirtualService] {
+        assert_eq!(writes.clone().resource(child.resource()).count(), 1, "{child:?}\n{writes:?}");
+    }
+    assert!(writes.clone().resource("serviceaccounts").is_empty(), "{writes:?}");
+}
+
+#[test]
+fn a_child_that_is_deleted_comes_back_under_its_name() {
+    let world = World::new("deleted", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    for child in CHILDREN {
+        let path = lab.child_path(child);
+        let before = lab.child(child)["metadata"]["uid"].clone();
+        world.cluster.api().delete(&path).and_then(Reply::ok).unwrap();
+        world.wait(&format!("{child:?} to come back"), || match world.find(&path) {
+            Some(object) if object["metadata"]["uid"] != before => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+    lab.wait_running();
+}
+
+#[test]
+fn a_variable_that_the_kind_drops_is_dropped() {
+    let world = World::new("dropped", |template| {
+        template["extraEnv"] = json!([{"name": "KEEP", "value": "1"}, {"name": "DROP", "value": "2"}]);
+    });
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    world.update_kind(|template| template["extraEnv"] = json!([{"name": "KEEP", "value": "1"}]));
+    world.wait("the variable to go", || {
+        let set = lab.child(Child::StatefulSet);
+        let env = &set["spec"]["template"]["spec"]["containers"][0]["env"];
+        if *env == json!([{"name": "KEEP", "value": "1"}]) { Ok(()) } else { Err(set.to_string()) }
+    });
+}

@@ -1,0 +1,57 @@
+//! Objects of others under the names of our children: never changed, told in the status, and no hurry is lost when they go.
+
+use cluster::Reply;
+use serde_json::{Value, json};
+
+use crate::world::{Child, World, condition};
+
+#[test]
+fn no_pod_runs_under_an_account_that_is_somebody_elses() {
+    let world = World::new("account", |_| {});
+    let accounts = Child::ServiceAccount.collection(&world.namespace);
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ws-lab", "labels": {"theirs": "x"}}});
+    let theirs = world.cluster.api().create(&accounts, &account).and_then(Reply::ok).unwrap();
+    let mark = world.mark();
+    let lab = world.create("lab", |_| {});
+    let status = lab.wait_state("Error");
+    assert_eq!(
+        status["stateMessage"],
+        "Workspace ServiceAccount ws-lab already exists and is not owned by the Workspace"
+    );
+    assert_eq!(condition(&status, "Ready")["reason"], "ForeignObject");
+    assert!(lab.find_child(Child::StatefulSet).is_none());
+    assert_eq!(lab.child(Child::ServiceAccount), theirs);
+    let on_account = world.writes(mark).accepted().resource("serviceaccounts");
+    assert!(on_account.is_empty(), "{on_account:?}");
+    world.cluster.api().delete(&format!("{accounts}/ws-lab")).and_then(Reply::ok).unwrap();
+    let status = lab.wait_running();
+    assert_eq!(status["podTemplatePod"]["serviceAccountName"], "ws-lab");
+}
+
+#[test]
+fn a_foreign_virtual_service_stays_and_the_route_comes_when_it_goes() {
+    // The kind comes later, so that the name of the VirtualService is known before the loop needs it.
+    let world = World::empty("route");
+    let lab = world.create("lab", |_| {});
+    let status = lab.wait_state("Error");
+    let message = format!("Workspace references unknown WorkspaceKind: {}", world.kind);
+    assert_eq!(status["stateMessage"], json!(message));
+    let routes = Child::VirtualService.collection(&world.namespace);
+    let spec = json!({"hosts": ["theirs.example.com"], "http": [{"route": [{"destination": {"host": "theirs"}}]}]});
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": lab.names.service}, "spec": spec,
+    });
+    let theirs = world.cluster.api().create(&routes, &route).and_then(Reply::ok).unwrap();
+    world.create_kind(|_| {});
+    let status = lab.wait_state("Running");
+    let route_ready = condition(&status, "RouteReady");
+    assert_eq!((&route_ready["status"], &route_ready["reason"]), (&json!("False"), &json!("ForeignObject")));
+    let text = route_ready["message"].as_str().unwrap();
+    assert!(text.contains(&lab.names.service) && text.contains("not owned by the Workspace"), "{text}");
+    assert_eq!(condition(&status, "Ready")["reason"], "RouteNotReady");
+    assert_eq!(lab.child(Child::VirtualService), theirs);
+    world.cluster.api().delete(&lab.child_path(Child::VirtualService)).and_then(Reply::ok).unwrap();
+    lab.wait_running();
+    let ours: Value = lab.child(Child::VirtualService);
+    assert_eq!(ours["metadata"]["ownerReferences"][0]["uid"], json!(lab.uid));
+}

@@ -1,0 +1,39 @@
+//! Istio comes after us, and goes by our own setting.
+
+use cluster::{ClusterOptions, Reply};
+use serde_json::json;
+
+use crate::process::Loop;
+use crate::world::{Child, World, condition, control_plane};
+
+#[test]
+fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
+    let world = World::on(cluster, "late");
+    let running = Loop::start(cluster, &[]);
+    world.create_kind(|_| {});
+    let lab = world.create("lab", |_| {});
+    let status = lab.wait_running();
+    let route_ready = condition(&status, "RouteReady");
+    assert_eq!((&route_ready["status"], &route_ready["reason"]), (&json!("Unknown"), &json!("IstioNotInstalled")));
+
+    cluster.install_virtual_service_crd().unwrap();
+    world.wait("the route", || lab.find_child(Child::VirtualService).ok_or_else(|| lab.get().to_string()));
+    lab.wait_status("routed", |status| condition(status, "RouteReady")["status"] == "True");
+    running.stop();
+
+    let routes = Child::VirtualService.collection(&world.namespace);
+    let label = "notebooks.kubeflow.org/workspace-name";
+    let theirs = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": "theirs", "labels": {label: "lab"}},
+        "spec": {"hosts": ["theirs.example.com"], "http": [{"route": [{"destination": {"host": "theirs"}}]}]},
+    });
+    cluster.api().create(&routes, &theirs).and_then(Reply::ok).unwrap();
+    let running = Loop::start(cluster, &["--use-istio=false"]);
+    world.wait("our route to go", || lab.find_child(Child::VirtualService).map_or(Ok(()), |route| Err(route.to_string())));
+    let status = lab.wait_status("without Istio", |status| condition(status, "RouteReady")["reason"] == "IstioDisabled");
+    assert_eq!(condition(&status, "Ready")["status"], "True");
+    assert!(world.find(&format!("{routes}/theirs")).is_some(), "that of others stays");
+    running.stop();
+}

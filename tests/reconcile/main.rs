@@ -1,0 +1,14 @@
+//! The reconcile loop on a real control plane, without webhooks: what exists, what is written and how often (counted in
+//! the API server's audit log), and what the status says.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod children;
+mod drift;
+mod foreign;
+mod istio;
+mod process;
+mod rest;
+mod routes;
+mod states;
+mod world;

@@ -1,0 +1,76 @@
+//! The reconcile loop inside the test: stores and loop as the process runs them, as a user of their own.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::Cluster;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use workspaces_controller::cli::{self, Invocation};
+use workspaces_controller::config::{Environment, Settings};
+use workspaces_controller::metrics::Metrics;
+use workspaces_controller::reconcile;
+use workspaces_controller::stores::Stores;
+
+/// The user that the loop acts as, so that the audit log tells its writes from others.
+pub const USER: &str = "reconcile";
+
+/// A running loop. It ends when stopped, or with the test.
+pub struct Loop {
+    runtime: Option<Runtime>,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+    metrics: Arc<Metrics>,
+}
+
+fn settings(args: &[&str]) -> Settings {
+    let line = std::iter::once("workspaces-controller").chain(args.iter().copied()).map(OsString::from);
+    match cli::parse(line, &Environment::from_iter(Vec::<(OsString, OsString)>::new())) {
+        Ok(Invocation::Run(settings)) => *settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Loop {
+    pub fn start(cluster: &Cluster, args: &[&str]) -> Self {
+        // Another test of this process may have been faster.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig(USER).unwrap()).unwrap();
+        let settings = Arc::new(settings(args));
+        let metrics = Arc::new(Metrics::new());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ended = runtime.spawn({
+            let metrics = metrics.clone();
+            async move {
+                let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+                let client = Client::try_from(config).unwrap();
+                let (stores, watches) = Stores::start(client.clone(), settings.routing.use_istio);
+                for (_, watch) in watches {
+                    tokio::spawn(watch);
+                }
+                reconcile::run(client, stores, settings, metrics, async { drop(stopped.await) }).await;
+            }
+        });
+        Self { runtime: Some(runtime), stop, ended, metrics }
+    }
+
+    /// How many Workspaces have been looked at, whatever came of it.
+    pub fn looks(&self) -> u64 {
+        let text = self.metrics.encode().unwrap();
+        let samples = text.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total{"));
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// Stops the loop and its watches.
+    pub fn stop(mut self) {
+        let runtime = self.runtime.take().unwrap();
+        self.stop.send(()).unwrap();
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), self.ended).await }).unwrap().unwrap();
+        runtime.shutdown_background();
+    }
+}

@@ -1,0 +1,101 @@
+//! Zero writes at rest, and none after a restart.
+
+use std::time::Duration;
+
+use cluster::{ClusterOptions, Mark};
+use serde_json::{Value, json};
+
+use crate::process::{Loop, USER};
+use crate::world::{World, control_plane};
+
+const WORKSPACES: usize = 300;
+/// Before the restart, and after it.
+const REST: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(20)];
+
+/// What the API server stores otherwise than it was written: quantities, empty values, defaults within defaults.
+fn odd(template: &mut Value) {
+    template["extraEnv"] = json!([
+        {"name": "EMPTY", "value": ""},
+        {"name": "NONE"},
+        {"name": "FIELD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "RESOURCE", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0.001"}}},
+        {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": true}}},
+    ]);
+    template["probes"] = json!({
+        "readinessProbe": {"httpGet": {"path": "/", "port": "http-8888", "httpHeaders": [{"name": "X", "value": ""}]}},
+        "startupProbe": {"tcpSocket": {"port": 8888}, "failureThreshold": 30},
+        "livenessProbe": {"exec": {"command": ["true"]}},
+    });
+    template["securityContext"] = json!({"fsGroup": 100, "supplementalGroups": [], "sysctls": [], "seccompProfile": {"type": "RuntimeDefault"}});
+    template["containerSecurityContext"] = json!({"capabilities": {"drop": ["ALL"], "add": []}, "runAsNonRoot": false});
+    template["extraVolumes"] = json!([
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "0.5Gi"}},
+        {"name": "plain", "emptyDir": {}},
+        {"name": "all", "projected": {"sources": [
+            {"serviceAccountToken": {"path": "token"}},
+            {"downwardAPI": {"items": [{"path": "cpu", "resourceFieldRef": {"containerName": "main", "resource": "limits.cpu"}}]}},
+            {"configMap": {"name": "c", "optional": true, "items": [{"key": "a", "path": "b"}]}},
+        ]}},
+    ]);
+    template["extraVolumeMounts"] = json!([
+        {"name": "shm", "mountPath": "/dev/shm", "readOnly": false, "subPath": ""},
+        {"name": "plain", "mountPath": "/plain"},
+        {"name": "all", "mountPath": "/all", "readOnly": true},
+    ]);
+    let spec = json!({
+        "resources": {"limits": {"cpu": "0.1", "memory": "1024Mi"}, "requests": {"cpu": "100m"}},
+        "nodeSelector": {},
+        "tolerations": [{"operator": "Exists"}, {"key": "a", "operator": "Equal", "value": "", "effect": "NoExecute", "tolerationSeconds": 30}],
+        "affinity": {
+            "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "podAffinityTerm": {"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}, "namespaces": []}},
+            ]},
+        },
+    });
+    template["options"]["podConfig"]["values"][0]["spec"] = spec;
+    template["ports"][0]["httpProxy"] = json!({"removePathPrefix": true, "requestHeaders": {
+        "set": {"X-Path": "{{ httpPathPrefix \"jupyterlab\" }}", "X-Empty": ""}, "add": {"X-More": "a"}, "remove": ["Cookie"],
+    }});
+}
+
+fn has_rested(world: &World, since: Mark, running: &Loop, looks: u64, rest: Duration) {
+    world.wait("every Workspace to be looked at", || {
+        let seen = running.looks();
+        if seen >= looks { Ok(()) } else { Err(format!("{seen} looks")) }
+    });
+    // Rest is a stretch of time in which nothing happens: there is nothing to wait for.
+    std::thread::sleep(rest);
+    let writes = world.cluster.audit().since(since).unwrap().by(USER).writes();
+    assert!(writes.is_empty(), "{writes:?}");
+}
+
+#[test]
+fn three_hundred_workspaces_at_rest_cost_no_write_and_neither_does_a_restart() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions { nodes: 2, ..ClusterOptions::default() })));
+    let plain = World::on(cluster, "plain");
+    let odd = World { kind: "odd".to_owned(), cluster, namespace: plain.namespace.clone() };
+    plain.create_kind(|_| {});
+    odd.create_kind(self::odd);
+    let running = Loop::start(cluster, &[]);
+    let labs: Vec<_> = (0..WORKSPACES)
+        .map(|number| {
+            let world = if number % 3 == 0 { &odd } else { &plain };
+            world.create(&format!("lab-{number}"), |spec| {
+                spec["paused"] = json!(number % 5 == 0);
+                let secrets = json!([{"secretName": "token", "mountPath": "/secrets/token"}]);
+                spec["podTemplate"]["volumes"]["secrets"] = secrets;
+            })
+        })
+        .collect();
+    for lab in &labs {
+        lab.wait_status("settled", |status| matches!(status["state"].as_str(), Some("Running" | "Paused")));
+    }
+    let created = cluster.audit().all().unwrap().by(USER).writes();
+    println!("{} writes for {WORKSPACES} new Workspaces\n{created:?}", created.count());
+    has_rested(&plain, plain.mark(), &running, 0, REST[0]);
+    running.stop();
+    let mark = plain.mark();
+    let again = Loop::start(cluster, &[]);
+    has_rested(&plain, mark, &again, WORKSPACES as u64, REST[1]);
+    again.stop();
+}

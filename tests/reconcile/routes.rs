@@ -1,0 +1,64 @@
+//! Routes follow the Workspace, and unsafe ones never reach Istio.
+
+use serde_json::{Value, json};
+
+use crate::world::{Child, World, condition};
+
+fn prefixes(route: &Value) -> Vec<String> {
+    let http = route["spec"]["http"].as_array().unwrap();
+    http.iter().map(|route| route["match"][0]["uri"]["prefix"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn another_image_changes_the_routes_and_leaves_the_pod() {
+    let world = World::new("image", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let pod = world.get(&lab.pod_path())["metadata"]["uid"].clone();
+    lab.patch(json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
+    let start = format!("/workspace/{}/lab", world.namespace);
+    world.wait("both routes", || {
+        let prefixes = prefixes(&lab.child(Child::VirtualService));
+        if prefixes == [format!("{start}/jupyterlab/"), format!("{start}/tensorboard/")] { Ok(()) } else { Err(prefixes.join(" ")) }
+    });
+    let service = lab.child(Child::Service);
+    assert_eq!(service["spec"]["ports"].as_array().unwrap().len(), 2, "{service}");
+    lab.patch(json!({"podTemplate": {"options": {"imageConfig": "small"}}}));
+    world.wait("one route", || {
+        let prefixes = prefixes(&lab.child(Child::VirtualService));
+        if prefixes == [format!("{start}/jupyterlab/")] { Ok(()) } else { Err(prefixes.join(" ")) }
+    });
+    assert_eq!(world.get(&lab.pod_path())["metadata"]["uid"], pod, "a running pod is never restarted");
+}
+
+#[test]
+fn an_unsafe_header_in_a_stored_kind_keeps_the_old_route_and_makes_no_new_one() {
+    let world = World::new("unsafe", |_| {});
+    let old = world.create("old", |_| {});
+    old.wait_running();
+    let route = old.child(Child::VirtualService);
+    world.update_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("s3cr3t %BAD%");
+    });
+    let new = world.create("new", |_| {});
+    for lab in [&old, &new] {
+        let status = lab.wait_status("without a route that is ready", |status| {
+            status["state"] == "Running" && condition(status, "RouteReady")["reason"] == "UnsafeHeader"
+        });
+        let condition = condition(&status, "RouteReady");
+        assert_eq!(condition["status"], "False");
+        let message = condition["message"].as_str().unwrap();
+        assert!(message.starts_with("spec.podTemplate.ports[0].httpProxy.requestHeaders.set[X-Bad]: "), "{message}");
+        assert!(!message.contains("s3cr3t"), "{message}");
+    }
+    assert_eq!(old.child(Child::VirtualService), route, "the old route stays as it is");
+    assert!(new.find_child(Child::VirtualService).is_none(), "no new route is made");
+    world.update_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("100%%");
+    });
+    for lab in [&old, &new] {
+        lab.wait_running();
+        let set = lab.child(Child::VirtualService)["spec"]["http"][0]["headers"]["request"]["set"].clone();
+        assert_eq!(set["X-Bad"], "100%%");
+    }
+}

@@ -1,0 +1,208 @@
+//! Kinds, Workspaces and children as the tests see them: through the API server, as an administrator.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cluster::{Cluster, ClusterOptions, MASTERS, Mark, Reply, Requests, User};
+use crds::testing;
+use serde_json::{Value, json};
+use workspaces_controller::render::names::ChildNames;
+
+use crate::process::{Loop, USER};
+
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+const GROUP: &str = "/apis/kubeflow.org/v1beta1";
+
+/// A control plane with a user for the loop.
+pub fn control_plane(options: ClusterOptions) -> Cluster {
+    Cluster::start(ClusterOptions { users: vec![User::new(USER, &[MASTERS])], ..options }).unwrap()
+}
+
+/// The control plane and the loop that most tests share.
+static SHARED: LazyLock<(Cluster, Loop)> = LazyLock::new(|| {
+    let cluster = control_plane(ClusterOptions::default());
+    let running = Loop::start(&cluster, &[]);
+    (cluster, running)
+});
+
+/// A namespace and a kind of its own for one test.
+pub struct World {
+    pub cluster: &'static Cluster,
+    pub namespace: String,
+    pub kind: String,
+}
+
+impl World {
+    /// A namespace on the shared control plane, and the name of a kind that does not exist yet.
+    pub fn empty(name: &str) -> Self {
+        Self::on(&SHARED.0, name)
+    }
+
+    pub fn on(cluster: &'static Cluster, name: &str) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let kind = format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        Self { cluster, namespace: cluster.namespace(name).unwrap(), kind }
+    }
+
+    /// The same with the kind, changed by `change` within its podTemplate.
+    pub fn new(name: &str, change: impl FnOnce(&mut Value)) -> Self {
+        let world = Self::empty(name);
+        world.create_kind(change);
+        world
+    }
+
+    pub fn create_kind(&self, change: impl FnOnce(&mut Value)) {
+        let mut kind = serde_json::to_value(testing::workspace_kind(&self.kind)).unwrap();
+        change(&mut kind["spec"]["podTemplate"]);
+        self.cluster.api().create(&format!("{GROUP}/workspacekinds"), &kind).and_then(Reply::ok).unwrap();
+    }
+
+    /// Replaces what `change` changes within the kind's podTemplate.
+    pub fn update_kind(&self, change: impl FnOnce(&mut Value)) {
+        let path = format!("{GROUP}/workspacekinds/{}", self.kind);
+        let mut kind = self.get(&path);
+        change(&mut kind["spec"]["podTemplate"]);
+        self.cluster.api().replace(&path, &kind).and_then(Reply::ok).unwrap();
+    }
+
+    /// Creates a Workspace, changed by `change` within its spec.
+    pub fn create(&self, name: &str, change: impl FnOnce(&mut Value)) -> WorkspaceHandle<'_> {
+        let mut workspace = serde_json::to_value(testing::workspace(&self.namespace, name, &self.kind)).unwrap();
+        workspace["metadata"] = json!({"namespace": self.namespace, "name": name});
+        change(&mut workspace["spec"]);
+        let path = format!("{GROUP}/namespaces/{}/workspaces", self.namespace);
+        let created = self.cluster.api().create(&path, &workspace).and_then(Reply::ok).unwrap();
+        let uid = created["metadata"]["uid"].as_str().unwrap().to_owned();
+        WorkspaceHandle { world: self, name: name.to_owned(), names: ChildNames::new(name, &uid), uid }
+    }
+
+    pub fn get(&self, path: &str) -> Value {
+        self.cluster.api().get(path).and_then(Reply::ok).unwrap()
+    }
+
+    pub fn find(&self, path: &str) -> Option<Value> {
+        self.cluster.api().get(path).and_then(Reply::ok).ok()
+    }
+
+    pub fn mark(&self) -> Mark {
+        self.cluster.audit().mark().unwrap()
+    }
+
+    /// What the loop wrote in this namespace since `mark`.
+    pub fn writes(&self, mark: Mark) -> Requests {
+        self.cluster.audit().since(mark).unwrap().by(USER).namespace(&self.namespace).writes()
+    }
+
+    pub fn wait<T>(&self, what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+        self.cluster.wait_for(what, TIMEOUT, look).unwrap()
+    }
+}
+
+/// A child of a Workspace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Child {
+    ServiceAccount,
+    StatefulSet,
+    Service,
+    VirtualService,
+}
+
+pub const CHILDREN: [Child; 4] = [Child::ServiceAccount, Child::StatefulSet, Child::Service, Child::VirtualService];
+
+impl Child {
+    /// The resource in the plural.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "serviceaccounts",
+            Self::StatefulSet => "statefulsets",
+            Self::Service => "services",
+            Self::VirtualService => "virtualservices",
+        }
+    }
+
+    fn api(self) -> &'static str {
+        match self {
+            Self::ServiceAccount | Self::Service => "/api/v1",
+            Self::StatefulSet => "/apis/apps/v1",
+            Self::VirtualService => "/apis/networking.istio.io/v1",
+        }
+    }
+
+    pub fn collection(self, namespace: &str) -> String {
+        format!("{}/namespaces/{namespace}/{}", self.api(), self.resource())
+    }
+}
+
+/// A Workspace that a test created.
+pub struct WorkspaceHandle<'a> {
+    pub world: &'a World,
+    pub name: String,
+    pub uid: String,
+    pub names: ChildNames,
+}
+
+impl WorkspaceHandle<'_> {
+    pub fn path(&self) -> String {
+        format!("{GROUP}/namespaces/{}/workspaces/{}", self.world.namespace, self.name)
+    }
+
+    pub fn get(&self) -> Value {
+        self.world.get(&self.path())
+    }
+
+    pub fn patch(&self, spec: Value) {
+        self.world.cluster.api().merge_patch(&self.path(), &json!({"spec": spec})).and_then(Reply::ok).unwrap();
+    }
+
+    pub fn child_path(&self, child: Child) -> String {
+        let name = match child {
+            Child::ServiceAccount => &self.names.service_account,
+            Child::StatefulSet => &self.names.stateful_set,
+            Child::Service | Child::VirtualService => &self.names.service,
+        };
+        format!("{}/{name}", child.collection(&self.world.namespace))
+    }
+
+    pub fn child(&self, child: Child) -> Value {
+        self.world.get(&self.child_path(child))
+    }
+
+    pub fn find_child(&self, child: Child) -> Option<Value> {
+        self.world.find(&self.child_path(child))
+    }
+
+    pub fn pod_path(&self) -> String {
+        format!("/api/v1/namespaces/{}/pods/{}", self.world.namespace, self.names.pod())
+    }
+
+    /// Waits until the status satisfies `wanted`, and returns it.
+    pub fn wait_status(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.world.wait(&format!("{} to be {what}", self.name), || {
+            let workspace = self.get();
+            let current = workspace["status"]["observedGeneration"] == workspace["metadata"]["generation"];
+            let status = workspace["status"].clone();
+            if current && wanted(&status) { Ok(status) } else { Err(workspace.to_string()) }
+        })
+    }
+
+    pub fn wait_state(&self, state: &str) -> Value {
+        self.wait_status(state, |status| status["state"] == state)
+    }
+
+    /// Waits until it runs, is routed and nothing more is about to be written.
+    pub fn wait_running(&self) -> Value {
+        self.wait_status("Running and Ready", |status| {
+            status["state"] == "Running" && condition(status, "Ready")["status"] == "True"
+        })
+    }
+
+    pub fn delete(&self) {
+        self.world.cluster.api().delete(&self.path()).and_then(Reply::ok).unwrap();
+    }
+}
+
+pub fn condition(status: &Value, type_: &str) -> Value {
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().find(|condition| condition["type"] == type_).cloned().unwrap_or_default()
+}
