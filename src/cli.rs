@@ -19,6 +19,9 @@ Examples:
   workspaces-controller crds | kubectl apply --server-side -f -
   workspaces-controller crds --dir ./crds";
 
+/// Everything that is not a run.
+const COMMANDS: [&str; 2] = ["crds", "version"];
+
 /// What the user asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Invocation {
@@ -66,7 +69,7 @@ fn command() -> Command {
         .about(
             "Validates WorkspaceKinds and Workspaces at admission, makes Workspaces real, and routes people to them.",
         )
-        .after_help(EXAMPLES)
+        .after_help(after_help())
         .args(settings::arguments())
         .args_conflicts_with_subcommands(true)
         .max_term_width(120)
@@ -76,6 +79,15 @@ fn command() -> Command {
                 .arg(dir.help("Write one file for each kind into this directory instead")),
         )
         .subcommand(Command::new("version").about("Prints the version"))
+}
+
+/// What has no flag, and examples.
+fn after_help() -> String {
+    let mut text = "Environment only:\n".to_owned();
+    for setting in settings::ALL.iter().filter(|setting| setting.flag.is_empty()) {
+        text += &format!("  {}=<{}>  {}\n", setting.name(), setting.placeholder, setting.help_line());
+    }
+    text + "\n" + EXAMPLES
 }
 
 /// The version of the program, as `--version` and the `version` subcommand print it.
@@ -130,14 +142,16 @@ fn fault_of(error: &clap::Error) -> Fault {
             Some(suggestion) => format!("no such flag, did you mean {suggestion}? (--help lists all)"),
             None => "no such flag (--help lists all)".to_owned(),
         },
-        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand => {
+        ErrorKind::ArgumentConflict if COMMANDS.contains(&name.as_str()) => {
+            "cannot be used together with flags".to_owned()
+        }
+        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
             "no such command; use crds, version or none, and write boolean flags as --flag=false".to_owned()
         }
         ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             "needs a value".to_owned()
         }
         ErrorKind::InvalidUtf8 => "must be UTF-8".to_owned(),
-        ErrorKind::ArgumentConflict => "cannot be used together with a command".to_owned(),
         _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
     };
     let name = if name.is_empty() { "command line".to_owned() } else { name };

@@ -1,15 +1,20 @@
 //! How does it run? The process: the only code that touches the cluster, a socket, a clock or the environment.
 //!
-//! [`cli`] reads the command line, [`config`] turns it into validated settings.
+//! [`cli`] reads the command line, [`config`] turns it into validated settings, [`app`] ties the parts together.
 
+pub mod app;
 pub mod cli;
+pub mod client;
+pub mod cluster_check;
 pub mod config;
 pub mod health;
 pub mod istio;
+pub mod lookup;
 pub mod metrics;
 pub mod reconcile;
 pub mod render;
 pub mod serve;
+pub mod shutdown;
 pub mod stores;
 pub mod tasks;
 pub mod telemetry;

@@ -24,6 +24,11 @@ const RECONCILE_SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 /// Bounds in seconds of a review: an API server waits for at most 30, usually 5.
 const REVIEW_SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
+/// How many file descriptors this process may open; `None` where that is unlimited or unknown.
+pub fn max_descriptors() -> Option<usize> {
+    process::max_descriptors()
+}
+
 /// A loop of this process; the value of the label `controller`.
 #[derive(Clone, Copy, Debug, Eq, EncodeLabelValue, Hash, PartialEq)]
 #[allow(non_camel_case_types)] // the label value is the name of the variant

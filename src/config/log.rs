@@ -10,6 +10,9 @@ use super::source::Source;
 /// Libraries speak from this level on: what they have to say at `info` is about every request.
 const LIBRARIES: &str = "warn";
 
+/// The client logs each failed request as an error, whatever its caller makes of it; callers say more.
+const QUIET: &str = "kube_client::client::builder=off";
+
 /// The crates of this program.
 const OWN_CRATES: [&str; 4] = ["workspaces_controller", "webhook", "certs", "crds"];
 
@@ -79,7 +82,8 @@ fn filter(value: &str) -> Result<String, String> {
 fn own_crates_at(level: &str) -> String {
     let own = OWN_CRATES.map(|name| format!("{name}={level}")).join(",");
     match level {
-        "off" | "error" => format!("{level},{own}"),
+        "off" | "error" => format!("{level},{QUIET},{own}"),
+        "warn" | "info" => format!("{LIBRARIES},{QUIET},{own}"),
         _ => format!("{LIBRARIES},{own}"),
     }
 }

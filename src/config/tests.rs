@@ -41,7 +41,10 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(settings.metrics_address, Some(Listen { host: None, port: 8080 }));
     assert!(!settings.metrics_secure && settings.needs_certificate());
     assert_eq!(settings.cert_dir.to_str(), Some("/tmp/k8s-webhook-server/serving-certs"));
-    assert_eq!(settings.log.filter, "warn,workspaces_controller=info,webhook=info,certs=info,crds=info");
+    assert_eq!(
+        settings.log.filter,
+        "warn,kube_client::client::builder=off,workspaces_controller=info,webhook=info,certs=info,crds=info"
+    );
     assert_eq!(settings.log.format, LogFormat::Automatic);
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
 }
@@ -153,7 +156,10 @@ fn booleans_are_those_of_go() {
         assert_eq!(fault(&[&format!("--use-istio={text}")], &[]), format!("--use-istio={text:?}: {rule}"));
     }
     assert!(fault(&["--use-istio="], &[]).starts_with("--use-istio=\"\": must be true or false"));
-    assert!(fault(&["--leader-elect", "false"], &[]).starts_with("false: no such command"));
+    assert_eq!(
+        fault(&["--leader-elect", "false"], &[]),
+        "false: no such command; use crds, version or none, and write boolean flags as --flag=false"
+    );
 }
 
 #[test]
@@ -392,4 +398,6 @@ fn commands_other_than_run() {
     }
     assert!(parse(&["x", "serve"]).unwrap_err()[0].to_string().starts_with("serve: no such command"));
     assert!(parse(&["x", "crds", "--nope"]).is_err());
+    let both = parse(&["x", "--leader-elect", "crds"]).unwrap_err();
+    assert_eq!(both[0].to_string(), "crds: cannot be used together with flags");
 }

@@ -39,7 +39,8 @@ impl Collector for ProcessCollector {
             gauge("process_open_fds", "Open file descriptors", open)?;
         }
         if let Some(max) = max_descriptors() {
-            gauge("process_max_fds", "File descriptors that may be open", max)?;
+            #[allow(clippy::cast_precision_loss)] // far fewer than 2^52
+            gauge("process_max_fds", "File descriptors that may be open", max as f64)?;
         }
         if let Some(seconds) = cpu_seconds() {
             let counter = ConstCounter::new(seconds);
@@ -80,12 +81,13 @@ fn open_descriptors() -> Option<f64> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64)
 }
 
-fn max_descriptors() -> Option<f64> {
+/// How many file descriptors this process may open; `None` where that is unlimited or unknown.
+pub(super) fn max_descriptors() -> Option<usize> {
     max_descriptors_of(&fs::read_to_string("/proc/self/limits").ok()?)
 }
 
 /// The soft limit, from the line `Max open files   1024   4096   files`.
-fn max_descriptors_of(limits: &str) -> Option<f64> {
+fn max_descriptors_of(limits: &str) -> Option<usize> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
@@ -102,10 +104,7 @@ mod tests {
         let stat = "7 (a) b)) S 1 7 7 0 -1 4194560 100 0 0 0 250 150 0 0 20 0 3 0 1 2 3";
         assert_eq!(cpu_seconds_of(stat), Some(4.0));
         assert_eq!(cpu_seconds_of("7 (x) S 1"), None);
-        assert_eq!(
-            max_descriptors_of("Max open files            1024                 4096       files\n"),
-            Some(1024.0)
-        );
+        assert_eq!(max_descriptors_of("Max open files            1024                 4096       files\n"), Some(1024));
     }
 
     #[test]
