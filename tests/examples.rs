@@ -152,7 +152,15 @@ fn examples_run_on_a_real_control_plane() {
     let restricted = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
     cluster.api().merge_patch("/api/v1/namespaces/default", &restricted).unwrap().ok().unwrap();
     let examples = examples();
-    for example in examples.values() {
+    for (number, example) in examples.values().enumerate() {
+        // For the claim of the example: there is no provisioner on this control plane.
+        let volume = json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": format!("home-{number}")},
+            "spec": {"capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/nowhere"}},
+        });
+        cluster.api().create("/api/v1/persistentvolumes", &volume).unwrap().ok().unwrap();
         for file in [&example.kind_file, &example.workspace_file] {
             let path = folder().join(file);
             let output = cluster.kubectl(&["apply", "--validate=strict", "-f", path.to_str().unwrap()]).unwrap();

@@ -136,8 +136,20 @@ fn notes_tell_how_to_see_that_it_is_asked(cluster: &Cluster, notes: &str) {
         .unwrap();
 }
 
+/// A volume for the claim of the example: there is no provisioner on this control plane.
+fn offer_a_volume(cluster: &Cluster) {
+    let volume = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "home"},
+        "spec": {"capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/nowhere"}},
+    });
+    cluster.api().create("/api/v1/persistentvolumes", &volume).unwrap().ok().unwrap();
+}
+
 /// A Workspace's whole life: made, running, paused, its kind protected, gone.
 fn live_through_everything(cluster: &Cluster, process: &mut Process) {
+    offer_a_volume(cluster);
     for document in ["docs/examples/jupyterlab-kind.yaml", "docs/examples/jupyterlab-workspace.yaml"].map(text) {
         cluster.kubectl_stdin(&["apply", "-f", "-"], &document).unwrap().ok().unwrap();
     }
