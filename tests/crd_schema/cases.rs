@@ -122,13 +122,13 @@ impl CaseFile {
 
     fn add(&mut self, base: &Value, document: Document) {
         for text in &document.required {
-            self.required(base, Path::parse(text));
+            self.required(base, &Path::parse(text));
         }
         for text in &document.unique {
-            self.unique(base, Path::parse(text));
+            self.unique(base, &Path::parse(text));
         }
         for (text, value) in document.defaults {
-            self.default(base, Path::parse(&text), value);
+            self.default(base, &Path::parse(&text), value);
         }
         for values in document.constraints {
             for path in values.at.iter().map(|text| Path::parse(text)) {
@@ -149,32 +149,32 @@ impl CaseFile {
         self.cases.push(Case { constraint, old: None, object, expected });
     }
 
-    fn required(&mut self, base: &Value, path: Path) {
+    fn required(&mut self, base: &Value, path: &Path) {
         let (parent, name) = path.parent();
         let mut object = base.clone();
         let removed = parent.find(&mut object).and_then(|parent| parent.as_object_mut()?.remove(name));
         assert!(removed.is_some(), "the base has no {path}");
         let refused = Expected::Refused { field: path.concrete(base), message: "Required value".to_owned() };
-        self.push(&path, "required", object, refused);
-        self.push(&path, "required", base.clone(), Expected::Accepted);
+        self.push(path, "required", object, refused);
+        self.push(path, "required", base.clone(), Expected::Accepted);
     }
 
-    fn unique(&mut self, base: &Value, path: Path) {
+    fn unique(&mut self, base: &Value, path: &Path) {
         let mut object = base.clone();
         let list = path.find(&mut object).and_then(Value::as_array_mut).unwrap_or_else(|| panic!("no list at {path}"));
         assert_eq!(list.len(), 1, "the base has one item in {path}");
         list.push(list[0].clone());
         let field = format!("{}[1]", path.concrete(base));
-        self.push(&path, "unique", object, Expected::Refused { field, message: "Duplicate value".to_owned() });
-        self.push(&path, "unique", base.clone(), Expected::Accepted);
+        self.push(path, "unique", object, Expected::Refused { field, message: "Duplicate value".to_owned() });
+        self.push(path, "unique", base.clone(), Expected::Accepted);
     }
 
-    fn default(&mut self, base: &Value, path: Path, value: Value) {
+    fn default(&mut self, base: &Value, path: &Path, value: Value) {
         let (parent, name) = path.parent();
         let mut object = base.clone();
         let removed = parent.find(&mut object).and_then(|parent| parent.as_object_mut()?.remove(name));
         assert!(removed.is_some_and(|was| was != value), "the base has another {path} than the default");
-        self.push(&path, "default", object, Expected::Filled(path.clone(), value));
+        self.push(path, "default", object, Expected::Filled(path.clone(), value));
     }
 
     fn values(&mut self, base: &Value, path: &Path, keyword: &str, pair: &Pair) {

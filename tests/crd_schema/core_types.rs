@@ -104,9 +104,7 @@ impl Comparison {
             // A required field's default is Go's zero value.
             let no_default = required || field["default"] == json!({}) || FILLED_IN_LATER.contains(&inner.as_str());
             let default = if no_default { Value::Null } else { field["default"].clone() };
-            if inner != "AzureDiskVolumeSource.readOnly" || default != false {
-                self.differ(&inner, "default", &our_field["default"], &default);
-            }
+            self.differ(&inner, "default", &our_field["default"], &default);
             if inner != RESTRICTED {
                 self.compare(&inner, our_field, field);
             }

@@ -37,15 +37,14 @@ fn crd_of(kind: Kind) -> serde_json::Value {
 fn every_constraint_has_its_cases(kind: Kind) {
     let crd = crd_of(kind);
     let in_schema = schema::constraints(schema::of(&crd), Origin::Ours);
-    // Lists of Kubernetes' types are ours even where their items are not.
     let in_file: BTreeSet<Constraint> = file_of(kind).cases.into_iter().map(|case| case.constraint).collect();
     let lines = |set: &BTreeSet<Constraint>, other: &BTreeSet<Constraint>| {
-        set.difference(other).map(|(path, what)| format!("\n  {path}: {what}")).collect::<String>()
+        set.difference(other).map(|(path, what)| format!("{path}: {what}")).collect::<Vec<_>>().join("\n  ")
     };
     let untested = lines(&in_schema, &in_file);
     let stale = lines(&in_file, &in_schema);
-    assert!(untested.is_empty(), "constraints without a case:{untested}");
-    assert!(stale.is_empty(), "cases without their constraint:{stale}");
+    assert!(untested.is_empty(), "constraints without a case:\n  {untested}");
+    assert!(stale.is_empty(), "cases without their constraint:\n  {stale}");
 }
 
 #[track_caller]
