@@ -12,6 +12,7 @@ use crds::ports::{ConnectPaths, Dialect};
 use crds::{Workspace, WorkspaceKind};
 use serde_json::{Value, json};
 use webhook::Policy;
+use webhook::field::Findings;
 use webhook::workspace::{Candidate, Kind};
 use workspaces_controller::config::Routing;
 use workspaces_controller::render::{Route, Subject, render};
@@ -52,7 +53,7 @@ fn only<T: serde::de::DeserializeOwned>(file: &str, kind: &str) -> T {
 /// Every example by the name of its kind.
 fn examples() -> BTreeMap<String, Example> {
     let names = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut files: BTreeSet<String> = names.filter(|name| name.ends_with(".yaml")).collect();
+    let mut files: BTreeSet<String> = names.filter(|name| name != "README.md").collect();
     let mut examples = BTreeMap::new();
     for kind_file in files.clone() {
         let Some(stem) = kind_file.strip_suffix("-kind.yaml") else { continue };
@@ -76,14 +77,14 @@ fn examples_are_free_of_faults_and_warnings() {
         // An installation that takes only this dialect takes the example too.
         for dialects in [BTreeSet::from([Dialect::A, Dialect::B]), BTreeSet::from([dialect])] {
             let policy = Policy { dialects, ..Policy::default() };
-            assert_eq!(webhook::workspace_kind::judge(&example.kind.spec, &policy), Default::default(), "{name}");
+            assert_eq!(webhook::workspace_kind::judge(&example.kind.spec, &policy), Findings::default(), "{name}");
             let candidate = Candidate {
                 name: example.workspace.metadata.name.as_deref().unwrap(),
                 namespace: example.workspace.metadata.namespace.as_deref().unwrap(),
                 spec: &example.workspace.spec,
             };
             let findings = webhook::workspace::judge(candidate, Kind::Present(&example.kind), &policy);
-            assert_eq!(findings, Default::default(), "{name}");
+            assert_eq!(findings, Findings::default(), "{name}");
         }
     }
 }

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::helm::{Answer, NAMESPACE, documents, helm, text};
 use crate::process::Process;
 
-const TIMEOUT: Duration = Duration::from_secs(60);
-const VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
+const TIMEOUT: Duration = Duration::from_mins(1);
+const VALIDITY: Duration = Duration::from_hours(24);
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/kubeflow-workspaces/deployments/workspaces-controller";
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/workspaces-manager-role";
 const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/workspaces.kubeflow.org";

@@ -134,9 +134,9 @@ fn a_url_takes_the_place_of_the_service() {
 #[test]
 fn crds_are_the_generated_ones_and_stay_on_uninstall() {
     let names = |folder: &str| -> BTreeSet<String> {
-        let files =
-            std::fs::read_dir(checkout(folder)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        files.filter(|name| name.ends_with(".yaml")).collect()
+        let paths = std::fs::read_dir(checkout(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let yaml = paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+        yaml.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     };
     let generated = names("crds");
     assert_eq!(names("charts/workspaces-controller/files/crds"), generated);

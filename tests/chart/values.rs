@@ -179,7 +179,7 @@ fn find_open(schema: &Value, path: &str, open: &mut Vec<String>) {
     match schema {
         Value::Object(map) => map.iter().for_each(|(key, value)| find_open(value, &format!("{path}/{key}"), open)),
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, value)| find_open(value, &format!("{path}/{index}"), open))
+            list.iter().enumerate().for_each(|(index, value)| find_open(value, &format!("{path}/{index}"), open));
         }
         _ => {}
     }
