@@ -58,8 +58,12 @@ impl Stores {
     pub fn start(client: Client, use_istio: bool) -> (Self, Vec<WatchTask>) {
         let stores = Self(Arc::new(Inner { children: true, istio: use_istio, ..Inner::default() }));
         let mut tasks = stores.read_model_tasks(&client);
-        tasks.push(("watch service accounts", stores.child_task(client.clone(), "serviceaccounts", |all| &all.service_accounts)));
-        tasks.push(("watch stateful sets", stores.child_task(client.clone(), "statefulsets", |all| &all.stateful_sets)));
+        tasks.push((
+            "watch service accounts",
+            stores.child_task(client.clone(), "serviceaccounts", |all| &all.service_accounts),
+        ));
+        tasks
+            .push(("watch stateful sets", stores.child_task(client.clone(), "statefulsets", |all| &all.stateful_sets)));
         tasks.push(("watch services", stores.child_task(client.clone(), "services", |all| &all.services)));
         if use_istio {
             let task = stores.child_task(client.clone(), "virtualservices", |all| &all.virtual_services);

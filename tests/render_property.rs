@@ -25,7 +25,8 @@ fn is_accepted(kind: &WorkspaceKind, workspace: &Workspace, policy: &Policy) -> 
 
 /// The routing of a case: both kinds of prefixes, with and without redirects.
 fn routing(seed: u64) -> Routing {
-    let paths = if seed.is_multiple_of(5) { ConnectPaths::fixed("/notebooks").unwrap() } else { ConnectPaths::by_dialect() };
+    let paths =
+        if seed.is_multiple_of(5) { ConnectPaths::fixed("/notebooks").unwrap() } else { ConnectPaths::by_dialect() };
     Routing { paths, redirect_missing_slash: seed.is_multiple_of(3), ..Routing::default() }
 }
 

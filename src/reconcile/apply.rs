@@ -170,8 +170,10 @@ impl<'a, K: ChildKind> Children<'a, K> {
         key: &Key,
         hash: &Hash,
         memory: &mut ChildMemory,
-        object: K,
+        object: &mut K,
     ) -> Result<bool, ApplyError> {
+        let annotations = object.metadata_mut().annotations.get_or_insert_default();
+        annotations.insert(APPLIED_HASH_ANNOTATION.to_owned(), hash.to_string());
         let mut seen = self.collection.get(key);
         if seen.is_none() && (memory.existed || memory.foreign) {
             // It may have lost the label that we see it by, or be somebody else's.
@@ -179,7 +181,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
         }
         memory.foreign = false;
         let seen = match seen {
-            None => match self.write(&object, hash, Precondition::Absent).await {
+            None => match self.write(object, Precondition::Absent).await {
                 Ok(child) => {
                     self.settle(key, hash, memory, child);
                     return Ok(true);
@@ -187,13 +189,13 @@ impl<'a, K: ChildKind> Children<'a, K> {
                 // It exists after all: our cache is behind, or it is somebody else's.
                 Err(Conflict::Outdated(why)) => match self.look_up(&key.name).await? {
                     Some(child) if child.is_owned_by(self.owner) => child,
-                    Some(_) => return Err(self.foreign(key, memory)),
-                    None => return Err(self.unreachable(&key.name, why)),
+                    Some(_) => return Err(Self::foreign(key, memory)),
+                    None => return Err(Self::unreachable(&key.name, why)),
                 },
                 Err(Conflict::Error(error)) => return Err(error),
             },
             Some(child) if child.is_owned_by(self.owner) => child,
-            Some(_) => return Err(self.foreign(key, memory)),
+            Some(_) => return Err(Self::foreign(key, memory)),
         };
         if seen.identity.deleting {
             return Err(ApplyError::BeingDeleted { kind: K::KIND, name: key.name.clone() });
@@ -202,17 +204,17 @@ impl<'a, K: ChildKind> Children<'a, K> {
         if memory.holds(&seen, hash) {
             return Ok(false);
         }
-        if seen.applied_hash.as_deref() == Some(&**hash) && self.covers(&seen, &object, hash) {
+        if seen.applied_hash.as_deref() == Some(&**hash) && covers(&seen, object) {
             memory.settled = seen.fields.as_ref().map(|fields| (hash.clone(), fields.digest));
             self.collection.refine(key, |child| child.fields.iter_mut().for_each(|fields| fields.text = None));
             return Ok(false);
         }
-        match self.write(&object, hash, Precondition::Same(&seen.identity.uid)).await {
+        match self.write(object, Precondition::Same(&seen.identity.uid)).await {
             Ok(child) => {
                 self.settle(key, hash, memory, child);
                 Ok(true)
             }
-            Err(Conflict::Outdated(why)) => Err(self.unreachable(&key.name, why)),
+            Err(Conflict::Outdated(why)) => Err(Self::unreachable(&key.name, why)),
             Err(Conflict::Error(error)) => Err(error),
         }
     }
@@ -226,8 +228,11 @@ impl<'a, K: ChildKind> Children<'a, K> {
             return Ok(false);
         }
         let uid = Some(child.identity.uid.to_string());
-        let params = DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
-        match self.request(&key.name, self.api.delete(&key.name, &params)).await {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { uid, resource_version: None }),
+            ..DeleteParams::default()
+        };
+        match Self::request(&key.name, self.api.delete(&key.name, &params)).await {
             // Gone, or replaced by another one, already.
             Ok(_) | Err(Conflict::Outdated(_)) => {
                 *memory = ChildMemory::default();
@@ -249,73 +254,62 @@ impl<'a, K: ChildKind> Children<'a, K> {
         }
     }
 
-    fn foreign(&self, key: &Key, memory: &mut ChildMemory) -> ApplyError {
+    fn foreign(key: &Key, memory: &mut ChildMemory) -> ApplyError {
         *memory = ChildMemory { foreign: true, ..ChildMemory::default() };
         ApplyError::Foreign { kind: K::KIND, name: key.name.clone() }
     }
 
-    fn unreachable(&self, name: &str, why: String) -> ApplyError {
+    fn unreachable(name: &str, why: String) -> ApplyError {
         ApplyError::Unreachable { kind: K::KIND, name: name.to_owned(), why }
     }
 
-    /// Whether the fields of a child that are ours are those of `object`.
-    fn covers(&self, child: &Child<K>, object: &K, hash: &Hash) -> bool {
-        let Some(fields) = child.fields.as_ref().and_then(|fields| fields.text.as_deref()) else { return false };
-        let mut object = object.clone();
-        annotate(&mut object, hash);
-        serde_json::to_value(&object).is_ok_and(|desired| ownership::covers(fields, &desired))
-    }
-
     async fn look_up(&self, name: &str) -> Result<Option<Arc<Child<K>>>, ApplyError> {
-        match self.request(name, self.api.get_opt(name)).await {
+        match Self::request(name, self.api.get_opt(name)).await {
             Ok(None) => Ok(None),
             Ok(Some(incoming)) => match incoming.object {
                 Ok(child) => Ok(Some(Arc::new(child))),
-                Err(why) => Err(self.unreachable(name, why)),
+                Err(why) => Err(Self::unreachable(name, why)),
             },
-            Err(Conflict::Outdated(why)) => Err(self.unreachable(name, why)),
+            Err(Conflict::Outdated(why)) => Err(Self::unreachable(name, why)),
             Err(Conflict::Error(error)) => Err(error),
         }
     }
 
-    async fn write(&self, object: &K, hash: &Hash, precondition: Precondition<'_>) -> Result<Child<K>, Conflict> {
-        let mut object = object.clone();
-        annotate(&mut object, hash);
+    async fn write(&self, object: &mut K, precondition: Precondition<'_>) -> Result<Child<K>, Conflict> {
         let metadata = object.metadata_mut();
         let name = metadata.name.clone().unwrap_or_default();
-        match precondition {
-            Precondition::Absent => metadata.resource_version = Some(MUST_NOT_EXIST.to_owned()),
-            Precondition::Same(uid) => metadata.uid = Some(uid.to_owned()),
-        }
+        (metadata.resource_version, metadata.uid) = match precondition {
+            Precondition::Absent => (Some(MUST_NOT_EXIST.to_owned()), None),
+            Precondition::Same(uid) => (None, Some(uid.to_owned())),
+        };
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(&object);
-        let answer = self.request(&name, self.api.patch(&name, &params, &patch)).await?;
-        answer.object.map_err(|why| Conflict::Error(self.unreachable(&name, why)))
+        let patch = Patch::Apply(&*object);
+        let answer = Self::request(&name, self.api.patch(&name, &params, &patch)).await?;
+        answer.object.map_err(|why| Conflict::Error(Self::unreachable(&name, why)))
     }
 
-    async fn request<T>(&self, name: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Conflict> {
+    async fn request<T>(name: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, Conflict> {
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-            Err(_) => Err(Conflict::Error(self.unreachable(name, "the API server did not answer in time".to_owned()))),
+            Err(_) => Err(Conflict::Error(Self::unreachable(name, "the API server did not answer in time".to_owned()))),
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(kube::Error::Api(status))) => Err(self.judge(name, *status)),
-            Ok(Err(error)) => Err(Conflict::Error(self.unreachable(name, error.to_string()))),
+            Ok(Err(kube::Error::Api(status))) => Err(Self::judge(name, *status)),
+            Ok(Err(error)) => Err(Conflict::Error(Self::unreachable(name, error.to_string()))),
         }
     }
 
-    fn judge(&self, name: &str, status: Status) -> Conflict {
+    fn judge(name: &str, status: Status) -> Conflict {
         let kind = K::KIND;
         match status.code {
-            409 => Conflict::Outdated(status.message),
-            422 if names_uid(&status) => Conflict::Outdated(status.message),
             // The resource, not an object of it.
             404 if status.details.as_ref().is_none_or(|details| details.name.is_empty()) => {
                 Conflict::Error(ApplyError::NotInstalled { kind })
             }
-            404 => Conflict::Outdated(status.message),
+            404 | 409 => Conflict::Outdated(status.message),
+            422 if names_uid(&status) => Conflict::Outdated(status.message),
             400 | 403 | 405 | 413 | 422 => {
                 Conflict::Error(ApplyError::Refused { kind, name: name.to_owned(), message: status.message })
             }
-            _ => Conflict::Error(self.unreachable(name, status.message)),
+            _ => Conflict::Error(Self::unreachable(name, status.message)),
         }
     }
 }
@@ -334,9 +328,10 @@ enum Conflict {
     Error(ApplyError),
 }
 
-fn annotate(object: &mut impl Metadata<Ty = ObjectMeta>, hash: &Hash) {
-    let annotations = object.metadata_mut().annotations.get_or_insert_default();
-    annotations.insert(APPLIED_HASH_ANNOTATION.to_owned(), hash.to_string());
+/// Whether the fields of a child that are ours are those of `object`.
+fn covers<K: ChildKind>(child: &Child<K>, object: &K) -> bool {
+    let Some(fields) = child.fields.as_ref().and_then(|fields| fields.text.as_deref()) else { return false };
+    serde_json::to_value(object).is_ok_and(|desired| ownership::covers(fields, &desired))
 }
 
 /// Whether the uid that we gave is not that of the object.

@@ -12,9 +12,9 @@ pub(super) fn covers(fields: &str, desired: &Value) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_str(fields) else { return false };
     let Value::Object(desired) = desired else { return false };
     // Who an object is belongs to nobody.
-    const IDENTITY: [&str; 2] = ["apiVersion", "kind"];
+    let is_identity = |key: &str| matches!(key, "apiVersion" | "kind");
     let metadata = |key: &str| matches!(key, "name" | "namespace");
-    desired.iter().filter(|(key, _)| !IDENTITY.contains(&key.as_str())).all(|(key, value)| {
+    desired.iter().filter(|(key, _)| !is_identity(key)).all(|(key, value)| {
         match (fields.get(&format!("f:{key}")), value) {
             (Some(Value::Object(fields)), Value::Object(desired)) if key == "metadata" => {
                 let mut desired = desired.clone();
@@ -53,7 +53,10 @@ fn covers_list(fields: &Map<String, Value>, desired: &[Value]) -> bool {
         && members.iter().all(|(path, fields)| {
             let item = match path.split_once(':') {
                 Some(("k", keys)) => desired.iter().find(|item| has_keys(item, keys)),
-                Some(("v", value)) => desired.iter().find(|item| item.to_string() == value),
+                Some(("v", value)) => {
+                    let value: Value = serde_json::from_str(value).unwrap_or_default();
+                    desired.iter().find(|item| **item == value)
+                }
                 _ => None,
             };
             item.is_some_and(|item| covers_value(fields, item))

@@ -73,8 +73,8 @@ impl Plan {
         workspace: &StoredWorkspace,
         kind: &WorkspaceKind,
         routing: &Routing,
-    ) -> Result<(Self, Desired), RenderFault> {
-        let mut desired = render::render(workspace.subject(), &kind.spec, routing)?;
+    ) -> Result<(Self, Box<Desired>), RenderFault> {
+        let mut desired = Box::new(render::render(workspace.subject(), &kind.spec, routing)?);
         if let (true, Some(spec)) = (inputs.held, &mut desired.stateful_set.spec) {
             spec.replicas = Some(0);
         }

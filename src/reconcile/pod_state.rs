@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::stores::pod::{ContainerPhase, Ended, Pod, Reason};
 
 /// How long a pod may wait for a place before that counts as an error: autoscalers need minutes for a new node.
-const SCHEDULING_PATIENCE: Duration = Duration::from_secs(300);
+const SCHEDULING_PATIENCE: Duration = Duration::from_mins(5);
 
 /// A state, what it means, and when it may become another one without any event.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -59,9 +59,10 @@ fn unscheduled(pod: &Pod, reason: &Reason, now: Timestamp) -> Option<PodState> {
         _ => return None,
     };
     let message = format!("Workspace Pod {what}: {}", reason.message);
-    let age = pod.created.parse::<Timestamp>().map_or(SCHEDULING_PATIENCE, |created| {
-        Duration::try_from(now.duration_since(created)).unwrap_or_default()
-    });
+    let age = pod
+        .created
+        .parse::<Timestamp>()
+        .map_or(SCHEDULING_PATIENCE, |created| Duration::try_from(now.duration_since(created)).unwrap_or_default());
     let left = SCHEDULING_PATIENCE.saturating_sub(age);
     if left.is_zero() || &*reason.reason == "SchedulerError" {
         return Some(PodState::new(WorkspaceState::Error, message));
@@ -79,8 +80,12 @@ fn container_fault(pod: &Pod) -> Option<String> {
                 Some(format!("Workspace Container is not running (CrashLoopBackOff){why}"))
             }
             "ImagePullBackOff" => Some("Workspace Container is not running (ImagePullBackOff)".to_owned()),
-            "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" | "CreateContainerConfigError"
-            | "CreateContainerError" | "RunContainerError" => {
+            "ErrImagePull"
+            | "ErrImageNeverPull"
+            | "InvalidImageName"
+            | "CreateContainerConfigError"
+            | "CreateContainerError"
+            | "RunContainerError" => {
                 let why = if message.is_empty() { String::new() } else { format!(": {message}") };
                 Some(format!("Workspace Container is not running ({reason}){why}"))
             }
@@ -115,7 +120,8 @@ mod tests {
     }
 
     fn container(phase: &str, state: &Value, last: &Value) -> PodState {
-        let statuses = json!([{"name": "sidecar", "state": {"running": {}}}, {"name": "main", "state": state, "lastState": last}]);
+        let statuses =
+            json!([{"name": "sidecar", "state": {"running": {}}}, {"name": "main", "state": state, "lastState": last}]);
         let scheduled = json!([{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]);
         self::state(pod(&json!({"phase": phase, "conditions": scheduled, "containerStatuses": statuses})))
     }
@@ -152,7 +158,10 @@ mod tests {
         assert_eq!(waiting("ContainerCreating", ""), "Workspace is pending");
         assert_eq!(waiting("PodInitializing", ""), "Workspace is pending");
         let killed = json!({"terminated": {"reason": "OOMKilled", "exitCode": 137}});
-        assert_eq!(container("Running", &killed, &json!({})).message, format!("{not_running} (OOMKilled, exit code 137)"));
+        assert_eq!(
+            container("Running", &killed, &json!({})).message,
+            format!("{not_running} (OOMKilled, exit code 137)")
+        );
         assert_eq!(
             container("Running", &json!({"waiting": {"reason": "CrashLoopBackOff"}}), &killed).message,
             format!("{not_running} (CrashLoopBackOff): OOMKilled, exit code 137")
@@ -162,7 +171,8 @@ mod tests {
     #[test]
     fn a_pod_without_a_place_is_pending_for_five_minutes() {
         let unscheduled = |reason: &str, created: &str| {
-            let condition = json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/1 nodes"});
+            let condition =
+                json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/1 nodes"});
             let mut pod = pod(&json!({"phase": "Pending", "conditions": [condition]}));
             pod["metadata"]["creationTimestamp"] = json!(created);
             state(pod)
@@ -175,7 +185,10 @@ mod tests {
         assert_eq!((old.state, old.again), (WorkspaceState::Error, None));
         assert_eq!(old.message, fresh.message);
         let gated = unscheduled("SchedulingGated", "2026-01-01T00:00:00Z");
-        assert_eq!(gated, PodState::new(WorkspaceState::Error, "Workspace Pod is waiting for scheduling gate: 0/1 nodes"));
+        assert_eq!(
+            gated,
+            PodState::new(WorkspaceState::Error, "Workspace Pod is waiting for scheduling gate: 0/1 nodes")
+        );
         let broken = unscheduled("SchedulerError", NOW);
         assert_eq!(broken, PodState::new(WorkspaceState::Error, "Workspace Pod has scheduler error: 0/1 nodes"));
     }

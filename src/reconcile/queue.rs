@@ -17,7 +17,7 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// The pause after a first failure, and the least one between a failure and the next try.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 /// The longest pause after failures.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
+const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
 
 /// How a look at a Workspace ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

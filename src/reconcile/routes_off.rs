@@ -14,7 +14,7 @@ use crate::stores::child::Child;
 use crate::stores::slim::{Incoming, Key};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 const PAGE: u32 = 500;
 
 /// Takes away what is ours, trying until that has worked once; never ends.
@@ -61,7 +61,8 @@ async fn remove(client: &Client, child: &Child<VirtualService>) -> kube::Result<
     let Key { namespace, name } = &child.identity.key;
     let api: Api<Incoming<Child<VirtualService>>> = Api::namespaced(client.clone(), namespace);
     let uid = Some(child.identity.uid.to_string());
-    let params = DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
+    let params =
+        DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
     match api.delete(name, &params).await {
         // Gone, or another one by now.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),

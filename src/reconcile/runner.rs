@@ -66,7 +66,9 @@ pub(super) async fn run<M, F>(
     }
     let drained = async { while runner.tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!("Workspaces are still being reconciled at the end of the process; the next start goes on from there");
+        tracing::warn!(
+            "Workspaces are still being reconciled at the end of the process; the next start goes on from there"
+        );
     }
 }
 
@@ -92,19 +94,16 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
     fn end(&mut self, ended: Result<(Id, Ended<M>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((key, began)) = self.running.remove(&id) else { return };
-        let verdict = match ended {
-            Ok((_, (memory, verdict))) => {
-                if verdict != Verdict::Gone {
-                    self.memories.insert(key.clone(), memory);
-                }
-                verdict
+        let verdict = if let Ok((_, (memory, verdict))) = ended {
+            if verdict != Verdict::Gone {
+                self.memories.insert(key.clone(), memory);
             }
+            verdict
+        } else {
             // What it remembered is lost with it, so the next look starts from nothing.
-            Err(_) => {
-                tracing::error!(workspace = %key, "reconciling panicked; trying again");
-                self.metrics.reconcile_panicked(Controller::Workspace);
-                Verdict::Failed
-            }
+            tracing::error!(workspace = %key, "reconciling panicked; trying again");
+            self.metrics.reconcile_panicked(Controller::Workspace);
+            Verdict::Failed
         };
         let now = Instant::now();
         let result = match verdict {
@@ -167,7 +166,10 @@ mod tests {
         task.await.unwrap();
         let text = metrics.encode().unwrap();
         assert!(text.contains("controller_runtime_reconcile_panics_total{controller=\"workspace\"} 2"), "{text}");
-        assert!(text.contains("controller_runtime_reconcile_total{controller=\"workspace\",result=\"error\"} 2"), "{text}");
+        assert!(
+            text.contains("controller_runtime_reconcile_total{controller=\"workspace\",result=\"error\"} 2"),
+            "{text}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -109,9 +109,8 @@ fn state(facts: Facts<'_>) -> PodState {
     let of = |state, message: &str| PodState { state, message: message.to_owned(), again: None };
     match (pod, &made.spec_fault, &made.child_fault) {
         (None, _, _) if workspace.spec.paused => of(WorkspaceState::Paused, "Workspace is paused"),
-        (_, Some(fault), _) => of(WorkspaceState::Error, &fault.message),
+        (_, Some(fault), _) | (None, None, Some(fault)) => of(WorkspaceState::Error, &fault.message),
         (Some(pod), None, _) => pod_state::of(pod, now),
-        (None, None, Some(fault)) => of(WorkspaceState::Error, &fault.message),
         (None, None, None) => pod_state::unknown(),
     }
 }
@@ -175,10 +174,14 @@ fn left_out(mounts: &[LeftOutMount]) -> String {
 fn route_ready(route: &RouteState) -> Wanted {
     let unknown = |reason, message| Wanted::new(ROUTE_READY, ConditionStatus::Unknown, reason, message);
     match route {
-        RouteState::Unknown => unknown("NotRendered", "the Workspace cannot be rendered; a route that exists stays as it is"),
+        RouteState::Unknown => {
+            unknown("NotRendered", "the Workspace cannot be rendered; a route that exists stays as it is")
+        }
         RouteState::Off => unknown("IstioDisabled", "the controller runs with --use-istio=false"),
         RouteState::NotInstalled => unknown("IstioNotInstalled", "the CRD of VirtualService is not installed"),
-        RouteState::Ready => Wanted::new(ROUTE_READY, ConditionStatus::True, "Routed", "the VirtualService is in place"),
+        RouteState::Ready => {
+            Wanted::new(ROUTE_READY, ConditionStatus::True, "Routed", "the VirtualService is in place")
+        }
         RouteState::Fault(fault) => Wanted::new(ROUTE_READY, ConditionStatus::False, fault.reason, &fault.message),
     }
 }

@@ -146,14 +146,19 @@ impl<'a> Look<'a> {
         let account = plan.service_account.as_ref();
         account.is_none_or(|hash| {
             self.children(stores.service_accounts()).is_settled(&self.account_key(), hash, &memory.service_account)
-        }) && self.children(stores.stateful_sets()).is_settled(&self.set_key(), &plan.stateful_set, &memory.stateful_set)
-            && self.children(stores.services()).is_settled(&self.service_key(), &plan.service, &memory.service)
+        }) && self.children(stores.stateful_sets()).is_settled(
+            &self.set_key(),
+            &plan.stateful_set,
+            &memory.stateful_set,
+        ) && self.children(stores.services()).is_settled(&self.service_key(), &plan.service, &memory.service)
             && match &plan.route {
                 RoutePlan::Off => true,
                 RoutePlan::Wanted(_) if !self.routes_installed() => true,
-                RoutePlan::Wanted(hash) => self
-                    .children(stores.virtual_services())
-                    .is_settled(&self.service_key(), hash, &memory.virtual_service),
+                RoutePlan::Wanted(hash) => self.children(stores.virtual_services()).is_settled(
+                    &self.service_key(),
+                    hash,
+                    &memory.virtual_service,
+                ),
                 RoutePlan::Refused(fault) => {
                     fault.keeps_existing() || !self.children(stores.virtual_services()).exists(&self.service_key())
                 }
@@ -161,12 +166,12 @@ impl<'a> Look<'a> {
     }
 
     /// Makes every child as planned: account, set, Service, VirtualService.
-    async fn apply(&mut self, kind: &WorkspaceKind, plan: Plan, mut desired: Desired) {
+    async fn apply(&mut self, kind: &WorkspaceKind, plan: Plan, mut desired: Box<Desired>) {
         let mut plan = plan;
         let context = self.context;
         let stores = &context.stores;
         let mut foreign_account = false;
-        if let (Some(hash), Some(account)) = (&plan.service_account, desired.service_account.take()) {
+        if let (Some(hash), Some(account)) = (&plan.service_account, &mut desired.service_account) {
             let (key, children) = (self.account_key(), self.children(stores.service_accounts()));
             let result = children.ensure(&key, hash, &mut self.memory.service_account, account).await;
             foreign_account = matches!(result, Err(ApplyError::Foreign { .. }));
@@ -179,26 +184,26 @@ impl<'a> Look<'a> {
             let Ok(made) = Plan::make(inputs, self.workspace, kind, &self.context.routing) else { return };
             (plan, desired) = made;
         }
-        let (key, children) = (self.set_key(), self.children(stores.stateful_sets()));
+        let (key, children, set) = (self.set_key(), self.children(stores.stateful_sets()), &mut desired.stateful_set);
         if !foreign_account || children.exists(&key) {
-            let result = children.ensure(&key, &plan.stateful_set, &mut self.memory.stateful_set, desired.stateful_set).await;
+            let result = children.ensure(&key, &plan.stateful_set, &mut self.memory.stateful_set, set).await;
             if matches!(result, Ok(true)) {
                 self.memory.set_written = Some(Instant::now());
             }
             self.take_pod(result);
         }
         let (key, children) = (self.service_key(), self.children(stores.services()));
-        let result = children.ensure(&key, &plan.service, &mut self.memory.service, desired.service).await;
+        let result = children.ensure(&key, &plan.service, &mut self.memory.service, &mut desired.service).await;
         self.take_pod(result);
-        self.apply_route(&plan, desired.route).await;
+        self.apply_route(&plan, &mut desired.route).await;
         self.memory.plan = Some(plan);
     }
 
-    async fn apply_route(&mut self, plan: &Plan, route: Route) {
+    async fn apply_route(&mut self, plan: &Plan, route: &mut Route) {
         let (key, children) = (self.service_key(), self.children(self.context.stores.virtual_services()));
         let result = match (&plan.route, route) {
             (RoutePlan::Wanted(hash), Route::Wanted(route)) if self.routes_installed() => {
-                children.ensure(&key, hash, &mut self.memory.virtual_service, *route).await
+                children.ensure(&key, hash, &mut self.memory.virtual_service, route).await
             }
             (RoutePlan::Refused(fault), _) if !fault.keeps_existing() => {
                 children.remove(&key, &mut self.memory.virtual_service).await
@@ -295,7 +300,10 @@ impl<'a> Look<'a> {
         let set = stores.stateful_sets().get(&self.set_key());
         let set = set.filter(|set| set.is_owned_by(&self.workspace.identity.uid));
         let pod = stores.pods().get(&self.key(&self.names.pod()))?;
-        let owner = pod.owner.as_ref().filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *self.names.stateful_set)?;
+        let owner = pod
+            .owner
+            .as_ref()
+            .filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *self.names.stateful_set)?;
         let ours = set.is_none_or(|set| set.identity.uid == owner.uid);
         ours.then_some(pod)
     }

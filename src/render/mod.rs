@@ -93,7 +93,9 @@ pub enum RenderFault {
     #[error("Workspace has invalid podConfig: {0}")]
     PodConfig(OptionFault),
     /// The name cannot be that of a Service or the value of a label.
-    #[error("Workspace failed to generate StatefulSet with error: its name must be a DNS label of at most 63 characters")]
+    #[error(
+        "Workspace failed to generate StatefulSet with error: its name must be a DNS label of at most 63 characters"
+    )]
     Name,
     /// Two ports of the image have one number.
     #[error("Workspace failed to generate StatefulSet with error: duplicate port number {0} in imageConfig")]

@@ -68,8 +68,10 @@ pub fn resolve(template: &PodTemplate, selected: &WorkspaceOptions) -> (PodTempl
     let pod = follow(POD_CONFIG, &selected.pod_config, |id| {
         pods.iter().find(|value| value.id == id).map(|value| target(value.redirect.as_ref()))
     });
-    let (image_config, image_fault) = image.map_or_else(|fault| (OptionStatus::default(), Some(fault)), |status| (status, None));
-    let (pod_config, pod_fault) = pod.map_or_else(|fault| (OptionStatus::default(), Some(fault)), |status| (status, None));
+    let (image_config, image_fault) =
+        image.map_or_else(|fault| (OptionStatus::default(), Some(fault)), |status| (status, None));
+    let (pod_config, pod_fault) =
+        pod.map_or_else(|fault| (OptionStatus::default(), Some(fault)), |status| (status, None));
     let fault = image_fault.map(RenderFault::ImageConfig).or(pod_fault.map(RenderFault::PodConfig));
     (PodTemplateOptionsStatus { image_config, pod_config }, fault)
 }

@@ -20,23 +20,26 @@ const CONTAINER: &str = "main";
 /// The pod, and the mounts that found their path taken.
 pub(super) fn desired(scene: &Scene<'_>) -> Result<(StatefulSet, Vec<LeftOutMount>), RenderFault> {
     let env = env(scene)?;
-    let volumes = volumes::desired(scene);
+    let mounted = volumes::desired(scene);
     let set = StatefulSet {
         metadata: scene.metadata(&scene.names.stateful_set),
         spec: Some(StatefulSetSpec {
             replicas: Some(i32::from(!scene.subject.spec.paused)),
             pod_management_policy: Some("Parallel".to_owned()),
-            update_strategy: Some(StatefulSetUpdateStrategy { type_: Some("OnDelete".to_owned()), rolling_update: None }),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".to_owned()),
+                rolling_update: None,
+            }),
             selector: LabelSelector { match_labels: Some(scene.pod_labels()), match_expressions: None },
             template: PodTemplateSpec {
                 metadata: Some(pod_metadata(scene)),
-                spec: Some(pod_spec(scene, env, volumes.volumes, volumes.mounts)),
+                spec: Some(pod_spec(scene, env, mounted.volumes, mounted.mounts)),
             },
             ..StatefulSetSpec::default()
         }),
         status: None,
     };
-    Ok((set, volumes.left_out))
+    Ok((set, mounted.left_out))
 }
 
 /// Labels and annotations of the pod: those of the Workspace win over those of the kind, ours over both.

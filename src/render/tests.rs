@@ -75,7 +75,10 @@ fn an_existing_service_account_is_used_and_none_is_made() {
     let kind = kind(|template| template["serviceAccount"] = json!({"name": "shared"}));
     let desired = rendered(&workspace(|_| {}), &kind, &routing());
     assert_eq!(desired.service_account, None);
-    assert_eq!(as_json(&desired.stateful_set).pointer("/spec/template/spec/serviceAccountName"), Some(&json!("shared")));
+    assert_eq!(
+        as_json(&desired.stateful_set).pointer("/spec/template/spec/serviceAccountName"),
+        Some(&json!("shared"))
+    );
 }
 
 #[test]
@@ -95,7 +98,8 @@ fn the_stateful_set_is_exactly_this() {
         });
     });
     let kind = kind(|template| {
-        template["podMetadata"] = json!({"labels": {"team": "kind", "tier": "kind"}, "annotations": {"both": "kind", "only": "kind"}});
+        template["podMetadata"] =
+            json!({"labels": {"team": "kind", "tier": "kind"}, "annotations": {"both": "kind", "only": "kind"}});
         template["probes"] = json!({"livenessProbe": {"httpGet": {"path": "/live", "port": 8888}}});
         template["securityContext"] = json!({"fsGroup": 100});
         template["containerSecurityContext"] = json!({"runAsNonRoot": true});
@@ -174,7 +178,8 @@ fn the_stateful_set_is_exactly_this() {
 #[test]
 fn a_paused_workspace_has_no_replica_and_keeps_everything_else() {
     let running = rendered(&workspace(|_| {}), &kind(|_| {}), &routing());
-    let mut paused = rendered(&workspace(|workspace| workspace["spec"]["paused"] = json!(true)), &kind(|_| {}), &routing());
+    let mut paused =
+        rendered(&workspace(|workspace| workspace["spec"]["paused"] = json!(true)), &kind(|_| {}), &routing());
     assert_eq!(paused.stateful_set.spec.as_ref().unwrap().replicas, Some(0));
     paused.stateful_set.spec.as_mut().unwrap().replicas = Some(1);
     assert_eq!(paused, running);
@@ -214,7 +219,11 @@ fn the_virtual_service_is_exactly_this() {
         ]);
     });
     let workspace = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["imageConfig"] = json!("large"));
-    let routing = Routing { hosts: vec!["a.example.com".into(), "b.example.com".into()], cluster_domain: "example.local".into(), ..routing() };
+    let routing = Routing {
+        hosts: vec!["a.example.com".into(), "b.example.com".into()],
+        cluster_domain: "example.local".into(),
+        ..routing()
+    };
     let name = format!("ws-lab-{}", suffix());
     let host = format!("{name}.team-a.svc.example.local");
     let expected = json!({
@@ -269,7 +278,11 @@ fn an_image_port_without_an_entry_is_routed_plainly_in_dialect_a_only() {
     let large = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["imageConfig"] = json!("large"));
     let prefixes = |kind: &WorkspaceKind| {
         let http = routes(&rendered(&large, kind, &routing()).route);
-        http.as_array().unwrap().iter().map(|route| route["match"][0]["uri"]["prefix"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        http.as_array()
+            .unwrap()
+            .iter()
+            .map(|route| route["match"][0]["uri"]["prefix"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let dialect_a = kind(|template| template["ports"] = json!([{"portId": "jupyterlab"}]));
     assert_eq!(prefixes(&dialect_a), ["/workspace/team-a/lab/jupyterlab/", "/workspace/team-a/lab/tensorboard/"]);
@@ -312,7 +325,10 @@ fn namespace_connect_is_refused_while_both_default_prefixes_are_in_force() {
     assert_eq!(route(&kind(|_| {}), &routing()), Route::Refused(RouteFault::ConnectNamespace));
     assert!(!RouteFault::ConnectNamespace.keeps_existing());
     let fixed = Routing { paths: ConnectPaths::fixed("/notebooks").unwrap(), ..routing() };
-    assert_eq!(routes(&route(&kind(|_| {}), &fixed))[0]["match"][0]["uri"]["prefix"], "/notebooks/connect/lab/jupyterlab/");
+    assert_eq!(
+        routes(&route(&kind(|_| {}), &fixed))[0]["match"][0]["uri"]["prefix"],
+        "/notebooks/connect/lab/jupyterlab/"
+    );
     let dialect_b = kind(|template| template["ports"] = json!([{"id": "jupyterlab"}]));
     assert!(matches!(route(&dialect_b, &routing()), Route::Wanted(_)));
 }
@@ -332,7 +348,8 @@ fn the_users_mounts_win_over_the_kinds() {
         });
     });
     let kind = kind(|template| {
-        template["extraVolumes"] = json!([{"name": "cache", "emptyDir": {}}, {"name": "data-volume-0", "emptyDir": {}}]);
+        template["extraVolumes"] =
+            json!([{"name": "cache", "emptyDir": {}}, {"name": "data-volume-0", "emptyDir": {}}]);
         template["extraVolumeMounts"] = json!([
             {"name": "cache", "mountPath": "/data"},
             {"name": "cache", "mountPath": "/cache"},
@@ -340,7 +357,11 @@ fn the_users_mounts_win_over_the_kinds() {
         ]);
     });
     let desired = rendered(&workspace, &kind, &routing());
-    let left_out = |path: &str, volume: &str, kept: &str| LeftOutMount { path: path.into(), volume: volume.into(), kept: kept.into() };
+    let left_out = |path: &str, volume: &str, kept: &str| LeftOutMount {
+        path: path.into(),
+        volume: volume.into(),
+        kept: kept.into(),
+    };
     assert_eq!(
         desired.left_out,
         [left_out("/home/jovyan", "data-volume-1", "home-volume"), left_out("/data", "cache", "data-volume-0")]
@@ -405,13 +426,19 @@ fn stored_templates_render_as_go_would() {
 
 #[test]
 fn says_why_it_cannot_render_in_words_that_people_know() {
-    let fault = |workspace: &Workspace, kind: &WorkspaceKind| render(workspace.into(), &kind.spec, &routing()).unwrap_err().to_string();
+    let fault = |workspace: &Workspace, kind: &WorkspaceKind| {
+        render(workspace.into(), &kind.spec, &routing()).unwrap_err().to_string()
+    };
     let image = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["imageConfig"] = json!("none"));
-    assert_eq!(fault(&image, &kind(|_| {})), "Workspace has invalid imageConfig: imageConfig with id \"none\" not found");
+    assert_eq!(
+        fault(&image, &kind(|_| {})),
+        "Workspace has invalid imageConfig: imageConfig with id \"none\" not found"
+    );
     let pod = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["podConfig"] = json!("none"));
     assert_eq!(fault(&pod, &kind(|_| {})), "Workspace has invalid podConfig: podConfig with id \"none\" not found");
     let twice = kind(|template| {
-        template["options"]["imageConfig"]["values"][0]["spec"]["ports"] = json!([{"id": "a", "port": 80}, {"id": "b", "port": 80}]);
+        template["options"]["imageConfig"]["values"][0]["spec"]["ports"] =
+            json!([{"id": "a", "port": 80}, {"id": "b", "port": 80}]);
     });
     assert_eq!(
         fault(&workspace(|_| {}), &twice),
@@ -419,7 +446,10 @@ fn says_why_it_cannot_render_in_words_that_people_know() {
     );
     let env = kind(|template| template["extraEnv"] = json!([{"name": "A", "value": "{{ range 9 }}"}]));
     let text = fault(&workspace(|_| {}), &env);
-    assert!(text.starts_with("Workspace failed to generate StatefulSet with error: failed to render extraEnv \"A\": "), "{text}");
+    assert!(
+        text.starts_with("Workspace failed to generate StatefulSet with error: failed to render extraEnv \"A\": "),
+        "{text}"
+    );
     let dots = workspace(|workspace| workspace["metadata"]["name"] = json!("a.b"));
     assert!(fault(&dots, &kind(|_| {})).contains("DNS label"));
 }
@@ -443,7 +473,8 @@ fn redirects_are_told_and_change_nothing() {
         fault.unwrap().to_string(),
         "Workspace has invalid podConfig: podConfig with id \"big\" has a circular redirect"
     );
-    let lost = self::kind(|template| template["options"]["imageConfig"]["values"][0]["redirect"] = json!({"to": "gone"}));
+    let lost =
+        self::kind(|template| template["options"]["imageConfig"]["values"][0]["redirect"] = json!({"to": "gone"}));
     let (_, fault) = resolve_options(&lost.spec.pod_template, selected);
     assert_eq!(
         fault.unwrap().to_string(),

@@ -11,8 +11,8 @@ use crds::workspace_kind::{ImagePort, ProxiedPort};
 use super::{Route, Scene};
 use crate::config::{RedirectScheme, Routing};
 use crate::istio::{
-    Destination, Headers, HeaderOperations as RouteHeaders, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, PortSelector,
-    RouteDestination, StringMatch, VirtualService, VirtualServiceSpec,
+    Destination, HeaderOperations as RouteHeaders, Headers, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
+    PortSelector, RouteDestination, StringMatch, VirtualService, VirtualServiceSpec,
 };
 
 /// Temporary, and the method and body of the request stay.

@@ -25,7 +25,7 @@ pub struct LeftOutMount {
 
 /// What the pod mounts.
 #[derive(Debug, Default)]
-pub(super) struct Volumes {
+pub(super) struct Mounted {
     pub volumes: Vec<Volume>,
     pub mounts: Vec<VolumeMount>,
     pub left_out: Vec<LeftOutMount>,
@@ -34,9 +34,9 @@ pub(super) struct Volumes {
     paths: BTreeMap<String, String>,
 }
 
-pub(super) fn desired(scene: &Scene<'_>) -> Volumes {
+pub(super) fn desired(scene: &Scene<'_>) -> Mounted {
     let wanted = &scene.subject.spec.pod_template.volumes;
-    let mut all = Volumes::default();
+    let mut all = Mounted::default();
     if let Some(claim) = &wanted.home {
         let mount = mount(HOME, &scene.template.volume_mounts.home, false);
         all.put(claim_volume(HOME, claim, false), mount);
@@ -71,7 +71,7 @@ pub(super) fn desired(scene: &Scene<'_>) -> Volumes {
     all
 }
 
-impl Volumes {
+impl Mounted {
     /// Adds a volume with its mount, unless the path is taken.
     fn put(&mut self, volume: Volume, mount: VolumeMount) {
         if self.claim(&mount) {
@@ -95,7 +95,9 @@ impl Volumes {
 
 /// A path without empty segments, `.` and a final slash.
 fn normalised(path: &str) -> String {
-    path.split('/').filter(|segment| !matches!(*segment, "" | ".")).fold(String::new(), |path, segment| path + "/" + segment)
+    path.split('/')
+        .filter(|segment| !matches!(*segment, "" | "."))
+        .fold(String::new(), |path, segment| path + "/" + segment)
 }
 
 fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
@@ -108,6 +110,7 @@ fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
 }
 
 fn claim_volume(name: &str, claim: &str, read_only: bool) -> Volume {
-    let source = PersistentVolumeClaimVolumeSource { claim_name: claim.to_owned(), read_only: read_only.then_some(true) };
+    let source =
+        PersistentVolumeClaimVolumeSource { claim_name: claim.to_owned(), read_only: read_only.then_some(true) };
     Volume { name: name.to_owned(), persistent_volume_claim: Some(source), ..Volume::default() }
 }

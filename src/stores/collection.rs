@@ -138,7 +138,10 @@ impl<T: Slim> Collection<T> {
         let round = objects.round;
         let gone: Vec<Key> =
             objects.by_key.iter().filter(|(_, entry)| entry.round != round).map(|(key, _)| key.clone()).collect();
-        gone.iter().filter_map(|key| objects.remove(key)).map(|before| Change { before: Some(before), after: None }).collect()
+        gone.iter()
+            .filter_map(|key| objects.remove(key))
+            .map(|before| Change { before: Some(before), after: None })
+            .collect()
     }
 
     /// Replaces an object by a version of it that differs only in what is worked out from it.

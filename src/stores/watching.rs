@@ -55,7 +55,10 @@ pub(super) async fn watch<T: Slim>(
                 if std::mem::replace(&mut failing, true) {
                     tracing::debug!(resource = name, %error, "the watch still fails");
                 } else if not_installed {
-                    tracing::warn!(resource = name, "the API server does not know this resource: install its CRD; looking again");
+                    tracing::warn!(
+                        resource = name,
+                        "the API server does not know this resource: install its CRD; looking again"
+                    );
                 } else {
                     tracing::warn!(resource = name, %error, "the watch failed; trying again");
                 }

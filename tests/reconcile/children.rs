@@ -64,7 +64,7 @@ fn a_paused_workspace_has_no_pod_and_keeps_its_route() {
     let lab = world.create("lab", |_| {});
     lab.wait_running();
     let route = lab.child(Child::VirtualService);
-    lab.patch(json!({"paused": true}));
+    lab.patch(&json!({"paused": true}));
     let status = lab.wait_state("Paused");
     assert_eq!(status["stateMessage"], "Workspace is paused");
     assert_eq!(condition(&status, "Ready")["status"], "True");
@@ -73,7 +73,7 @@ fn a_paused_workspace_has_no_pod_and_keeps_its_route() {
     assert_eq!(lab.child(Child::StatefulSet)["spec"]["replicas"], 0);
     assert!(world.find(&lab.pod_path()).is_none());
     assert_eq!(lab.child(Child::VirtualService), route);
-    lab.patch(json!({"paused": false}));
+    lab.patch(&json!({"paused": false}));
     assert_eq!(lab.wait_running()["pauseTime"], 0);
 }
 
@@ -90,7 +90,10 @@ fn an_edited_kind_is_one_write_for_each_workspace_and_no_pod_is_deleted() {
         .collect();
     let mark = world.mark();
     world.update_kind(|template| {
-        template["extraEnv"].as_array_mut().unwrap().push(json!({"name": "NEW", "value": "{{ httpPathPrefix \"jupyterlab\" }}"}));
+        template["extraEnv"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"name": "NEW", "value": "{{ httpPathPrefix \"jupyterlab\" }}"}));
         template["podMetadata"] = json!({"labels": {"new": "label"}});
     });
     for (lab, pod) in labs.iter().zip(&pods) {
@@ -104,7 +107,8 @@ fn an_edited_kind_is_one_write_for_each_workspace_and_no_pod_is_deleted() {
     let writes = world.writes(mark);
     assert_eq!(writes.clone().resource("statefulsets").count(), 5, "{writes:?}");
     assert_eq!(writes.count(), 5, "{writes:?}");
-    let deleted = world.cluster.audit().since(mark).unwrap().namespace(&world.namespace).resource("pods").verb("delete");
+    let deleted =
+        world.cluster.audit().since(mark).unwrap().namespace(&world.namespace).resource("pods").verb("delete");
     assert!(deleted.is_empty(), "{deleted:?}");
 }
 

@@ -3,7 +3,7 @@
 use cluster::Reply;
 use serde_json::{Value, json};
 
-use crate::world::{CHILDREN, Child, World, WorkspaceHandle};
+use crate::world::{CHILDREN, Child, WorkspaceHandle, World};
 
 /// Changes a child as somebody else, waits until `restored`, and expects exactly one write for that.
 fn repaired(lab: &WorkspaceHandle<'_>, child: Child, patch: &Value, restored: impl Fn(&Value) -> bool) {
@@ -70,9 +70,14 @@ fn fields_of_others_stay_and_cost_nothing() {
         {"name": "theirs", "port": 9999, "protocol": "TCP", "targetPort": 9999},
     ]}});
     world.cluster.api().merge_patch(&lab.child_path(Child::Service), &spec).and_then(Reply::ok).unwrap();
-    world.cluster.api().merge_patch(&lab.child_path(Child::StatefulSet), &json!({"spec": {"minReadySeconds": 1}})).and_then(Reply::ok).unwrap();
+    world
+        .cluster
+        .api()
+        .merge_patch(&lab.child_path(Child::StatefulSet), &json!({"spec": {"minReadySeconds": 1}}))
+        .and_then(Reply::ok)
+        .unwrap();
     // A change of ours makes the loop look at everything, after it has seen all of the above.
-    lab.patch(json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
+    lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
     world.wait("the new image", || {
         let set = lab.child(Child::StatefulSet);
         let image = &set["spec"]["template"]["spec"]["containers"][0]["image"];

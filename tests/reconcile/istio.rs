@@ -8,7 +8,8 @@ use crate::world::{Child, World, condition, control_plane};
 
 #[test]
 fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
+    let cluster =
+        Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
     let world = World::on(cluster, "late");
     let running = Loop::start(cluster, &[]);
     world.create_kind(|_| {});
@@ -31,8 +32,11 @@ fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
     });
     cluster.api().create(&routes, &theirs).and_then(Reply::ok).unwrap();
     let running = Loop::start(cluster, &["--use-istio=false"]);
-    world.wait("our route to go", || lab.find_child(Child::VirtualService).map_or(Ok(()), |route| Err(route.to_string())));
-    let status = lab.wait_status("without Istio", |status| condition(status, "RouteReady")["reason"] == "IstioDisabled");
+    world.wait("our route to go", || {
+        lab.find_child(Child::VirtualService).map_or(Ok(()), |route| Err(route.to_string()))
+    });
+    let status =
+        lab.wait_status("without Istio", |status| condition(status, "RouteReady")["reason"] == "IstioDisabled");
     assert_eq!(condition(&status, "Ready")["status"], "True");
     assert!(world.find(&format!("{routes}/theirs")).is_some(), "that of others stays");
     running.stop();

@@ -10,7 +10,7 @@ use crate::world::{World, control_plane};
 
 const WORKSPACES: usize = 300;
 /// Before the restart, and after it.
-const REST: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(20)];
+const REST: [Duration; 2] = [Duration::from_mins(1), Duration::from_secs(20)];
 
 /// What the API server stores otherwise than it was written: quantities, empty values, defaults within defaults.
 fn odd(template: &mut Value) {
@@ -26,7 +26,8 @@ fn odd(template: &mut Value) {
         "startupProbe": {"tcpSocket": {"port": 8888}, "failureThreshold": 30},
         "livenessProbe": {"exec": {"command": ["true"]}},
     });
-    template["securityContext"] = json!({"fsGroup": 100, "supplementalGroups": [], "sysctls": [], "seccompProfile": {"type": "RuntimeDefault"}});
+    template["securityContext"] =
+        json!({"fsGroup": 100, "supplementalGroups": [], "sysctls": [], "seccompProfile": {"type": "RuntimeDefault"}});
     template["containerSecurityContext"] = json!({"capabilities": {"drop": ["ALL"], "add": []}, "runAsNonRoot": false});
     template["extraVolumes"] = json!([
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "0.5Gi"}},

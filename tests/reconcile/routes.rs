@@ -15,15 +15,19 @@ fn another_image_changes_the_routes_and_leaves_the_pod() {
     let lab = world.create("lab", |_| {});
     lab.wait_running();
     let pod = world.get(&lab.pod_path())["metadata"]["uid"].clone();
-    lab.patch(json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
+    lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
     let start = format!("/workspace/{}/lab", world.namespace);
     world.wait("both routes", || {
         let prefixes = prefixes(&lab.child(Child::VirtualService));
-        if prefixes == [format!("{start}/jupyterlab/"), format!("{start}/tensorboard/")] { Ok(()) } else { Err(prefixes.join(" ")) }
+        if prefixes == [format!("{start}/jupyterlab/"), format!("{start}/tensorboard/")] {
+            Ok(())
+        } else {
+            Err(prefixes.join(" "))
+        }
     });
     let service = lab.child(Child::Service);
     assert_eq!(service["spec"]["ports"].as_array().unwrap().len(), 2, "{service}");
-    lab.patch(json!({"podTemplate": {"options": {"imageConfig": "small"}}}));
+    lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "small"}}}));
     world.wait("one route", || {
         let prefixes = prefixes(&lab.child(Child::VirtualService));
         if prefixes == [format!("{start}/jupyterlab/")] { Ok(()) } else { Err(prefixes.join(" ")) }

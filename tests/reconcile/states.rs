@@ -25,7 +25,8 @@ fn the_state_tells_what_is_wrong_with_the_pod() {
     let labs: Vec<_> = cases
         .iter()
         .map(|(name, ..)| {
-            world.create(name, |spec| spec["podTemplate"]["podMetadata"] = json!({"labels": {"cluster.test/pod": name}}))
+            world
+                .create(name, |spec| spec["podTemplate"]["podMetadata"] = json!({"labels": {"cluster.test/pod": name}}))
         })
         .collect();
     for (lab, (_, state, message)) in labs.iter().zip(&cases) {
@@ -43,10 +44,10 @@ fn a_workspace_without_its_kind_can_be_paused_and_runs_when_the_kind_comes() {
     let message = format!("Workspace references unknown WorkspaceKind: {}", world.kind);
     let status = lab.wait_state("Error");
     assert_eq!(status["stateMessage"], json!(message));
-    lab.patch(json!({"paused": true}));
+    lab.patch(&json!({"paused": true}));
     let status = lab.wait_state("Paused");
     assert_eq!(condition(&status, "Ready")["reason"], "WorkspaceKindNotFound");
-    lab.patch(json!({"paused": false}));
+    lab.patch(&json!({"paused": false}));
     lab.wait_state("Error");
     world.create_kind(|_| {});
     lab.wait_running();
@@ -65,7 +66,7 @@ fn what_the_api_server_refuses_is_told_in_its_words() {
     assert!(message.contains("must be less than or equal to cpu limit"), "{message}");
     assert_eq!(condition(&status, "Ready")["reason"], "Refused");
     assert_eq!(condition(&status, "RouteReady")["status"], "True", "the route does not depend on the pod");
-    lab.patch(json!({"podTemplate": {"options": {"podConfig": "big"}}}));
+    lab.patch(&json!({"podTemplate": {"options": {"podConfig": "big"}}}));
     lab.wait_running();
 }
 
@@ -90,7 +91,8 @@ fn a_flood_of_pod_changes_costs_at_most_one_status_write_a_second() {
         ]}});
         world.cluster.api().merge_patch(&status, &patch).and_then(Reply::ok).unwrap();
     }
-    let patch = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "ContainersNotReady"}]}});
+    let patch =
+        json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "ContainersNotReady"}]}});
     world.cluster.api().merge_patch(&status, &patch).and_then(Reply::ok).unwrap();
     lab.wait_running();
     let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();

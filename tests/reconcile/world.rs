@@ -11,7 +11,7 @@ use workspaces_controller::render::names::ChildNames;
 
 use crate::process::{Loop, USER};
 
-pub const TIMEOUT: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 const GROUP: &str = "/apis/kubeflow.org/v1beta1";
 
 /// A control plane with a user for the loop.
@@ -151,7 +151,7 @@ impl WorkspaceHandle<'_> {
         self.world.get(&self.path())
     }
 
-    pub fn patch(&self, spec: Value) {
+    pub fn patch(&self, spec: &Value) {
         self.world.cluster.api().merge_patch(&self.path(), &json!({"spec": spec})).and_then(Reply::ok).unwrap();
     }
 

@@ -89,7 +89,8 @@ fn the_status_of_a_running_workspace_is_exactly_this() {
 fn a_status_is_its_own_next_status() {
     let first = status(&workspace(false, &json!({})), Some(&running()), &made());
     let again = workspace(false, &serde_json::to_value(&first).unwrap());
-    let later = Facts { workspace: &again, pod: Some(&running()), made: &made(), now: "2027-01-01T00:00:00Z".parse().unwrap() };
+    let later =
+        Facts { workspace: &again, pod: Some(&running()), made: &made(), now: "2027-01-01T00:00:00Z".parse().unwrap() };
     assert_eq!(desired(later).0, first);
 }
 
@@ -165,13 +166,17 @@ fn a_mount_that_is_left_out_is_told() {
 
 #[test]
 fn conditions_of_others_stay_and_times_change_with_the_status_only() {
-    let held = |type_: &str, status: &str| {
-        json!({"type": type_, "status": status, "lastTransitionTime": EARLIER, "reason": "Old", "message": "old"})
-    };
-    let workspace = workspace(false, &json!({"conditions": [held("Ready", "True"), held("Backup", "False"), held("RouteReady", "False")]}));
+    let held = |type_: &str, status: &str| json!({"type": type_, "status": status, "lastTransitionTime": EARLIER, "reason": "Old", "message": "old"});
+    let workspace = workspace(
+        false,
+        &json!({"conditions": [held("Ready", "True"), held("Backup", "False"), held("RouteReady", "False")]}),
+    );
     let status = status(&workspace, Some(&running()), &made());
-    let times: Vec<(&str, &str)> =
-        status.conditions.iter().map(|condition| (condition.type_.as_str(), condition.last_transition_time.as_str())).collect();
+    let times: Vec<(&str, &str)> = status
+        .conditions
+        .iter()
+        .map(|condition| (condition.type_.as_str(), condition.last_transition_time.as_str()))
+        .collect();
     assert_eq!(times, [("Backup", EARLIER), ("Ready", EARLIER), ("RouteReady", "2026-01-01T00:00:10Z")]);
     assert_eq!(status.conditions[0].reason, "Old");
 }
