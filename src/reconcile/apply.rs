@@ -13,6 +13,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::ownership;
 use super::plan::Hash;
@@ -84,6 +85,14 @@ pub(super) enum ApplyError {
         /// The kind.
         kind: &'static str,
     },
+    /// Wait: somebody else keeps changing our fields; they are put back, but not at any pace.
+    #[error("{kind} {name} is being changed by somebody else")]
+    Contested {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// Retry: the object changed meanwhile, or the API server could not be asked.
     #[error("{kind} {name} could not be written: {why}")]
     Unreachable {
@@ -107,12 +116,15 @@ pub(super) enum Next {
 
 /// How often a name that somebody else has is looked at: no event tells that it is free.
 const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
+/// The least time between two writes of the same to one child.
+const SAME_WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 impl ApplyError {
     /// When to try again.
     pub fn next(&self) -> Next {
         match self {
             Self::Foreign { .. } => Next::Wait(Some(FOREIGN_AGAIN)),
+            Self::Contested { .. } => Next::Wait(Some(SAME_WRITE_AGAIN)),
             Self::BeingDeleted { .. } | Self::NotInstalled { .. } => Next::Wait(None),
             Self::Refused { .. } | Self::Unreachable { .. } => Next::Retry,
         }
@@ -124,6 +136,8 @@ impl ApplyError {
 pub(super) struct ChildMemory {
     /// The hash that is in place, and the digest of our fields then: nothing is to be done while both stay.
     settled: Option<(Hash, u64)>,
+    /// What was written last, and when.
+    written: Option<(Hash, Instant)>,
     /// Whether it has been in place once.
     existed: bool,
     /// Whether somebody else had its name when last looked at.
@@ -209,6 +223,10 @@ impl<'a, K: ChildKind> Children<'a, K> {
             self.collection.refine(key, |child| child.fields.iter_mut().for_each(|fields| fields.text = None));
             return Ok(false);
         }
+        let again = |(written, at): &(Hash, Instant)| written == hash && at.elapsed() < SAME_WRITE_AGAIN;
+        if memory.written.as_ref().is_some_and(again) {
+            return Err(ApplyError::Contested { kind: K::KIND, name: key.name.clone() });
+        }
         match self.write(object, Precondition::Same(&seen.identity.uid)).await {
             Ok(child) => {
                 self.settle(key, hash, memory, child);
@@ -245,6 +263,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
     /// What the API server's answer says is what will be seen until somebody changes it.
     fn settle(&self, key: &Key, hash: &Hash, memory: &mut ChildMemory, mut child: Child<K>) {
         memory.existed = true;
+        memory.written = Some((hash.clone(), Instant::now()));
         memory.settled = child.fields.as_mut().map(|fields| {
             fields.text = None;
             (hash.clone(), fields.digest)

@@ -32,6 +32,8 @@ pub(super) struct Made {
     pub options: Option<PodTemplateOptionsStatus>,
     /// How far the route is.
     pub route: RouteState,
+    /// Whether something did not work that may the next time: too early to say whether anything is wrong.
+    pub undecided: bool,
     /// Mounts that found their path taken.
     pub left_out: Vec<LeftOutMount>,
 }
@@ -97,8 +99,12 @@ pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
         conditions: Vec::new(),
         ..held.clone()
     };
-    let wanted = [ready(facts, &status), route_ready(&made.route)];
-    status.conditions = conditions(&held.conditions, wanted, workspace.generation, now);
+    status.conditions = if made.undecided {
+        held.conditions.clone()
+    } else {
+        let wanted = [ready(facts, &status), route_ready(&made.route)];
+        conditions(&held.conditions, wanted, workspace.generation, now)
+    };
     (status, again)
 }
 

@@ -30,6 +30,8 @@ use crate::stores::workspace::StoredWorkspace;
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 /// How long a StatefulSet that was just written is given to make its pod before the status tells that there is none.
 const POD_PATIENCE: Duration = Duration::from_secs(1);
+/// How many looks in a row have to fail before the status tells that something cannot be reached.
+const TOLD_AFTER: u32 = 3;
 
 /// What every look needs.
 pub(super) struct Context {
@@ -49,6 +51,8 @@ pub(super) struct Memory {
     virtual_service: ChildMemory,
     /// Whether no pod may run, because its account is somebody else's.
     held: bool,
+    /// How many looks in a row could not do all they wanted.
+    unreachable: u32,
     set_written: Option<Instant>,
     status_written: Option<Instant>,
 }
@@ -64,10 +68,18 @@ pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) ->
         memory = Memory { uid: workspace.identity.uid.clone(), ..Memory::default() };
     }
     let kind = context.stores.kind(&workspace.spec.kind);
-    let names = ChildNames::new(&key.name, &workspace.identity.uid);
-    let (made, again, failed) = (Made::default(), None, false);
-    let mut look = Look { context: &context, workspace: &workspace, names, memory: &mut memory, made, again, failed };
+    let mut look = Look {
+        context: &context,
+        workspace: &workspace,
+        names: ChildNames::new(&key.name, &workspace.identity.uid),
+        memory: &mut memory,
+        made: Made::default(),
+        again: None,
+        failed: false,
+        unreachable: false,
+    };
     look.make_real(kind.as_deref()).await;
+    look.memory.unreachable = if look.unreachable { look.memory.unreachable.saturating_add(1) } else { 0 };
     look.write_status().await;
     let verdict = match (look.failed, look.again) {
         (true, _) => Verdict::Failed,
@@ -86,6 +98,7 @@ struct Look<'a> {
     made: Made,
     again: Option<Duration>,
     failed: bool,
+    unreachable: bool,
 }
 
 impl<'a> Look<'a> {
@@ -214,33 +227,46 @@ impl<'a> Look<'a> {
             Ok(_) => {}
             Err(ApplyError::NotInstalled { .. }) => self.made.route = RouteState::NotInstalled,
             Err(error) => {
-                self.retry(&error);
-                self.made.route = RouteState::Fault(child_fault(&error));
+                if self.is_told(&error) {
+                    self.made.route = RouteState::Fault(child_fault(&error));
+                }
             }
         }
     }
 
     /// Takes the outcome for a child that the pod depends on. The first error is the one that is told.
     fn take_pod(&mut self, result: Result<bool, ApplyError>) {
-        if let Err(error) = result {
-            self.retry(&error);
+        if let Err(error) = result
+            && self.is_told(&error)
+        {
             self.made.child_fault.get_or_insert_with(|| child_fault(&error));
         }
     }
 
-    fn retry(&mut self, error: &ApplyError) {
+    /// Sees to it that there is another try; whether the status tells the error already.
+    fn is_told(&mut self, error: &ApplyError) -> bool {
+        let workspace = &self.workspace.identity.key;
         match error.next() {
             Next::Retry => {
-                tracing::warn!(workspace = %self.workspace.identity.key, %error, "a child is not as it should be; trying again");
+                tracing::warn!(%workspace, %error, "a child is not as it should be; trying again");
                 self.failed = true;
             }
             Next::Wait(after) => {
-                tracing::debug!(workspace = %self.workspace.identity.key, %error, "a child has to wait");
+                tracing::debug!(%workspace, %error, "a child has to wait");
                 if let Some(after) = after {
                     self.look_again(after);
                 }
             }
         }
+        match error {
+            ApplyError::Contested { .. } => self.made.undecided = true,
+            ApplyError::Unreachable { .. } => {
+                self.unreachable = true;
+                self.made.undecided |= self.memory.unreachable + 1 < TOLD_AFTER;
+            }
+            _ => {}
+        }
+        !self.made.undecided
     }
 
     fn look_again(&mut self, after: Duration) {
@@ -356,6 +382,7 @@ fn child_fault(error: &ApplyError) -> Fault {
         ApplyError::BeingDeleted { .. } => "BeingDeleted",
         ApplyError::Refused { .. } => "Refused",
         ApplyError::NotInstalled { .. } => "NotInstalled",
+        ApplyError::Contested { .. } => "Contested",
         ApplyError::Unreachable { .. } => "Unreachable",
     };
     Fault { reason, message: format!("Workspace {error}") }

@@ -30,7 +30,8 @@ pub(super) async fn watch<T: Slim>(
     collection: &Collection<T>,
     tell: impl Fn(News<'_, T>),
 ) {
-    let mut events = watcher(api, config).boxed();
+    let start = || watcher(api.clone(), config.clone()).boxed();
+    let mut events = start();
     let mut pause = FIRST_PAUSE;
     let mut failing = false;
     // The stream never ends; were it to, an early end is better seen than papered over.
@@ -49,8 +50,12 @@ pub(super) async fn watch<T: Slim>(
             }
             Err(error) => {
                 let not_installed = is_not_installed(&error);
-                if not_installed && collection.set_progress(Progress::NotInstalled) {
-                    tell(News::Installed);
+                if not_installed {
+                    // When it comes back it is another one: its objects have to be listed, not followed.
+                    events = start();
+                    if collection.set_progress(Progress::NotInstalled) {
+                        tell(News::Installed);
+                    }
                 }
                 if std::mem::replace(&mut failing, true) {
                     tracing::debug!(resource = name, %error, "the watch still fails");

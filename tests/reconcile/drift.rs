@@ -1,5 +1,7 @@
 //! What others change about our children: what is ours is put back in one write, what is theirs stays.
 
+use std::time::{Duration, Instant};
+
 use cluster::Reply;
 use serde_json::{Value, json};
 
@@ -131,4 +133,29 @@ fn a_variable_that_the_kind_drops_is_dropped() {
         let env = &set["spec"]["template"]["spec"]["containers"][0]["env"];
         if *env == json!([{"name": "KEEP", "value": "1"}]) { Ok(()) } else { Err(set.to_string()) }
     });
+}
+
+#[test]
+fn a_field_that_somebody_keeps_changing_costs_at_most_two_writes_a_second() {
+    let world = World::new("contested", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let mark = world.mark();
+    let started = Instant::now();
+    let mut changes = 0;
+    while started.elapsed() < Duration::from_secs(4) {
+        changes += 1;
+        let patch = json!({"spec": {"hosts": [format!("{changes}.example.com")]}});
+        world.cluster.api().merge_patch(&lab.child_path(Child::VirtualService), &patch).and_then(Reply::ok).unwrap();
+    }
+    world.wait("our hosts", || {
+        let hosts = lab.child(Child::VirtualService)["spec"]["hosts"].clone();
+        if hosts == json!(["*"]) { Ok(()) } else { Err(hosts.to_string()) }
+    });
+    let half_seconds = usize::try_from(started.elapsed().as_millis() / 500).unwrap();
+    let writes = world.writes(mark);
+    let count = writes.clone().resource("virtualservices").count();
+    assert!(changes > 20, "only {changes} changes");
+    assert!((1..=half_seconds + 2).contains(&count), "{count} after {changes} changes\n{writes:?}");
+    assert_eq!(writes.count(), count, "the status does not follow every turn\n{writes:?}");
 }

@@ -182,6 +182,17 @@ fn conditions_of_others_stay_and_times_change_with_the_status_only() {
 }
 
 #[test]
+fn what_may_work_the_next_time_changes_no_condition() {
+    let first = status(&workspace(false, &json!({})), Some(&running()), &made());
+    let held = workspace(false, &serde_json::to_value(&first).unwrap());
+    let undecided = Made { undecided: true, route: RouteState::Unknown, ..made() };
+    assert_eq!(status(&held, Some(&running()), &undecided), first);
+    let stopped = status(&held, None, &undecided);
+    assert_eq!(stopped.state, WorkspaceState::Unknown, "the state of the pod is told");
+    assert_eq!(stopped.conditions, first.conditions);
+}
+
+#[test]
 fn messages_are_bounded() {
     let long = Made { spec_fault: Some(fault(&"ü".repeat(MESSAGE_MAX))), ..made() };
     let status = status(&workspace(false, &json!({})), None, &long);
