@@ -177,8 +177,8 @@ fn tls_fault(settings: &Settings, error: &dyn std::error::Error) -> Fault {
 }
 
 fn admission(settings: &Settings, client: kube::Client, stores: Stores, metrics: &Arc<Metrics>) -> Router {
-    for registration in webhook::REGISTRATIONS {
-        metrics.announce_webhook(registration.path);
+    if settings.enable_webhooks {
+        webhook::REGISTRATIONS.iter().for_each(|registration| metrics.announce_webhook(registration.path));
     }
     let policy = webhook::Policy { paths: settings.routing.paths.clone(), dialects: settings.port_dialects.clone() };
     let lookup = ClusterLookup::new(client, stores);

@@ -11,7 +11,7 @@ use kube::Client;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use crate::client::causes;
+use crate::client::root_cause;
 use crate::stores::Stores;
 
 /// Between two looks.
@@ -95,7 +95,7 @@ async fn look(client: &Client, url: &Uri) -> Option<String> {
             Ok(Err(error)) => {
                 return Some(format!(
                     "cannot reach the API server at {url} ({}): check address and network",
-                    causes(&error)
+                    root_cause(&error)
                 ));
             }
             Err(_) => {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use webhook::{LookupError, User};
 
-use crate::client::causes;
+use crate::client::{causes, root_cause};
 use crate::stores::Stores;
 
 /// For one call to the API server: the caller has about five seconds for the whole review.
@@ -78,7 +78,7 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Lo
         }
         Ok(Err(error @ kube::Error::SerdeError(_))) => Err(LookupError::Failed(causes(&error))),
         Ok(Err(error)) => {
-            Err(LookupError::Unavailable(format!("the API server could not be asked: {}", causes(&error))))
+            Err(LookupError::Unavailable(format!("the API server could not be asked: {}", root_cause(&error))))
         }
         Err(_) => {
             let seconds = CALL_LIMIT.as_secs();

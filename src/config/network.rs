@@ -32,6 +32,12 @@ impl Listen {
     }
 }
 
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: Some(address.ip()), port: address.port() }
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host {

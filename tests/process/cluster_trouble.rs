@@ -1,0 +1,74 @@
+//! A cluster that lacks something: said in one line, and mended without a restart.
+
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, ClusterOptions, ControllerOptions, ControllerProcess, Exit, Server, Signal, wait_for};
+
+use crate::binary::PROGRAM;
+use crate::within;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn options() -> ControllerOptions {
+    ControllerOptions { register_webhooks: false, wait_ready: false, ..ControllerOptions::new(PROGRAM) }
+}
+
+fn wait_not_ready(controller: &ControllerProcess<'_>, reason: &str) {
+    wait_for("the reason in /readyz", PATIENCE, || match controller.health("/readyz") {
+        Ok((503, body)) if body.contains(reason) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .unwrap();
+}
+
+#[test]
+fn missing_crds_missing_rights_and_an_outage_are_named_and_survived() {
+    let cluster = Cluster::start(ClusterOptions { product_crds: false, ..ClusterOptions::default() }).unwrap();
+    let controller = ControllerProcess::start(&cluster, &options()).unwrap();
+    wait_not_ready(
+        &controller,
+        "[-]caches not ready: the API server does not know workspacekinds.kubeflow.org and workspaces.kubeflow.org: install the CRDs",
+    );
+    let said = controller.log().matches("not ready: the API server does not know").count();
+    assert_eq!(said, 1, "{}", controller.log());
+
+    let nobody = cluster.kubeconfig(cluster::PLAIN_USER).unwrap();
+    let without_rights =
+        ControllerProcess::start(&cluster, &ControllerOptions { kubeconfig: Some(nobody), ..options() }).unwrap();
+    wait_not_ready(&without_rights, "is forbidden");
+    wait_not_ready(&without_rights, "grant it in a ClusterRole");
+    assert_eq!(without_rights.terminate(PATIENCE).unwrap(), Exit::Code(0));
+
+    cluster.install_product_crds().unwrap();
+    let installed = Instant::now();
+    controller.wait_ready(PATIENCE).unwrap();
+    within(
+        "bad input",
+        "ready after the CRDs were installed, without a restart",
+        installed.elapsed(),
+        Duration::from_secs(10),
+    );
+    wait_for("the log to say so", PATIENCE, || controller.log().contains("caches are complete").then_some(())).unwrap();
+
+    // What has been listed stays usable: an outage of the API server takes no replica out of service.
+    cluster.signal_server(Server::KubeApiserver, Signal::STOP).unwrap();
+    let (status, body) = controller.health("/readyz").unwrap();
+    cluster.signal_server(Server::KubeApiserver, Signal::CONT).unwrap();
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(controller.terminate(PATIENCE).unwrap(), Exit::Code(0));
+}
+
+#[test]
+fn each_half_runs_without_the_other() {
+    let cluster = Cluster::shared();
+    let admission = options().arg("--enable-reconcile=false");
+    let admission = ControllerProcess::start(cluster, &ControllerOptions { wait_ready: true, ..admission }).unwrap();
+    assert!(!admission.metrics().unwrap().contains("controller_runtime_reconcile_total{"));
+    assert_eq!(admission.terminate(PATIENCE).unwrap(), Exit::Code(0));
+    let reconcile = options().env("ENABLE_WEBHOOKS", "false");
+    let reconcile = ControllerProcess::start(cluster, &ControllerOptions { wait_ready: true, ..reconcile }).unwrap();
+    let metrics = reconcile.metrics().unwrap();
+    assert!(metrics.contains("controller_runtime_max_concurrent_reconciles{controller=\"workspace\"} 10"), "{metrics}");
+    assert!(!metrics.contains("controller_runtime_webhook_requests_total{"), "{metrics}");
+    assert_eq!(reconcile.terminate(PATIENCE).unwrap(), Exit::Code(0));
+}
