@@ -38,10 +38,17 @@ impl FromStr for Dialect {
     }
 }
 
+impl Dialect {
+    /// The dialect of a kind with these entries: B as soon as one has `id`, else A (also without entries).
+    pub fn of(ports: &[ProxiedPort]) -> Self {
+        if ports.iter().any(|port| port.id.is_some()) { Self::B } else { Self::A }
+    }
+}
+
 impl PodTemplate {
-    /// The dialect of the kind: B as soon as an entry has `id`, else A (also without entries).
+    /// The dialect of the kind.
     pub fn dialect(&self) -> Dialect {
-        if self.proxied_ports().iter().any(|port| port.id.is_some()) { Dialect::B } else { Dialect::A }
+        Dialect::of(self.proxied_ports())
     }
 
     /// The entries of `ports`, none when absent.

@@ -2,12 +2,13 @@
 
 use std::panic::AssertUnwindSafe;
 
+use crds::WorkspaceKindSpec;
 use futures::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
 use crate::field::Fault;
 use crate::lookup::{Lookup, LookupError};
-use crate::request::{self, Body, Request};
+use crate::request::{self, Body, Envelope, Request};
 use crate::review::{self, Refusal, Verdict};
 use crate::{Policy, workspace, workspace_kind};
 
@@ -44,6 +45,11 @@ pub(crate) async fn answer<L: Lookup>(
     policy: &Policy,
     deadline: Instant,
 ) -> Result<Vec<u8>, String> {
+    if subject == Subject::WorkspaceKind
+        && let Some(accepted) = accepted_at_once(body, policy, deadline)
+    {
+        return Ok(accepted);
+    }
     let review = match request::read(body) {
         Body::Review(review) => review,
         Body::Broken { api_version, uid, why } => {
@@ -73,6 +79,39 @@ pub(crate) async fn answer<L: Lookup>(
     Ok(review::write(&review.api_version, &request.uid, verdict))
 }
 
+/// Accepts a WorkspaceKind in one pass over the body. Kinds are large: reading them twice would double what they cost.
+///
+/// None for whatever is not plainly acceptable (a panic included), which is then looked at with care.
+fn accepted_at_once(body: &[u8], policy: &Policy, deadline: Instant) -> Option<Vec<u8>> {
+    let judging = || {
+        let review: Envelope<'_, WorkspaceKindSpec, workspace_kind::OldSpec> =
+            serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
+        let request = &review.request;
+        is_about(Subject::WorkspaceKind, request).ok().filter(|()| !request.uid.is_empty())?;
+        let mut warnings = workspace_kind::accept(request, policy, deadline)?;
+        if !warnings.is_empty() && matches!(request::read(body), Body::Review(raw) if raw.request.keeps_spec()) {
+            // Nobody wants to read about what they did not touch.
+            warnings.clear();
+        }
+        let verdict = Verdict { refusal: None, warnings };
+        log(Subject::WorkspaceKind, request, &verdict);
+        Some(review::write(&review.api_version, &request.uid, verdict))
+    };
+    std::panic::catch_unwind(AssertUnwindSafe(judging)).ok().flatten()
+}
+
+/// Refuses objects that the path does not judge.
+fn is_about<S, O>(subject: Subject, request: &Request<'_, S, O>) -> Result<(), Refusal> {
+    let (expected, group) = (subject.kind(), crds::GROUP);
+    match &request.kind {
+        Some(kind) if kind.kind != expected || kind.group != group => {
+            let why = format!("this path judges {expected}.{group}, not {}.{}", kind.kind, kind.group);
+            Err(Refusal::BadRequest(why))
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn judge<L: Lookup>(
     subject: Subject,
     request: &Request<'_>,
@@ -80,17 +119,7 @@ async fn judge<L: Lookup>(
     policy: &Policy,
     deadline: Instant,
 ) -> Result<Verdict, Refusal> {
-    if let Some(kind) = &request.kind
-        && (kind.kind != subject.kind() || kind.group != crds::GROUP)
-    {
-        let expected = subject.kind();
-        return Err(Refusal::BadRequest(format!(
-            "this path judges {expected}.{}, not {}.{}",
-            crds::GROUP,
-            kind.kind,
-            kind.group
-        )));
-    }
+    is_about(subject, request)?;
     match (subject, &*request.operation) {
         (_, "UPDATE") if request.keeps_spec() => Ok(Verdict::default()),
         (Subject::Workspace, "CREATE" | "UPDATE") => workspace::decide(request, lookup, policy).await,
@@ -104,7 +133,7 @@ async fn judge<L: Lookup>(
 }
 
 /// One line for a refusal: which fields, what sort of fault and which rule; never a value.
-fn log(subject: Subject, request: &Request<'_>, verdict: &Verdict) {
+fn log<S, O>(subject: Subject, request: &Request<'_, S, O>, verdict: &Verdict) {
     let Some(refusal) = &verdict.refusal else {
         tracing::debug!(
             uid = %request.uid, kind = subject.kind(), namespace = request.namespace(), name = request.name(),
@@ -114,7 +143,7 @@ fn log(subject: Subject, request: &Request<'_>, verdict: &Verdict) {
     };
     let (code, faults, why): (u16, &[Fault], &str) = match refusal {
         Refusal::Invalid { faults, .. } => (422, faults, ""),
-        Refusal::Conflict { fault, .. } => (409, std::slice::from_ref(fault), ""),
+        Refusal::Conflict { fault, .. } => (409, std::slice::from_ref(&**fault), ""),
         // The text may quote the object.
         Refusal::BadRequest(_) => (400, &[], "the review does not decode"),
         Refusal::Unavailable(why) => (503, &[], why),

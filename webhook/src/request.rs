@@ -1,4 +1,6 @@
 //! The AdmissionReview that the API server sends, read without copying: the specs stay raw JSON until a rule needs them.
+//!
+//! Where both specs are sure to be needed, `Envelope<Spec, OldSpec>` decodes them in the same pass.
 
 use std::borrow::Cow;
 
@@ -28,17 +30,17 @@ pub(crate) enum Body<'a> {
 /// An AdmissionReview.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Envelope<'a> {
+pub(crate) struct Envelope<'a, Spec = &'a RawValue, OldSpec = &'a RawValue> {
     #[serde(borrow, default = "default_api_version")]
     pub api_version: Cow<'a, str>,
     #[serde(borrow)]
-    pub request: Request<'a>,
+    pub request: Request<'a, Spec, OldSpec>,
 }
 
 /// The request of an AdmissionReview, as far as a verdict needs it. A dry run gets the same verdict: it is not read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Request<'a> {
+pub(crate) struct Request<'a, Spec = &'a RawValue, OldSpec = &'a RawValue> {
     #[serde(borrow)]
     pub uid: Cow<'a, str>,
     #[serde(borrow)]
@@ -49,10 +51,10 @@ pub(crate) struct Request<'a> {
     pub name: Cow<'a, str>,
     #[serde(borrow, default)]
     pub namespace: Cow<'a, str>,
-    #[serde(borrow, default)]
-    pub object: Option<Object<'a>>,
-    #[serde(borrow, default)]
-    pub old_object: Option<Object<'a>>,
+    #[serde(borrow, default = "Option::default")]
+    pub object: Option<Object<'a, Spec>>,
+    #[serde(borrow, default = "Option::default")]
+    pub old_object: Option<Object<'a, OldSpec>>,
 }
 
 /// The kind of the object under review.
@@ -66,11 +68,11 @@ pub(crate) struct Kind<'a> {
 
 /// An object under review.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Object<'a> {
+pub(crate) struct Object<'a, Spec> {
     #[serde(borrow, default)]
     pub metadata: Metadata<'a>,
-    #[serde(borrow, default)]
-    pub spec: Option<&'a RawValue>,
+    #[serde(default = "Option::default")]
+    pub spec: Option<Spec>,
 }
 
 /// The metadata of an object under review.
@@ -119,12 +121,12 @@ pub(crate) fn read(body: &[u8]) -> Body<'_> {
     }
 }
 
-impl<'a> Request<'a> {
+impl<Spec, OldSpec> Request<'_, Spec, OldSpec> {
     /// The name to judge: with `generateName` the API server has already put the generated one into the object.
     pub fn name(&self) -> &str {
-        let names =
-            [&self.object, &self.old_object].map(|object| object.as_ref().map_or("", |object| &object.metadata.name));
-        names.into_iter().chain([&*self.name]).find(|name| !name.is_empty()).unwrap_or_default()
+        let new = self.object.as_ref().map_or("", |object| &object.metadata.name);
+        let old = self.old_object.as_ref().map_or("", |object| &object.metadata.name);
+        [new, old, &self.name].into_iter().find(|name| !name.is_empty()).unwrap_or_default()
     }
 
     /// The namespace of the object.
@@ -132,7 +134,9 @@ impl<'a> Request<'a> {
         let of_object = self.object.as_ref().map_or("", |object| &object.metadata.namespace);
         if self.namespace.is_empty() { of_object } else { &self.namespace }
     }
+}
 
+impl<'a> Request<'a> {
     /// The spec of the object as it would be stored.
     pub fn spec(&self) -> Option<&'a RawValue> {
         self.object.as_ref().and_then(|object| object.spec)

@@ -26,7 +26,7 @@ pub(crate) enum Refusal {
     /// Faults of fields: 422.
     Invalid { kind: &'static str, name: String, faults: Vec<Fault> },
     /// Something else stands against it: 409.
-    Conflict { kind: &'static str, name: String, fault: Fault },
+    Conflict { kind: &'static str, name: String, fault: Box<Fault> },
     /// The review makes no sense: 400.
     BadRequest(String),
     /// A fact could not be had in time: 503, worth trying again.
@@ -136,13 +136,14 @@ fn status(refusal: Refusal) -> Status {
             failure(422, "Invalid", message, Some(details))
         }
         Refusal::Conflict { kind, name, fault } => {
+            let detail = fault.detail;
             let message = format!(
                 "Operation cannot be fulfilled on {kind}.{} {}: {}",
                 crds::GROUP,
                 crate::field::quoted(&name),
-                fault.detail
+                detail
             );
-            let causes = vec![Cause { reason: "", message: fault.detail, field: String::new() }];
+            let causes = vec![Cause { reason: "", message: detail, field: String::new() }];
             let details = Details { name, group: crds::GROUP, kind, causes, ..Details::default() };
             failure(409, "Conflict", message, Some(details))
         }
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn a_conflict_has_one_cause() {
         let fault = Fault::forbidden(Rule::KindInUse, "", "WorkspaceKind is used by 1 workspace(s): ns/a");
-        let text = written(Refusal::Conflict { kind: "WorkspaceKind", name: "lab".to_owned(), fault });
+        let text = written(Refusal::Conflict { kind: "WorkspaceKind", name: "lab".to_owned(), fault: Box::new(fault) });
         assert!(text.contains(
             r#""message":"Operation cannot be fulfilled on WorkspaceKind.kubeflow.org \"lab\": WorkspaceKind is used by 1 workspace(s): ns/a","reason":"Conflict","#
         ));

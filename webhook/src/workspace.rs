@@ -117,7 +117,7 @@ fn against_kind(workspace: Candidate<'_>, kind: &WorkspaceKind, policy: &Policy,
     let template = &kind.spec.pod_template;
     if policy.paths.collides(template.dialect(), workspace.namespace) {
         let detail = format!(
-            "workspace kind {} names its ports with 'portId': in the namespace \"connect\" its paths would lie over \
+            "the paths of workspace kind {} start with /workspace/: in the namespace \"connect\" they would lie over \
              those of other namespaces",
             quoted(name)
         );

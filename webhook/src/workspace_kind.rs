@@ -3,8 +3,9 @@
 //! The rules stand in one file a block of fields. Each adds to the findings in the order of the fields.
 
 use crds::WorkspaceKindSpec;
+use crds::ports::Dialect;
+use crds::workspace_kind::ProxiedPort;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::Policy;
@@ -38,6 +39,45 @@ fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>)
     findings
 }
 
+/// What matters of the stored spec as long as the new one is without faults.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OldSpec {
+    pod_template: OldPodTemplate,
+}
+
+#[derive(Deserialize)]
+struct OldPodTemplate {
+    #[serde(default)]
+    ports: Option<Vec<ProxiedPort>>,
+}
+
+impl OldSpec {
+    fn dialect(&self) -> Dialect {
+        Dialect::of(self.pod_template.ports.as_deref().unwrap_or_default())
+    }
+}
+
+/// Accepts a request to create or update a kind that plainly can be; the warnings that go with it.
+pub(crate) fn accept(
+    request: &Request<'_, WorkspaceKindSpec, OldSpec>,
+    policy: &Policy,
+    deadline: Instant,
+) -> Option<Vec<String>> {
+    let spec = request.object.as_ref()?.spec.as_ref()?;
+    let keeps_dialect = || {
+        let old = request.old_object.as_ref()?.spec.as_ref()?;
+        Some(old.dialect() == spec.pod_template.dialect())
+    };
+    let may_be = match &*request.operation {
+        "CREATE" => request.old_object.is_none(),
+        "UPDATE" => keeps_dialect()?,
+        _ => false,
+    };
+    let findings = may_be.then(|| judge_in_time(spec, policy, &|| Instant::now() < deadline))?;
+    findings.faults.is_empty().then_some(findings.warnings)
+}
+
 /// Judges a request to create or update a kind.
 pub(crate) async fn decide<L: Lookup>(
     request: &Request<'_>,
@@ -50,11 +90,8 @@ pub(crate) async fn decide<L: Lookup>(
     let spec: WorkspaceKindSpec = decode(request.spec()).map_err(undecodable)?;
     let mut findings = judge_in_time(&spec, policy, &in_time);
     if request.old_object.is_some() {
-        let ports_kept = ports_of(request.spec()) == ports_of(request.old_spec());
-        // The stored object matters only to faults and to a change of its ports, and may no longer decode.
-        let old: Option<WorkspaceKindSpec> =
-            if findings.faults.is_empty() && ports_kept { None } else { decode(request.old_spec()).ok() };
-        if let Some(old) = old {
+        // The stored object may no longer decode; then it has no faults to excuse.
+        if let Ok(old) = decode::<WorkspaceKindSpec>(request.old_spec()) {
             // Faults of a kind that could not be judged to its end excuse nothing, nor are they all there.
             let unfinished = findings.faults.iter().any(|fault| fault.rule == Rule::TemplateTime);
             if !findings.faults.is_empty() && !unfinished {
@@ -88,23 +125,6 @@ pub(crate) async fn decide_delete<L: Lookup>(request: &Request<'_>, lookup: &L) 
         return Ok(Verdict::default());
     }
     let detail = format!("WorkspaceKind is used by {}", named(&users));
-    let fault = Fault::forbidden(Rule::KindInUse, "", detail);
+    let fault = Box::new(Fault::forbidden(Rule::KindInUse, "", detail));
     Err(Refusal::Conflict { kind: "WorkspaceKind", name: name.to_owned(), fault })
-}
-
-/// The raw `ports` of a spec, so that an update that leaves them alone costs no decoding of the stored object.
-fn ports_of(spec: Option<&RawValue>) -> Option<&str> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Spec<'a> {
-        #[serde(borrow)]
-        pod_template: PodTemplate<'a>,
-    }
-    #[derive(Deserialize)]
-    struct PodTemplate<'a> {
-        #[serde(borrow, default)]
-        ports: Option<&'a RawValue>,
-    }
-    let spec: Spec<'_> = serde_json::from_str(spec?.get()).ok()?;
-    spec.pod_template.ports.map(RawValue::get)
 }

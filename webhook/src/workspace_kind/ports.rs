@@ -50,11 +50,11 @@ pub(super) fn dialect_change(old: &PodTemplate, new: &PodTemplate, users: &[User
     if users.is_empty() {
         return None;
     }
+    let [old, new] = [old, new].map(PodTemplate::dialect);
     let detail = format!(
-        "the kind names its ports with '{}' and cannot change to '{}', which changes the path of every port, while it \
-         is used by {}",
-        name_of(old.dialect()),
-        name_of(new.dialect()),
+        "the port dialect cannot change from {old} ('{}') to {new} ('{}') while the kind is used by {}",
+        name_of(old),
+        name_of(new),
         named(users)
     );
     Some(Fault::forbidden(Rule::PortDialectChange, PORTS, detail))

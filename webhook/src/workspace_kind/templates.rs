@@ -51,26 +51,35 @@ struct Stage<'a> {
     known: BTreeSet<&'a str>,
     /// One image value for each set of ports.
     distinct: Vec<&'a [ImagePort]>,
+    /// The ids that some image values have and others do not.
+    varying: BTreeSet<&'a str>,
     /// Ids that a template asked for and that do not exist.
     unknown: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Stage<'a> {
     fn new(template: &'a PodTemplate, policy: &'a Policy, in_time: InTime<'a>) -> Self {
-        let ids = |ports: &'a [ImagePort]| ports.iter().map(|port| port.id.as_str()).collect::<BTreeSet<_>>();
-        let values = template.options.image_config.values.iter().map(|value| &*value.spec.ports);
-        let mut seen = BTreeSet::new();
-        let distinct = values.filter(|ports| seen.insert(ids(ports))).collect();
-        Self { template, policy, in_time, known: template.known_port_ids(), distinct, unknown: RefCell::default() }
+        let mut distinct: BTreeMap<Vec<&str>, &[ImagePort]> = BTreeMap::new();
+        for value in &template.options.image_config.values {
+            let mut ids: Vec<&str> = value.spec.ports.iter().map(|port| port.id.as_str()).collect();
+            ids.sort_unstable();
+            distinct.entry(ids).or_insert(&value.spec.ports);
+        }
+        let in_all = |id: &&str| distinct.keys().all(|ids| ids.binary_search(id).is_ok());
+        let varying = template.image_port_ids().into_iter().filter(|id| !in_all(id)).collect();
+        let distinct = distinct.into_values().collect();
+        let known = template.known_port_ids();
+        Self { template, policy, in_time, known, distinct, varying, unknown: RefCell::default() }
     }
 
-    /// Every situation that a template has to render in, while there is time.
-    fn situations(&self) -> impl Iterator<Item = Situation<'_>> {
-        let in_time = self.distinct.iter().take_while(|_| (self.in_time)());
-        in_time.flat_map(move |selected| {
-            NAMES.map(|name| Situation {
-                stage: self,
-                paths: PortPaths {
+    /// Renders in every situation that can make a difference, while there is time.
+    ///
+    /// `render` gives the ids that a template asked for, if it got to its end. With the same answers it does the same, so
+    /// if all image values agree on these ids, one of them stands for all.
+    fn render_everywhere(&self, mut render: impl FnMut(&Situation<'_>) -> Option<Vec<String>>) {
+        for name in NAMES {
+            for selected in self.distinct.iter().take_while(|_| (self.in_time)()) {
+                let paths = PortPaths {
                     paths: &self.policy.paths,
                     dialect: self.template.dialect(),
                     namespace: name,
@@ -78,9 +87,13 @@ impl<'a> Stage<'a> {
                     selected,
                     known: &self.known,
                     mode: Mode::Strict,
-                },
-            })
-        })
+                };
+                let asked = render(&Situation { stage: self, paths });
+                if asked.is_some_and(|ids| !ids.iter().any(|id| self.varying.contains(id.as_str()))) {
+                    break;
+                }
+            }
+        }
     }
 
     /// The fault of a template. Which ids exist is advice, not part of what is wrong: it changes with other fields.
@@ -92,21 +105,26 @@ impl<'a> Stage<'a> {
         fault.with_hint(hint.unwrap_or_default())
     }
 
-    /// Says which of `values` lack a port that a template asks for: it renders empty there.
-    fn warning(&self, field: &str, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) -> Option<String> {
-        let lacks = |value: &ImageConfigValue, id: &str| !value.spec.ports.iter().any(|port| port.id == id);
-        let absent = |id: &&String| values.iter().any(|value| lacks(value, id));
-        let ids: Vec<&String> = asked.iter().filter(|id| self.known.contains(id.as_str())).filter(absent).collect();
-        let without = values.iter().filter(|value| ids.iter().any(|id| lacks(value, id))).map(|value| &*value.id);
-        let without: Vec<&str> = without.collect();
-        if without.is_empty() {
-            return None;
-        }
-        let ids = ids.into_iter().map(|id| quoted(id)).collect::<Vec<_>>().join(", ");
-        let (some, all) = (without.len(), values.len());
-        let start = format!("{field}: renders empty for port {ids} in {some} of {all} imageConfig values: ");
-        Some(start.clone() + &fitting(&without, WARNING_MAX.saturating_sub(start.len())))
+    /// Those of `ids` that some image values have and others do not.
+    fn varying<'b>(&'b self, ids: &'b [String]) -> impl Iterator<Item = String> + 'b {
+        ids.iter().filter(|id| self.varying.contains(id.as_str())).cloned()
     }
+}
+
+/// Says which of `values` lack a port that a template asks for: it renders empty there.
+fn warning(field: &str, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) -> Option<String> {
+    let lacks = |value: &ImageConfigValue, id: &str| !value.spec.ports.iter().any(|port| port.id == id);
+    let absent = |id: &&String| values.iter().any(|value| lacks(value, id));
+    let ids: Vec<&String> = asked.iter().filter(absent).collect();
+    let without = values.iter().filter(|value| ids.iter().any(|id| lacks(value, id))).map(|value| &*value.id);
+    let without: Vec<&str> = without.collect();
+    if without.is_empty() {
+        return None;
+    }
+    let ids = ids.into_iter().map(|id| quoted(id)).collect::<Vec<_>>().join(", ");
+    let (some, all) = (without.len(), values.len());
+    let start = format!("{field}: renders empty for port {ids} in {some} of {all} imageConfig values: ");
+    Some(start.clone() + &fitting(&without, WARNING_MAX.saturating_sub(start.len())))
 }
 
 /// As many of `ids` as fit, at least one.
@@ -153,23 +171,25 @@ fn too_slow() -> Fault {
 fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) {
     let field = || format!("{}.value", key("spec.podTemplate.extraEnv", &variable.name));
     let (templates, mut found) = EnvTemplates::parse(std::slice::from_ref(variable));
-    let is_text = !variable.value.as_deref().unwrap_or_default().contains("{{");
     let mut asked = BTreeSet::new();
-    // Text without actions is the same for everybody.
-    for situation in stage.situations().take(if is_text { 1 } else { usize::MAX }) {
-        match templates.render(&situation, Mode::Strict) {
-            Ok(rendered) => asked.extend(rendered.into_iter().flat_map(|rendered| rendered.port_ids)),
-            // Each text once, however many image values it fails for.
-            Err(faults) => found.extend(faults.into_iter().filter(|fault| !found.contains(fault)).collect::<Vec<_>>()),
+    stage.render_everywhere(|situation| match templates.render(situation, Mode::Strict) {
+        Ok(rendered) => {
+            let ids: Vec<String> = rendered.into_iter().flat_map(|rendered| rendered.port_ids).collect();
+            asked.extend(stage.varying(&ids));
+            Some(ids)
         }
-    }
+        Err(faults) => {
+            add_new(&mut found, faults);
+            None
+        }
+    });
     for fault in found {
         let found = stage.fault(Rule::ExtraEnvTemplate, field(), &fault.value, &fault.detail);
         findings.faults.push(found.about(fault.name));
     }
     if !asked.is_empty() {
         let values: Vec<&ImageConfigValue> = stage.template.options.image_config.values.iter().collect();
-        findings.warnings.extend(stage.warning(&field(), &asked, &values));
+        findings.warnings.extend(warning(&field(), &asked, &values));
     }
 }
 
@@ -183,33 +203,47 @@ fn request_headers(
     let base = format!("spec.podTemplate.ports[{index}].httpProxy.requestHeaders");
     let (templates, mut found) = HeaderTemplates::parse(headers);
     let mut asked: BTreeMap<HeaderPlace, BTreeSet<String>> = BTreeMap::new();
-    for situation in stage.situations() {
-        match templates.render(&situation, Mode::Strict) {
-            Ok(operations) => {
-                for (place, ids) in operations.port_ids.into_iter().filter(|(_, ids)| !ids.is_empty()) {
-                    asked.entry(place).or_default().extend(ids);
+    stage.render_everywhere(|situation| match templates.render(situation, Mode::Strict) {
+        Ok(operations) => {
+            let mut all = Vec::new();
+            for (place, ids) in operations.port_ids {
+                let varying: BTreeSet<String> = stage.varying(&ids).collect();
+                if !varying.is_empty() {
+                    asked.entry(place).or_default().extend(varying);
                 }
+                all.extend(ids);
             }
-            Err(faults) => found.extend(faults.into_iter().filter(|fault| !found.contains(fault)).collect::<Vec<_>>()),
+            Some(all)
         }
-    }
+        Err(faults) => {
+            add_new(&mut found, faults);
+            None
+        }
+    });
     found.sort_by(|one, other| one.place.cmp(&other.place));
     for fault in found {
         let field = field_of(&base, &fault.place);
         findings.faults.push(header_fault(field, entry.key(), &fault, stage));
     }
     // The headers are changed on the way to this port only, so image values without it do not matter.
-    let values = &stage.template.options.image_config.values;
-    let values: Vec<_> =
-        values.iter().filter(|value| value.spec.ports.iter().any(|port| port.id == entry.key())).collect();
+    let has_port = |value: &&ImageConfigValue| value.spec.ports.iter().any(|port| port.id == entry.key());
     for (place, ids) in asked {
-        findings.warnings.extend(stage.warning(&field_of(&base, &place), &ids, &values));
+        let values: Vec<_> = stage.template.options.image_config.values.iter().filter(has_port).collect();
+        findings.warnings.extend(warning(&field_of(&base, &place), &ids, &values));
     }
     for name in headers.set.keys() {
         if headers.add.keys().any(|added| added.eq_ignore_ascii_case(name)) {
-            findings
-                .warnings
-                .push(format!("{base}: {} is both set and added: it is set first, then appended to", quoted(name)));
+            let name = quoted(name);
+            findings.warnings.push(format!("{base}: {name} is both set and added: it is set first, then appended to"));
+        }
+    }
+}
+
+/// Adds what is not there yet: the same text is not repeated for each image value that it fails for.
+fn add_new<T: PartialEq>(found: &mut Vec<T>, more: Vec<T>) {
+    for fault in more {
+        if !found.contains(&fault) {
+            found.push(fault);
         }
     }
 }
