@@ -120,6 +120,14 @@ const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
 const SAME_WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 impl ApplyError {
+    /// The error without the words of others, which may quote what was written.
+    pub fn without_quotes(&self) -> String {
+        match self {
+            Self::Refused { kind, name, .. } => format!("{kind} {name} was refused; the Workspace's status says why"),
+            other => other.to_string(),
+        }
+    }
+
     /// When to try again.
     pub fn next(&self) -> Next {
         match self {

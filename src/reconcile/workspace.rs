@@ -183,22 +183,28 @@ impl<'a> Look<'a> {
         let mut plan = plan;
         let context = self.context;
         let stores = &context.stores;
-        let mut foreign_account = false;
+        let (mut held, mut has_account) = (false, true);
         if let (Some(hash), Some(account)) = (&plan.service_account, &mut desired.service_account) {
             let (key, children) = (self.account_key(), self.children(stores.service_accounts()));
             let result = children.ensure(&key, hash, &mut self.memory.service_account, account).await;
-            foreign_account = matches!(result, Err(ApplyError::Foreign { .. }));
+            has_account = result.is_ok();
+            held = match &result {
+                Ok(_) => false,
+                Err(ApplyError::Foreign { .. }) => true,
+                // Whose it is could not be found out: as before.
+                Err(_) => self.memory.held,
+            };
             self.take_pod(result);
         }
-        if foreign_account != self.memory.held {
+        if held != self.memory.held {
             // No pod may run as an account that is somebody else's; a set that exists is left without one.
-            self.memory.held = foreign_account;
-            let inputs = Inputs::new(self.workspace, kind, foreign_account);
-            let Ok(made) = Plan::make(inputs, self.workspace, kind, &self.context.routing) else { return };
+            self.memory.held = held;
+            let inputs = Inputs::new(self.workspace, kind, held);
+            let Ok(made) = Plan::make(inputs, self.workspace, kind, &context.routing) else { return };
             (plan, desired) = made;
         }
         let (key, children, set) = (self.set_key(), self.children(stores.stateful_sets()), &mut desired.stateful_set);
-        if !foreign_account || children.exists(&key) {
+        if has_account || children.exists(&key) {
             let result = children.ensure(&key, &plan.stateful_set, &mut self.memory.stateful_set, set).await;
             if matches!(result, Ok(true)) {
                 self.memory.set_written = Some(Instant::now());
@@ -246,13 +252,14 @@ impl<'a> Look<'a> {
     /// Sees to it that there is another try; whether the status tells the error already.
     fn is_told(&mut self, error: &ApplyError) -> bool {
         let workspace = &self.workspace.identity.key;
+        let said = error.without_quotes();
         match error.next() {
             Next::Retry => {
-                tracing::warn!(%workspace, %error, "a child is not as it should be; trying again");
+                tracing::warn!(%workspace, error = said, "a child is not as it should be; trying again");
                 self.failed = true;
             }
             Next::Wait(after) => {
-                tracing::debug!(%workspace, %error, "a child has to wait");
+                tracing::debug!(%workspace, error = said, "a child has to wait");
                 if let Some(after) = after {
                     self.look_again(after);
                 }

@@ -62,7 +62,7 @@ impl Slim for StoredWorkspace {
 pub struct StoredKind {
     /// Who it is.
     pub identity: Identity,
-    /// The object, without managed fields.
+    /// The object, without what kubectl and the API server note about changes to it.
     pub kind: Arc<crds::WorkspaceKind>,
 }
 
@@ -71,6 +71,10 @@ impl<'de> Deserialize<'de> for StoredKind {
         let mut kind = crds::WorkspaceKind::deserialize(deserializer)?;
         let metadata = &mut kind.metadata;
         metadata.managed_fields = None;
+        if let Some(annotations) = &mut metadata.annotations {
+            // The whole object once more.
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
         let identity = Identity {
             key: Key::new("", metadata.name.as_deref().unwrap_or_default()),
             uid: metadata.uid.clone().unwrap_or_default().into(),

@@ -55,3 +55,23 @@ fn a_foreign_virtual_service_stays_and_the_route_comes_when_it_goes() {
     let ours: Value = lab.child(Child::VirtualService);
     assert_eq!(ours["metadata"]["ownerReferences"][0]["uid"], json!(lab.uid));
 }
+
+#[test]
+fn an_account_that_is_taken_away_ends_the_pod_until_it_is_ours_again() {
+    let world = World::new("taken", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let account = lab.child_path(Child::ServiceAccount);
+    let orphan = json!({"metadata": {"ownerReferences": null}});
+    let theirs = world.cluster.api().merge_patch(&account, &orphan).and_then(Reply::ok).unwrap();
+    let status = lab.wait_state("Error");
+    assert_eq!(
+        status["stateMessage"],
+        "Workspace ServiceAccount ws-lab already exists and is not owned by the Workspace"
+    );
+    assert_eq!(lab.child(Child::StatefulSet)["spec"]["replicas"], 0);
+    assert!(world.find(&lab.pod_path()).is_none());
+    assert_eq!(lab.child(Child::ServiceAccount), theirs);
+    world.cluster.api().delete(&account).and_then(Reply::ok).unwrap();
+    lab.wait_running();
+}
