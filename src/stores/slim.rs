@@ -87,6 +87,8 @@ pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'st
 }
 
 /// An object on its way into a store. One that does not decode arrives all the same: it must not end the watch.
+///
+/// It is decoded from the text itself, so in a watch event its type has to come before it, as Kubernetes writes them.
 #[derive(Clone, Debug)]
 pub struct Incoming<T> {
     metadata: ObjectMeta,
@@ -255,3 +257,6 @@ impl WireMetadata {
         Some(OwnedFields { digest: hasher.finish(), text: Some(text) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::core::{ObjectList, WatchEvent};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::stores::child::Child;
+use crate::stores::collection::Collection;
+use crate::stores::workspace::{StoredKind, StoredWorkspace};
+
+fn child(version: &str, fields: &Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": {
+            "name": "ws-lab-1", "namespace": "ns", "uid": "u-1", "resourceVersion": version, "generation": 1,
+            "labels": {"notebooks.kubeflow.org/workspace-name": "lab", "other": "x"},
+            "annotations": {"notebooks.kubeflow.org/applied-hash": "abc"},
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Other", "name": "o", "uid": "o-1"},
+                {"apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "name": "lab", "uid": "w-1", "controller": true},
+            ],
+            "managedFields": [
+                {"manager": "workspaces-controller", "operation": "Update", "apiVersion": "apps/v1", "fieldsV1": {"f:no": {}}},
+                {"manager": "kube-controller-manager", "operation": "Apply", "fieldsV1": {"f:no": {}}},
+                {"manager": "workspaces-controller", "operation": "Apply", "subresource": "status", "fieldsV1": {"f:no": {}}},
+                {"manager": "workspaces-controller", "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": fields},
+            ],
+        },
+    })
+}
+
+type Set = Child<StatefulSet>;
+
+fn decoded(value: &Value) -> Set {
+    serde_json::from_str::<Incoming<Set>>(&value.to_string()).unwrap().object.unwrap()
+}
+
+#[test]
+fn a_child_keeps_its_owner_our_fields_and_the_hash() {
+    let set = decoded(&child("7", &json!({"f:spec": {"f:replicas": {}}})));
+    assert_eq!(set.identity.key, Key::new("ns", "ws-lab-1"));
+    assert_eq!((&*set.identity.uid, &*set.identity.version, set.identity.deleting), ("u-1", "7", false));
+    assert!(set.is_owned_by("w-1") && !set.is_owned_by("o-1"));
+    assert_eq!(set.workspaces().collect::<Vec<_>>(), ["lab"]);
+    assert_eq!(set.applied_hash.as_deref(), Some("abc"));
+    let text = set.fields.unwrap().text.unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({"f:spec": {"f:replicas": {}}}));
+}
+
+#[test]
+fn a_child_concerns_the_workspaces_that_its_label_and_its_owner_name() {
+    let mut moved = child("1", &json!({}));
+    moved["metadata"]["labels"]["notebooks.kubeflow.org/workspace-name"] = json!("other");
+    assert_eq!(decoded(&moved).workspaces().collect::<Vec<_>>(), ["other", "lab"]);
+    moved["metadata"]["ownerReferences"][1]["kind"] = json!("Notebook");
+    assert_eq!(decoded(&moved).workspaces().collect::<Vec<_>>(), ["other"]);
+}
+
+#[test]
+fn only_another_set_of_our_fields_is_news() {
+    let collection = Collection::default();
+    let (ours, less) = (json!({"f:spec": {"f:replicas": {}}}), json!({"f:spec": {}}));
+    collection.put(decoded(&child("1", &ours))).unwrap();
+    let key = Key::new("ns", "ws-lab-1");
+    collection.refine(&key, |child: &mut Set| child.fields.as_mut().unwrap().text = None);
+    assert!(collection.put(decoded(&child("2", &ours))).is_none());
+    assert_eq!(collection.get(&key).unwrap().fields.as_ref().unwrap().text, None, "what is known is not kept twice");
+    assert!(collection.put(decoded(&child("3", &less))).is_some());
+    assert!(collection.get(&key).unwrap().fields.as_ref().unwrap().text.is_some());
+}
+
+#[test]
+fn an_object_that_does_not_decode_arrives_as_such_within_its_list() {
+    let good = serde_json::to_value(crds::testing::workspace("ns", "good", "k")).unwrap();
+    let bad = json!({"metadata": {"name": "bad", "namespace": "ns", "resourceVersion": "5"}, "spec": {"kind": 7}});
+    let list = json!({"metadata": {"resourceVersion": "9"}, "items": [bad, good]});
+    let list: ObjectList<Incoming<StoredWorkspace>> = serde_json::from_str(&list.to_string()).unwrap();
+    let objects: Vec<_> = list.items.into_iter().map(|incoming| (incoming.metadata.name, incoming.object)).collect();
+    assert_eq!(objects[0].0.as_deref(), Some("bad"));
+    assert!(objects[0].1.is_err());
+    assert_eq!(objects[1].1.as_ref().unwrap().identity.key.name, "good");
+}
+
+#[test]
+fn events_of_a_watch_decode_in_one_go() {
+    // As every API server writes it: the type first.
+    let event = format!(r#"{{"type":"MODIFIED","object":{}}}"#, child("4", &json!({})));
+    let Ok(WatchEvent::Modified(incoming)) = serde_json::from_str::<WatchEvent<Incoming<Set>>>(&event) else {
+        panic!("{event}");
+    };
+    assert_eq!(incoming.metadata.resource_version.as_deref(), Some("4"), "the watch goes on from there");
+}
+
+#[test]
+fn a_kind_is_news_when_its_spec_is() {
+    let kind = |version: &str, change: &dyn Fn(&mut Value)| {
+        let mut value = serde_json::to_value(crds::testing::workspace_kind("k")).unwrap();
+        value["metadata"]["resourceVersion"] = json!(version);
+        change(&mut value);
+        serde_json::from_value::<StoredKind>(value).unwrap()
+    };
+    let stored = kind("1", &|_| {});
+    let counted = kind("2", &|kind| kind["status"] = json!({"workspaces": 3}));
+    let labelled = kind("3", &|kind| kind["metadata"]["labels"] = json!({"a": "b"}));
+    let hidden = kind("4", &|kind| kind["spec"]["spawner"]["hidden"] = json!(true));
+    assert!(counted.same_as(&stored) && labelled.same_as(&stored) && !hidden.same_as(&stored));
+}
