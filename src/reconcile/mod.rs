@@ -5,6 +5,7 @@
 //! have their own steps and are not part of this one yet.
 
 mod apply;
+mod fault;
 mod ownership;
 mod plan;
 mod pod_state;

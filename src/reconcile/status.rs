@@ -7,6 +7,7 @@ use crds::workspace::{ContainerStatus, PodStatus, PodTemplateOptionsStatus, Work
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::fault::Fault;
 use super::pod_state::{self, PodState};
 use crate::render::LeftOutMount;
 use crate::stores::pod::Pod;
@@ -36,15 +37,6 @@ pub(super) struct Made {
     pub undecided: bool,
     /// Mounts that found their path taken.
     pub left_out: Vec<LeftOutMount>,
-}
-
-/// Something that is wrong.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Fault {
-    /// One CamelCase word.
-    pub reason: &'static str,
-    /// A sentence for people.
-    pub message: String,
 }
 
 /// How far the route is.

@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, ChildKind, ChildMemory, Children, Next, REQUEST_TIMEOUT};
+use super::fault::Fault;
 use super::plan::{Inputs, Plan, RoutePlan};
 use super::queue::Verdict;
-use super::status::{self, Facts, Fault, Made, RouteState};
+use super::status::{self, Facts, Made, RouteState};
 use crate::config::Routing;
 use crate::render::names::ChildNames;
-use crate::render::{self, Desired, RenderFault, Route, RouteFault};
+use crate::render::{self, Desired, Route};
 use crate::stores::Stores;
 use crate::stores::child::Child;
 use crate::stores::collection::{Collection, Progress};
@@ -89,6 +90,17 @@ pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) ->
     (memory, verdict)
 }
 
+/// Why the status could not be written. Nobody's fault who could mend it by an edit: every one is worth another try.
+#[derive(Debug, thiserror::Error)]
+enum StatusError {
+    #[error("the API server did not answer in time")]
+    TimedOut,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error("the answer cannot be read: {0}")]
+    Answer(String),
+}
+
 /// What one look has found and done so far.
 struct Look<'a> {
     context: &'a Context,
@@ -115,7 +127,7 @@ impl<'a> Look<'a> {
         self.made.options = Some(options);
         self.made.service_account = Some(render::service_account_name(subject, template));
         // Redirects that lead nowhere do not keep the selected options from running.
-        self.made.spec_fault = fault.as_ref().map(spec_fault);
+        self.made.spec_fault = fault.as_ref().map(Fault::from);
         let inputs = Inputs::new(self.workspace, kind, self.memory.held);
         if let Some(plan) = self.memory.plan.take_if(|plan| plan.is_for(&inputs)) {
             let settled = self.is_settled(&plan);
@@ -131,7 +143,7 @@ impl<'a> Look<'a> {
                 self.apply(kind, plan, desired).await;
             }
             Err(fault) => {
-                self.made.spec_fault = Some(spec_fault(&fault));
+                self.made.spec_fault = Some(Fault::from(&fault));
                 self.made.route = RouteState::Unknown;
             }
         }
@@ -144,7 +156,7 @@ impl<'a> Look<'a> {
             RoutePlan::Off => RouteState::Off,
             RoutePlan::Wanted(_) if !self.routes_installed() => RouteState::NotInstalled,
             RoutePlan::Wanted(_) => RouteState::Ready,
-            RoutePlan::Refused(fault) => RouteState::Fault(route_fault(fault)),
+            RoutePlan::Refused(fault) => RouteState::Fault(fault.into()),
         };
     }
 
@@ -234,7 +246,7 @@ impl<'a> Look<'a> {
             Err(ApplyError::NotInstalled { .. }) => self.made.route = RouteState::NotInstalled,
             Err(error) => {
                 if self.is_told(&error) {
-                    self.made.route = RouteState::Fault(child_fault(&error));
+                    self.made.route = RouteState::Fault(Fault::from(&error));
                 }
             }
         }
@@ -245,7 +257,7 @@ impl<'a> Look<'a> {
         if let Err(error) = result
             && self.is_told(&error)
         {
-            self.made.child_fault.get_or_insert_with(|| child_fault(&error));
+            self.made.child_fault.get_or_insert_with(|| Fault::from(&error));
         }
     }
 
@@ -302,27 +314,28 @@ impl<'a> Look<'a> {
         let value = |status: &WorkspaceStatus| serde_json::to_value(status).unwrap_or_default();
         let Some(change) = status::merge_patch(&value(&self.workspace.status), &value(&desired)) else { return };
         self.memory.status_written = Some(Instant::now());
-        if let Err(why) = self.patch_status(change).await {
-            tracing::warn!(workspace = %self.workspace.identity.key, why, "the status could not be written; trying again");
+        if let Err(error) = self.patch_status(change).await {
+            tracing::warn!(workspace = %self.workspace.identity.key, %error, "the status could not be written; trying again");
             self.failed = true;
         }
     }
 
     /// The uid makes it a status of this Workspace, not of a later one with its name.
-    async fn patch_status(&self, change: Value) -> Result<(), String> {
+    async fn patch_status(&self, change: Value) -> Result<(), StatusError> {
         let Key { namespace, name } = &self.workspace.identity.key;
         let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(self.context.client.clone(), namespace);
         let patch = Patch::Merge(json!({"metadata": {"uid": &*self.workspace.identity.uid}, "status": change}));
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let request = api.patch_status(name, &params, &patch);
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-            Err(_) => Err("the API server did not answer in time".to_owned()),
+            Err(_) => Err(StatusError::TimedOut),
             // Gone; the watch will tell.
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Ok(Ok(answer)) => {
+            Ok(answer) => {
                 // What we wrote is no news.
-                answer.object.map(|workspace| drop(self.context.stores.workspaces().put(workspace)))
+                let workspace = answer?.object.map_err(StatusError::Answer)?;
+                drop(self.context.stores.workspaces().put(workspace));
+                Ok(())
             }
         }
     }
@@ -361,36 +374,4 @@ impl<'a> Look<'a> {
     fn service_key(&self) -> Key {
         self.key(&self.names.service)
     }
-}
-
-fn spec_fault(fault: &RenderFault) -> Fault {
-    let reason = match fault {
-        RenderFault::ImageConfig(_) => "InvalidImageConfig",
-        RenderFault::PodConfig(_) => "InvalidPodConfig",
-        RenderFault::Name => "InvalidName",
-        RenderFault::DuplicatePort(_) => "DuplicatePort",
-        RenderFault::Env { .. } => "InvalidEnv",
-    };
-    Fault { reason, message: fault.to_string() }
-}
-
-fn route_fault(fault: &RouteFault) -> Fault {
-    let reason = match fault {
-        RouteFault::Headers(_) => "UnsafeHeader",
-        RouteFault::ConnectNamespace => "NamespaceCollides",
-        RouteFault::NoPorts => "NoPorts",
-    };
-    Fault { reason, message: fault.to_string() }
-}
-
-fn child_fault(error: &ApplyError) -> Fault {
-    let reason = match error {
-        ApplyError::Foreign { .. } => "ForeignObject",
-        ApplyError::BeingDeleted { .. } => "BeingDeleted",
-        ApplyError::Refused { .. } => "Refused",
-        ApplyError::NotInstalled { .. } => "NotInstalled",
-        ApplyError::Contested { .. } => "Contested",
-        ApplyError::Unreachable { .. } => "Unreachable",
-    };
-    Fault { reason, message: format!("Workspace {error}") }
 }
