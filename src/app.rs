@@ -178,7 +178,9 @@ fn tls_fault(settings: &Settings, error: &dyn std::error::Error) -> Fault {
 
 fn admission(settings: &Settings, client: kube::Client, stores: Stores, metrics: &Arc<Metrics>) -> Router {
     if settings.enable_webhooks {
-        webhook::REGISTRATIONS.iter().for_each(|registration| metrics.announce_webhook(registration.path));
+        for registration in &webhook::REGISTRATIONS {
+            metrics.announce_webhook(registration.path);
+        }
     }
     let policy = webhook::Policy { paths: settings.routing.paths.clone(), dialects: settings.port_dialects.clone() };
     let lookup = ClusterLookup::new(client, stores);

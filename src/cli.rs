@@ -83,11 +83,11 @@ fn command() -> Command {
 
 /// What has no flag, and examples.
 fn after_help() -> String {
-    let mut text = "Environment only:\n".to_owned();
-    for setting in settings::ALL.iter().filter(|setting| setting.flag.is_empty()) {
-        text += &format!("  {}=<{}>  {}\n", setting.name(), setting.placeholder, setting.help_line());
-    }
-    text + "\n" + EXAMPLES
+    let without_flag = settings::ALL.iter().filter(|setting| setting.flag.is_empty());
+    let lines: Vec<String> = without_flag
+        .map(|setting| format!("  {}=<{}>  {}", setting.name(), setting.placeholder, setting.help_line()))
+        .collect();
+    format!("Environment only:\n{}\n\n{EXAMPLES}", lines.join("\n"))
 }
 
 /// The version of the program, as `--version` and the `version` subcommand print it.

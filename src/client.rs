@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(90);
 
 /// A client, and the URL it talks to. Nothing is sent yet, so an API server that cannot be reached is no fault.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, Uri), Fault> {
-    let name = settings::KUBECONFIG.name();
+    let name = settings::KUBECONFIG.full_name();
     let value = kubeconfig.map(|path| path.to_string_lossy().into_owned());
     let fault = |rule| Fault { name: name.clone(), value: value.clone(), rule };
     let mut config = match kubeconfig {
@@ -93,13 +93,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("missing");
         let fault = connect(Some(&missing)).await.err().unwrap().to_string();
-        assert!(fault.starts_with(&format!("--kubeconfig={missing:?}: cannot be read: ")), "{fault}");
+        assert!(fault.starts_with(&format!("--kubeconfig (KUBECONFIG)={missing:?}: cannot be read: ")), "{fault}");
         assert_eq!(fault.lines().count(), 1);
 
         let broken = dir.path().join("broken");
         std::fs::write(&broken, "clusters: [").unwrap();
         let fault = connect(Some(&broken)).await.err().unwrap().to_string();
-        assert!(fault.starts_with("--kubeconfig="), "{fault}");
+        assert!(fault.starts_with("--kubeconfig (KUBECONFIG)="), "{fault}");
         assert_eq!(fault.lines().count(), 1);
 
         let empty = dir.path().join("empty");

@@ -81,7 +81,7 @@ async fn look(client: &Client, url: &Uri) -> Option<String> {
         match timeout(LOOK_LIMIT, client.request::<AnyList>(request)).await {
             Ok(Ok(AnyList {})) => {}
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-                missing.push(format!("{resource}.{}", crds::GROUP))
+                missing.push(format!("{resource}.{}", crds::GROUP));
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
                 return Some(format!(

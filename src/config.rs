@@ -23,6 +23,7 @@ use source::Source;
 
 /// What the process does and where, validated.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
 pub struct Settings {
     /// How people reach their Workspaces.
     pub routing: Routing,

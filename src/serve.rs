@@ -53,7 +53,7 @@ impl Default for Limits {
             headers: Duration::from_millis(4_500),
             body: Duration::from_millis(9_500),
             answer: Duration::from_secs(40),
-            idle: Duration::from_secs(120),
+            idle: Duration::from_mins(2),
             idle_protected: Duration::from_secs(1),
         }
     }

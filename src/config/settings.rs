@@ -41,16 +41,24 @@ impl Setting {
         }
     }
 
+    /// The flag and the variables, for faults that show only when it is no longer known where a value came from.
+    pub fn full_name(&self) -> String {
+        if self.env.is_empty() || self.flag.is_empty() {
+            return self.name();
+        }
+        format!("{} ({})", self.name(), self.env.join(", "))
+    }
+
     /// Its line in the help, with environment and default behind it.
     pub fn help_line(&self) -> String {
-        let mut line = self.help.to_owned();
+        let mut parts = vec![self.help.to_owned()];
         if !self.env.is_empty() {
-            line += &format!(" [env: {}]", self.env.join(", "));
+            parts.push(format!("[env: {}]", self.env.join(", ")));
         }
         if !self.default.is_empty() {
-            line += &format!(" [default: {}]", self.default);
+            parts.push(format!("[default: {}]", self.default));
         }
-        line
+        parts.join(" ")
     }
 
     fn argument(&self) -> Arg {

@@ -92,11 +92,11 @@ fn what_is_open_is_counted_up_and_down() {
 fn a_bad_reading_of_the_certificate_shows() {
     let metrics = Metrics::new();
     metrics.certificate_read(true);
-    metrics.certificate_expires(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    metrics.certificate_expires(UNIX_EPOCH + Duration::from_secs(1_800_000_001));
     metrics.certificate_read(false);
     let text = metrics.encode().unwrap();
     assert!(text.contains("certwatcher_read_certificate_total 2\n"), "{text}");
     assert!(text.contains("certwatcher_read_certificate_errors_total 1\n"), "{text}");
     assert!(text.contains("workspaces_certificate_last_read_successful 0\n"), "{text}");
-    assert!(text.contains("workspaces_certificate_expiry_timestamp_seconds 1800000000\n"), "{text}");
+    assert!(text.contains("workspaces_certificate_expiry_timestamp_seconds 1800000001\n"), "{text}");
 }

@@ -59,6 +59,9 @@ fn write(dir: &Path, certificate: &str, key: &str) {
     fs::write(dir.join("tls.key"), key).unwrap();
 }
 
+/// Puts something into a new version of a volume.
+type Fill<'a> = Box<dyn Fn(&Path) + 'a>;
+
 /// A server that follows a volume, and its certificate's checks.
 struct Following {
     ca: Ca,
@@ -179,7 +182,7 @@ async fn c2_a_bad_pair_is_not_served_and_shows() {
         )
         .unwrap();
     let half = &good.chain_pem[..good.chain_pem.len() / 3];
-    let bad: [(&str, Box<dyn Fn(&Path)>); 6] = [
+    let bad: [(&str, Fill<'_>); 6] = [
         ("empty", Box::new(|dir| write(dir, "", ""))),
         ("cut", Box::new(|dir| write(dir, half, &good.key_pem))),
         ("mismatched", Box::new(|dir| write(dir, &good.chain_pem, &other.key_pem))),

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use cluster::{Cluster, ClusterOptions, ControllerOptions, ControllerProcess, Exit, Server, Signal, wait_for};
 
 use crate::binary::PROGRAM;
-use crate::within;
+use crate::{exactly, within};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn options() -> ControllerOptions {
     ControllerOptions { register_webhooks: false, wait_ready: false, ..ControllerOptions::new(PROGRAM) }
@@ -71,4 +71,23 @@ fn each_half_runs_without_the_other() {
     assert!(metrics.contains("controller_runtime_max_concurrent_reconciles{controller=\"workspace\"} 10"), "{metrics}");
     assert!(!metrics.contains("controller_runtime_webhook_requests_total{"), "{metrics}");
     assert_eq!(reconcile.terminate(PATIENCE).unwrap(), Exit::Code(0));
+}
+
+#[test]
+fn s3_even_at_trace_level_the_log_holds_no_key_and_no_token() {
+    let cluster = Cluster::shared();
+    let kubeconfig = cluster.kubeconfig(cluster::ADMIN).unwrap();
+    let text = std::fs::read_to_string(&kubeconfig).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let token = config["users"][0]["user"]["token"].as_str().unwrap();
+    assert!(token.len() >= 8, "{token:?} is too short to be looked for");
+    let traced = ControllerOptions { kubeconfig: Some(kubeconfig.clone()), wait_ready: true, ..options() };
+    let controller = ControllerProcess::start(cluster, &traced.env("RUST_LOG", "trace,kube=trace")).unwrap();
+    let key = std::fs::read_to_string(controller.certificate_dir().join("tls.key")).unwrap();
+    let key = key.lines().nth(1).unwrap();
+    assert_eq!(controller.terminate(PATIENCE).unwrap(), Exit::Code(0));
+    let log = controller.log();
+    assert!(log.contains("\"level\":\"TRACE\""), "nothing is traced");
+    let found = log.matches(token).count() + log.matches(key).count();
+    exactly("S3", &format!("tokens and keys in {} KiB of trace log", log.len() / 1024), found, 0);
 }

@@ -155,7 +155,7 @@ async fn slow_headers(server: &TestServer) {
             }
             sleep(Duration::from_secs(1)).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let closed = tokio::select! {
         closed = until_closed(&mut read, began) => closed,
@@ -297,7 +297,7 @@ async fn h3_the_accept_loop_survives_without_file_descriptors() {
     drop(taken);
     let freed = Instant::now();
     let served = loop {
-        let (plain, _) = (TcpStream::connect(listening.health).await, ());
+        let plain = TcpStream::connect(listening.health).await;
         let get = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
         if let Ok(mut stream) = plain
             && let Ok(Ok(answer)) = timeout(Duration::from_millis(200), exchange(&mut stream, get)).await

@@ -35,14 +35,14 @@ fn without_any_way_to_a_cluster_it_ends_with_code_2_and_says_what_to_do() {
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.starts_with("error: --kubeconfig: not set, and this is no pod"), "{text}");
+    assert!(text.starts_with("error: --kubeconfig (KUBECONFIG): not set, and this is no pod"), "{text}");
     assert!(text.contains("name a kubeconfig file"), "{text}");
 
     let output = run(&["--log-level=off"], &[("KUBECONFIG", "/nonexistent/kubeconfig")]);
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.starts_with("error: --kubeconfig=\"/nonexistent/kubeconfig\": cannot be read"), "{text}");
+    assert!(text.starts_with("error: --kubeconfig (KUBECONFIG)=\"/nonexistent/kubeconfig\": cannot be read"), "{text}");
 }
 
 #[test]
