@@ -4,9 +4,8 @@
 //! measurement, without what the API server adds, and goes to a namespace of its own.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{TryStreamExt, stream};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
@@ -39,7 +38,7 @@ pub fn repeat(kubeconfig: &str, script: &str) -> Result<()> {
 }
 
 struct Write {
-    resource: Arc<ApiResource>,
+    resource: ApiResource,
     name: String,
     body: Value,
     status: bool,
@@ -68,12 +67,12 @@ async fn prepare(client: &Client, script: &str) -> Result<Vec<Write>> {
     let mut objects = BTreeMap::new();
     for (plural, group, version, kind) in kinds {
         let kind = GroupVersionKind::gvk(group, version, kind);
-        let resource = Arc::new(ApiResource::from_gvk_with_plural(&kind, plural));
+        let resource = ApiResource::from_gvk_with_plural(&kind, plural);
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), FROM, &resource);
         for object in api.list(&ListParams::default()).await? {
             let name = object.metadata.name.clone().unwrap_or_default();
             let body = stripped(&resource, serde_json::to_value(object)?);
-            objects.insert((plural, name), (Arc::clone(&resource), body));
+            objects.insert((plural, name), (resource.clone(), body));
         }
     }
     let workspaces: Vec<_> = objects.iter().filter(|((plural, _), _)| *plural == "workspaces").map(|(_, object)| object).collect();
@@ -83,7 +82,7 @@ async fn prepare(client: &Client, script: &str) -> Result<Vec<Write>> {
             // Nothing may become of it.
             body["spec"]["paused"] = json!(true);
             let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-            send(client, &Write { resource: Arc::clone(resource), name, body, status: false }).await
+            send(client, &Write { resource: resource.clone(), name, body, status: false }).await
         })
         .await?;
     let mut writes = Vec::new();
@@ -96,7 +95,7 @@ async fn prepare(client: &Client, script: &str) -> Result<Vec<Write>> {
         if let Some(body) = body.as_object_mut() {
             body.remove(if status { "spec" } else { "status" });
         }
-        writes.push(Write { resource: Arc::clone(resource), name: name.to_owned(), body, status });
+        writes.push(Write { resource: resource.clone(), name: name.to_owned(), body, status });
     }
     Ok(writes)
 }

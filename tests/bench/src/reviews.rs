@@ -1,6 +1,6 @@
 //! CPU per review: a 27 KB WorkspaceKind UPDATE and a 1 KB Workspace CREATE, posted over TLS on kept connections.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -30,7 +30,7 @@ pub fn measure(cluster: &Cluster, binary: &Path) -> Result<()> {
     let mark = cluster.audit().mark()?;
     let before = cpu_seconds(pid)?;
     create(cluster, 0..WORKSPACES)?;
-    wait_running(&controller, WORKSPACES)?;
+    wait_running(cluster, &controller, WORKSPACES)?;
     let ours = (cpu_seconds(pid)? - before) * 1e3 / per(WORKSPACES);
     let writes = cluster.audit().since(mark)?.by(CONTROLLER_USER).writes();
     figure("500 new Workspaces: CPU a Workspace", ours, "ms", Some(8.2));
@@ -52,7 +52,7 @@ pub fn measure(cluster: &Cluster, binary: &Path) -> Result<()> {
     println!("  ours to the bare client: {:.2} x", ours / bare);
     figure("resident memory with 500 Workspaces", resident_mib(pid)?, "MiB", Some(97.0));
     create(cluster, WORKSPACES..2 * WORKSPACES)?;
-    wait_running(&controller, 2 * WORKSPACES)?;
+    wait_running(cluster, &controller, 2 * WORKSPACES)?;
     figure("resident memory with 1,000 Workspaces", resident_mib(pid)?, "MiB", Some(133.0));
     Ok(())
 }
@@ -70,9 +70,9 @@ fn create(cluster: &Cluster, numbers: std::ops::Range<usize>) -> Result<()> {
     Ok(())
 }
 
-fn wait_running(controller: &ControllerProcess<'_>, wanted: usize) -> Result<()> {
+fn wait_running(cluster: &Cluster, controller: &ControllerProcess<'_>, wanted: usize) -> Result<()> {
     controller.wait_for("all Workspaces to run", PATIENCE, || {
-        let running = running(controller.cluster()).map_err(|error| error.to_string())?;
+        let running = running(cluster).map_err(|error| error.to_string())?;
         if running == wanted { Ok(()) } else { Err(format!("{running} of {wanted} run")) }
     })?;
     Ok(())
