@@ -1,0 +1,171 @@
+//! Every case file of `tests/cases`, through the API server: stored objects are stored, requests are requests.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cluster::Reply;
+use crds::ports::Dialect;
+use serde_json::{Value, json};
+use webhook::testing::{Case, Expected, load};
+use webhook::{Policy, WORKSPACE_PATH};
+
+use crate::stage::{KINDS, Stage, cluster, fixture, said, workspaces};
+use crate::{TIMEOUT, report};
+
+/// Keeps a kind in the state of being deleted.
+const HOLD: &str = "case-files.example.com/hold";
+
+/// For a cache to learn of what the case before left.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How the API server answered.
+#[derive(Clone, Debug, PartialEq)]
+enum Answer {
+    /// As both webhooks agree, or one of them does not.
+    Judged(Expected),
+    /// It did not ask them: the schema or something else stood in the way. A case must not rest on that: such objects
+    /// belong to the case files of the schemas.
+    NotAsked { code: u16, message: String },
+}
+
+#[test]
+fn every_case_file_gets_its_answer_from_the_api_server() {
+    let mut cases = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")).unwrap();
+    let all = cases.len();
+    assert!(all > 70, "{all}");
+    let mut wrong = Vec::new();
+    while let Some(first) = cases.first() {
+        // A process for each set of settings.
+        let policy = first.policy.clone();
+        let (these, others) = cases.into_iter().partition::<Vec<_>, _>(|case| case.policy == policy);
+        cases = others;
+        let stage = Stage::admission_only(&arguments(&policy));
+        wrong.extend(these.iter().filter_map(|case| run(case).err()));
+        drop(stage);
+    }
+    report("case-files", wrong.is_empty(), format!("{}/{all}", all - wrong.len()), format!("{all}/{all}"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// The settings as arguments.
+fn arguments(policy: &Policy) -> Vec<String> {
+    let dialects: Vec<String> = policy.dialects.iter().map(ToString::to_string).collect();
+    let mut arguments = vec![format!("--port-dialects={}", dialects.join(","))];
+    let prefixes = [Dialect::A, Dialect::B].map(|dialect| policy.paths.prefix(dialect));
+    if prefixes[0] == prefixes[1] {
+        arguments.push(format!("--connect-path-prefix={}", prefixes[0]));
+    }
+    arguments
+}
+
+/// Prepares, asks, cleans up.
+fn run(case: &Case) -> Result<(), String> {
+    let mut stored = case.kinds.clone();
+    stored.extend(case.workspaces.iter().cloned());
+    stored.extend(case.old.clone());
+    stored.iter().for_each(store);
+    case.object.iter().for_each(ensure_namespace);
+    let outcome = ask(case).map_err(|why| format!("{}: {why}", case.name));
+    stored.extend(case.object.clone());
+    stored.iter().for_each(remove);
+    outcome
+}
+
+/// First as a dry run, which must get the same answer.
+fn ask(case: &Case) -> Result<(), String> {
+    let expected = Answer::Judged(case.expected.clone());
+    // A refused Workspace may have been judged by a cache that does not know of the last case's end yet.
+    let patience = if case.path == WORKSPACE_PATH { PATIENCE } else { Duration::ZERO };
+    let dry = cluster().wait_for("the answer to a dry run", patience, || {
+        let answer = judged(&send(case, "?dryRun=All"));
+        if answer == expected { Ok(()) } else { Err(format!("{answer:#?}\ninstead of {expected:#?}")) }
+    });
+    dry.map_err(|error| error.to_string())?;
+    let answer = judged(&send(case, ""));
+    if answer != expected {
+        return Err(format!("after the dry run: {answer:#?}\ninstead of {expected:#?}"));
+    }
+    Ok(())
+}
+
+fn send(case: &Case, query: &str) -> Reply {
+    let api = cluster().api();
+    let object = case.object.as_ref();
+    let reply = match (&case.old, object) {
+        (None, Some(object)) => api.create(&format!("{}{query}", collection(object)), object),
+        (Some(old), Some(object)) => {
+            let present = api.get(&path(old)).unwrap().ok().unwrap();
+            let mut object = object.clone();
+            object["metadata"]["resourceVersion"] = present["metadata"]["resourceVersion"].clone();
+            api.replace(&format!("{}{query}", path(old)), &object)
+        }
+        (Some(old), None) => api.delete(&format!("{}{query}", path(old))),
+        (None, None) => panic!("{} asks nothing", case.name),
+    };
+    reply.unwrap()
+}
+
+fn judged(reply: &Reply) -> Answer {
+    let warnings = reply.warnings.clone();
+    if reply.status < 400 {
+        return Answer::Judged(Expected { refused: None, causes: Vec::new(), warnings });
+    }
+    let status = reply.json();
+    if said(reply).is_none() {
+        let message = status["message"].as_str().unwrap_or(&reply.body).to_owned();
+        return Answer::NotAsked { code: reply.status, message };
+    }
+    assert_eq!(status["code"], reply.status);
+    let causes = status["details"]["causes"].clone();
+    let causes = serde_json::from_value(causes).unwrap_or_else(|error| panic!("{error}: {status:#}"));
+    Answer::Judged(Expected { refused: Some(reply.status), causes, warnings })
+}
+
+fn collection(object: &Value) -> String {
+    match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => workspaces(namespace),
+        None => KINDS.to_owned(),
+    }
+}
+
+fn path(object: &Value) -> String {
+    format!("{}/{}", collection(object), object["metadata"]["name"].as_str().unwrap())
+}
+
+/// Puts an object where the case expects it, whatever the webhooks think of it.
+fn store(object: &Value) {
+    let api = fixture();
+    let mut object = object.clone();
+    let deleting = object["metadata"].as_object_mut().unwrap().remove("deletionTimestamp").is_some();
+    if deleting {
+        object["metadata"]["finalizers"] = json!([HOLD]);
+    }
+    ensure_namespace(&object);
+    api.create(&collection(&object), &object).unwrap().ok().unwrap();
+    if deleting {
+        api.delete(&path(&object)).unwrap().ok().unwrap();
+    }
+}
+
+/// Makes the namespace of a Workspace, if there is none.
+fn ensure_namespace(object: &Value) {
+    let Some(name) = object["metadata"]["namespace"].as_str() else { return };
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let reply = fixture().create("/api/v1/namespaces", &namespace).unwrap();
+    assert!(matches!(reply.status, 201 | 409), "{}", reply.body);
+}
+
+/// Removes it again; it may never have come to be.
+fn remove(object: &Value) {
+    let (api, path) = (fixture(), path(object));
+    if api.get(&path).unwrap().status == 404 {
+        return;
+    }
+    api.merge_patch(&path, &json!({"metadata": {"finalizers": null}})).unwrap();
+    api.delete(&path).unwrap();
+    let gone = cluster().wait_for("an object to be gone", TIMEOUT, || match api.get(&path).unwrap().status {
+        404 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    gone.unwrap();
+}

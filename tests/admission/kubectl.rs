@@ -1,0 +1,52 @@
+//! What people read: `kubectl apply` and its bullets.
+
+use std::path::Path;
+
+use serde_json::json;
+use webhook::testing::load;
+
+use crate::report;
+use crate::stage::{Stage, cluster, kind};
+
+/// A3: four faults of different sorts, four bullets, each with the path of its field and the reason.
+#[test]
+fn kubectl_shows_one_bullet_for_each_fault() {
+    let _stage = Stage::admission_only(&[]);
+    let mut kind = kind("four-faults");
+    let template = &mut kind["spec"]["podTemplate"];
+    template["extraEnv"][0]["value"] = json!("{{ httpPathPrefix 'jupyterlab' }}");
+    template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Path"] = json!("100%");
+    template["ports"][1]["portId"] = json!("tensorbord");
+    template["options"]["podConfig"]["spawner"]["default"] = json!("medium");
+    let output = cluster().kubectl_stdin(&["apply", "-f", "-"], &kind.to_string()).unwrap();
+    let told = output.stderr.lines().filter(|line| line.starts_with("* ")).count();
+    report("A3", told == 4, told, 4);
+    assert_eq!(output.stderr, FOUR_FAULTS);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""));
+}
+
+const FOUR_FAULTS: &str = r#"The WorkspaceKind "four-faults" is invalid: 
+* spec.podTemplate.extraEnv[NB_PREFIX].value: Invalid value: "{{ httpPathPrefix 'jupyterlab' }}": failed to parse template "{{ httpPathPrefix 'jupyterlab' }}": template: value:1: malformed character constant: 'jupyterlab' (write it in double quotes: "jupyterlab")
+* spec.podTemplate.ports[0].httpProxy.requestHeaders.set[X-Path]: Invalid value: "100%": renders to a value with '%', which starts a command of the gateway: write '%%' for a percent sign (allowed commands: %PROTOCOL%, %START_TIME%, %DOWNSTREAM_REMOTE_ADDRESS%, %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%)
+* spec.podTemplate.ports[1].portId: Not found: "tensorbord": no imageConfig value has a port with this id, did you mean "tensorboard"?
+* spec.podTemplate.options.podConfig.spawner.default: Invalid value: "medium": default podConfig "medium" not found
+"#;
+
+/// Warnings and causes of case files and nothing else, a bullet each unless there is only one.
+#[test]
+fn kubectl_shows_the_causes_of_case_files() {
+    let _stage = Stage::admission_only(&[]);
+    for case in load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")).unwrap() {
+        let shown = case.default_policy && case.name.starts_with("workspace_kind/reject/") && case.old.is_none();
+        let Some(object) = case.object.filter(|_| shown) else { continue };
+        let output = cluster().kubectl_stdin(&["create", "-f", "-"], &object.to_string()).unwrap();
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let causes = case.expected.causes.iter().map(|cause| format!("{}: {}\n", cause.field, cause.message));
+        let causes: Vec<String> = causes.collect();
+        let bullets = if let [only] = &*causes { only.clone() } else { format!("\n* {}", causes.join("* ")) };
+        let warnings = case.expected.warnings.iter().map(|warning| format!("Warning: {warning}\n"));
+        let warnings: String = warnings.collect();
+        let expected = format!("{warnings}The WorkspaceKind \"{name}\" is invalid: {bullets}");
+        assert_eq!(output.stderr, expected, "{}", case.name);
+    }
+}

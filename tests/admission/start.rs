@@ -1,0 +1,140 @@
+//! Requests while the process still lists what there is.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use cluster::{ControllerOptions, ControllerProcess, Reply};
+use serde_json::json;
+
+use crate::gate::Gate;
+use crate::stage::{KINDS, Turn, cluster, fixture, kind, options, said, workspace, workspaces};
+use crate::{TIMEOUT, report, size};
+
+/// Of answers of the API server: less than the list of Workspaces, more than everything else at a start.
+const LET_THROUGH: usize = 256 << 10;
+/// Makes each of them about this big, so that even the short form has a list to wait for.
+const PADDING: usize = 2 << 10;
+/// Requests at the same time.
+const CLIENTS: usize = 24;
+
+/// A9: nobody is refused for what the caches do not know yet, and nobody is let in for it.
+#[test]
+fn nobody_is_refused_wrongly_while_a_start_lists() {
+    let _turn = Turn::take();
+    let namespace = cluster().namespace("start").unwrap();
+    let there = workspaces(&namespace);
+    let stored = size(500, 5_000);
+    fixture().create(KINDS, &kind("start")).unwrap().ok().unwrap();
+    store_workspaces(&there, stored);
+
+    let gate = Gate::after(LET_THROUGH);
+    let slow = ControllerOptions {
+        kubeconfig: Some(gate.kubeconfig()),
+        register_webhooks: false,
+        wait_ready: false,
+        ..options()
+    };
+    let controller = ControllerProcess::start(cluster(), &slow).unwrap();
+    controller.wait_for("a list that stands still", TIMEOUT, || gate.holds().then_some(())).unwrap();
+    controller.wait_for("the health server", TIMEOUT, || controller.health("/livez")).unwrap();
+    let (status, body) = controller.health("/readyz").unwrap();
+    assert!(status == 503 && body.contains("[-]caches not ready: "), "{status} {body}");
+
+    controller.register_webhooks().unwrap();
+    // Nothing is stored meanwhile; an answer worth a retry shows that the webhook is asked.
+    let asked = controller.wait_for("the webhook to be asked", TIMEOUT, || {
+        let reply = cluster().api().create(&format!("{there}?dryRun=All"), &workspace("start", "asked")).unwrap();
+        if reply.status == 503 { Ok(()) } else { Err(format!("{} {}", reply.status, reply.body)) }
+    });
+    asked.unwrap();
+
+    let retried = AtomicUsize::new(0);
+    let wrong: Vec<String> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let (there, controller, retried) = (&there, &controller, &retried);
+                scope.spawn(move || client(number, there, controller, retried).err())
+            })
+            .collect();
+        let kubectl = scope.spawn(|| {
+            let mut object = workspace("start", "with-kubectl");
+            object["metadata"]["namespace"] = json!(namespace);
+            cluster().kubectl_stdin(&["apply", "-f", "-"], &object.to_string()).unwrap().ok().unwrap()
+        });
+        // Some have been told to come back and the others wait when the list goes on.
+        let both = controller.wait_for("a request that was put off, and one that waits", TIMEOUT, || {
+            let (put_off, waiting) = (retried.load(Ordering::Relaxed), in_flight(&controller));
+            if put_off > 0 && waiting > 0 { Ok(()) } else { Err(format!("{put_off} put off, {waiting} waiting")) }
+        });
+        let (status, body) = controller.health("/readyz").unwrap();
+        gate.open();
+        both.unwrap();
+        assert_eq!(status, 503, "{body}");
+        let wrong = clients.into_iter().filter_map(|client| client.join().unwrap()).collect();
+        assert_eq!(kubectl.join().unwrap(), "workspace.kubeflow.org/with-kubectl created\n");
+        wrong
+    });
+    controller.wait_ready(TIMEOUT).unwrap();
+    let retried = retried.into_inner();
+    let figure = format!("{} wrong of {CLIENTS}, {retried} put off, {stored} objects", wrong.len());
+    report("A9", wrong.is_empty(), figure, "0 wrong");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    drop(controller);
+    let list = cluster().api().get(&there).unwrap().ok().unwrap();
+    let good = (0..CLIENTS).filter(|number| number % 3 == 0).count();
+    assert_eq!(list["items"].as_array().unwrap().len(), stored + good + 1);
+    // The processes of other tests need not make them real.
+    fixture().delete(&there).unwrap().ok().unwrap();
+}
+
+/// Without asking the webhooks, several at a time.
+fn store_workspaces(there: &str, count: usize) {
+    const WRITERS: usize = 8;
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            scope.spawn(move || {
+                let api = fixture();
+                for number in (writer..count).step_by(WRITERS) {
+                    let mut object = workspace("start", &format!("old-{number}"));
+                    object["metadata"]["annotations"] = json!({"padding": "x".repeat(PADDING)});
+                    api.create(there, &object).unwrap().ok().unwrap();
+                }
+            });
+        }
+    });
+}
+
+fn in_flight(controller: &ControllerProcess<'_>) -> usize {
+    let gauge = "controller_runtime_webhook_requests_in_flight";
+    let value = controller.metric(gauge, &[("webhook", webhook::WORKSPACE_PATH)]).unwrap().unwrap_or_default();
+    format!("{value:.0}").parse().unwrap()
+}
+
+/// One of three requests, again and again as long as it is put off.
+fn client(number: usize, there: &str, controller: &ControllerProcess<'_>, retried: &AtomicUsize) -> Result<(), String> {
+    let api = cluster().api();
+    let ask = || match number % 3 {
+        0 => api.create(there, &workspace("start", &format!("new-{number}"))).unwrap(),
+        1 => api.create(there, &workspace("stop", &format!("new-{number}"))).unwrap(),
+        _ => api.delete(&format!("{KINDS}/start")).unwrap(),
+    };
+    let answered = controller.wait_for("an answer that is no 503", TIMEOUT, || {
+        let reply = ask();
+        if reply.status != 503 {
+            return Ok(Ok(reply));
+        }
+        // Somebody else's 503, or one that does not say that it is worth a retry.
+        if said(&reply).is_none() || reply.json()["details"]["retryAfterSeconds"] != 1 {
+            return Ok(Err(reply.body));
+        }
+        retried.fetch_add(1, Ordering::Relaxed);
+        Err(reply.body)
+    });
+    let reply = answered.map_err(|error| error.to_string())??;
+    let expected = [201, 422, 409][number % 3];
+    if reply.status == expected { Ok(()) } else { Err(wrong(&reply)) }
+}
+
+fn wrong(reply: &Reply) -> String {
+    format!("{} {}", reply.status, reply.body)
+}
