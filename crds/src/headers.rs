@@ -235,12 +235,16 @@ fn value_fault(name: &str, value: &str) -> Option<(FaultKind, String)> {
             '\n' | '\r' => "renders to a value with a line break, which no header can hold: YAML block scalars \
                             (`|` and `>`) end with one, write `|-` or `>-`, or a quoted string"
                 .to_owned(),
-            other => format!("renders to a value with the control character U+{:04X}, which no header can hold", other as u32),
+            other => format!(
+                "renders to a value with the control character U+{:04X}, which no header can hold",
+                other as u32
+            ),
         });
     }
     if is_host(&name.to_ascii_lowercase()) {
-        return (!is_host_value(value))
-            .then(|| (FaultKind::Invalid, "must render to a valid host or host:port (e.g. 'example.com:8080')".to_owned()));
+        return (!is_host_value(value)).then(|| {
+            (FaultKind::Invalid, "must render to a valid host or host:port (e.g. 'example.com:8080')".to_owned())
+        });
     }
     command_fault(value).and_then(invalid)
 }
@@ -278,7 +282,9 @@ fn is_host_value(value: &str) -> bool {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (value, None),
     };
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0) && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = |port: &str| {
+        port.parse::<u16>().is_ok_and(|number| number > 0) && port.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let is_ipv6 = |host: &str| {
         host.strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
@@ -305,7 +311,11 @@ mod tests {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn judge(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> Result<HeaderOperations, Vec<HeaderFault>> {
+    fn judge(
+        set: &[(&str, &str)],
+        add: &[(&str, &str)],
+        remove: &[&str],
+    ) -> Result<HeaderOperations, Vec<HeaderFault>> {
         let headers = RequestHeaders {
             set: map(set),
             add: map(add),
@@ -380,7 +390,9 @@ mod tests {
             assert!(judge(&[("host", host)], &[], &[]).is_ok(), "{host}");
             assert!(judge(&[(":authority", host)], &[], &[]).is_ok(), "{host}");
         }
-        for host in ["", "a b", "a/b", "a:0", "a:65536", "a:+80", "%PROTOCOL%", "a%%b", "http://a", "a:", "::1", "[::1", "-a"] {
+        for host in
+            ["", "a b", "a/b", "a:0", "a:65536", "a:+80", "%PROTOCOL%", "a%%b", "http://a", "a:", "::1", "[::1", "-a"]
+        {
             assert_eq!(kinds(judge(&[("Host", host)], &[], &[])), [FaultKind::Invalid], "{host}");
         }
         assert_eq!(kinds(judge(&[], &[("host", "a")], &[])), [FaultKind::Forbidden]);
@@ -401,7 +413,17 @@ mod tests {
         for value in ["100%%", "%PROTOCOL%", "a %START_TIME% b %%", "%DOWNSTREAM_REMOTE_ADDRESS%%%", "%%BAD%%"] {
             assert!(judge(&[("X-A", value)], &[], &[]).is_ok(), "{value}");
         }
-        let bad = ["100%", "%BAD", "%BAD%", "%ENVIRONMENT(HOME)%", "%START_TIME(%s)%", "%%%", "%", "%PROTOCOL%%", "%protocol%"];
+        let bad = [
+            "100%",
+            "%BAD",
+            "%BAD%",
+            "%ENVIRONMENT(HOME)%",
+            "%START_TIME(%s)%",
+            "%%%",
+            "%",
+            "%PROTOCOL%%",
+            "%protocol%",
+        ];
         for value in bad {
             assert_eq!(kinds(judge(&[("X-A", value)], &[], &[])), [FaultKind::Invalid], "{value}");
             assert_eq!(kinds(judge(&[], &[("X-A", value)], &[])), [FaultKind::Invalid], "{value}");

@@ -90,7 +90,9 @@ pub struct ConnectPaths {
 
 /// Why a path prefix cannot be used.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("must start with '/', not end with '/', and consist of segments of [A-Za-z0-9._~-] that are not empty, '.' or '..'")]
+#[error(
+    "must start with '/', not end with '/', and consist of segments of [A-Za-z0-9._~-] that are not empty, '.' or '..'"
+)]
 pub struct PrefixError;
 
 impl ConnectPaths {

@@ -85,7 +85,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn walk(start: &'static str, redirects: &[(&'static str, Option<&'static str>)]) -> Result<Vec<String>, RedirectError> {
+    fn walk(
+        start: &'static str,
+        redirects: &[(&'static str, Option<&'static str>)],
+    ) -> Result<Vec<String>, RedirectError> {
         let map: BTreeMap<_, _> = redirects.iter().copied().collect();
         let steps = follow(start, |id| map.get(id).copied())?;
         Ok(steps.into_iter().map(|step| format!("{}>{}", step.source, step.target)).collect())

@@ -85,9 +85,19 @@ pub struct Generator {
 const PORT_IDS: &[&str] = &["jupyterlab", "rstudio", "code-server", "tensorboard", "a", "p_1"];
 const HEADER_NAMES: &[&str] = &["X-Path", "X-RStudio-Root-Path", "X-Scheme", "Cookie", "x-path", "Host", "Accept"];
 const ODD_HEADER_NAMES: &[&str] = &["X Path", "Content-Length", ":path", "", "Connection"];
-const PLAIN_VALUES: &[&str] =
-    &["", "v", "100%%", "%PROTOCOL%", "{{ 1 }}", "a\tb", "{{ if true }}yes{{ else }}no{{ end }}", "{{ printf \"%05d\" 42 }}", "ü"];
-const ODD_VALUES: &[&str] = &["{{", "{{ . }}", "100%", "a\n", "{{ httpPathPrefix \"nowhere\" }}", "{{ httpPathPrefix 'a' }}", "%BAD%"];
+const PLAIN_VALUES: &[&str] = &[
+    "",
+    "v",
+    "100%%",
+    "%PROTOCOL%",
+    "{{ 1 }}",
+    "a\tb",
+    "{{ if true }}yes{{ else }}no{{ end }}",
+    "{{ printf \"%05d\" 42 }}",
+    "ü",
+];
+const ODD_VALUES: &[&str] =
+    &["{{", "{{ . }}", "100%", "a\n", "{{ httpPathPrefix \"nowhere\" }}", "{{ httpPathPrefix 'a' }}", "%BAD%"];
 
 impl Generator {
     /// A generator that starts at `seed`.

@@ -50,7 +50,9 @@ impl ValueTemplate {
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
                 Ok(RenderedValue { text, port_ids: rendered.port_ids })
             }
-            Err(_) => Err(format!("failed to execute template {}: the output is not valid UTF-8", quoted(&self.source))),
+            Err(_) => {
+                Err(format!("failed to execute template {}: the output is not valid UTF-8", quoted(&self.source)))
+            }
         }
     }
 }

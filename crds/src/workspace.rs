@@ -45,7 +45,10 @@ pub struct WorkspaceSpec {
     pub defer_updates: bool,
 
     /// The name of the WorkspaceKind. It cannot be changed.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "Workspace 'kind' is immutable"}]))]
     pub kind: String,
 
@@ -74,7 +77,10 @@ pub struct WorkspacePodTemplate {
 pub struct WorkspaceVolumes {
     /// The name of the PersistentVolumeClaim mounted as the home directory, at the path that the WorkspaceKind sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub home: Option<String>,
 
     /// Further PersistentVolumeClaims to mount. No two may share a mount path.
@@ -93,7 +99,10 @@ pub struct WorkspaceVolumes {
 #[serde(rename_all = "camelCase")]
 pub struct DataVolume {
     /// The name of the PersistentVolumeClaim, in the namespace of the Workspace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub pvc_name: String,
 
     /// The absolute path at which it is mounted.
@@ -110,7 +119,10 @@ pub struct DataVolume {
 #[serde(rename_all = "camelCase")]
 pub struct SecretVolume {
     /// The name of the Secret, in the namespace of the Workspace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub secret_name: String,
 
     /// The absolute path at which it is mounted.

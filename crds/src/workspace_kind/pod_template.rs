@@ -93,7 +93,10 @@ pub struct KindServiceAccount {
     /// The name of an existing ServiceAccount in the namespace of the Workspace; none is made. It cannot be changed,
     /// added or removed later. Excludes `clusterRoles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "ServiceAccount 'name' is immutable"}]))]
     pub name: Option<String>,
 

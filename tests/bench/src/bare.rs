@@ -26,7 +26,8 @@ pub fn repeat(kubeconfig: &str, script: &str) -> Result<()> {
     let script = std::fs::read_to_string(script)?;
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
         rustls::crypto::ring::default_provider().install_default().map_err(|_| "two TLS providers")?;
-        let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default()).await?;
+        let config =
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         let writes = prepare(&client, &script).await?;
         let pid = i32::try_from(std::process::id())?;
@@ -75,7 +76,8 @@ async fn prepare(client: &Client, script: &str) -> Result<Vec<Write>> {
             objects.insert((plural, name), (resource.clone(), body));
         }
     }
-    let workspaces: Vec<_> = objects.iter().filter(|((plural, _), _)| *plural == "workspaces").map(|(_, object)| object).collect();
+    let workspaces: Vec<_> =
+        objects.iter().filter(|((plural, _), _)| *plural == "workspaces").map(|(_, object)| object).collect();
     stream::iter(workspaces.into_iter().map(Ok::<_, Box<dyn std::error::Error + Send + Sync>>))
         .try_for_each_concurrent(AT_ONCE, async |(resource, body)| {
             let mut body = body.clone();
@@ -90,7 +92,9 @@ async fn prepare(client: &Client, script: &str) -> Result<Vec<Write>> {
         let mut words = line.split_whitespace();
         let (Some(plural), Some(name)) = (words.next(), words.next()) else { continue };
         let status = words.next() == Some("status");
-        let Some((_, (resource, body))) = objects.iter().find(|((p, n), _)| *p == plural && n == name) else { continue };
+        let Some((_, (resource, body))) = objects.iter().find(|((p, n), _)| *p == plural && n == name) else {
+            continue;
+        };
         let mut body = body.clone();
         if let Some(body) = body.as_object_mut() {
             body.remove(if status { "spec" } else { "status" });

@@ -36,7 +36,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let built = Command::new(env!("CARGO")).args(["build", "--release", "--quiet", "--package", "workspaces-controller"]).status()?;
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--quiet", "--package", "workspaces-controller"])
+        .status()?;
     if !built.success() {
         return Err("the product does not build".into());
     }

@@ -18,7 +18,8 @@ use workspaces_controller::tls::Certificate;
 
 use crate::Result;
 
-const ANSWER: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"u","allowed":true}}"#;
+const ANSWER: &str =
+    r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"u","allowed":true}}"#;
 
 /// Serves until it is killed. The first line it prints is its port.
 pub fn serve(certificates: &str) -> Result<()> {

@@ -122,11 +122,8 @@ struct Null {
 
 impl Null {
     fn start(certificates: &Path) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("null")
-            .arg(certificates)
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child =
+            Command::new(std::env::current_exe()?).arg("null").arg(certificates).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
         let port = line.trim().parse()?;
@@ -154,8 +151,11 @@ fn port_of(url: &str) -> Result<u16> {
 fn large_kind() -> Value {
     let ports = ["jupyterlab", "code-server", "rstudio", "tensorboard"];
     let image = |index: usize| {
-        let ports: Vec<Value> =
-            ports.iter().enumerate().map(|(offset, id)| json!({"id": id, "port": 8000 + offset, "displayName": format!("Open {id}")})).collect();
+        let ports: Vec<Value> = ports
+            .iter()
+            .enumerate()
+            .map(|(offset, id)| json!({"id": id, "port": 8000 + offset, "displayName": format!("Open {id}")}))
+            .collect();
         json!({
             "id": format!("image_{index:03}"),
             "spawner": {
@@ -190,9 +190,14 @@ fn large_kind() -> Value {
     let mut kind = serde_json::to_value(crds::testing::workspace_kind("bench")).unwrap_or_default();
     let template = &mut kind["spec"]["podTemplate"];
     template["ports"] = json!(proxied);
-    template["extraEnv"] = ports.iter().map(|id| json!({"name": format!("PREFIX_{}", id.to_uppercase().replace('-', "_")), "value": path(id)})).collect();
-    template["options"]["imageConfig"] = json!({"spawner": {"default": "image_000"}, "values": (0..28).map(image).collect::<Vec<_>>()});
-    template["options"]["podConfig"] = json!({"spawner": {"default": "size_001"}, "values": (1..25).map(size).collect::<Vec<_>>()});
+    template["extraEnv"] = ports
+        .iter()
+        .map(|id| json!({"name": format!("PREFIX_{}", id.to_uppercase().replace('-', "_")), "value": path(id)}))
+        .collect();
+    template["options"]["imageConfig"] =
+        json!({"spawner": {"default": "image_000"}, "values": (0..28).map(image).collect::<Vec<_>>()});
+    template["options"]["podConfig"] =
+        json!({"spawner": {"default": "size_001"}, "values": (1..25).map(size).collect::<Vec<_>>()});
     kind
 }
 
@@ -218,10 +223,10 @@ fn kind_update(kind: &Value) -> Value {
 }
 
 fn workspace_create() -> Value {
-    let mut workspace = serde_json::to_value(crds::testing::workspace("team-a", "my-notebook", "bench")).unwrap_or_default();
+    let mut workspace =
+        serde_json::to_value(crds::testing::workspace("team-a", "my-notebook", "bench")).unwrap_or_default();
     workspace["spec"]["podTemplate"]["options"] = json!({"imageConfig": "image_003", "podConfig": "size_004"});
-    workspace["spec"]["podTemplate"]["volumes"] =
-        json!({"home": "my-home", "data": [{"pvcName": "shared-data", "mountPath": "/data/shared", "readOnly": false}]});
+    workspace["spec"]["podTemplate"]["volumes"] = json!({"home": "my-home", "data": [{"pvcName": "shared-data", "mountPath": "/data/shared", "readOnly": false}]});
     json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",

@@ -65,7 +65,10 @@ fn per(count: usize) -> f64 {
 fn create(cluster: &Cluster, numbers: std::ops::Range<usize>) -> Result<()> {
     for number in numbers {
         let workspace = serde_json::to_value(crds::testing::workspace(NAMESPACE, &format!("ws-{number}"), "lab"))?;
-        cluster.api().create(&format!("/apis/kubeflow.org/v1beta1/namespaces/{NAMESPACE}/workspaces"), &workspace)?.ok()?;
+        cluster
+            .api()
+            .create(&format!("/apis/kubeflow.org/v1beta1/namespaces/{NAMESPACE}/workspaces"), &workspace)?
+            .ok()?;
     }
     Ok(())
 }
