@@ -4,6 +4,7 @@
 //! (`phase`): handshake, headers, body, answer, and idling in between. [`Drain`] ends it all without losing a request.
 
 mod accept;
+mod body_budget;
 mod connection;
 mod drain;
 mod phase;
@@ -28,6 +29,9 @@ pub use drain::{Drain, DrainState};
 pub struct Limits {
     /// Open connections. When all are taken, idle ones are closed in favour of new ones.
     pub connections: usize,
+    /// Bytes of request bodies that all connections hold together; bodies of more than 64 KiB give way. Three of the
+    /// largest reviews fit.
+    pub body_bytes: usize,
     /// From the connection to the end of the TLS handshake.
     pub handshake: Duration,
     /// From the first byte of a request to the last of its headers.
@@ -49,6 +53,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            body_bytes: 24 << 20,
             handshake: Duration::from_millis(4_500),
             headers: Duration::from_millis(4_500),
             body: Duration::from_millis(9_500),

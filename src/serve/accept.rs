@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::body_budget::BodyBudget;
 use super::connection::Context;
 use super::{DrainState, Server};
 
@@ -28,6 +29,7 @@ pub(super) async fn run(server: Server) {
             name: server.name,
             tls: server.acceptor(),
             router: server.router,
+            bodies: BodyBudget::new(server.limits.body_bytes),
             limits: server.limits,
             metrics: server.metrics,
             drain: server.drain.clone(),

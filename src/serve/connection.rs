@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body as AxumBody;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use super::body_budget::BodyBudget;
 use super::phase::{AnswerBody, Noticing, Phase, PhaseCell, RequestBody};
 use super::{Drain, DrainState, Limits};
 use crate::metrics::Metrics;
@@ -37,6 +38,7 @@ pub(super) struct Context {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) router: Router,
     pub(super) limits: Limits,
+    pub(super) bodies: Arc<BodyBudget>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: Drain,
 }
@@ -71,7 +73,12 @@ impl Context {
 
     async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, stream: S, mut crowd: watch::Receiver<u64>) {
         let cell = PhaseCell::new();
-        let service = Answering { router: self.router.clone(), drain: self.drain.clone(), cell: cell.clone() };
+        let service = Answering {
+            router: self.router.clone(),
+            drain: self.drain.clone(),
+            bodies: Arc::clone(&self.bodies),
+            cell: cell.clone(),
+        };
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
@@ -162,6 +169,7 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, all_read: bool) 
 struct Answering {
     router: Router,
     drain: Drain,
+    bodies: Arc<BodyBudget>,
     cell: PhaseCell,
 }
 
@@ -174,14 +182,20 @@ impl Service<Request<Incoming>> for Answering {
         self.cell.request_begins(!request.body().is_end_stream());
         let cell = self.cell.clone();
         let drain = self.drain.clone();
-        let answer = self.router.clone().oneshot(request.map(|body| RequestBody::new(body, cell.clone())));
+        let share = self.bodies.share();
+        let request = request.map(|body| RequestBody::new(body, cell.clone(), Arc::clone(&share)));
+        let answer = self.router.clone().oneshot(request);
         Box::pin(async move {
             let mut answer = answer.await?;
+            if share.refused() {
+                answer = Response::new(AxumBody::from("too many large requests at the same time, try again\n"));
+                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            }
             // Asked when the answer leaves: the drain may have begun since the request came.
             if drain.state() >= DrainState::Announced {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(answer.map(|body| AnswerBody::new(body, cell)))
+            Ok(answer.map(|body| AnswerBody::new(body, cell, share)))
         })
     }
 }

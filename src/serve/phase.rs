@@ -5,15 +5,17 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::BoxError;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::Limits;
+use super::body_budget::Share;
 
 /// What is being waited for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -158,28 +160,38 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noticing<S> {
     }
 }
 
-/// A request body that notices its end, or that nobody wants it any more.
+/// A request body that notices its end, or that nobody wants it any more; and that ends when there is no room for it.
 pub(super) struct RequestBody<B> {
     body: B,
     cell: PhaseCell,
+    share: Arc<Share>,
 }
 
+/// There is no room for more of a body.
+#[derive(Debug, thiserror::Error)]
+#[error("too many large requests at the same time")]
+pub(super) struct NoRoom;
+
 impl<B> RequestBody<B> {
-    pub(super) fn new(body: B, cell: PhaseCell) -> Self {
-        Self { body, cell }
+    pub(super) fn new(body: B, cell: PhaseCell, share: Arc<Share>) -> Self {
+        Self { body, cell, share }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RequestBody<B> {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if matches!(frame, Poll::Ready(None)) || (frame.is_ready() && self.body.is_end_stream()) {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        if !self.share.take(bytes) {
+            return Poll::Ready(Some(Err(NoRoom.into())));
+        }
+        if frame.is_none() || self.body.is_end_stream() {
             self.cell.body_read_to_its_end();
         }
-        frame
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -201,11 +213,13 @@ impl<B> Drop for RequestBody<B> {
 pub(super) struct AnswerBody<B> {
     body: B,
     cell: PhaseCell,
+    /// The request's body is let go with the answer to it.
+    _share: Arc<Share>,
 }
 
 impl<B> AnswerBody<B> {
-    pub(super) fn new(body: B, cell: PhaseCell) -> Self {
-        Self { body, cell }
+    pub(super) fn new(body: B, cell: PhaseCell, share: Arc<Share>) -> Self {
+        Self { body, cell, _share: share }
     }
 }
 

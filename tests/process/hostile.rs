@@ -10,6 +10,7 @@ use crds::WorkspaceKind;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use webhook::{Lookup, LookupError, Policy, User, WORKSPACE_PATH};
 use workspaces_controller::metrics::Metrics;
@@ -190,6 +191,48 @@ async fn h2_idle_connections_make_room_when_all_are_taken() {
         idle.push(stream);
     }
     within("H2", "longest wait with five times more connections than allowed", longest, Duration::from_secs(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h2_large_bodies_at_the_same_time_are_bounded_and_small_ones_taken() {
+    const CLIENTS: usize = 40;
+    const KIBIBYTES: usize = 500;
+    let limits = Limits { body_bytes: 2_000 << 10, ..Limits::default() };
+    let server = TestServer::start(admission(), limits);
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (connector, address) = server.way();
+        clients.spawn(async move {
+            let mut stream = connect(&connector, address).await.unwrap();
+            let (mut read, mut write) = tokio::io::split(&mut stream);
+            let head = post(WORKSPACE_PATH, "").replace("Length: 0", &format!("Length: {}", (KIBIBYTES << 10) + 1));
+            // All but the last byte: whatever the server takes, it has to keep.
+            let send = async {
+                let _ = write.write_all(head.as_bytes()).await;
+                let _ = write.write_all(&vec![b' '; KIBIBYTES << 10]).await;
+                let _ = write.flush().await;
+                sleep(Duration::from_secs(4)).await;
+            };
+            tokio::select! {
+                answer = read_answer(&mut read) => Some(answer.unwrap().status),
+                () = send => None,
+            }
+        });
+    }
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let answer = exchange(&mut server.connect().await.unwrap(), &post(WORKSPACE_PATH, &review("k"))).await.unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    let answers = clients.join_all().await;
+    let kept = answers.iter().filter(|status| status.is_none()).count();
+    let refused = answers.iter().filter(|status| **status == Some(503)).count();
+    println!(
+        "H2 pass {} KiB, limit 2000 KiB: bodies kept of {CLIENTS} clients that send {KIBIBYTES} KiB each",
+        kept * KIBIBYTES
+    );
+    assert_eq!(kept + refused, CLIENTS, "{answers:?}");
+    assert!(kept > 0 && kept * KIBIBYTES <= 2_000, "{kept} bodies are kept");
 }
 
 #[tokio::test]
