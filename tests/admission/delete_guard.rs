@@ -14,7 +14,8 @@ fn a_kind_in_use_cannot_be_deleted() {
         api.create(&workspaces(&namespace), &workspace("guarded", name)).unwrap().ok().unwrap();
     }
     let reply = api.delete(&format!("{KINDS}/guarded")).unwrap();
-    let used = format!("WorkspaceKind is used by 4 workspace(s): {0}/a, {0}/b, {0}/c and 1 more", namespace);
+    let first: Vec<String> = ["a", "b", "c"].map(|name| format!("{namespace}/{name}")).into();
+    let used = format!("WorkspaceKind is used by 4 workspace(s): {} and 1 more", first.join(", "));
     let message = format!("Operation cannot be fulfilled on WorkspaceKind.kubeflow.org \"guarded\": {used}");
     assert_eq!((reply.status, said(&reply)), (409, Some(message.clone())));
     let status = reply.json();

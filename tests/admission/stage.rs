@@ -61,17 +61,17 @@ pub struct Stage {
 impl Stage {
     /// Starts a process with these arguments and waits until the API server asks it.
     pub fn with(args: &[String]) -> Self {
-        Self::start(ControllerOptions { args: args.to_vec(), ..options() })
+        Self::start(&ControllerOptions { args: args.to_vec(), ..options() })
     }
 
     /// Starts a process that only admits, with these arguments, and waits until the API server asks it.
     pub fn admission_only(args: &[String]) -> Self {
-        Self::start(ControllerOptions { args: args.to_vec(), ..options() }.env("ENABLE_RECONCILE", "false"))
+        Self::start(&ControllerOptions { args: args.to_vec(), ..options() }.env("ENABLE_RECONCILE", "false"))
     }
 
-    fn start(options: ControllerOptions) -> Self {
+    fn start(options: &ControllerOptions) -> Self {
         let turn = Turn::take();
-        let controller = ControllerProcess::start(cluster(), &options).unwrap();
+        let controller = ControllerProcess::start(cluster(), options).unwrap();
         spare_fixture();
         Self { controller, _turn: turn }
     }

@@ -12,6 +12,7 @@ mod command;
 mod controller;
 mod crds;
 mod credentials;
+pub mod demo;
 mod error;
 mod failure_logs;
 mod go;

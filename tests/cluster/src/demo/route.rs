@@ -1,0 +1,36 @@
+//! The VirtualService of the story, compared with what it has to be.
+
+use serde_json::{Value, json};
+
+use super::{KIND, WORKSPACE};
+use crate::api::Reply;
+use crate::{Cluster, Error, Result};
+
+/// Compares the whole specification, and its only route with the one that was shown.
+pub(super) fn must_fit(cluster: &Cluster, name: &str, shown: &Value) -> Result<()> {
+    let path = format!("/apis/networking.istio.io/v1/namespaces/default/virtualservices/{name}");
+    let found = cluster.api().get(&path).and_then(Reply::ok)?;
+    let expected = specification(name);
+    if found["spec"] == expected && *shown == expected["http"][0] {
+        return Ok(());
+    }
+    Err(Error::Unknown(format!(
+        "expected the VirtualService {name} to be {expected:#}\nbut it is {:#}\nand shown was {shown:#}",
+        found["spec"]
+    )))
+}
+
+/// The image has one port. Its path is cut off (`removePathPrefix`) and told to RStudio in a header.
+fn specification(name: &str) -> Value {
+    let prefix = format!("/workspace/default/{WORKSPACE}/{KIND}/");
+    json!({
+        "gateways": ["kubeflow/kubeflow-gateway"],
+        "hosts": ["*"],
+        "http": [{
+            "match": [{"uri": {"prefix": prefix}}],
+            "rewrite": {"uri": "/"},
+            "headers": {"request": {"set": {"X-RStudio-Root-Path": prefix}}},
+            "route": [{"destination": {"host": format!("{name}.default.svc.cluster.local"), "port": {"number": 8888}}}],
+        }],
+    })
+}

@@ -1,0 +1,88 @@
+//! One step: a line of narration, the command as one types it, and what it prints.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use crate::error::Doing as _;
+use crate::{ADMIN, Cluster, Error, Output, Result, run, workspace_root};
+
+/// How narration is set off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Text only.
+    Plain,
+    /// With the colours of a terminal.
+    Terminal,
+}
+
+/// Where the story is told.
+pub(super) struct Stage<'a, W> {
+    cluster: &'a Cluster,
+    out: W,
+    style: Style,
+}
+
+/// What a command printed, both streams in the order they came, and how it ended.
+pub(super) struct Answer {
+    pub text: String,
+    pub success: bool,
+    pub command: String,
+}
+
+impl<'a, W: Write> Stage<'a, W> {
+    pub fn new(cluster: &'a Cluster, out: W, style: Style) -> Self {
+        Self { cluster, out, style }
+    }
+
+    /// A line about what comes next.
+    pub fn say(&mut self, narration: &str) -> Result<()> {
+        match self.style {
+            Style::Plain => writeln!(self.out, "\n# {narration}"),
+            Style::Terminal => writeln!(self.out, "\n\x1b[1m# {narration}\x1b[0m"),
+        }
+        .doing(told)
+    }
+
+    /// Runs a command in the checkout, with this control plane's kubectl and kubeconfig, and shows what it prints.
+    pub fn run(&mut self, command: &str) -> Result<Answer> {
+        let prompt = match self.style {
+            Style::Plain => format!("$ {command}"),
+            Style::Terminal => format!("\x1b[32m$\x1b[0m {command}"),
+        };
+        writeln!(self.out, "{prompt}").and_then(|()| self.out.flush()).doing(told)?;
+        let mut shell = Command::new("sh");
+        // Both streams in one, as on a terminal.
+        shell
+            .args(["-c", &format!("exec 2>&1; {command}")])
+            .current_dir(workspace_root())
+            .env("PATH", path(&self.cluster.tools().kubectl)?)
+            .env("KUBECONFIG", self.cluster.kubeconfig(ADMIN)?)
+            .env("HOME", self.cluster.dir().join("home"));
+        let Output { stdout: text, success, .. } = run(shell, None)?;
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        write!(self.out, "{text}{end}").and_then(|()| self.out.flush()).doing(told)?;
+        Ok(Answer { text, success, command: command.to_owned() })
+    }
+}
+
+fn told() -> String {
+    "cannot tell the story".to_owned()
+}
+
+/// `PATH` with the folder of kubectl in front.
+fn path(kubectl: &Path) -> Result<OsString> {
+    let folders = kubectl.parent().map(Path::to_owned).into_iter();
+    let inherited = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(folders.chain(std::env::split_paths(&inherited)))
+        .map_err(|error| Error::Unknown(format!("PATH cannot hold the folder of kubectl: {error}")))
+}
+
+/// An error with everything that was seen, unless it is as it should be.
+pub(super) fn expect(fits: bool, what: &str, answer: &Answer) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Unknown(format!("expected {what}, but `{}` printed:\n{}", answer.command, answer.text)))
+}
