@@ -210,7 +210,11 @@ impl<'a, K: ChildKind> Children<'a, K> {
                 }
                 // It exists after all: our cache is behind, or it is somebody else's.
                 Err(Conflict::Outdated(why)) => match self.look_up(&key.name).await? {
-                    Some(child) if child.is_owned_by(self.owner) => child,
+                    Some(child) if child.is_owned_by(self.owner) => {
+                        // It may be as wanted: the precondition is no part of that.
+                        object.metadata_mut().resource_version = None;
+                        child
+                    }
                     Some(_) => return Err(Self::foreign(key, memory)),
                     None => return Err(Self::unreachable(&key.name, why)),
                 },

@@ -31,6 +31,9 @@ use crate::stores::workspace::StoredWorkspace;
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 /// How long a StatefulSet that was just written is given to make its pod before the status tells that there is none.
 const POD_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a new Workspace waits for its kind before its status tells that there is none: the two come by watches of
+/// their own, so one that was made just before may be seen just after.
+const KIND_PATIENCE: Duration = Duration::from_millis(500);
 /// How many looks in a row have to fail before the status tells that something cannot be reached.
 const TOLD_AFTER: u32 = 3;
 
@@ -54,6 +57,8 @@ pub(super) struct Memory {
     held: bool,
     /// How many looks in a row could not do all they wanted.
     unreachable: u32,
+    /// Whether its kind was missing when it was first looked at.
+    missed_kind: bool,
     set_written: Option<Instant>,
     status_written: Option<Instant>,
 }
@@ -69,6 +74,10 @@ pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) ->
         memory = Memory { uid: workspace.identity.uid.clone(), ..Memory::default() };
     }
     let kind = context.stores.kind(&workspace.spec.kind);
+    let is_new = workspace.status.observed_generation.is_none();
+    if kind.is_none() && is_new && !std::mem::replace(&mut memory.missed_kind, true) {
+        return (memory, Verdict::Again(KIND_PATIENCE));
+    }
     let mut look = Look {
         context: &context,
         workspace: &workspace,

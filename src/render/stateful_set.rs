@@ -8,7 +8,9 @@ use crds::environment::EnvTemplates;
 use crds::template::Mode;
 use crds::workspace_kind::PodMetadata;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
-use k8s_openapi::api::core::v1::{Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, ResourceRequirements, Volume, VolumeMount,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::volumes::{self, LeftOutMount};
@@ -69,7 +71,7 @@ fn pod_spec(scene: &Scene<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>, mounts: V
         image_pull_policy: Some(scene.image.image_pull_policy.as_str().to_owned()),
         ports: some_list(container_ports(scene)),
         env: some_list(env),
-        resources: scene.pod.resources.clone(),
+        resources: resources(scene),
         startup_probe: probes.startup_probe,
         liveness_probe: probes.liveness_probe,
         readiness_probe: probes.readiness_probe,
@@ -87,6 +89,14 @@ fn pod_spec(scene: &Scene<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>, mounts: V
         volumes: some_list(volumes),
         ..PodSpec::default()
     }
+}
+
+/// What the pod gets. An apply does not own a list that is merged by key while that list is empty, so writing one would
+/// look like a field that somebody took.
+fn resources(scene: &Scene<'_>) -> Option<ResourceRequirements> {
+    let mut resources = scene.pod.resources.clone()?;
+    resources.claims = resources.claims.filter(|claims| !claims.is_empty());
+    Some(resources)
 }
 
 fn container_ports(scene: &Scene<'_>) -> Vec<ContainerPort> {

@@ -176,6 +176,16 @@ fn the_stateful_set_is_exactly_this() {
 }
 
 #[test]
+fn an_empty_list_of_claims_is_not_written() {
+    let kind = kind(|template| {
+        template["options"]["podConfig"]["values"][0]["spec"]["resources"] =
+            json!({"claims": [], "requests": {"cpu": 1}});
+    });
+    let desired = rendered(&workspace(|_| {}), &kind, &routing());
+    assert_eq!(main_container(&desired)["resources"], json!({"requests": {"cpu": "1"}}));
+}
+
+#[test]
 fn a_paused_workspace_has_no_replica_and_keeps_everything_else() {
     let running = rendered(&workspace(|_| {}), &kind(|_| {}), &routing());
     let mut paused =

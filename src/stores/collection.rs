@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 
-use super::slim::{Key, Slim};
+use super::slim::{Identity, Key, Slim};
 
 /// How far a collection is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -116,14 +116,13 @@ impl<T: Slim> Collection<T> {
     }
 
     /// Forgets an object that a watch event says is gone. Nothing when a newer one has its name by now.
-    pub fn remove(&self, gone: &T) -> Option<Change<T>> {
+    pub fn remove(&self, gone: &Identity) -> Option<Change<T>> {
         let mut objects = self.write();
-        let key = &gone.identity().key;
-        let held = &objects.by_key.get(key)?.object;
-        if gone.identity().is_older_than(held.identity()) {
+        let held = &objects.by_key.get(&gone.key)?.object;
+        if gone.is_older_than(held.identity()) {
             return None;
         }
-        objects.remove(key).map(|before| Change { before: Some(before), after: None })
+        objects.remove(&gone.key).map(|before| Change { before: Some(before), after: None })
     }
 
     /// A list begins.

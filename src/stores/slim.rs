@@ -96,6 +96,22 @@ pub struct Incoming<T> {
     pub object: Result<T, String>,
 }
 
+impl<T: Slim> Incoming<T> {
+    /// Who it is, also when the rest of it cannot be read.
+    pub(super) fn identity(&self) -> Identity {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        match &self.object {
+            Ok(object) => object.identity().clone(),
+            Err(_) => Identity {
+                key: Key { namespace: text(&self.metadata.namespace), name: text(&self.metadata.name) },
+                uid: text(&self.metadata.uid).into(),
+                version: text(&self.metadata.resource_version).into(),
+                deleting: self.metadata.deletion_timestamp.is_some(),
+            },
+        }
+    }
+}
+
 impl<'de, T: Slim> Deserialize<'de> for Incoming<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;

@@ -80,23 +80,26 @@ fn take<T: Slim>(
     collection: &Collection<T>,
     tell: &impl Fn(News<'_, T>),
 ) {
-    let readable = |incoming: Incoming<T>| match incoming {
-        Incoming { object: Ok(object), .. } => Some(object),
-        Incoming { object: Err(ref error), .. } => {
-            let object = kube::ResourceExt::name_any(&incoming);
-            tracing::error!(resource = name, object, error, "an object cannot be read and is passed over");
-            None
+    let put = |incoming: Incoming<T>| {
+        let identity = incoming.identity();
+        match incoming.object {
+            Ok(object) => collection.put(object),
+            Err(error) => {
+                tracing::error!(resource = name, object = %identity.key, error, "an object cannot be read and is passed over");
+                // What it was before is no longer true.
+                collection.remove(&identity)
+            }
         }
     };
     match event {
         Event::Init => collection.begin_list(),
         Event::InitApply(incoming) | Event::Apply(incoming) => {
-            if let Some(change) = readable(incoming).and_then(|object| collection.put(object)) {
+            if let Some(change) = put(incoming) {
                 tell(News::Changed(&change));
             }
         }
         Event::Delete(incoming) => {
-            if let Some(change) = readable(incoming).and_then(|object| collection.remove(&object)) {
+            if let Some(change) = collection.remove(&incoming.identity()) {
                 tell(News::Changed(&change));
             }
         }
@@ -116,5 +119,36 @@ fn is_not_installed(error: &watcher::Error) -> bool {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::stores::slim::Key;
+    use crate::stores::workspace::StoredWorkspace;
+
+    fn incoming(version: u64, kind: &serde_json::Value) -> Incoming<StoredWorkspace> {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "ns", "name": "lab", "uid": "u", "resourceVersion": version.to_string()},
+            "spec": {"kind": kind, "podTemplate": {"volumes": {}, "options": {"imageConfig": "i", "podConfig": "p"}}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_any_longer_is_forgotten_and_so_is_its_end() {
+        let collection = Collection::default();
+        let held = || collection.get(&Key::new("ns", "lab")).is_some();
+        take("workspaces", Event::Apply(incoming(1, &json!("k"))), &collection, &|_| {});
+        assert!(held());
+        take("workspaces", Event::Apply(incoming(2, &json!(7))), &collection, &|_| {});
+        assert!(!held());
+        take("workspaces", Event::Apply(incoming(3, &json!("k"))), &collection, &|_| {});
+        take("workspaces", Event::Delete(incoming(4, &json!(7))), &collection, &|_| {});
+        assert!(!held());
     }
 }

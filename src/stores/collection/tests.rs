@@ -27,7 +27,7 @@ fn the_index_follows_changes_and_removals() {
     collection.put(workspace("b", "k2", 2)).unwrap();
     assert_eq!(users(&collection, "k1"), ["a", "c"]);
     assert_eq!(users(&collection, "k2"), ["b"]);
-    collection.remove(&workspace("b", "k2", 3)).unwrap();
+    collection.remove(&workspace("b", "k2", 3).identity).unwrap();
     assert!(users(&collection, "k2").is_empty());
     assert!(collection.read().by_index.get("k2").is_none(), "no empty sets are kept");
 }
@@ -38,8 +38,8 @@ fn older_news_changes_nothing() {
     collection.put(workspace("a", "k1", 9)).unwrap();
     assert!(collection.put(workspace("a", "k2", 8)).is_none());
     assert_eq!(users(&collection, "k1"), ["a"]);
-    assert!(collection.remove(&workspace("a", "k1", 8)).is_none(), "an older object's end, told late");
-    assert!(collection.remove(&workspace("a", "k1", 10)).is_some());
+    assert!(collection.remove(&workspace("a", "k1", 8).identity).is_none(), "an older object's end, told late");
+    assert!(collection.remove(&workspace("a", "k1", 10).identity).is_some());
 }
 
 #[test]
