@@ -10,7 +10,7 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Show the product at work on a real control plane, started on this machine
-	@cargo run --quiet --package cluster --bin demo
+	@cargo run --package cluster --bin demo
 
 test: ## Run all tests: pure, router, real control plane
 	@tests/run

@@ -28,7 +28,7 @@ fn show() -> Result<()> {
     let cluster = Cluster::start(ClusterOptions::default())?;
     let controller = ControllerProcess::start(&cluster, &ControllerOptions::new(&product))?;
     let took = started.elapsed().as_secs_f32();
-    eprintln!("demo: ready after {took:.1} s, workspaces-controller runs and is asked about every Workspace");
+    eprintln!("demo: ready after {took:.1} s, workspaces-controller runs and is asked about every Workspace\n");
 
     let attended = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -43,7 +43,13 @@ fn build() -> Result<PathBuf> {
     let failed = |why: String| Error::Build { program: "workspaces-controller".to_owned(), why };
     eprintln!("demo: building workspaces-controller with cargo (some minutes the first time)");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut child = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What `cargo run` told us about our own package would make build scripts run anew, each time one of us two builds.
+    let ours = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
+        command.env_remove(name);
+    }
+    let mut child = command
         .args(["build", "--package", "workspaces-controller", "--bin", "workspaces-controller"])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -96,8 +96,7 @@ fn children(stage: &mut Stage<'_, impl Write>) -> Result<String> {
 fn routes(stage: &mut Stage<'_, impl Write>, cluster: &Cluster, name: &str) -> Result<()> {
     stage.say("Istio routes exactly the port of the kind, with the header filled in:")?;
     // A line for each part of the route: JSON, because YAML would take a screen of its own.
-    let answer =
-        stage.run(&format!(r#"kubectl get vs {name} -o jsonpath='{{.spec.http[*]}}' | sed 's/,"/,\n "/g'"#))?;
+    let answer = stage.run(&format!(r#"kubectl get vs {name} -o jsonpath={{.spec.http}} | sed 's/,"/,\n"/g'"#))?;
     let shown = serde_json::from_str(&answer.text).unwrap_or_default();
     route::must_fit(cluster, name, &shown)
 }

@@ -6,12 +6,12 @@ use super::{KIND, WORKSPACE};
 use crate::api::Reply;
 use crate::{Cluster, Error, Result};
 
-/// Compares the whole specification, and its only route with the one that was shown.
+/// Compares the whole specification, and its routes with those that were shown.
 pub(super) fn must_fit(cluster: &Cluster, name: &str, shown: &Value) -> Result<()> {
     let path = format!("/apis/networking.istio.io/v1/namespaces/default/virtualservices/{name}");
     let found = cluster.api().get(&path).and_then(Reply::ok)?;
     let expected = specification(name);
-    if found["spec"] == expected && *shown == expected["http"][0] {
+    if found["spec"] == expected && *shown == expected["http"] {
         return Ok(());
     }
     Err(Error::Unknown(format!(

@@ -22,6 +22,7 @@ pub(super) struct Stage<'a, W> {
     cluster: &'a Cluster,
     out: W,
     style: Style,
+    begun: bool,
 }
 
 /// What a command printed, both streams in the order they came, and how it ended.
@@ -33,14 +34,15 @@ pub(super) struct Answer {
 
 impl<'a, W: Write> Stage<'a, W> {
     pub fn new(cluster: &'a Cluster, out: W, style: Style) -> Self {
-        Self { cluster, out, style }
+        Self { cluster, out, style, begun: false }
     }
 
     /// A line about what comes next.
     pub fn say(&mut self, narration: &str) -> Result<()> {
+        let gap = if std::mem::replace(&mut self.begun, true) { "\n" } else { "" };
         match self.style {
-            Style::Plain => writeln!(self.out, "\n# {narration}"),
-            Style::Terminal => writeln!(self.out, "\n\x1b[1m# {narration}\x1b[0m"),
+            Style::Plain => writeln!(self.out, "{gap}# {narration}"),
+            Style::Terminal => writeln!(self.out, "{gap}\x1b[1m# {narration}\x1b[0m"),
         }
         .doing(told)
     }
