@@ -13,6 +13,9 @@ use crate::workspace_kind::RequestHeaders;
 /// The longest rendered value, in bytes.
 pub const VALUE_MAX: usize = 8 * 1024;
 
+/// The longest name, in bytes. Envoy rejects all routes for one of more than 16 KiB; servers take far less.
+pub const NAME_MAX: usize = 256;
+
 /// Headers that must not be set or added: they frame the message or end at the next hop.
 const FORBIDDEN_TO_SET: &[&str] = &[
     "connection",
@@ -202,6 +205,9 @@ fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<
             FaultKind::Invalid,
             "header name must consist of letters, digits and !#$%&'*+-.^_`|~ (e.g. 'X-My-Header')",
         );
+    }
+    if name.len() > NAME_MAX {
+        return fault(FaultKind::Invalid, &format!("header name may not be more than {NAME_MAX} bytes"));
     }
     if list != 0 && is_host(&lowercase) {
         return fault(FaultKind::Forbidden, "the host of a request can only be changed with requestHeaders.set");

@@ -6,7 +6,13 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::template::{Functions, Mode};
+use crate::value_template::quoted;
 use crate::workspace_kind::{ImagePort, PodTemplate, ProxiedPort};
+
+/// How many ids an error lists.
+const LISTED_MAX: usize = 20;
+/// How many pairs of characters are compared in search of the nearest id: advice must not cost more than the verdict.
+const COMPARED_MAX: usize = 1 << 18;
 
 /// How the entries of `spec.podTemplate.ports[]` name their port. One kind uses one dialect.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -159,30 +165,51 @@ impl Functions for PortPaths<'_> {
             return Ok(self.paths.path(self.dialect, self.namespace, self.workspace, port_id));
         }
         match self.mode {
-            Mode::Strict if !self.known.contains(port_id) => Err(unknown_port(port_id, self.known)),
+            Mode::Strict if !self.known.contains(port_id) => {
+                Err(unknown_port(port_id) + &advice_on_port(port_id, self.known))
+            }
             Mode::Strict | Mode::Stored => Ok(String::new()),
         }
     }
 }
 
-/// What is wrong with a port id that does not exist: the nearest one and all that exist.
-pub fn unknown_port(port_id: &str, known: &BTreeSet<&str>) -> String {
-    let hint = nearest(port_id, known.iter().copied()).map(|id| format!(", did you mean {id:?}?")).unwrap_or_default();
-    let ids: Vec<String> = known.iter().map(|id| format!("{id:?}")).collect();
-    format!("port id {port_id:?} does not exist{hint} (valid ids: {})", ids.join(", "))
+/// What is wrong with a port id that does not exist. It says nothing about those that do.
+pub fn unknown_port(port_id: &str) -> String {
+    format!("port id {} does not exist", quoted(port_id))
+}
+
+/// What to write instead of a port id that does not exist, to follow [`unknown_port`]: the nearest one, and which there
+/// are.
+pub fn advice_on_port(port_id: &str, known: &BTreeSet<&str>) -> String {
+    let hint =
+        nearest(port_id, known.iter().copied()).map(|id| format!(", did you mean {}?", quoted(id))).unwrap_or_default();
+    let ids: Vec<String> = known.iter().take(LISTED_MAX).map(|id| quoted(id)).collect();
+    let rest = known.len() - ids.len();
+    let more = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+    format!("{hint} (valid ids: {}{more})", ids.join(", "))
 }
 
 /// The candidate that `wanted` most likely means, by edit distance; of several equally near ones the first.
 ///
-/// None when all are farther away than a third of the longer of the two.
+/// None when all are farther away than a third of the longer of the two. Of very many or very long candidates only the
+/// first are looked at.
 pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |candidate: &str| strsim::damerau_levenshtein(&wanted.to_lowercase(), &candidate.to_lowercase());
+    let wanted = wanted.to_lowercase();
+    let length = wanted.chars().count();
+    let mut compared = 0;
     candidates
         .into_iter()
-        .map(|candidate| (distance(candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(wanted.chars().count()).div_ceil(3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|candidate| (candidate, candidate.chars().count()))
+        .map(|(candidate, other)| (candidate, other, length.max(other).div_ceil(3)))
+        .filter(|(_, other, farthest)| length.abs_diff(*other) <= *farthest)
+        .take_while(|(_, other, _)| {
+            compared += length * other;
+            compared <= COMPARED_MAX
+        })
+        .map(|(candidate, _, farthest)| (strsim::osa_distance(&wanted, &candidate.to_lowercase()), candidate, farthest))
+        .filter(|(distance, _, farthest)| distance <= farthest)
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(_, candidate, _)| candidate)
 }
 
 #[cfg(test)]
@@ -229,11 +256,24 @@ mod tests {
     }
 
     #[test]
+    fn the_search_for_the_nearest_id_ends() {
+        let long = "x".repeat(COMPARED_MAX);
+        let others = ["jupyterlabs", "a"].into_iter().chain(std::iter::repeat("jupyterlob"));
+        assert_eq!(nearest("jupyterlab", others), Some("jupyterlabs"));
+        assert_eq!(nearest(&long, [&*long]), None);
+    }
+
+    #[test]
     fn an_unknown_port_is_named_with_its_neighbour() {
         let known = BTreeSet::from(["lab", "tensorboard"]);
         assert_eq!(
-            unknown_port("labs", &known),
+            unknown_port("labs") + &advice_on_port("labs", &known),
             "port id \"labs\" does not exist, did you mean \"lab\"? (valid ids: \"lab\", \"tensorboard\")"
         );
+        let many: Vec<String> = (10..32).map(|number| format!("p{number}")).collect();
+        let many = many.iter().map(String::as_str).collect();
+        let advice = advice_on_port("x", &many);
+        assert!(advice.starts_with(" (valid ids: \"p10\", "), "{advice}");
+        assert!(advice.ends_with(", \"p29\" and 2 more)"), "{advice}");
     }
 }

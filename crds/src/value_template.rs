@@ -18,7 +18,7 @@ pub struct RenderedValue {
     pub port_ids: Vec<String>,
 }
 
-/// Longest part of a source that an error quotes, in bytes.
+/// The longest text that a message quotes, in bytes.
 const QUOTED_MAX: usize = 256;
 
 impl ValueTemplate {
@@ -62,9 +62,14 @@ fn describe(step: &str, source: &str, error: &TemplateError) -> String {
     format!("failed to {step} template {}: {}{hint}", quoted(source), error.message)
 }
 
-/// The source as Go's `%q` writes it, cut at 256 bytes.
-fn quoted(source: &str) -> String {
-    let cut = source.floor_char_boundary(QUOTED_MAX.min(source.len()));
-    let quoted = crate::template::quote(&source[..cut]);
-    if cut == source.len() { quoted } else { format!("{quoted}…") }
+/// `text` as Go's `%q` writes it, cut at 256 bytes.
+pub fn quoted(text: &str) -> String {
+    let cut = cut(text);
+    let quoted = crate::template::quote(cut);
+    if cut.len() == text.len() { quoted } else { format!("{quoted}…") }
+}
+
+/// The first 256 bytes of `text`, or one character less.
+pub fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(QUOTED_MAX.min(text.len()))]
 }

@@ -6,7 +6,7 @@ use crds::WorkspaceKindSpec;
 use futures::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
-use crate::field::Fault;
+use crate::field::{Fault, SHOWN_MAX};
 use crate::lookup::{Lookup, LookupError};
 use crate::request::{self, Body, Envelope, Request};
 use crate::review::{self, Refusal, Verdict};
@@ -149,13 +149,15 @@ fn log<S, O>(subject: Subject, request: &Request<'_, S, O>, verdict: &Verdict) {
         Refusal::Unavailable(why) => (503, &[], why),
         Refusal::Internal(why) => (500, &[], why),
     };
+    // A kind may have thousands.
+    let count = faults.len();
     let described = |fault: &Fault| format!("{} {} {}", fault.field, fault.fault_type.reason(), fault.rule.id());
-    let faults: Vec<String> = faults.iter().map(described).collect();
+    let faults: Vec<String> = faults.iter().take(SHOWN_MAX).map(described).collect();
     macro_rules! refused {
         ($level:expr) => {
             tracing::event!(
                 $level, uid = %request.uid, kind = subject.kind(), namespace = request.namespace(),
-                name = request.name(), operation = %request.operation, code, ?faults, why, "refused"
+                name = request.name(), operation = %request.operation, code, count, ?faults, why, "refused"
             )
         };
     }

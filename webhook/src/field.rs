@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use crds::template::quote;
+use crds::value_template::cut;
+pub use crds::value_template::quoted;
 
 use crate::rule::Rule;
 
-/// The longest value, key or name that a message quotes, in bytes.
-const QUOTED_MAX: usize = 256;
+/// The most faults that an answer names; more are counted.
+pub(crate) const SHOWN_MAX: usize = 50;
 
 /// The class of a fault, as apimachinery's `field.ErrorType`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -132,6 +133,11 @@ impl Fault {
         Self::new(rule, field, FaultType::Forbidden, Value::Omitted, detail)
     }
 
+    /// The object does not decode at this field. `why` names the value.
+    pub fn undecodable(field: impl Into<String>, why: &str) -> Self {
+        Self::new(Rule::Decodes, field, FaultType::Invalid, Value::Omitted, cut(why))
+    }
+
     /// The value is longer than `max` bytes.
     pub fn too_long(rule: Rule, field: impl Into<String>, max: usize) -> Self {
         Self::new(rule, field, FaultType::TooLong, Value::Omitted, format!("may not be more than {max} bytes"))
@@ -198,6 +204,13 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Adds a fault with the candidate that is nearest to `wanted`. The search takes time, so only while the fault would
+    /// be shown.
+    pub fn push_suggesting<'a>(&mut self, fault: Fault, wanted: &str, candidates: impl IntoIterator<Item = &'a str>) {
+        let shown = self.faults.len() < SHOWN_MAX;
+        self.faults.push(if shown { fault.suggesting(wanted, candidates) } else { fault });
+    }
+
     /// Puts the faults into the order of the rules. Within one row of the tables they stay as they were found.
     pub fn sort(&mut self) {
         self.faults.sort_by_key(|fault| fault.rule.row());
@@ -223,21 +236,10 @@ pub fn introduced(new: Vec<Fault>, old: &[Fault]) -> Vec<Fault> {
     new.into_iter().zip(is_new).filter_map(|(fault, is_new)| is_new.then_some(fault)).collect()
 }
 
-/// `text` as Go's `%q` writes it, cut at 256 bytes.
-pub fn quoted(text: &str) -> String {
-    let cut = cut(text);
-    let quoted = quote(cut);
-    if cut.len() == text.len() { quoted } else { format!("{quoted}…") }
-}
-
 /// `path[key]`, with a key of any length cut at 256 bytes.
 pub fn key(path: &str, key: &str) -> String {
     let cut = cut(key);
     format!("{path}[{cut}{}]", if cut.len() == key.len() { "" } else { "…" })
-}
-
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(QUOTED_MAX.min(text.len()))]
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::field::Fault;
+use crate::rule::Rule;
+
 /// What could be read of a body.
 #[allow(clippy::large_enum_variant)] // one a request, moved once
 #[derive(Debug)]
@@ -153,10 +156,27 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Decodes a spec. The error says where in the spec.
-pub(crate) fn decode<T: DeserializeOwned>(spec: Option<&RawValue>) -> Result<T, String> {
-    let spec = spec.ok_or("the object has no spec")?;
-    serde_json::from_str(spec.get()).map_err(|error| format!("spec: {error}"))
+/// Decodes a spec, or names the first field that does not.
+pub(crate) fn decode<T: DeserializeOwned>(spec: Option<&RawValue>) -> Result<T, Fault> {
+    let spec = spec.ok_or_else(|| Fault::required(Rule::Decodes, "spec", ""))?.get();
+    // Keeping track of the path costs time, so only when it is asked for.
+    serde_json::from_str(spec).or_else(|_| {
+        let tracked = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(spec));
+        tracked.map_err(|error| undecodable(&error))
+    })
+}
+
+fn undecodable(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let path = error.path();
+    let field = if path.iter().next().is_none() { "spec".to_owned() } else { format!("spec.{path}") };
+    let why = error.inner().to_string();
+    // Where in the text is of no use: nobody has seen it. The class of the fault says the rest.
+    let why = why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why);
+    let why = ["invalid value: ", "invalid type: "].iter().find_map(|class| why.strip_prefix(class)).unwrap_or(why);
+    match why.strip_suffix("expected i32") {
+        Some(start) => Fault::undecodable(field, &format!("{start}expected a 32-bit integer")),
+        None => Fault::undecodable(field, why),
+    }
 }
 
 #[cfg(test)]

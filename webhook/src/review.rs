@@ -2,10 +2,8 @@
 
 use serde::Serialize;
 
-use crate::field::Fault;
+use crate::field::{Fault, SHOWN_MAX};
 
-/// The most causes of one answer; more are counted.
-const CAUSES_MAX: usize = 50;
 /// The most warnings of one answer; more are counted.
 const WARNINGS_MAX: usize = 5;
 /// How long a client should wait before it tries again, in seconds.
@@ -162,8 +160,8 @@ fn causes(faults: &[Fault]) -> Vec<Cause> {
         message: fault.message(),
         field: fault.field.clone(),
     };
-    let mut causes: Vec<Cause> = faults.iter().take(CAUSES_MAX).map(cause).collect();
-    if let Some(rest) = faults.len().checked_sub(CAUSES_MAX).filter(|rest| *rest > 0) {
+    let mut causes: Vec<Cause> = faults.iter().take(SHOWN_MAX).map(cause).collect();
+    if let Some(rest) = faults.len().checked_sub(SHOWN_MAX).filter(|rest| *rest > 0) {
         // kubectl prints `field: message`; a cause without a field would read as `: … and 3 more`.
         causes.push(Cause {
             reason: "FieldValueInvalid",

@@ -3,6 +3,8 @@
 /// A rule of admission. The name is stable: updates compare faults by it and logs carry it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Rule {
+    /// The object decodes: mostly a matter of the schema, which lets integers beyond 32 bits pass.
+    Decodes,
     /// Rendering all templates of a kind takes less time than the API server waits.
     TemplateTime,
     /// The values of `extraEnv` are templates that render.
@@ -51,6 +53,7 @@ impl Rule {
     /// The name in logs.
     pub fn id(self) -> &'static str {
         match self {
+            Self::Decodes => "decodes",
             Self::TemplateTime => "template-time",
             Self::ExtraEnvTemplate => "extra-env-template",
             Self::RequestHeader => "request-header",
@@ -78,7 +81,7 @@ impl Rule {
     /// The row of the table of rules: faults of one row are answered in the order of the fields they are about.
     pub fn row(self) -> u8 {
         match self {
-            Self::TemplateTime | Self::ExtraEnvTemplate | Self::WorkspaceName => 0,
+            Self::Decodes | Self::TemplateTime | Self::ExtraEnvTemplate | Self::WorkspaceName => 0,
             Self::RequestHeader | Self::WorkspaceNamespace => 1,
             Self::PortDialectServed
             | Self::PortDialectChange

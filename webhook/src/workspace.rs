@@ -32,8 +32,8 @@ pub enum Kind<'a> {
 
 /// Judges a request to create or update a Workspace.
 pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy: &Policy) -> Result<Verdict, Refusal> {
-    let spec: WorkspaceSpec =
-        decode(request.spec()).map_err(|why| Refusal::BadRequest(format!("the Workspace does not decode: {why}")))?;
+    let invalid = |faults| Refusal::Invalid { kind: "Workspace", name: request.name().to_owned(), faults };
+    let spec: WorkspaceSpec = decode(request.spec()).map_err(|fault| invalid(vec![fault]))?;
     let review = Review {
         candidate: Candidate { name: request.name(), namespace: request.namespace(), spec: &spec },
         // A stored object that no longer decodes has no faults to excuse.
@@ -48,9 +48,7 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
         findings = review.findings(live.as_deref(), lookup);
     }
     let Findings { faults, warnings } = findings;
-    let refusal =
-        (!faults.is_empty()).then(|| Refusal::Invalid { kind: "Workspace", name: request.name().to_owned(), faults });
-    Ok(Verdict { refusal, warnings })
+    Ok(Verdict { refusal: (!faults.is_empty()).then(|| invalid(faults)), warnings })
 }
 
 /// A Workspace, and for an update what it was before.

@@ -86,8 +86,8 @@ pub(crate) async fn decide<L: Lookup>(
     deadline: Instant,
 ) -> Result<Verdict, Refusal> {
     let in_time = || Instant::now() < deadline;
-    let undecodable = |why| Refusal::BadRequest(format!("the WorkspaceKind does not decode: {why}"));
-    let spec: WorkspaceKindSpec = decode(request.spec()).map_err(undecodable)?;
+    let invalid = |faults| Refusal::Invalid { kind: "WorkspaceKind", name: request.name().to_owned(), faults };
+    let spec: WorkspaceKindSpec = decode(request.spec()).map_err(|fault| invalid(vec![fault]))?;
     let mut findings = judge_in_time(&spec, policy, &in_time);
     if request.old_object.is_some() {
         // The stored object may no longer decode; then it has no faults to excuse.
@@ -105,12 +105,7 @@ pub(crate) async fn decide<L: Lookup>(
         }
     }
     let Findings { faults, warnings } = findings;
-    let refusal = (!faults.is_empty()).then(|| Refusal::Invalid {
-        kind: "WorkspaceKind",
-        name: request.name().to_owned(),
-        faults,
-    });
-    Ok(Verdict { refusal, warnings })
+    Ok(Verdict { refusal: (!faults.is_empty()).then(|| invalid(faults)), warnings })
 }
 
 /// Judges a request to delete a kind. The users are counted on the API server: neither the cache nor the status of the

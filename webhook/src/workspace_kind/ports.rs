@@ -35,7 +35,7 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Find
                 Dialect::A => {
                     let fault =
                         Fault::not_found(Rule::PortUnknown, &field, id, "no imageConfig value has a port with this id");
-                    findings.faults.push(fault.about(id).suggesting(id, image_ports.iter().copied()));
+                    findings.push_suggesting(fault.about(id), id, image_ports.iter().copied());
                 }
                 Dialect::B => {
                     findings.warnings.push(format!("{field}: no imageConfig value has a port with id {}", quoted(id)));

@@ -33,7 +33,7 @@ fn option<'a>(option: &str, values: impl Iterator<Item = (&'a str, Option<&'a st
         if !ids.contains(to) {
             let detail = format!("target {option} {} does not exist", quoted(to));
             let fault = Fault::invalid(Rule::RedirectTarget, field(), to, detail).about(format!("{option}/{id}"));
-            findings.faults.push(fault.suggesting(to, ids.iter().copied().filter(|other| *other != id)));
+            findings.push_suggesting(fault, to, ids.iter().copied().filter(|other| *other != id));
         }
         if let Some(cycle) = cycle_at.get(id) {
             let detail = format!("{option} redirect cycle detected: [{}]", cycle.join(" "));

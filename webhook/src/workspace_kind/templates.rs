@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::environment::EnvTemplates;
 use crds::headers::{FaultKind, HeaderFault, HeaderPlace, HeaderTemplates};
-use crds::ports::{PortPaths, unknown_port};
+use crds::ports::{Dialect, PortPaths, advice_on_port, unknown_port};
 use crds::template::{Functions, Mode};
 use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate, ProxiedPort, RequestHeaders};
 use k8s_openapi::api::core::v1::EnvVar;
@@ -44,6 +44,7 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, in_time: InTime<'_>
 /// Everything that templates of one kind are rendered against.
 struct Stage<'a> {
     template: &'a PodTemplate,
+    dialect: Dialect,
     policy: &'a Policy,
     /// Thousands of templates that each use up their limits are not worth waiting for.
     in_time: InTime<'a>,
@@ -53,7 +54,7 @@ struct Stage<'a> {
     distinct: Vec<&'a [ImagePort]>,
     /// The ids that some image values have and others do not.
     varying: BTreeSet<&'a str>,
-    /// Ids that a template asked for and that do not exist.
+    /// Ids that the variable or entry at hand asks for and that do not exist.
     unknown: RefCell<BTreeSet<String>>,
 }
 
@@ -69,7 +70,8 @@ impl<'a> Stage<'a> {
         let varying = template.image_port_ids().into_iter().filter(|id| !in_all(id)).collect();
         let distinct = distinct.into_values().collect();
         let known = template.known_port_ids();
-        Self { template, policy, in_time, known, distinct, varying, unknown: RefCell::default() }
+        let dialect = template.dialect();
+        Self { template, dialect, policy, in_time, known, distinct, varying, unknown: RefCell::default() }
     }
 
     /// Renders in every situation that can make a difference, while there is time.
@@ -77,11 +79,12 @@ impl<'a> Stage<'a> {
     /// `render` gives the ids that a template asked for, if it got to its end. With the same answers it does the same, so
     /// if all image values agree on these ids, one of them stands for all.
     fn render_everywhere(&self, mut render: impl FnMut(&Situation<'_>) -> Option<Vec<String>>) {
+        self.unknown.borrow_mut().clear();
         for name in NAMES {
             for selected in self.distinct.iter().take_while(|_| (self.in_time)()) {
                 let paths = PortPaths {
                     paths: &self.policy.paths,
-                    dialect: self.template.dialect(),
+                    dialect: self.dialect,
                     namespace: name,
                     workspace: name,
                     selected,
@@ -100,9 +103,10 @@ impl<'a> Stage<'a> {
     fn fault(&self, rule: Rule, field: String, value: &str, detail: &str) -> Fault {
         let fault = Fault::invalid(rule, field, value, detail);
         let unknown = self.unknown.borrow();
-        let id = unknown.iter().find(|id| detail.ends_with(&missing(id)));
-        let hint = id.and_then(|id| unknown_port(id, &self.known).strip_prefix(&missing(id)).map(str::to_owned));
-        fault.with_hint(hint.unwrap_or_default())
+        match unknown.iter().find(|id| detail.ends_with(&unknown_port(id))) {
+            Some(id) => fault.with_hint(advice_on_port(id, &self.known)),
+            None => fault,
+        }
     }
 
     /// Those of `ids` that some image values have and others do not.
@@ -154,13 +158,8 @@ impl Functions for Situation<'_> {
             return self.paths.http_path_prefix(port_id);
         }
         self.stage.unknown.borrow_mut().insert(port_id.to_owned());
-        Err(missing(port_id))
+        Err(unknown_port(port_id))
     }
-}
-
-/// The start of [`unknown_port`], which does not depend on the ids that exist.
-fn missing(port_id: &str) -> String {
-    format!("port id {port_id:?} does not exist")
 }
 
 fn too_slow() -> Fault {
@@ -265,7 +264,8 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_
         FaultKind::Forbidden => Fault::forbidden(rule, field, &fault.detail),
         FaultKind::TooLong(max) => Fault::too_long(rule, field, max),
     };
-    described.about(format!("{port}/{list}/{name}"))
+    // Some details do not tell values apart, and another unsafe value is another fault.
+    described.about(format!("{port}/{list}/{name}: {}", fault.value))
 }
 
 fn field_of(base: &str, place: &HeaderPlace) -> String {

@@ -3,6 +3,7 @@
 
 mod cases;
 mod mechanics;
+mod size;
 mod updates;
 
 use std::sync::Arc;

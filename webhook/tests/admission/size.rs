@@ -1,0 +1,71 @@
+//! Kinds as large as the API server stores them, made to cost as much as they can.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use webhook::WORKSPACE_KIND_PATH;
+use webhook::testing::review;
+
+use crate::{ask, serving_facts, verdict};
+
+/// What the API server waits at most. Without bounds these take hours; with them milliseconds, more in a test build.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn kind() -> Value {
+    serde_json::to_value(crds::testing::workspace_kind("jupyterlab")).unwrap()
+}
+
+/// The answer to the creation of a kind, and its size.
+async fn answer(kind: &Value) -> (Value, usize) {
+    let start = Instant::now();
+    let answer = ask(&serving_facts(&[], &[]), WORKSPACE_KIND_PATH, &review("u", "CREATE", Some(kind), None)).await;
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    let size = answer.to_string().len();
+    (answer, size)
+}
+
+/// To compare thousands of long ids with thousands of others would take hours.
+#[tokio::test]
+async fn thousands_of_redirects_to_nowhere_are_refused_in_time() {
+    let mut kind = kind();
+    let values = kind["spec"]["podTemplate"]["options"]["podConfig"]["values"].as_array_mut().unwrap();
+    values.extend((0..2000).map(|index| {
+        json!({
+            "id": format!("{index:0>256}"), "spawner": {"displayName": "Size"}, "spec": {},
+            "redirect": {"to": format!("{index:x>256}")},
+        })
+    }));
+    let (answer, _) = answer(&kind).await;
+    let found = verdict(&answer);
+    assert_eq!(found.causes.len(), 51);
+    assert_eq!(found.causes[50].message, "… and 1950 more");
+}
+
+#[tokio::test]
+async fn thousands_of_entries_for_no_port_are_refused_in_time() {
+    let mut kind = kind();
+    let template = &mut kind["spec"]["podTemplate"];
+    let ports = (0..5000).map(|index| json!({"id": format!("{index:0>32}"), "port": 1 + index}));
+    template["options"]["imageConfig"]["values"][0]["spec"]["ports"] = ports.collect();
+    template["ports"] = (0..5000).map(|index| json!({"portId": format!("{index:x>32}")})).collect();
+    let found = verdict(&answer(&kind).await.0);
+    assert_eq!(found.causes[50].message, format!("… and {} more", 5000 - 50));
+}
+
+/// A message does not list thousands of ids, and there are up to fifty of them.
+#[tokio::test]
+async fn an_unknown_port_among_thousands_makes_no_giant_answer() {
+    let mut kind = kind();
+    let template = &mut kind["spec"]["podTemplate"];
+    let ports = (0..5000).map(|index| json!({"id": format!("port-{index}"), "port": 1 + index}));
+    template["options"]["imageConfig"]["values"][0]["spec"]["ports"] = ports.collect();
+    template["ports"] = Value::Null;
+    let long = "x".repeat(1000);
+    let variable =
+        |index| json!({"name": format!("V{index}"), "value": format!("{{{{ httpPathPrefix \"{long}{index}\" }}}}")});
+    template["extraEnv"] = (0..60).map(variable).collect();
+    let (answer, size) = answer(&kind).await;
+    let message = &verdict(&answer).causes[0].message;
+    assert!(message.contains("(valid ids: ") && message.ends_with(" and 4982 more)"), "{message}");
+    assert!(size < 500_000, "{size}");
+}
