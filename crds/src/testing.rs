@@ -119,9 +119,9 @@ impl Generator {
         let template = &mut kind.spec.pod_template;
         let images: Vec<Value> = (0..self.random.usize(1..4)).map(|index| self.image(index)).collect();
         template.options.image_config.values = decode(Value::Array(images));
-        template.options.image_config.spawner.default = "image-0".to_owned();
+        "image-0".clone_into(&mut template.options.image_config.spawner.default);
         template.options.pod_config.values = decode(json!([pod("pod-0"), pod("pod-1")]));
-        template.options.pod_config.spawner.default = "pod-0".to_owned();
+        "pod-0".clone_into(&mut template.options.pod_config.spawner.default);
         let ids: Vec<String> = template.image_port_ids().into_iter().map(str::to_owned).collect();
         let dialect_b = self.chance(2);
         let listed = dialect_b || self.chance(2);
