@@ -281,7 +281,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
             (hash.clone(), fields.digest)
         });
         if child.identity.key == *key {
-            self.collection.put(child);
+            self.collection.put_answer(child);
         }
     }
 

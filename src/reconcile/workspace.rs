@@ -338,12 +338,17 @@ impl<'a> Look<'a> {
         let request = api.patch_status(name, &params, &patch);
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Err(_) => Err(StatusError::TimedOut),
-            // Gone; the watch will tell.
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+                // Unless it is the resource that is unknown.
+                if status.details.is_some_and(|details| !details.name.is_empty()) {
+                    drop(self.context.stores.workspaces().remove(&self.workspace.identity));
+                }
+                Ok(())
+            }
             Ok(answer) => {
                 // What we wrote is no news.
                 let workspace = answer?.object.map_err(StatusError::Answer)?;
-                drop(self.context.stores.workspaces().put(workspace));
+                self.context.stores.workspaces().put_answer(workspace);
                 Ok(())
             }
         }

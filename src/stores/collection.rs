@@ -40,6 +40,9 @@ struct Objects<T> {
     by_index: HashMap<Box<str>, BTreeSet<Key>>,
     /// Counts lists: what the current list does not name, and no write of ours made since it began, is gone.
     round: u32,
+    /// The newest version that the watch has told of. Objects of this version and older have all been told of, so those
+    /// that are not here are gone.
+    told: u64,
 }
 
 #[derive(Debug)]
@@ -50,7 +53,7 @@ struct Entry<T> {
 
 impl<T> Default for Collection<T> {
     fn default() -> Self {
-        let objects = Objects { by_key: HashMap::new(), by_index: HashMap::new(), round: 0 };
+        let objects = Objects { by_key: HashMap::new(), by_index: HashMap::new(), round: 0, told: 0 };
         Self { objects: RwLock::new(objects), progress: watch::Sender::new(Progress::Listing) }
     }
 }
@@ -88,36 +91,28 @@ impl<T: Slim> Collection<T> {
         self.progress.send_if_modified(|held| std::mem::replace(held, progress) != progress)
     }
 
-    /// Takes an object from a watch event or from the answer to a write. Nothing when it tells nothing new.
-    pub fn put(&self, mut object: T) -> Option<Change<T>> {
+    /// Takes an object from a watch event. Nothing when it tells nothing new.
+    pub fn put(&self, object: T) -> Option<Change<T>> {
         let mut objects = self.write();
-        let round = objects.round;
-        let key = object.identity().key.clone();
-        if let Some(entry) = objects.by_key.get_mut(&key) {
-            entry.round = round;
-            if object.identity().is_older_than(entry.object.identity()) {
-                return None;
-            }
-            object.inherit(&entry.object);
-            let same = object.same_as(&entry.object);
-            let index = entry.object.index().map(Box::<str>::from);
-            let after = Arc::new(object);
-            let before = std::mem::replace(&mut entry.object, after.clone());
-            if after.index() != index.as_deref() {
-                objects.unlink(index.as_deref(), &key);
-                objects.link(after.index(), &key);
-            }
-            return (!same).then_some(Change { before: Some(before), after: Some(after) });
-        }
-        let after = Arc::new(object);
-        objects.link(after.index(), &key);
-        objects.by_key.insert(key, Entry { object: after.clone(), round });
-        Some(Change { before: None, after: Some(after) })
+        objects.told = objects.told.max(object.identity().version_number().unwrap_or_default());
+        objects.put(object)
     }
 
-    /// Forgets an object that a watch event says is gone. Nothing when a newer one has its name by now.
+    /// Takes an object from the answer to a write, which may come after the watch has told that the object is gone.
+    pub fn put_answer(&self, object: T) {
+        let mut objects = self.write();
+        let identity = object.identity();
+        let is_news = identity.version_number().is_none_or(|version| version > objects.told);
+        if is_news || objects.by_key.contains_key(&identity.key) {
+            objects.put(object);
+        }
+    }
+
+    /// Forgets an object that is gone, as a watch event or the API server says. Nothing when a newer one has its name by
+    /// now.
     pub fn remove(&self, gone: &Identity) -> Option<Change<T>> {
         let mut objects = self.write();
+        objects.told = objects.told.max(gone.version_number().unwrap_or_default());
         let held = &objects.by_key.get(&gone.key)?.object;
         if gone.is_older_than(held.identity()) {
             return None;
@@ -162,6 +157,31 @@ impl<T: Slim> Collection<T> {
 }
 
 impl<T: Slim> Objects<T> {
+    fn put(&mut self, mut object: T) -> Option<Change<T>> {
+        let round = self.round;
+        let key = object.identity().key.clone();
+        if let Some(entry) = self.by_key.get_mut(&key) {
+            entry.round = round;
+            if object.identity().is_older_than(entry.object.identity()) {
+                return None;
+            }
+            object.inherit(&entry.object);
+            let same = object.same_as(&entry.object);
+            let index = entry.object.index().map(Box::<str>::from);
+            let after = Arc::new(object);
+            let before = std::mem::replace(&mut entry.object, after.clone());
+            if after.index() != index.as_deref() {
+                self.unlink(index.as_deref(), &key);
+                self.link(after.index(), &key);
+            }
+            return (!same).then_some(Change { before: Some(before), after: Some(after) });
+        }
+        let after = Arc::new(object);
+        self.link(after.index(), &key);
+        self.by_key.insert(key, Entry { object: after.clone(), round });
+        Some(Change { before: None, after: Some(after) })
+    }
+
     fn link(&mut self, index: Option<&str>, key: &Key) {
         if let Some(index) = index {
             self.by_index.entry(index.into()).or_default().insert(key.clone());

@@ -57,8 +57,12 @@ impl PartialEq for Identity {
 impl Identity {
     /// Whether this is an older version than `other`. resourceVersions of one resource are ordered numbers.
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
-        let number = |identity: &Self| identity.version.parse::<u64>().ok();
-        number(self).zip(number(other)).is_some_and(|(this, other)| this < other)
+        self.version_number().zip(other.version_number()).is_some_and(|(this, other)| this < other)
+    }
+
+    /// The resourceVersion as a number.
+    pub(super) fn version_number(&self) -> Option<u64> {
+        self.version.parse().ok()
     }
 }
 

@@ -43,6 +43,20 @@ fn older_news_changes_nothing() {
 }
 
 #[test]
+fn the_answer_to_a_write_brings_nothing_back_that_is_gone() {
+    let collection = Collection::default();
+    let held = |name: &str| collection.get(&Key::new("ns", name)).is_some();
+    collection.put_answer(workspace("a", "k", 5));
+    assert!(held("a"), "the watch has not come that far");
+    collection.put(workspace("a", "k", 5));
+    collection.remove(&workspace("a", "k", 8).identity);
+    collection.put_answer(workspace("a", "k", 7));
+    assert!(!held("a"), "the watch has told its end");
+    collection.put_answer(workspace("a", "k", 9));
+    assert!(held("a"), "another one with its name");
+}
+
+#[test]
 fn a_new_version_without_news_is_no_change_but_is_kept() {
     let collection = Collection::default();
     collection.put(workspace("a", "k1", 1)).unwrap();
