@@ -33,7 +33,7 @@ pub enum Kind<'a> {
 /// Judges a request to create or update a Workspace.
 pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy: &Policy) -> Result<Verdict, Refusal> {
     let invalid = |faults| Refusal::Invalid { kind: "Workspace", name: request.name().to_owned(), faults };
-    let spec: WorkspaceSpec = decode(request.spec()).map_err(|fault| invalid(vec![fault]))?;
+    let spec: WorkspaceSpec = decode(request.spec()).map_err(|fault| invalid(vec![*fault]))?;
     let review = Review {
         candidate: Candidate { name: request.name(), namespace: request.namespace(), spec: &spec },
         // A stored object that no longer decodes has no faults to excuse.

@@ -87,7 +87,7 @@ pub(crate) async fn decide<L: Lookup>(
 ) -> Result<Verdict, Refusal> {
     let in_time = || Instant::now() < deadline;
     let invalid = |faults| Refusal::Invalid { kind: "WorkspaceKind", name: request.name().to_owned(), faults };
-    let spec: WorkspaceKindSpec = decode(request.spec()).map_err(|fault| invalid(vec![fault]))?;
+    let spec: WorkspaceKindSpec = decode(request.spec()).map_err(|fault| invalid(vec![*fault]))?;
     let mut findings = judge_in_time(&spec, policy, &in_time);
     if request.old_object.is_some() {
         // The stored object may no longer decode; then it has no faults to excuse.
