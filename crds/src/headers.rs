@@ -12,7 +12,6 @@ use crate::workspace_kind::RequestHeaders;
 
 /// The longest rendered value, in bytes.
 pub const VALUE_MAX: usize = 8 * 1024;
-
 /// The longest name, in bytes. Envoy rejects all routes for one of more than 16 KiB; servers take far less.
 pub const NAME_MAX: usize = 256;
 
@@ -39,8 +38,8 @@ const ALLOWED_COMMANDS: &[&str] =
 /// The templates of one port's `requestHeaders`, parsed once and rendered for many Workspaces.
 #[derive(Debug, Default)]
 pub struct HeaderTemplates {
-    set: Vec<(String, ValueTemplate)>,
-    add: Vec<(String, ValueTemplate)>,
+    /// Those of `set`, then those of `add`.
+    values: Vec<(HeaderPlace, ValueTemplate)>,
     remove: Vec<String>,
 }
 
@@ -86,8 +85,6 @@ pub enum FaultKind {
     Duplicate,
     /// The field must not be used so.
     Forbidden,
-    /// The value is longer than so many bytes.
-    TooLong(usize),
 }
 
 /// What is wrong with a header.
@@ -119,11 +116,9 @@ impl HeaderTemplates {
                 parsed.remove.push(place.name().to_owned());
                 continue;
             };
-            let name = place.name().to_owned();
-            match (ValueTemplate::parse(value, &Limits::HEADER), &place) {
-                (Ok(template), HeaderPlace::Set(_)) => parsed.set.push((name, template)),
-                (Ok(template), _) => parsed.add.push((name, template)),
-                (Err(detail), _) => {
+            match ValueTemplate::parse(value, &Limits::HEADER) {
+                Ok(template) => parsed.values.push((place, template)),
+                Err(detail) => {
                     faults.push(HeaderFault { kind: FaultKind::Invalid, value: value.clone(), detail, place });
                 }
             }
@@ -135,23 +130,20 @@ impl HeaderTemplates {
     pub fn render(&self, functions: &dyn Functions, mode: Mode) -> Result<HeaderOperations, Vec<HeaderFault>> {
         let mut faults = Vec::new();
         let mut operations = HeaderOperations { remove: self.remove.clone(), ..HeaderOperations::default() };
-        let set = self.set.iter().map(|(name, template)| (HeaderPlace::Set(name.clone()), template));
-        let add = self.add.iter().map(|(name, template)| (HeaderPlace::Add(name.clone()), template));
-        for (place, template) in set.chain(add) {
-            let rendered = match template.render(functions, mode) {
-                Ok(rendered) => rendered,
+        for (place, template) in &self.values {
+            let rendered = template
+                .render(functions, mode)
+                .and_then(|rendered| value_fault(place.name(), &rendered.text).map_or(Ok(rendered), Err));
+            match rendered {
+                Ok(rendered) => {
+                    operations.put(place, rendered.text);
+                    operations.port_ids.push((place.clone(), rendered.port_ids));
+                }
                 Err(detail) => {
                     let value = template.source().to_owned();
-                    faults.push(HeaderFault { place, kind: FaultKind::Invalid, value, detail });
-                    continue;
+                    faults.push(HeaderFault { place: place.clone(), kind: FaultKind::Invalid, value, detail });
                 }
-            };
-            if let Some((kind, detail)) = value_fault(place.name(), &rendered.text) {
-                faults.push(HeaderFault { place, kind, value: template.source().to_owned(), detail });
-                continue;
             }
-            operations.put(&place, rendered.text);
-            operations.port_ids.push((place, rendered.port_ids));
         }
         if faults.is_empty() { Ok(operations) } else { Err(faults) }
     }
@@ -165,20 +157,13 @@ impl HeaderOperations {
 
     fn put(&mut self, place: &HeaderPlace, value: String) {
         let name = place.name();
-        match place {
+        if !matches!(place, HeaderPlace::Set(_)) {
+            self.add.insert(name.to_owned(), value);
+        } else if !value.is_empty() {
+            self.set.insert(name.to_owned(), value);
+        } else if !self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
             // Envoy leaves the visitor's own header in place when it is told to set an empty value.
-            HeaderPlace::Set(_) if value.is_empty() => {
-                if !self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
-                    self.remove.push(name.to_owned());
-                }
-            }
-            HeaderPlace::Set(_) => {
-                self.set.insert(name.to_owned(), value);
-            }
-            HeaderPlace::Add(_) => {
-                self.add.insert(name.to_owned(), value);
-            }
-            HeaderPlace::Remove(..) => self.remove.push(name.to_owned()),
+            self.remove.push(name.to_owned());
         }
     }
 }
@@ -218,11 +203,12 @@ fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<
             &format!("header {lowercase:?} frames the request or belongs to one connection, and cannot be changed"),
         );
     }
-    let key = if is_host(&lowercase) { "host".to_owned() } else { lowercase };
-    if !seen.insert((list, key)) {
-        return fault(FaultKind::Duplicate, "");
-    }
-    None
+    let (key, alike) = if is_host(&lowercase) {
+        ("host".to_owned(), "'host' and ':authority', in any case, are one header")
+    } else {
+        (lowercase, "header names are the same in upper and lower case")
+    };
+    if seen.insert((list, key)) { None } else { fault(FaultKind::Duplicate, alike) }
 }
 
 /// Whether `name` is a token of RFC 9110, section 5.6.2.
@@ -231,13 +217,13 @@ fn is_token(name: &str) -> bool {
 }
 
 /// What is wrong with a rendered value.
-fn value_fault(name: &str, value: &str) -> Option<(FaultKind, String)> {
+fn value_fault(name: &str, value: &str) -> Option<String> {
+    // Templates have the same limit, but bytes that are not UTF-8 grow when they are replaced.
     if value.len() > VALUE_MAX {
-        return Some((FaultKind::TooLong(VALUE_MAX), String::new()));
+        return Some(format!("renders to more than {VALUE_MAX} bytes"));
     }
-    let invalid = |detail: String| Some((FaultKind::Invalid, detail));
     if let Some(control) = value.chars().find(|&character| character.is_ascii_control() && character != '\t') {
-        return invalid(match control {
+        return Some(match control {
             '\n' | '\r' => "renders to a value with a line break, which no header can hold: YAML block scalars \
                             (`|` and `>`) end with one, write `|-` or `>-`, or a quoted string"
                 .to_owned(),
@@ -248,11 +234,10 @@ fn value_fault(name: &str, value: &str) -> Option<(FaultKind, String)> {
         });
     }
     if is_host(&name.to_ascii_lowercase()) {
-        return (!is_host_value(value)).then(|| {
-            (FaultKind::Invalid, "must render to a valid host or host:port (e.g. 'example.com:8080')".to_owned())
-        });
+        return (!is_host_value(value))
+            .then(|| "must render to a valid host or host:port (e.g. 'example.com:8080')".to_owned());
     }
-    command_fault(value).and_then(invalid)
+    command_fault(value)
 }
 
 /// What is wrong with the `%` signs of a value, in which Envoy sees commands.
@@ -442,5 +427,19 @@ mod tests {
         let faults = judge(&[("X-A", source)], &[], &[]).unwrap_err();
         assert_eq!(faults.len(), 1);
         assert_eq!(faults[0].place, HeaderPlace::Set("X-A".into()));
+        // 4,000 bytes that are not UTF-8, and three times as many once they are replaced.
+        let source = "{{ $a := slice \"ü\" 0 1 }}{{ range 1000 }}{{ $a }}{{ $a }}{{ $a }}{{ $a }}{{ end }}";
+        let set = map(&[("X-A", source)]);
+        let (templates, faults) = HeaderTemplates::parse(&RequestHeaders { set, ..RequestHeaders::default() });
+        assert_eq!(faults, []);
+        let faults = templates.render(&Paths, Mode::Stored).unwrap_err();
+        assert_eq!(faults[0].detail, "renders to more than 8192 bytes");
+    }
+
+    #[test]
+    fn refuses_names_longer_than_256_bytes() {
+        let name = "x".repeat(257);
+        assert_eq!(kinds(judge(&[(&name, "v")], &[(&name, "v")], &[&name])), [FaultKind::Invalid; 3]);
+        assert!(judge(&[(&name[1..], "v")], &[], &[]).is_ok());
     }
 }

@@ -197,19 +197,23 @@ pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) 
     let wanted = wanted.to_lowercase();
     let length = wanted.chars().count();
     let mut compared = 0;
-    candidates
-        .into_iter()
-        .map(|candidate| (candidate, candidate.chars().count()))
-        .map(|(candidate, other)| (candidate, other, length.max(other).div_ceil(3)))
-        .filter(|(_, other, farthest)| length.abs_diff(*other) <= *farthest)
-        .take_while(|(_, other, _)| {
-            compared += length * other;
-            compared <= COMPARED_MAX
-        })
-        .map(|(candidate, _, farthest)| (strsim::osa_distance(&wanted, &candidate.to_lowercase()), candidate, farthest))
-        .filter(|(distance, _, farthest)| distance <= farthest)
-        .min_by_key(|(distance, ..)| *distance)
-        .map(|(_, candidate, _)| candidate)
+    let mut best = None;
+    for candidate in candidates {
+        let other = candidate.chars().count();
+        let farthest = length.max(other).div_ceil(3);
+        if length.abs_diff(other) > farthest {
+            continue;
+        }
+        compared += length * other;
+        if compared > COMPARED_MAX {
+            break;
+        }
+        let distance = strsim::osa_distance(&wanted, &candidate.to_lowercase());
+        if distance <= farthest && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

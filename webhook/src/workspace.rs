@@ -116,7 +116,7 @@ fn against_kind(workspace: Candidate<'_>, kind: &WorkspaceKind, policy: &Policy,
     if policy.paths.collides(template.dialect(), workspace.namespace) {
         let detail = format!(
             "the paths of workspace kind {} start with /workspace/: in the namespace \"connect\" they would lie over \
-             those of other namespaces",
+             those of other namespaces, choose another one",
             quoted(name)
         );
         findings.faults.push(Fault::forbidden(Rule::WorkspaceNamespace, "metadata.namespace", detail));

@@ -258,11 +258,11 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_
         FaultKind::Invalid => stage.fault(rule, field, &fault.value, &fault.detail),
         // Which of two spellings is the second one depends on their order.
         FaultKind::Duplicate => {
-            let fault = Fault::duplicate(rule, field, &fault.value);
+            let detail = fault.detail.clone();
+            let fault = Fault { detail, ..Fault::duplicate(rule, field, &fault.value) };
             return fault.about(format!("{port}/{list}/{}", name.to_ascii_lowercase()));
         }
         FaultKind::Forbidden => Fault::forbidden(rule, field, &fault.detail),
-        FaultKind::TooLong(max) => Fault::too_long(rule, field, max),
     };
     // Some details do not tell values apart, and another unsafe value is another fault.
     described.about(format!("{port}/{list}/{name}: {}", fault.value))
