@@ -180,7 +180,7 @@ mod tests {
         let fresh = unscheduled("Unschedulable", "2026-01-01T00:08:00Z");
         assert_eq!(fresh.state, WorkspaceState::Pending);
         assert_eq!(fresh.message, "Workspace Pod is unschedulable: 0/1 nodes");
-        assert_eq!(fresh.again, Some(Duration::from_secs(180)));
+        assert_eq!(fresh.again, Some(Duration::from_mins(3)));
         let old = unscheduled("Unschedulable", "2026-01-01T00:05:00Z");
         assert_eq!((old.state, old.again), (WorkspaceState::Error, None));
         assert_eq!(old.message, fresh.message);
