@@ -2,6 +2,9 @@
 
 use crate::Result;
 
+/// `USER_HZ`, fixed by the kernel's interface.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// CPU time of all threads, user and system, in seconds; in steps of 10 ms.
 pub fn cpu_seconds(pid: i32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -9,7 +12,6 @@ pub fn cpu_seconds(pid: i32) -> Result<f64> {
     let after_name = stat.rsplit_once(')').ok_or("no name in /proc/PID/stat")?.1;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let ticks = |index: usize| -> Result<f64> { Ok(fields.get(index).ok_or("short /proc/PID/stat")?.parse()?) };
-    const TICKS_PER_SECOND: f64 = 100.0; // USER_HZ, fixed by the kernel's interface
     Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
 }
 

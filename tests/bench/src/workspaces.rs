@@ -14,7 +14,7 @@ use crate::{Result, figure};
 
 const WORKSPACES: usize = 500;
 const NAMESPACE: &str = "bench";
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Measures and prints.
 pub fn measure(cluster: &Cluster, binary: &Path) -> Result<()> {
