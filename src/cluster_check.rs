@@ -19,9 +19,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// For one look at one resource.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
-/// What admission cannot do without.
-const RESOURCES: [&str; 2] = ["workspacekinds", "workspaces"];
-
 /// What was found at the last look.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterCheck(Arc<Mutex<Option<String>>>);
@@ -48,7 +45,7 @@ impl ClusterCheck {
         };
         let looking = async {
             loop {
-                let finding = look(&client, &url).await;
+                let finding = look(&client, &url, &stores.unlisted()).await;
                 let news = self.with(|found| std::mem::replace(found, finding.clone()) != finding);
                 match finding {
                     Some(reason) if news => tracing::error!("not ready: {reason}; trying again"),
@@ -72,15 +69,15 @@ impl ClusterCheck {
 #[derive(Deserialize)]
 struct AnyList {}
 
-/// What is in the way of listing, if anything.
-async fn look(client: &Client, url: &Uri) -> Option<String> {
+/// What is in the way of listing what lies at these paths, if anything.
+async fn look(client: &Client, url: &Uri, paths: &[&str]) -> Option<String> {
     let mut missing = Vec::new();
-    for resource in RESOURCES {
-        let path = format!("/apis/{}/{}/{resource}?limit=1", crds::GROUP, crds::VERSION);
-        let Ok(request) = Request::get(path).body(Vec::new()) else { continue };
+    for path in paths {
+        let Ok(request) = Request::get(format!("{path}?limit=1")).body(Vec::new()) else { continue };
         match timeout(LOOK_LIMIT, client.request::<AnyList>(request)).await {
             Ok(Ok(AnyList {})) => {}
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+                let resource = path.rsplit('/').next().unwrap_or_default();
                 missing.push(format!("{resource}.{}", crds::GROUP));
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 401 => {

@@ -82,16 +82,29 @@ impl Stores {
 
     /// Whether all that is watched has been listed once. Istio's CRDs may be absent.
     pub fn synced(&self) -> bool {
-        let synced = |progress: Progress| progress == Progress::Synced;
+        self.unlisted().is_empty()
+    }
+
+    /// Where in the API lies what is watched and has not been listed yet.
+    pub fn unlisted(&self) -> Vec<&'static str> {
         let all = &self.0;
-        synced(all.kinds.progress())
-            && synced(all.workspaces.progress())
-            && (!all.children
-                || synced(all.service_accounts.progress())
-                    && synced(all.stateful_sets.progress())
-                    && synced(all.services.progress())
-                    && synced(all.pods.progress())
-                    && (!all.istio || all.virtual_services.progress() != Progress::Listing))
+        let mut watched = vec![
+            ("/apis/kubeflow.org/v1beta1/workspacekinds", all.kinds.progress()),
+            ("/apis/kubeflow.org/v1beta1/workspaces", all.workspaces.progress()),
+        ];
+        if all.children {
+            watched.extend([
+                ("/api/v1/serviceaccounts", all.service_accounts.progress()),
+                ("/apis/apps/v1/statefulsets", all.stateful_sets.progress()),
+                ("/api/v1/services", all.services.progress()),
+                ("/api/v1/pods", all.pods.progress()),
+            ]);
+        }
+        let routes = all.virtual_services.progress();
+        if all.istio && routes == Progress::Listing {
+            watched.push(("/apis/networking.istio.io/v1/virtualservices", routes));
+        }
+        watched.into_iter().filter(|(_, progress)| *progress != Progress::Synced).map(|(path, _)| path).collect()
     }
 
     /// Waits until [`Stores::synced`].

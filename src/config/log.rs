@@ -10,8 +10,9 @@ use super::source::Source;
 /// Libraries speak from this level on: what they have to say at `info` is about every request.
 const LIBRARIES: &str = "warn";
 
-/// The client logs each failed request as an error, whatever its caller makes of it; callers say more.
-const QUIET: &str = "kube_client::client::builder=off";
+/// The client logs each failed request and each watch that breaks, whatever its caller makes of it; callers say more, and
+/// say it once.
+const QUIET: &str = "kube_client::client=error,kube_client::client::builder=off,kube_runtime::watcher=error";
 
 /// The crates of this program.
 const OWN_CRATES: [&str; 4] = ["workspaces_controller", "webhook", "certs", "crds"];

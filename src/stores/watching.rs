@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::Api;
+use kube::core::Status;
 use kube::runtime::watcher::{self, Event, watcher};
 
 use super::collection::{Change, Collection, Progress};
 use super::slim::{Incoming, Slim};
+use crate::client::causes;
 
 /// The first pause after an error.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -49,7 +51,8 @@ pub(super) async fn watch<T: Slim>(
                 }
             }
             Err(error) => {
-                let not_installed = is_not_installed(&error);
+                let not_installed = answer(&error).is_some_and(|status| status.code == 404);
+                let error = answer(&error).map_or_else(|| causes(&error), |status| status.message.clone());
                 if not_installed {
                     // When it comes back it is another one: its objects have to be listed, not followed.
                     events = start();
@@ -58,14 +61,14 @@ pub(super) async fn watch<T: Slim>(
                     }
                 }
                 if std::mem::replace(&mut failing, true) {
-                    tracing::debug!(resource = name, %error, "the watch still fails");
+                    tracing::debug!(resource = name, error, "the watch still fails");
                 } else if not_installed {
                     tracing::warn!(
                         resource = name,
                         "the API server does not know this resource: install its CRD; looking again"
                     );
                 } else {
-                    tracing::warn!(resource = name, %error, "the watch failed; trying again");
+                    tracing::warn!(resource = name, error, "the watch failed; trying again");
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -114,11 +117,12 @@ fn take<T: Slim>(
     }
 }
 
-fn is_not_installed(error: &watcher::Error) -> bool {
+/// What the API server answered, if that is the error.
+fn answer(error: &watcher::Error) -> Option<&Status> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
-        _ => false,
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
+        _ => None,
     }
 }
 

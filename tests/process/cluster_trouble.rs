@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, ClusterOptions, ControllerOptions, ControllerProcess, Exit, Server, Signal, wait_for};
+use cluster::{Cluster, ClusterOptions, ControllerOptions, ControllerProcess, Exit, Reply, Server, Signal, wait_for};
+use serde_json::json;
 
 use crate::binary::PROGRAM;
 use crate::{exactly, within};
@@ -49,6 +50,26 @@ fn missing_crds_missing_rights_and_an_outage_are_named_and_survived() {
         Duration::from_secs(10),
     );
     wait_for("the log to say so", PATIENCE, || controller.log().contains("caches are complete").then_some(())).unwrap();
+
+    // Rights to the product's own resources alone: what is missing beyond them is named as well, not again and again.
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({"metadata": {"name": "own"}, "rules": [{"apiGroups": ["kubeflow.org"], "resources": ["*"], "verbs": ["*"]}]});
+    cluster.api().create(&format!("{rbac}/clusterroles"), &role).and_then(Reply::ok).unwrap();
+    let binding = json!({
+        "metadata": {"name": "own"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "own"},
+        "subjects": [{"kind": "User", "name": cluster::PLAIN_USER}],
+    });
+    cluster.api().create(&format!("{rbac}/clusterrolebindings"), &binding).and_then(Reply::ok).unwrap();
+    let nobody = cluster.kubeconfig(cluster::PLAIN_USER).unwrap();
+    let with_few_rights =
+        ControllerProcess::start(&cluster, &ControllerOptions { kubeconfig: Some(nobody), ..options() }).unwrap();
+    wait_not_ready(&with_few_rights, "serviceaccounts is forbidden");
+    let log = with_few_rights.log();
+    for (what, times) in [("not ready: serviceaccounts is forbidden", 1), ("pods is forbidden", 1)] {
+        assert!(log.matches(what).count() <= times, "{log}");
+    }
+    assert_eq!(with_few_rights.terminate(PATIENCE).unwrap(), Exit::Code(0));
 
     // What has been listed stays usable: an outage of the API server takes no replica out of service.
     cluster.signal_server(Server::KubeApiserver, Signal::STOP).unwrap();
