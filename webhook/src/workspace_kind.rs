@@ -39,7 +39,7 @@ fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>)
     findings
 }
 
-/// What matters of the stored spec as long as the new one is without faults.
+/// What matters of the stored spec as long as the new one is without faults. It decodes where the rest may not.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OldSpec {
@@ -89,20 +89,22 @@ pub(crate) async fn decide<L: Lookup>(
     let invalid = |faults| Refusal::Invalid { kind: "WorkspaceKind", name: request.name().to_owned(), faults };
     let spec: WorkspaceKindSpec = decode(request.spec()).map_err(|fault| invalid(vec![*fault]))?;
     let mut findings = judge_in_time(&spec, policy, &in_time);
-    if request.old_object.is_some() {
-        // The stored object may no longer decode; then it has no faults to excuse.
-        if let Ok(old) = decode::<WorkspaceKindSpec>(request.old_spec()) {
-            // Faults of a kind that could not be judged to its end excuse nothing, nor are they all there.
-            let unfinished = findings.faults.iter().any(|fault| fault.rule == Rule::TemplateTime);
-            if !findings.faults.is_empty() && !unfinished {
-                findings.faults = introduced(findings.faults, &judge_in_time(&old, policy, &in_time).faults);
-            }
-            if old.pod_template.dialect() != spec.pod_template.dialect() {
-                let users = lookup.users_live(request.name()).await?;
-                findings.faults.extend(ports::dialect_change(&old.pod_template, &spec.pod_template, &users));
-                findings.sort();
-            }
-        }
+    // Faults of a kind that could not be judged to its end excuse nothing, nor are they all there.
+    let unfinished = findings.faults.iter().any(|fault| fault.rule == Rule::TemplateTime);
+    // The stored object may not decode; then it has no faults to excuse.
+    if !findings.faults.is_empty()
+        && !unfinished
+        && let Ok(old) = decode::<WorkspaceKindSpec>(request.old_spec())
+    {
+        findings.faults = introduced(findings.faults, &judge_in_time(&old, policy, &in_time).faults);
+    }
+    let dialect = spec.pod_template.dialect();
+    if let Ok(old) = decode::<OldSpec>(request.old_spec())
+        && old.dialect() != dialect
+    {
+        let users = lookup.users_live(request.name()).await?;
+        findings.faults.extend(ports::dialect_change(old.dialect(), dialect, &users));
+        findings.sort();
     }
     let Findings { faults, warnings } = findings;
     Ok(Verdict { refusal: (!faults.is_empty()).then(|| invalid(faults)), warnings })

@@ -46,11 +46,10 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Find
 }
 
 /// The dialect of a kind must not change while Workspaces use it: all their paths would.
-pub(super) fn dialect_change(old: &PodTemplate, new: &PodTemplate, users: &[User]) -> Option<Fault> {
+pub(super) fn dialect_change(old: Dialect, new: Dialect, users: &[User]) -> Option<Fault> {
     if users.is_empty() {
         return None;
     }
-    let [old, new] = [old, new].map(PodTemplate::dialect);
     let detail = format!(
         "the port dialect cannot change from {old} ('{}') to {new} ('{}') while the kind is used by {}",
         name_of(old),

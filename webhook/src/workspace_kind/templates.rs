@@ -52,7 +52,7 @@ struct Stage<'a> {
     known: BTreeSet<&'a str>,
     /// One image value for each set of ports.
     distinct: Vec<&'a [ImagePort]>,
-    /// The ids that some image values have and others do not.
+    /// Those of them that some image values lack.
     varying: BTreeSet<&'a str>,
     /// Ids that the variable or entry at hand asks for and that do not exist.
     unknown: RefCell<BTreeSet<String>>,
@@ -67,9 +67,9 @@ impl<'a> Stage<'a> {
             distinct.entry(ids).or_insert(&value.spec.ports);
         }
         let in_all = |id: &&str| distinct.keys().all(|ids| ids.binary_search(id).is_ok());
-        let varying = template.image_port_ids().into_iter().filter(|id| !in_all(id)).collect();
-        let distinct = distinct.into_values().collect();
         let known = template.known_port_ids();
+        let varying = known.iter().copied().filter(|id| !in_all(id)).collect();
+        let distinct = distinct.into_values().collect();
         let dialect = template.dialect();
         Self { template, dialect, policy, in_time, known, distinct, varying, unknown: RefCell::default() }
     }
@@ -109,7 +109,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Those of `ids` that some image values have and others do not.
+    /// Those of `ids` that some image values lack.
     fn varying<'b>(&'b self, ids: &'b [String]) -> impl Iterator<Item = String> + 'b {
         ids.iter().filter(|id| self.varying.contains(id.as_str())).cloned()
     }
