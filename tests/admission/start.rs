@@ -12,8 +12,8 @@ use crate::{TIMEOUT, report, size};
 
 /// Of answers of the API server: less than the list of Workspaces, more than everything else at a start.
 const LET_THROUGH: usize = 256 << 10;
-/// Makes each of them about this big, so that even the short form has a list to wait for.
-const PADDING: usize = 2 << 10;
+/// Added to all of them together, so that even the short form has a list to wait for.
+const PADDING: usize = 1 << 20;
 /// Requests at the same time.
 const CLIENTS: usize = 24;
 
@@ -81,7 +81,7 @@ fn nobody_is_refused_wrongly_while_a_start_lists() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     drop(controller);
     let list = cluster().api().get(&there).unwrap().ok().unwrap();
-    let good = (0..CLIENTS).filter(|number| number % 3 == 0).count();
+    let good = (0..CLIENTS).filter(|number| matches!(Wish::of(*number), Wish::Create)).count();
     assert_eq!(list["items"].as_array().unwrap().len(), stored + good + 1);
     // The processes of other tests need not make them real.
     fixture().delete(&there).unwrap().ok().unwrap();
@@ -96,7 +96,7 @@ fn store_workspaces(there: &str, count: usize) {
                 let api = fixture();
                 for number in (writer..count).step_by(WRITERS) {
                     let mut object = workspace("start", &format!("old-{number}"));
-                    object["metadata"]["annotations"] = json!({"padding": "x".repeat(PADDING)});
+                    object["metadata"]["annotations"] = json!({"padding": "x".repeat(PADDING / count)});
                     api.create(there, &object).unwrap().ok().unwrap();
                 }
             });
@@ -110,13 +110,44 @@ fn in_flight(controller: &ControllerProcess<'_>) -> usize {
     format!("{value:.0}").parse().unwrap()
 }
 
-/// One of three requests, again and again as long as it is put off.
+/// What a client wants.
+#[derive(Clone, Copy)]
+enum Wish {
+    /// A Workspace of the kind that exists.
+    Create,
+    /// A Workspace of a kind that does not exist.
+    CreateWithoutKind,
+    /// To delete the kind that everybody uses.
+    DeleteKind,
+}
+
+impl Wish {
+    fn of(client: usize) -> Self {
+        match client % 12 {
+            0 => Self::DeleteKind,
+            odd if odd % 2 == 1 => Self::Create,
+            _ => Self::CreateWithoutKind,
+        }
+    }
+
+    /// The code of the only right answer.
+    fn code(self) -> u16 {
+        match self {
+            Self::Create => 201,
+            Self::CreateWithoutKind => 422,
+            Self::DeleteKind => 409,
+        }
+    }
+}
+
+/// Asks again and again as long as the answer is to come back later.
 fn client(number: usize, there: &str, controller: &ControllerProcess<'_>, retried: &AtomicUsize) -> Result<(), String> {
     let api = cluster().api();
-    let ask = || match number % 3 {
-        0 => api.create(there, &workspace("start", &format!("new-{number}"))).unwrap(),
-        1 => api.create(there, &workspace("stop", &format!("new-{number}"))).unwrap(),
-        _ => api.delete(&format!("{KINDS}/start")).unwrap(),
+    let wish = Wish::of(number);
+    let ask = || match wish {
+        Wish::Create => api.create(there, &workspace("start", &format!("new-{number}"))).unwrap(),
+        Wish::CreateWithoutKind => api.create(there, &workspace("stop", &format!("new-{number}"))).unwrap(),
+        Wish::DeleteKind => api.delete(&format!("{KINDS}/start")).unwrap(),
     };
     let answered = controller.wait_for("an answer that is no 503", TIMEOUT, || {
         let reply = ask();
@@ -131,8 +162,7 @@ fn client(number: usize, there: &str, controller: &ControllerProcess<'_>, retrie
         Err(reply.body)
     });
     let reply = answered.map_err(|error| error.to_string())??;
-    let expected = [201, 422, 409][number % 3];
-    if reply.status == expected { Ok(()) } else { Err(wrong(&reply)) }
+    if reply.status == wish.code() { Ok(()) } else { Err(wrong(&reply)) }
 }
 
 fn wrong(reply: &Reply) -> String {

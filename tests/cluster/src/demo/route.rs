@@ -15,7 +15,7 @@ pub(super) fn must_fit(cluster: &Cluster, name: &str, shown: &Value) -> Result<(
         return Ok(());
     }
     Err(Error::Unknown(format!(
-        "expected the VirtualService {name} to be {expected:#}\nbut it is {:#}\nand shown was {shown:#}",
+        "expected the VirtualService {name} to hold\n{expected}\nbut it holds\n{}\nand shown was\n{shown}",
         found["spec"]
     )))
 }
