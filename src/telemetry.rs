@@ -20,4 +20,9 @@ pub fn start(settings: &LogSettings) {
     } else {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     };
+    // What a panic says may quote what users wrote, so only its place is logged, in the format of all other lines.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panicked, this is a bug");
+    }));
 }

@@ -161,5 +161,10 @@ fn log<S, O>(subject: Subject, request: &Request<'_, S, O>, verdict: &Verdict) {
             )
         };
     }
-    if code >= 500 { refused!(tracing::Level::ERROR) } else { refused!(tracing::Level::INFO) }
+    match code {
+        // To be expected while the caches fill or the API server is slow; the client tries again.
+        503 => refused!(tracing::Level::WARN),
+        500.. => refused!(tracing::Level::ERROR),
+        _ => refused!(tracing::Level::INFO),
+    }
 }
