@@ -12,7 +12,7 @@ use crate::workspace_kind::{ImagePort, PodTemplate, ProxiedPort};
 /// How many ids an error lists.
 const LISTED_MAX: usize = 20;
 /// How many pairs of characters are compared in search of the nearest id: advice must not cost more than the verdict.
-const COMPARED_MAX: usize = 1 << 18;
+const COMPARED_MAX: usize = 200_000;
 
 /// How the entries of `spec.podTemplate.ports[]` name their port. One kind uses one dialect.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

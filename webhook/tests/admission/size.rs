@@ -1,6 +1,5 @@
-//! Kinds as large as the API server stores them, made to cost as much as they can.
-
-use std::time::{Duration, Instant};
+//! Kinds as large as the API server stores them, made to cost as much as they can. Without bounds these tests would run
+//! for hours.
 
 use serde_json::{Value, json};
 use webhook::WORKSPACE_KIND_PATH;
@@ -8,18 +7,18 @@ use webhook::testing::review;
 
 use crate::{ask, serving_facts, verdict};
 
-/// What the API server waits at most. Without bounds these take hours; with them milliseconds, more in a test build.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 fn kind() -> Value {
     serde_json::to_value(crds::testing::workspace_kind("jupyterlab")).unwrap()
 }
 
-/// The answer to the creation of a kind, and its size.
+/// The answer to the creation of a kind, and its size. A busy machine gets all the time that an API server may give.
 async fn answer(kind: &Value) -> (Value, usize) {
-    let start = Instant::now();
-    let answer = ask(&serving_facts(&[], &[]), WORKSPACE_KIND_PATH, &review("u", "CREATE", Some(kind), None)).await;
-    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    let answer = ask(
+        &serving_facts(&[], &[]),
+        &format!("{WORKSPACE_KIND_PATH}?timeout=30s"),
+        &review("u", "CREATE", Some(kind), None),
+    )
+    .await;
     let size = answer.to_string().len();
     (answer, size)
 }
