@@ -152,9 +152,6 @@ impl Cluster {
         self.wait_for("etcd to listen", START_TIMEOUT, || UnixStream::connect(self.setup().etcd_socket()))?;
         self.start_server(Server::KubeApiserver)?;
         self.wait_for("the API server to listen", START_TIMEOUT, || self.answers("/livez/ping"))?;
-        self.start_server(Server::KubeControllerManager)?;
-        self.start_server(Server::KubeScheduler)?;
-        self.start_server(Server::Kwok)?;
         let mut created = Vec::new();
         if self.options.virtual_service_crd {
             created.extend(crds::create(self, &self.tools.virtual_service_crd)?);
@@ -170,6 +167,10 @@ impl Cluster {
         }
         crds::wait_established(self, &created)?;
         self.wait_for("the API server to be ready", START_TIMEOUT, || self.answers("/readyz"))?;
+        // kube-controller-manager ends when the API server is not healthy within ten seconds, so it comes only now.
+        self.start_server(Server::KubeControllerManager)?;
+        self.start_server(Server::KubeScheduler)?;
+        self.start_server(Server::Kwok)?;
         self.servers_must_run()
     }
 
