@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crds::labels::is_dns_label;
+
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Listen {
@@ -123,10 +125,6 @@ pub fn cluster_domain(value: &str) -> Result<String, String> {
     } else {
         Err("must be a DNS domain of lower-case letters, digits, '-' and '.', without a final dot, such as cluster.local".to_owned())
     }
-}
-
-fn is_dns_label(text: &str) -> bool {
-    crds::labels::is_dns_label(text)
 }
 
 fn is_host(host: &str) -> bool {

@@ -162,8 +162,6 @@ fn unsafe_header(entry: usize, fault: &HeaderFault) -> UnsafeHeader {
     let detail = if fault.detail.starts_with("failed to ") {
         // The text of a template quotes its source, which users of the Workspace need not see.
         "is no template that can be rendered".to_owned()
-    } else if fault.detail.is_empty() {
-        format!("{:?}", fault.kind)
     } else {
         fault.detail.clone()
     };

@@ -204,22 +204,7 @@ fn large_kind() -> Value {
 fn kind_update(kind: &Value) -> Value {
     let mut changed = kind.clone();
     changed["spec"]["spawner"]["description"] = json!("A description that has been changed");
-    json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
-            "kind": {"group": "kubeflow.org", "version": "v1beta1", "kind": "WorkspaceKind"},
-            "resource": {"group": "kubeflow.org", "version": "v1beta1", "resource": "workspacekinds"},
-            "name": "bench",
-            "operation": "UPDATE",
-            "userInfo": {"username": "admin", "groups": ["system:masters", "system:authenticated"]},
-            "object": changed,
-            "oldObject": kind,
-            "dryRun": false,
-            "options": {"apiVersion": "meta.k8s.io/v1", "kind": "UpdateOptions"},
-        },
-    })
+    review("UPDATE", &changed, kind)
 }
 
 fn workspace_create() -> Value {
@@ -227,21 +212,29 @@ fn workspace_create() -> Value {
         serde_json::to_value(crds::testing::workspace("team-a", "my-notebook", "bench")).unwrap_or_default();
     workspace["spec"]["podTemplate"]["options"] = json!({"imageConfig": "image_003", "podConfig": "size_004"});
     workspace["spec"]["podTemplate"]["volumes"] = json!({"home": "my-home", "data": [{"pvcName": "shared-data", "mountPath": "/data/shared", "readOnly": false}]});
+    review("CREATE", &workspace, &Value::Null)
+}
+
+/// A review as the API server sends it.
+fn review(operation: &str, object: &Value, old: &Value) -> Value {
+    let kind = &object["kind"];
+    let options = if operation == "UPDATE" { "UpdateOptions" } else { "CreateOptions" };
+    let resource = format!("{}s", kind.as_str().unwrap_or_default().to_lowercase());
     json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "request": {
-            "uid": "705ab4f5-6393-11e8-b7cc-42010a800003",
-            "kind": {"group": "kubeflow.org", "version": "v1beta1", "kind": "Workspace"},
-            "resource": {"group": "kubeflow.org", "version": "v1beta1", "resource": "workspaces"},
-            "name": "my-notebook",
-            "namespace": "team-a",
-            "operation": "CREATE",
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "kind": {"group": "kubeflow.org", "version": "v1beta1", "kind": kind},
+            "resource": {"group": "kubeflow.org", "version": "v1beta1", "resource": resource},
+            "name": object["metadata"]["name"],
+            "namespace": object["metadata"]["namespace"].as_str().unwrap_or_default(),
+            "operation": operation,
             "userInfo": {"username": "someone@example.com", "groups": ["system:authenticated"]},
-            "object": workspace,
-            "oldObject": null,
+            "object": object,
+            "oldObject": old,
             "dryRun": false,
-            "options": {"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"},
+            "options": {"apiVersion": "meta.k8s.io/v1", "kind": options},
         },
     })
 }
