@@ -3,20 +3,11 @@
 //! The file records what Go did with nil data and `httpPathPrefix(id) = "/workspace/connect/ns/ws/" + id + "/"`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod paths;
+
 use crds::template::{ErrorKind, Functions, Limits, Mode, Template, TemplateError};
+use paths::Paths;
 use serde_json::Value;
-
-struct Paths;
-
-impl Functions for Paths {
-    fn http_path_prefix(&self, port_id: &str) -> Result<String, String> {
-        Ok(format!("/workspace/connect/ns/ws/{port_id}/"))
-    }
-
-    fn http_path_prefix_of_bytes(&self, port_id: &[u8]) -> Result<Vec<u8>, String> {
-        Ok([b"/workspace/connect/ns/ws/", port_id, b"/"].concat())
-    }
-}
 
 /// What Go 1.26 did with a case.
 #[derive(Debug, PartialEq)]

@@ -6,22 +6,13 @@
 
 mod generate;
 mod go;
+#[path = "../paths/mod.rs"]
+mod paths;
 
-use crds::template::{ErrorKind, Functions, Limits, Mode, Template, TemplateError};
+use crds::template::{ErrorKind, Limits, Mode, Template, TemplateError};
 use generate::Random;
 use go::{Go, Outcome};
-
-struct Paths;
-
-impl Functions for Paths {
-    fn http_path_prefix(&self, port_id: &str) -> Result<String, String> {
-        Ok(format!("/workspace/connect/ns/ws/{port_id}/"))
-    }
-
-    fn http_path_prefix_of_bytes(&self, port_id: &[u8]) -> Result<Vec<u8>, String> {
-        Ok([b"/workspace/connect/ns/ws/", port_id, b"/"].concat())
-    }
-}
+use paths::Paths;
 
 fn run(source: &str, mode: Mode) -> Result<Vec<u8>, TemplateError> {
     let template = Template::parse("value", source, &Limits::ENV)?;
