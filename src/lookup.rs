@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::WorkspaceKind;
+use http::header::ACCEPT;
 use http::{Request, Uri};
 use kube::{Api, Client};
 use serde::Deserialize;
 use tokio::time::timeout;
-use webhook::{LookupError, User};
+use webhook::{LookupError, Users};
 
 use crate::client::{causes, root_cause};
 use crate::stores::Stores;
 
 /// For one call to the API server: the caller has about five seconds for the whole review.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
-/// Workspaces in one answer to a list.
-const PAGE: usize = 500;
+/// Workspaces in one answer to a list: more than a message names, and few enough to be had at once.
+const PAGE: usize = 100;
+/// Of a Workspace only what a message names, where the API server can.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// Answers the questions of admission.
 #[derive(Clone)]
@@ -44,24 +47,18 @@ impl webhook::Lookup for ClusterLookup {
         Ok(bounded(kinds.get_opt(name)).await?.map(Arc::new))
     }
 
-    async fn users(&self, kind: &str) -> Result<Vec<User>, LookupError> {
-        self.stores.wait_read_model_synced().await;
-        Ok(self.stores.users_of(kind))
-    }
-
-    async fn users_live(&self, kind: &str) -> Result<Vec<User>, LookupError> {
-        let mut users = Vec::new();
-        let mut next = String::new();
-        loop {
-            let request = Request::get(users_path(kind, &next)).body(Vec::new());
-            let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
-            let page: Page = bounded(self.client.request(request)).await?;
-            users.extend(page.items.into_iter().map(User::from));
-            match page.metadata.next {
-                Some(token) if !token.is_empty() => next = token,
-                _ => return Ok(users),
-            }
+    async fn users_live(&self, kind: &str) -> Result<Users, LookupError> {
+        let request = Request::get(users_path(kind)).header(ACCEPT, METADATA_ONLY).body(Vec::new());
+        let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
+        let page: Page = bounded(self.client.request(request)).await?;
+        let first: Vec<_> = page.items.into_iter().map(|user| (user.metadata.namespace, user.metadata.name)).collect();
+        let mut count = first.len();
+        if page.metadata.next.is_some_and(|token| !token.is_empty()) {
+            // There are more, whatever the cache knows.
+            self.stores.wait_read_model_synced().await;
+            count = self.stores.count_users(kind).max(count + 1);
         }
+        Ok(Users { count, first })
     }
 
     fn kind_names(&self) -> Vec<String> {
@@ -88,17 +85,13 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Lo
 }
 
 /// Without a resourceVersion the API server answers with the newest state, not with a cached one.
-fn users_path(kind: &str, next: &str) -> String {
-    let mut path = format!(
+fn users_path(kind: &str) -> String {
+    let path = format!(
         "/apis/{}/{}/workspaces?limit={PAGE}&fieldSelector=spec.kind%3D{}",
         crds::GROUP,
         crds::VERSION,
         percent_encoded(&selector_value(kind))
     );
-    if !next.is_empty() {
-        path += "&continue=";
-        path += &percent_encoded(next);
-    }
     debug_assert!(path.parse::<Uri>().is_ok());
     path
 }
@@ -122,8 +115,6 @@ fn percent_encoded(text: &str) -> String {
     })
 }
 
-// Of a Workspace only what a message names.
-
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
@@ -140,46 +131,12 @@ struct PageMetadata {
 #[derive(Deserialize)]
 struct SlimWorkspace {
     metadata: SlimMetadata,
-    spec: SlimSpec,
 }
 
 #[derive(Deserialize)]
 struct SlimMetadata {
     namespace: String,
     name: String,
-}
-
-// Objects of an older schema may lack any of these; they use the kind all the same.
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct SlimSpec {
-    pod_template: SlimPodTemplate,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SlimPodTemplate {
-    options: SlimOptions,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct SlimOptions {
-    image_config: String,
-    pod_config: String,
-}
-
-impl From<SlimWorkspace> for User {
-    fn from(workspace: SlimWorkspace) -> Self {
-        let options = workspace.spec.pod_template.options;
-        Self {
-            namespace: workspace.metadata.namespace,
-            name: workspace.metadata.name,
-            image_config: options.image_config,
-            pod_config: options.pod_config,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -190,29 +147,19 @@ mod tests {
     #[test]
     fn nothing_in_a_name_can_change_the_question() {
         assert_eq!(
-            users_path("a&limit=0,metadata.name=b c", "x=/+"),
-            "/apis/kubeflow.org/v1beta1/workspaces?limit=500&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata.name%5C%3Db%20c\
-             &continue=x%3D%2F%2B"
+            users_path("a&limit=0,metadata.name=b c"),
+            "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata.name%5C%3Db%20c"
         );
     }
 
     #[test]
     fn a_page_is_read_without_the_rest_of_the_objects() {
         let page: Page = serde_json::from_str(
-            r#"{"apiVersion":"kubeflow.org/v1beta1","kind":"WorkspaceList","metadata":{"continue":"t","resourceVersion":"7"},
-                "items":[{"metadata":{"name":"w","namespace":"n","uid":"u"},
-                          "spec":{"kind":"k","podTemplate":{"options":{"imageConfig":"i","podConfig":"p"},"volumes":{}}}},
-                         {"metadata":{"name":"old","namespace":"n"},"spec":{"kind":"k"}}]}"#,
+            r#"{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadataList","metadata":{"continue":"t","resourceVersion":"7"},
+                "items":[{"metadata":{"name":"w","namespace":"n","uid":"u"}}]}"#,
         )
         .unwrap();
         assert_eq!(page.metadata.next.as_deref(), Some("t"));
-        let users: Vec<User> = page.items.into_iter().map(User::from).collect();
-        let user = |name: &str, image: &str, pod: &str| User {
-            namespace: "n".to_owned(),
-            name: name.to_owned(),
-            image_config: image.to_owned(),
-            pod_config: pod.to_owned(),
-        };
-        assert_eq!(users, [user("w", "i", "p"), user("old", "", "")]);
+        assert_eq!((&*page.items[0].metadata.namespace, &*page.items[0].metadata.name), ("n", "w"));
     }
 }

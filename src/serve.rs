@@ -48,15 +48,15 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// What a client may take is 5 s for handshake and headers and 10 s for the body; the limits lie a little under
-    /// that, so that the connection is gone when the time is up.
+    /// What a client may take is 5 s for handshake and headers and 10 s for the body; the limits lie under that, so that
+    /// the connection is gone when the time is up, on a busy machine too.
     fn default() -> Self {
         Self {
             connections: 1024,
             body_bytes: 24 << 20,
-            handshake: Duration::from_millis(4_500),
-            headers: Duration::from_millis(4_500),
-            body: Duration::from_millis(9_500),
+            handshake: Duration::from_secs(4),
+            headers: Duration::from_secs(4),
+            body: Duration::from_secs(8),
             answer: Duration::from_secs(40),
             idle: Duration::from_mins(2),
             idle_protected: Duration::from_secs(1),

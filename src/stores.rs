@@ -19,7 +19,6 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use webhook::User;
 
 use crate::istio::VirtualService;
 use child::Child;
@@ -143,9 +142,9 @@ impl Stores {
         names
     }
 
-    /// The Workspaces that name the kind, paused and deleting ones too, ordered by namespace and name.
-    pub fn users_of(&self, kind: &str) -> Vec<User> {
-        self.0.workspaces.indexed(kind).iter().map(|workspace| user(workspace)).collect()
+    /// How many Workspaces name the kind, paused and deleting ones too.
+    pub fn count_users(&self, kind: &str) -> usize {
+        self.0.workspaces.count_indexed(kind)
     }
 
     /// All Workspaces.
@@ -194,7 +193,7 @@ impl Stores {
         let all = self.0.clone();
         async move {
             let tell = |news: News<'_, StoredKind>| {
-                if let News::Changed(change) = news {
+                if let News::Changed(change) | News::Listed(change) = news {
                     all.kind_changed(change);
                 }
             };
@@ -206,10 +205,10 @@ impl Stores {
     fn workspace_task(&self, client: Client) -> BoxFuture<'static, ()> {
         let all = self.0.clone();
         async move {
-            let tell = |news: News<'_, StoredWorkspace>| {
-                if let News::Changed(change) = news {
-                    all.trigger(&key_of(change), Urgency::Now);
-                }
+            let tell = |news: News<'_, StoredWorkspace>| match news {
+                News::Changed(change) => all.trigger(&key_of(change), Urgency::Now),
+                News::Listed(change) => all.trigger(&key_of(change), Urgency::Bulk),
+                News::Installed => {}
             };
             watching::watch("workspaces", Api::all(client), watcher::Config::default(), &all.workspaces, tell).await;
         }
@@ -228,7 +227,7 @@ impl Stores {
         let all = self.0.clone();
         async move {
             let tell = |news: News<'_, Child<K>>| match news {
-                News::Changed(change) => {
+                News::Changed(change) | News::Listed(change) => {
                     for child in change.before.iter().chain(&change.after) {
                         for workspace in child.workspaces() {
                             let key = Key::new(&child.identity.key.namespace, workspace);
@@ -249,7 +248,7 @@ impl Stores {
         let all = self.0.clone();
         async move {
             let tell = |news: News<'_, Pod>| {
-                if let News::Changed(change) = news {
+                if let News::Changed(change) | News::Listed(change) = news {
                     for pod in change.before.iter().chain(&change.after) {
                         if let Some(workspace) = &pod.workspace {
                             all.trigger(&Key::new(&pod.identity.key.namespace, workspace), Urgency::Settling);
@@ -272,13 +271,13 @@ impl Inner {
 
     fn trigger_all(&self) {
         for key in self.workspaces.keys() {
-            self.trigger(&key, Urgency::Now);
+            self.trigger(&key, Urgency::Bulk);
         }
     }
 
     fn kind_changed(&self, change: &Change<StoredKind>) {
         for workspace in self.workspaces.indexed(&key_of(change).name) {
-            self.trigger(&workspace.identity.key, Urgency::Now);
+            self.trigger(&workspace.identity.key, Urgency::Bulk);
         }
     }
 }
@@ -291,14 +290,4 @@ fn of_workspaces() -> watcher::Config {
 fn key_of<T: Slim>(change: &Change<T>) -> Key {
     let object = change.after.as_ref().or(change.before.as_ref());
     object.map(|object| object.identity().key.clone()).unwrap_or_default()
-}
-
-fn user(workspace: &StoredWorkspace) -> User {
-    let options = &workspace.spec.pod_template.options;
-    User {
-        namespace: workspace.identity.key.namespace.clone(),
-        name: workspace.identity.key.name.clone(),
-        image_config: options.image_config.clone(),
-        pod_config: options.pod_config.clone(),
-    }
 }

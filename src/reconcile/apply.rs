@@ -13,13 +13,14 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client};
 use serde::Serialize;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::ownership;
 use super::plan::Hash;
 use crate::stores::child::Child;
 use crate::stores::collection::Collection;
-use crate::stores::slim::{Incoming, Key};
+use crate::stores::slim::{Identity, Incoming, Key, Owner};
 
 /// How long one request may take before it is given up.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,6 +57,14 @@ pub(super) enum ApplyError {
     /// Wait: an object that is not ours has the name.
     #[error("{kind} {name} already exists and is not owned by the Workspace")]
     Foreign {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Wait: an earlier Workspace of this name left it behind; garbage collection takes it away.
+    #[error("{kind} {name} is left from an earlier Workspace of this name")]
+    LeftBehind {
         /// Its kind.
         kind: &'static str,
         /// Its name.
@@ -116,6 +125,8 @@ pub(super) enum Next {
 
 /// How often a name that somebody else has is looked at: no event tells that it is free.
 const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
+/// How long garbage collection is given to take away what an earlier Workspace left before that counts as foreign.
+const LEFT_BEHIND_PATIENCE: Duration = Duration::from_secs(5);
 /// The least time between two writes of the same to one child.
 const SAME_WRITE_AGAIN: Duration = Duration::from_millis(500);
 
@@ -132,6 +143,7 @@ impl ApplyError {
     pub fn next(&self) -> Next {
         match self {
             Self::Foreign { .. } => Next::Wait(Some(FOREIGN_AGAIN)),
+            Self::LeftBehind { .. } => Next::Wait(Some(LEFT_BEHIND_PATIENCE)),
             Self::Contested { .. } => Next::Wait(Some(SAME_WRITE_AGAIN)),
             Self::BeingDeleted { .. } | Self::NotInstalled { .. } => Next::Wait(None),
             Self::Refused { .. } | Self::Unreachable { .. } => Next::Retry,
@@ -148,8 +160,8 @@ pub(super) struct ChildMemory {
     written: Option<(Hash, Instant)>,
     /// Whether it has been in place once.
     existed: bool,
-    /// Whether somebody else had its name when last looked at.
-    foreign: bool,
+    /// Since when somebody else has had its name, each time that it was looked at.
+    foreign: Option<Instant>,
 }
 
 impl ChildMemory {
@@ -166,24 +178,24 @@ impl ChildMemory {
 pub(super) struct Children<'a, K: ChildKind> {
     api: Api<Incoming<Child<K>>>,
     collection: &'a Collection<Child<K>>,
-    owner: &'a str,
+    owner: &'a Identity,
 }
 
 impl<'a, K: ChildKind> Children<'a, K> {
-    /// The children of the Workspace with uid `owner`.
-    pub fn new(client: &Client, namespace: &str, owner: &'a str, collection: &'a Collection<Child<K>>) -> Self {
-        Self { api: Api::namespaced(client.clone(), namespace), collection, owner }
+    /// The children of the Workspace `owner`.
+    pub fn new(client: &Client, owner: &'a Identity, collection: &'a Collection<Child<K>>) -> Self {
+        Self { api: Api::namespaced(client.clone(), &owner.key.namespace), collection, owner }
     }
 
     /// Whether the child is known to be as wanted, without asking anybody.
     pub fn is_settled(&self, key: &Key, hash: &Hash, memory: &ChildMemory) -> bool {
         let Some(child) = self.collection.get(key) else { return false };
-        child.is_owned_by(self.owner) && !child.identity.deleting && memory.holds(&child, hash)
+        child.is_owned_by(&self.owner.uid) && !child.identity.deleting && memory.holds(&child, hash)
     }
 
     /// Whether there is such a child of ours.
     pub fn exists(&self, key: &Key) -> bool {
-        self.collection.get(key).is_some_and(|child| child.is_owned_by(self.owner))
+        self.collection.get(key).is_some_and(|child| child.is_owned_by(&self.owner.uid))
     }
 
     /// Makes sure that a child is as wanted; true when that took a write.
@@ -197,11 +209,10 @@ impl<'a, K: ChildKind> Children<'a, K> {
         let annotations = object.metadata_mut().annotations.get_or_insert_default();
         annotations.insert(APPLIED_HASH_ANNOTATION.to_owned(), hash.to_string());
         let mut seen = self.collection.get(key);
-        if seen.is_none() && (memory.existed || memory.foreign) {
+        if seen.is_none() && (memory.existed || memory.foreign.is_some()) {
             // It may have lost the label that we see it by, or be somebody else's.
             seen = self.look_up(&key.name).await?;
         }
-        memory.foreign = false;
         let seen = match seen {
             None => match self.write(object, Precondition::Absent).await {
                 Ok(child) => {
@@ -210,23 +221,24 @@ impl<'a, K: ChildKind> Children<'a, K> {
                 }
                 // It exists after all: our cache is behind, or it is somebody else's.
                 Err(Conflict::Outdated(why)) => match self.look_up(&key.name).await? {
-                    Some(child) if child.is_owned_by(self.owner) => {
+                    Some(child) if child.is_owned_by(&self.owner.uid) => {
                         // It may be as wanted: the precondition is no part of that.
                         object.metadata_mut().resource_version = None;
                         child
                     }
-                    Some(_) => return Err(Self::foreign(key, memory)),
+                    Some(other) => return Err(self.foreign(key, memory, &other)),
                     None => return Err(Self::unreachable(&key.name, why)),
                 },
-                Err(Conflict::Error(error)) => return Err(error),
+                Err(conflict) => return Err(Self::error(&key.name, conflict)),
             },
-            Some(child) if child.is_owned_by(self.owner) => child,
-            Some(_) => return Err(Self::foreign(key, memory)),
+            Some(child) if child.is_owned_by(&self.owner.uid) => child,
+            Some(other) => return Err(self.foreign(key, memory, &other)),
         };
         if seen.identity.deleting {
             return Err(ApplyError::BeingDeleted { kind: K::KIND, name: key.name.clone() });
         }
         memory.existed = true;
+        memory.foreign = None;
         if memory.holds(&seen, hash) {
             return Ok(false);
         }
@@ -239,19 +251,23 @@ impl<'a, K: ChildKind> Children<'a, K> {
         if memory.written.as_ref().is_some_and(again) {
             return Err(ApplyError::Contested { kind: K::KIND, name: key.name.clone() });
         }
-        match self.write(object, Precondition::Same(&seen.identity.uid)).await {
+        let mut written = self.write(object, Precondition::Same(&seen.identity.uid)).await;
+        if let Err(Conflict::Strategy(_)) = written {
+            self.replace_update_strategy(&seen.identity, object).await?;
+            written = self.write(object, Precondition::Same(&seen.identity.uid)).await;
+        }
+        match written {
             Ok(child) => {
                 self.settle(key, hash, memory, child);
                 Ok(true)
             }
-            Err(Conflict::Outdated(why)) => Err(Self::unreachable(&key.name, why)),
-            Err(Conflict::Error(error)) => Err(error),
+            Err(conflict) => Err(Self::error(&key.name, conflict)),
         }
     }
 
     /// Deletes the child `name` if it is ours; true when that took a write.
     pub async fn remove(&self, key: &Key, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
-        let Some(child) = self.collection.get(key).filter(|child| child.is_owned_by(self.owner)) else {
+        let Some(child) = self.collection.get(key).filter(|child| child.is_owned_by(&self.owner.uid)) else {
             return Ok(false);
         };
         if child.identity.deleting {
@@ -268,13 +284,31 @@ impl<'a, K: ChildKind> Children<'a, K> {
                 *memory = ChildMemory::default();
                 Ok(true)
             }
-            Err(Conflict::Error(error)) => Err(error),
+            Err(conflict) => Err(Self::error(&key.name, conflict)),
         }
+    }
+
+    /// Apply cannot take `rollingUpdate`, which somebody else set, out of a StatefulSet's `updateStrategy`, and the API
+    /// server refuses it beside `OnDelete`.
+    async fn replace_update_strategy(&self, of: &Identity, object: &K) -> Result<(), ApplyError> {
+        let desired = serde_json::to_value(object).unwrap_or_default();
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": &*of.uid},
+            {"op": "replace", "path": "/spec/updateStrategy", "value": desired["spec"]["updateStrategy"]},
+        ]);
+        let Ok(patch) = serde_json::from_value(patch) else { return Ok(()) };
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let name = &of.key.name;
+        Self::request(name, self.api.patch(name, &params, &Patch::<()>::Json(patch)))
+            .await
+            .map(drop)
+            .map_err(|conflict| Self::error(name, conflict))
     }
 
     /// What the API server's answer says is what will be seen until somebody changes it.
     fn settle(&self, key: &Key, hash: &Hash, memory: &mut ChildMemory, mut child: Child<K>) {
         memory.existed = true;
+        memory.foreign = None;
         memory.written = Some((hash.clone(), Instant::now()));
         memory.settled = child.fields.as_mut().map(|fields| {
             fields.text = None;
@@ -285,13 +319,28 @@ impl<'a, K: ChildKind> Children<'a, K> {
         }
     }
 
-    fn foreign(key: &Key, memory: &mut ChildMemory) -> ApplyError {
-        *memory = ChildMemory { foreign: true, ..ChildMemory::default() };
-        ApplyError::Foreign { kind: K::KIND, name: key.name.clone() }
+    fn foreign(&self, key: &Key, memory: &mut ChildMemory, other: &Child<K>) -> ApplyError {
+        let since = memory.foreign.unwrap_or_else(Instant::now);
+        *memory = ChildMemory { foreign: Some(since), ..ChildMemory::default() };
+        let (kind, name) = (K::KIND, key.name.clone());
+        let of_namesake = |owner: &Owner| &*owner.kind == "Workspace" && *owner.name == self.owner.key.name;
+        if other.owner.as_ref().is_some_and(of_namesake) && since.elapsed() < LEFT_BEHIND_PATIENCE {
+            ApplyError::LeftBehind { kind, name }
+        } else {
+            ApplyError::Foreign { kind, name }
+        }
     }
 
     fn unreachable(name: &str, why: String) -> ApplyError {
         ApplyError::Unreachable { kind: K::KIND, name: name.to_owned(), why }
+    }
+
+    fn error(name: &str, conflict: Conflict) -> ApplyError {
+        match conflict {
+            Conflict::Outdated(why) => Self::unreachable(name, why),
+            Conflict::Strategy(message) => ApplyError::Refused { kind: K::KIND, name: name.to_owned(), message },
+            Conflict::Error(error) => error,
+        }
     }
 
     async fn look_up(&self, name: &str) -> Result<Option<Arc<Child<K>>>, ApplyError> {
@@ -301,8 +350,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
                 Ok(child) => Ok(Some(Arc::new(child))),
                 Err(why) => Err(Self::unreachable(name, why)),
             },
-            Err(Conflict::Outdated(why)) => Err(Self::unreachable(name, why)),
-            Err(Conflict::Error(error)) => Err(error),
+            Err(conflict) => Err(Self::error(name, conflict)),
         }
     }
 
@@ -336,7 +384,8 @@ impl<'a, K: ChildKind> Children<'a, K> {
                 Conflict::Error(ApplyError::NotInstalled { kind })
             }
             404 | 409 => Conflict::Outdated(status.message),
-            422 if names_uid(&status) => Conflict::Outdated(status.message),
+            422 if blames(&status, "metadata.uid") => Conflict::Outdated(status.message),
+            422 if blames(&status, "spec.updateStrategy.rollingUpdate") => Conflict::Strategy(status.message),
             400 | 403 | 405 | 413 | 422 => {
                 Conflict::Error(ApplyError::Refused { kind, name: name.to_owned(), message: status.message })
             }
@@ -355,6 +404,8 @@ enum Precondition<'a> {
 enum Conflict {
     /// The object is not the one we thought it was.
     Outdated(String),
+    /// The rest of somebody else's update strategy does not go with ours.
+    Strategy(String),
     /// Anything else.
     Error(ApplyError),
 }
@@ -365,8 +416,8 @@ fn covers<K: ChildKind>(child: &Child<K>, object: &K) -> bool {
     serde_json::to_value(object).is_ok_and(|desired| ownership::covers(fields, &desired))
 }
 
-/// Whether the uid that we gave is not that of the object.
-fn names_uid(status: &Status) -> bool {
+/// Whether the API server names that field as a cause.
+fn blames(status: &Status, field: &str) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.into_iter().any(|cause| cause.field == "metadata.uid")
+    causes.into_iter().any(|cause| cause.field == field)
 }

@@ -40,6 +40,7 @@ impl From<&ApplyError> for Fault {
     fn from(error: &ApplyError) -> Self {
         let reason = match error {
             ApplyError::Foreign { .. } => "ForeignObject",
+            ApplyError::LeftBehind { .. } => "LeftBehind",
             ApplyError::BeingDeleted { .. } => "BeingDeleted",
             ApplyError::Refused { .. } => "Refused",
             ApplyError::NotInstalled { .. } => "NotInstalled",

@@ -39,7 +39,7 @@ pub async fn run(
         () = stores.wait_synced() => {}
     }
     for key in stores.workspaces().keys() {
-        stores.triggers().add(key, Urgency::Now);
+        stores.triggers().add(key, Urgency::Bulk);
     }
     let routing = settings.routing.clone();
     let use_istio = routing.use_istio;

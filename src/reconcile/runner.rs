@@ -103,16 +103,16 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
             // What it remembered is lost with it, so the next look starts from nothing.
             tracing::error!(workspace = %key, "reconciling panicked; trying again");
             self.metrics.reconcile_panicked(Controller::Workspace);
-            Verdict::Failed
+            Verdict::Failed(None)
         };
         let now = Instant::now();
         let result = match verdict {
             Verdict::Done | Verdict::Gone => ReconcileResult::Success,
             Verdict::Again(_) => ReconcileResult::RequeueAfter,
-            Verdict::Failed => ReconcileResult::Error,
+            Verdict::Failed(_) => ReconcileResult::Error,
         };
         self.metrics.reconcile_finished(Controller::Workspace, result, now - began);
-        if verdict == Verdict::Failed {
+        if result == ReconcileResult::Error {
             self.metrics.queue_retried(Controller::Workspace);
         }
         self.queue.finished(key, verdict, now);

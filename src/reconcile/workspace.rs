@@ -92,7 +92,7 @@ pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) ->
     look.memory.unreachable = if look.unreachable { look.memory.unreachable.saturating_add(1) } else { 0 };
     look.write_status().await;
     let verdict = match (look.failed, look.again) {
-        (true, _) => Verdict::Failed,
+        (true, again) => Verdict::Failed(again),
         (false, Some(after)) => Verdict::Again(after),
         (false, None) => Verdict::Done,
     };
@@ -287,7 +287,7 @@ impl<'a> Look<'a> {
             }
         }
         match error {
-            ApplyError::Contested { .. } => self.made.undecided = true,
+            ApplyError::Contested { .. } | ApplyError::LeftBehind { .. } => self.made.undecided = true,
             ApplyError::Unreachable { .. } => {
                 self.unreachable = true;
                 self.made.undecided |= self.memory.unreachable + 1 < TOLD_AFTER;
@@ -369,8 +369,7 @@ impl<'a> Look<'a> {
     }
 
     fn children<K: ChildKind>(&self, collection: &'a Collection<Child<K>>) -> Children<'a, K> {
-        let identity = &self.workspace.identity;
-        Children::new(&self.context.client, &identity.key.namespace, &identity.uid, collection)
+        Children::new(&self.context.client, &self.workspace.identity, collection)
     }
 
     fn key(&self, name: &str) -> Key {

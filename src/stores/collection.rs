@@ -71,6 +71,11 @@ impl<T: Slim> Collection<T> {
         keys.filter_map(|key| objects.by_key.get(key)).map(|entry| entry.object.clone()).collect()
     }
 
+    /// How many objects are found under `index`.
+    pub fn count_indexed(&self, index: &str) -> usize {
+        self.read().by_index.get(index).map_or(0, BTreeSet::len)
+    }
+
     /// The keys of all objects.
     pub fn keys(&self) -> Vec<Key> {
         self.read().by_key.keys().cloned().collect()
@@ -95,7 +100,13 @@ impl<T: Slim> Collection<T> {
     pub fn put(&self, object: T) -> Option<Change<T>> {
         let mut objects = self.write();
         objects.told = objects.told.max(object.identity().version_number().unwrap_or_default());
-        objects.put(object)
+        objects.put(object, false)
+    }
+
+    /// Takes an object from a list. It is believed even where it is older than what is known, unless that was learnt
+    /// since the list began: after a restore of the API server's store versions begin anew.
+    pub fn put_listed(&self, object: T) -> Option<Change<T>> {
+        self.write().put(object, true)
     }
 
     /// Takes an object from the answer to a write, which may come after the watch has told that the object is gone.
@@ -104,7 +115,7 @@ impl<T: Slim> Collection<T> {
         let identity = object.identity();
         let is_news = identity.version_number().is_none_or(|version| version > objects.told);
         if is_news || objects.by_key.contains_key(&identity.key) {
-            objects.put(object);
+            objects.put(object, false);
         }
     }
 
@@ -157,12 +168,13 @@ impl<T: Slim> Collection<T> {
 }
 
 impl<T: Slim> Objects<T> {
-    fn put(&mut self, mut object: T) -> Option<Change<T>> {
+    fn put(&mut self, mut object: T, listed: bool) -> Option<Change<T>> {
         let round = self.round;
         let key = object.identity().key.clone();
         if let Some(entry) = self.by_key.get_mut(&key) {
-            entry.round = round;
-            if object.identity().is_older_than(entry.object.identity()) {
+            let is_of_this_round = std::mem::replace(&mut entry.round, round) == round;
+            let is_certain = listed && !is_of_this_round;
+            if !is_certain && object.identity().is_older_than(entry.object.identity()) {
                 return None;
             }
             object.inherit(&entry.object);

@@ -11,9 +11,11 @@ use super::slim::Key;
 /// How soon a Workspace is looked at.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Urgency {
+    /// One event concerns many of them: each when nothing else waits.
+    Bulk,
     /// Something about its children or pod changed; more of that may follow at once.
     Settling,
-    /// Somebody changed it or its kind.
+    /// Somebody changed it.
     Now,
 }
 

@@ -20,6 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 pub(super) enum News<'a, T> {
     /// An object changed.
     Changed(&'a Change<T>),
+    /// A list, of many objects, told that one changed.
+    Listed(&'a Change<T>),
     /// Its CRD came or went.
     Installed,
 }
@@ -83,9 +85,10 @@ fn take<T: Slim>(
     collection: &Collection<T>,
     tell: &impl Fn(News<'_, T>),
 ) {
-    let put = |incoming: Incoming<T>| {
+    let put = |incoming: Incoming<T>, listed: bool| {
         let identity = incoming.identity();
         match incoming.object {
+            Ok(object) if listed => collection.put_listed(object),
             Ok(object) => collection.put(object),
             Err(error) => {
                 tracing::error!(resource = name, object = %identity.key, error, "an object cannot be read and is passed over");
@@ -96,8 +99,13 @@ fn take<T: Slim>(
     };
     match event {
         Event::Init => collection.begin_list(),
-        Event::InitApply(incoming) | Event::Apply(incoming) => {
-            if let Some(change) = put(incoming) {
+        Event::InitApply(incoming) => {
+            if let Some(change) = put(incoming, true) {
+                tell(News::Listed(&change));
+            }
+        }
+        Event::Apply(incoming) => {
+            if let Some(change) = put(incoming, false) {
                 tell(News::Changed(&change));
             }
         }
@@ -108,7 +116,7 @@ fn take<T: Slim>(
         }
         Event::InitDone => {
             for change in collection.end_list() {
-                tell(News::Changed(&change));
+                tell(News::Listed(&change));
             }
             if collection.set_progress(Progress::Synced) {
                 tell(News::Installed);

@@ -58,6 +58,27 @@ fn our_fields_are_put_back_in_one_write() {
     });
 }
 
+/// Apply alone cannot: the API server refuses the rest of their strategy beside ours.
+#[test]
+fn somebody_elses_rolling_update_is_taken_out() {
+    let world = World::new("strategy", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let mark = world.mark();
+    let theirs = json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}});
+    world.cluster.api().merge_patch(&lab.child_path(Child::StatefulSet), &theirs).and_then(Reply::ok).unwrap();
+    world.wait("our strategy", || {
+        let set = lab.child(Child::StatefulSet);
+        let strategy = &set["spec"]["updateStrategy"];
+        if *strategy == json!({"type": "OnDelete"}) { Ok(()) } else { Err(strategy.to_string()) }
+    });
+    // The loop is not stuck: the user can pause.
+    lab.patch(&json!({"paused": true}));
+    lab.wait_state("Paused");
+    let writes = world.writes(mark).accepted().resource("statefulsets");
+    assert_eq!(writes.count(), 3, "a replacement, an apply, and the pause\n{writes:?}");
+}
+
 #[test]
 fn fields_of_others_stay_and_cost_nothing() {
     let world = World::new("theirs", |_| {});

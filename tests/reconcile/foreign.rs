@@ -28,6 +28,33 @@ fn no_pod_runs_under_an_account_that_is_somebody_elses() {
     assert_eq!(status["podTemplatePod"]["serviceAccountName"], "ws-lab");
 }
 
+/// Garbage collection takes a moment, and a Workspace that is made anew meanwhile is not to blame.
+#[test]
+fn what_an_earlier_workspace_of_the_name_left_is_waited_for_in_silence() {
+    let world = World::empty("again");
+    let accounts = Child::ServiceAccount.collection(&world.namespace);
+    // Its owner is gone, and garbage collection cannot take it away: it has a finalizer.
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {
+        "name": "ws-lab",
+        "labels": {"notebooks.kubeflow.org/workspace-name": "lab"},
+        "finalizers": ["example.com/held"],
+        "ownerReferences": [{
+            "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "name": "lab",
+            "uid": "5d6d2bf6-1c9c-4b7e-8f8c-6a5f4d1f0001", "controller": true,
+        }],
+    }});
+    world.create_kind(|_| {});
+    world.cluster.api().create(&accounts, &account).and_then(Reply::ok).unwrap();
+    let mark = world.mark();
+    let lab = world.create("lab", |_| {});
+    world.wait("the Service", || lab.find_child(Child::Service).map(drop).ok_or_else(String::new));
+    let free = json!({"metadata": {"finalizers": null}});
+    world.cluster.api().merge_patch(&format!("{accounts}/ws-lab"), &free).and_then(Reply::ok).unwrap();
+    lab.wait_running();
+    let states = world.writes(mark).accepted().resource("workspaces");
+    assert!(states.count() <= 3, "an Error was told in between\n{states:?}");
+}
+
 #[test]
 fn a_foreign_virtual_service_stays_and_the_route_comes_when_it_goes() {
     // The kind comes later, so that the name of the VirtualService is known before the loop needs it.

@@ -28,7 +28,7 @@ pub mod workspace;
 pub mod workspace_kind;
 
 pub use http::{BODY_MAX, Observer, router};
-pub use lookup::{Lookup, LookupError, User};
+pub use lookup::{Lookup, LookupError, Users};
 pub use registration::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 
 /// The settings that a verdict depends on.

@@ -1,5 +1,6 @@
 //! The facts about other objects that a verdict may need.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -15,28 +16,25 @@ pub trait Lookup: Send + Sync + 'static {
     /// The WorkspaceKind of that name, from the API server: one GET.
     fn kind_live(&self, name: &str) -> impl Future<Output = Result<Option<Arc<WorkspaceKind>>, LookupError>> + Send;
 
-    /// The Workspaces whose `spec.kind` is that name, from the cache. Waits until the cache has synced.
-    fn users(&self, kind: &str) -> impl Future<Output = Result<Vec<User>, LookupError>> + Send;
-
-    /// The Workspaces whose `spec.kind` is that name, from the API server: one LIST by field selector.
-    fn users_live(&self, kind: &str) -> impl Future<Output = Result<Vec<User>, LookupError>> + Send;
+    /// The Workspaces whose `spec.kind` is that name, from the API server: one LIST by field selector. That nobody uses
+    /// it is certain; how many do may come from the cache.
+    fn users_live(&self, kind: &str) -> impl Future<Output = Result<Users, LookupError>> + Send;
 
     /// The names of all WorkspaceKinds in the cache, for advice to somebody who misspelt one.
     fn kind_names(&self) -> Vec<String>;
 }
 
-/// A Workspace that uses a kind.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct User {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The imageConfig that it selects.
-    pub image_config: String,
-    /// The podConfig that it selects.
-    pub pod_config: String,
+/// The Workspaces that use a kind.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Users {
+    /// How many there are.
+    pub count: usize,
+    /// Namespace and name of the first of them in that order; at least three, for a message to name.
+    pub first: Vec<(String, String)>,
 }
+
+/// How many users a message names.
+const NAMED: usize = 3;
 
 /// Why a fact could not be had. The text is shown to the person whose request is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -49,14 +47,19 @@ pub enum LookupError {
     Failed(String),
 }
 
-/// `N workspace(s): ns/a, ns/b, ns/c and M more`: how many use something, and the first three.
-pub(crate) fn named(users: &[User]) -> String {
-    const NAMED: usize = 3;
-    let mut names: Vec<String> = users.iter().map(|user| format!("{}/{}", user.namespace, user.name)).collect();
-    names.sort_unstable();
-    let rest = names.len().saturating_sub(NAMED);
-    let more = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-    format!("{} workspace(s): {}{more}", names.len(), names[..names.len() - rest].join(", "))
+impl fmt::Display for Users {
+    /// `N workspace(s): ns/a, ns/b, ns/c and M more`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} workspace(s):", self.count)?;
+        let named = self.first.len().min(NAMED);
+        for (number, (namespace, name)) in self.first[..named].iter().enumerate() {
+            write!(formatter, "{} {namespace}/{name}", if number == 0 { "" } else { "," })?;
+        }
+        match self.count.saturating_sub(named) {
+            0 => Ok(()),
+            rest => write!(formatter, " and {rest} more"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -65,13 +68,13 @@ mod tests {
 
     #[test]
     fn users_are_counted_and_the_first_three_named() {
-        let user = |name: &str| User {
-            namespace: "ns".to_owned(),
-            name: name.to_owned(),
-            image_config: String::new(),
-            pod_config: String::new(),
+        let users = |names: &[&str]| Users {
+            count: names.len(),
+            first: names.iter().map(|name| ("ns".to_owned(), (*name).to_owned())).collect(),
         };
-        assert_eq!(named(&[user("b"), user("a")]), "2 workspace(s): ns/a, ns/b");
-        assert_eq!(named(&["e", "d", "c", "b", "a"].map(user)), "5 workspace(s): ns/a, ns/b, ns/c and 2 more");
+        assert_eq!(users(&["a", "b"]).to_string(), "2 workspace(s): ns/a, ns/b");
+        assert_eq!(users(&["a", "b", "c", "d", "e"]).to_string(), "5 workspace(s): ns/a, ns/b, ns/c and 2 more");
+        let many = Users { count: 7_000, ..users(&["a", "b", "c", "d"]) };
+        assert_eq!(many.to_string(), "7000 workspace(s): ns/a, ns/b, ns/c and 6997 more");
     }
 }

@@ -26,7 +26,7 @@ use crds::{Workspace, WorkspaceKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Lookup, LookupError, Policy, User, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
+use crate::{Lookup, LookupError, Policy, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 
 /// A case, with its objects put together.
 #[derive(Clone, Debug)]
@@ -276,15 +276,12 @@ impl Facts {
         kinds.iter().find(|kind| kind.metadata.name.as_deref() == Some(name)).cloned()
     }
 
-    fn users_of(workspaces: &[Workspace], kind: &str) -> Vec<User> {
-        let users = workspaces.iter().filter(|workspace| workspace.spec.kind == kind);
-        let user = |workspace: &Workspace| User {
-            namespace: workspace.metadata.namespace.clone().unwrap_or_default(),
-            name: workspace.metadata.name.clone().unwrap_or_default(),
-            image_config: workspace.spec.pod_template.options.image_config.clone(),
-            pod_config: workspace.spec.pod_template.options.pod_config.clone(),
-        };
-        users.map(user).collect()
+    fn users_of(workspaces: &[Workspace], kind: &str) -> Users {
+        let metadata = workspaces.iter().filter(|workspace| workspace.spec.kind == kind).map(|user| &user.metadata);
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let mut first: Vec<_> = metadata.map(|user| (text(&user.namespace), text(&user.name))).collect();
+        first.sort_unstable();
+        Users { count: first.len(), first }
     }
 }
 
@@ -298,11 +295,7 @@ impl Lookup for Facts {
         Ok(Self::find(self.live_kinds.as_ref().unwrap_or(&self.kinds), name))
     }
 
-    async fn users(&self, kind: &str) -> Result<Vec<User>, LookupError> {
-        Ok(Self::users_of(&self.workspaces, kind))
-    }
-
-    async fn users_live(&self, kind: &str) -> Result<Vec<User>, LookupError> {
+    async fn users_live(&self, kind: &str) -> Result<Users, LookupError> {
         self.live_lookups.fetch_add(1, Ordering::Relaxed);
         Ok(Self::users_of(self.live_workspaces.as_ref().unwrap_or(&self.workspaces), kind))
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::Policy;
 use crate::field::{Fault, Findings, introduced};
-use crate::lookup::{Lookup, named};
+use crate::lookup::Lookup;
 use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
@@ -118,10 +118,10 @@ pub(crate) async fn decide_delete<L: Lookup>(request: &Request<'_>, lookup: &L) 
         return Err(Refusal::BadRequest("the name of the WorkspaceKind to delete is missing".to_owned()));
     }
     let users = lookup.users_live(name).await?;
-    if users.is_empty() {
+    if users.count == 0 {
         return Ok(Verdict::default());
     }
-    let detail = format!("WorkspaceKind is used by {}", named(&users));
+    let detail = format!("WorkspaceKind is used by {users}");
     let fault = Box::new(Fault::forbidden(Rule::KindInUse, "", detail));
     Err(Refusal::Conflict { kind: "WorkspaceKind", name: name.to_owned(), fault })
 }

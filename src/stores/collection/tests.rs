@@ -79,3 +79,17 @@ fn a_list_removes_what_it_does_not_name_but_not_what_was_written_meanwhile() {
     assert_eq!(gone[0].before.as_ref().unwrap().identity.key.name, "goes");
     assert_eq!(users(&collection, "k"), ["stays", "written"]);
 }
+
+#[test]
+fn a_list_is_believed_after_the_store_was_restored_to_an_earlier_state() {
+    let collection = Collection::default();
+    collection.put(workspace("b", "k-older", 39)).unwrap();
+    collection.put(workspace("a", "k9", 900)).unwrap();
+    collection.begin_list();
+    collection.put_answer(workspace("b", "k-new", 41));
+    assert!(collection.put_listed(workspace("a", "k1", 30)).is_some());
+    assert!(collection.put_listed(workspace("b", "k-old", 40)).is_none(), "the answer to a write during the list");
+    assert!(collection.end_list().is_empty());
+    assert_eq!((users(&collection, "k1").len(), users(&collection, "k-new").len()), (1, 1));
+    assert!(collection.put(workspace("a", "k2", 42)).is_some());
+}

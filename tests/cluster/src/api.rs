@@ -12,6 +12,8 @@ use crate::{Error, Result};
 
 /// Longer than any timeout of the API server towards a webhook.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
+/// Longer than a server that has just started takes for a word.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One user's way to the API server.
 #[derive(Debug, Clone)]
@@ -77,6 +79,17 @@ impl Api {
     /// Reads an object, a list or any other path.
     pub fn get(&self, path: &str) -> Result<Reply> {
         self.send("GET", path, "application/json", "")
+    }
+
+    /// Reads a path of a server that may not be there yet: whoever has its port instead may never answer.
+    pub(crate) fn probe(&self, path: &str) -> Result<Reply> {
+        let failed =
+            |error: ureq::Error| Error::Request { method: "GET", path: path.to_owned(), why: error.to_string() };
+        let request = self.agent.get(format!("{}{path}", self.server)).header("Authorization", &self.authorization);
+        let mut answer = request.config().timeout_global(Some(PROBE_TIMEOUT)).build().call().map_err(failed)?;
+        let body = answer.body_mut().read_to_string().map_err(failed)?;
+        let status = answer.status().as_u16();
+        Ok(Reply { status, warnings: Vec::new(), body, method: "GET", path: path.to_owned() })
     }
 
     /// Posts an object to its collection.

@@ -171,11 +171,12 @@ impl Cluster {
         self.start_server(Server::KubeControllerManager)?;
         self.start_server(Server::KubeScheduler)?;
         self.start_server(Server::Kwok)?;
-        self.servers_must_run()
+        // Until a server's process id is known, it can be neither signalled nor seen by whoever looks after us.
+        self.servers().values_mut().try_for_each(|server| server.pid().map(drop))
     }
 
     fn answers(&self, path: &str) -> Result<(), String> {
-        match self.admin.get(path) {
+        match self.admin.probe(path) {
             Ok(reply) if reply.status == 200 => Ok(()),
             Ok(reply) => Err(format!("{} {}", reply.status, reply.body)),
             Err(error) => Err(error.to_string()),

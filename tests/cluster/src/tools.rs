@@ -12,6 +12,9 @@ use crate::{Error, Result};
 /// Kubernetes' own name for a folder with etcd, kube-apiserver and kubectl; taken from there when they exist.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
+/// The module of kwok and helm.
+const CLIENTS: &str = "clients";
+
 /// The programs and files that a control plane consists of.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -37,7 +40,7 @@ impl Tools {
     /// Builds what the cache lacks, with a line on standard error for each program, and says where everything is.
     pub fn ensure() -> Result<Self> {
         let kubernetes = Module::open("kubernetes")?;
-        let kwok = Module::open("kwok")?;
+        let clients = Module::open(CLIENTS)?;
         let command = |name: &str| kubernetes.program(name, &format!("k8s.io/kubernetes/cmd/{name}"));
         Ok(Self {
             etcd: asset("etcd")
@@ -46,8 +49,8 @@ impl Tools {
             kube_controller_manager: command("kube-controller-manager")?,
             kube_scheduler: command("kube-scheduler")?,
             kubectl: asset("kubectl").map_or_else(|| command("kubectl"), Ok)?,
-            kwok: kwok.program("kwok", "sigs.k8s.io/kwok/cmd/kwok")?,
-            kwok_stages: kwok.file("stages.yaml", "sigs.k8s.io/kwok", kwok_stages)?,
+            kwok: clients.program("kwok", "sigs.k8s.io/kwok/cmd/kwok")?,
+            kwok_stages: clients.file("stages.yaml", "sigs.k8s.io/kwok", kwok_stages)?,
             virtual_service_crd: Module::open("istio")?.file(
                 "virtual-service-crd.yaml",
                 "istio.io/api",
@@ -58,7 +61,7 @@ impl Tools {
 
     /// `helm`, built when first asked for.
     pub fn helm() -> Result<PathBuf> {
-        Module::open("helm")?.program("helm", "helm.sh/helm/v3/cmd/helm")
+        Module::open(CLIENTS)?.program("helm", "helm.sh/helm/v3/cmd/helm")
     }
 
     /// The program that asks Istio's own validation about VirtualServices, one JSON object a line each way.

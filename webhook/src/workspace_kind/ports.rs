@@ -7,7 +7,7 @@ use crds::workspace_kind::{PodTemplate, ProxiedPort};
 
 use crate::Policy;
 use crate::field::{Fault, Findings, quoted};
-use crate::lookup::{User, named};
+use crate::lookup::Users;
 use crate::rule::Rule;
 
 const PORTS: &str = "spec.podTemplate.ports";
@@ -46,15 +46,14 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Find
 }
 
 /// The dialect of a kind must not change while Workspaces use it: all their paths would.
-pub(super) fn dialect_change(old: Dialect, new: Dialect, users: &[User]) -> Option<Fault> {
-    if users.is_empty() {
+pub(super) fn dialect_change(old: Dialect, new: Dialect, users: &Users) -> Option<Fault> {
+    if users.count == 0 {
         return None;
     }
     let detail = format!(
-        "the port dialect cannot change from {old} ('{}') to {new} ('{}') while the kind is used by {}",
+        "the port dialect cannot change from {old} ('{}') to {new} ('{}') while the kind is used by {users}",
         name_of(old),
         name_of(new),
-        named(users)
     );
     Some(Fault::forbidden(Rule::PortDialectChange, PORTS, detail))
 }

@@ -10,7 +10,7 @@ use crds::WorkspaceKind;
 use http::StatusCode;
 use serde_json::{Value, json};
 use webhook::testing::{Facts, review};
-use webhook::{BODY_MAX, Lookup, LookupError, Observer, Policy, User, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
+use webhook::{BODY_MAX, Lookup, LookupError, Observer, Policy, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
 
 use crate::{ask, ask_kind, post, serving, serving_facts, verdict};
 
@@ -58,10 +58,7 @@ impl Lookup for Odd {
     async fn kind_live(&self, _: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
         self.happen().await
     }
-    async fn users(&self, _: &str) -> Result<Vec<User>, LookupError> {
-        self.happen().await
-    }
-    async fn users_live(&self, _: &str) -> Result<Vec<User>, LookupError> {
+    async fn users_live(&self, _: &str) -> Result<Users, LookupError> {
         self.happen().await
     }
     fn kind_names(&self) -> Vec<String> {
