@@ -51,7 +51,8 @@ impl webhook::Lookup for ClusterLookup {
         let request = Request::get(users_path(kind)).header(ACCEPT, METADATA_ONLY).body(Vec::new());
         let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
         let page: Page = bounded(self.client.request(request)).await?;
-        let first: Vec<_> = page.items.into_iter().map(|user| (user.metadata.namespace, user.metadata.name)).collect();
+        let first: Vec<_> =
+            page.items.into_iter().flatten().map(|user| (user.metadata.namespace, user.metadata.name)).collect();
         let mut count = first.len();
         if page.metadata.next.is_some_and(|token| !token.is_empty()) {
             // There are more, whatever the cache knows.
@@ -119,7 +120,8 @@ fn percent_encoded(text: &str) -> String {
 struct Page {
     #[serde(default)]
     metadata: PageMetadata,
-    items: Vec<SlimWorkspace>,
+    /// Null where there are none, once only metadata is asked for.
+    items: Option<Vec<SlimWorkspace>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -160,6 +162,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!(page.metadata.next.as_deref(), Some("t"));
-        assert_eq!((&*page.items[0].metadata.namespace, &*page.items[0].metadata.name), ("n", "w"));
+        let first = &page.items.unwrap()[0].metadata;
+        assert_eq!((&*first.namespace, &*first.name), ("n", "w"));
+        let none: Page = serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
+        assert!(none.items.is_none() && none.metadata.next.is_none());
     }
 }

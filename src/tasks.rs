@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
@@ -33,7 +34,12 @@ pub enum EarlyEnd {
 impl Tasks {
     /// Starts a task.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let id = self.running.spawn(task).id();
+        self.spawn_on(name, task, &Handle::current());
+    }
+
+    /// Starts a task on another runtime.
+    pub fn spawn_on(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+        let id = self.running.spawn_on(task, runtime).id();
         self.names.insert(id, name);
     }
 

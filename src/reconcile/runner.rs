@@ -48,6 +48,8 @@ pub(super) async fn run<M, F>(
         metrics,
     };
     let mut shutdown = std::pin::pin!(shutdown);
+    // One timer for all: each that is made anew and due before all others wakes the runtime for nothing.
+    let mut timer = std::pin::pin!(tokio::time::sleep_until(Instant::now()));
     loop {
         let now = Instant::now();
         while runner.running.len() < concurrency
@@ -57,11 +59,16 @@ pub(super) async fn run<M, F>(
         }
         metrics.set_queue_depth(Controller::Workspace, runner.queue.len());
         let due = if runner.running.len() < concurrency { runner.queue.next_due() } else { None };
+        if let Some(due) = due
+            && due != timer.deadline()
+        {
+            timer.as_mut().reset(due);
+        }
         tokio::select! {
             () = &mut shutdown => break,
             taken = triggers.take() => runner.add(taken),
             Some(ended) = runner.tasks.join_next_with_id() => runner.end(ended),
-            () = tokio::time::sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+            () = &mut timer, if due.is_some() => {}
         }
     }
     let drained = async { while runner.tasks.join_next().await.is_some() {} };

@@ -19,7 +19,8 @@ use crate::process::cpu_seconds;
 pub const NAMESPACE: &str = "bench-bare";
 
 const FROM: &str = "bench";
-const AT_ONCE: usize = 10;
+/// Requests under way at a time.
+pub const AT_ONCE: usize = 10;
 
 /// Sends the writes and prints the CPU time that took.
 pub fn repeat(kubeconfig: &str, script: &str) -> Result<()> {

@@ -20,11 +20,13 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        [] => run(),
+        [] => run(true, true),
+        ["reviews"] => run(true, false),
+        ["workspaces"] => run(false, true),
         // The processes that the figures are compared with.
         ["null", certificates] => null::serve(certificates),
         ["bare", kubeconfig, writes] => bare::repeat(kubeconfig, writes),
-        _ => Err("no arguments: everything is measured".into()),
+        _ => Err("usage: bench [reviews|workspaces]; without an argument both are measured".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<()> {
+fn run(reviews: bool, workspaces: bool) -> Result<()> {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "--package", "workspaces-controller"])
         .status()?;
@@ -45,8 +47,13 @@ fn run() -> Result<()> {
     let binary = std::env::current_exe()?.with_file_name("workspaces-controller");
     let cluster = Cluster::start(ClusterOptions::default())?;
     println!("{:<58} {:>12} {:>22}", "", "figure", "Go controller");
-    reviews::measure(&cluster, &binary)?;
-    workspaces::measure(&cluster, &binary)
+    if reviews {
+        reviews::measure(&cluster, &binary)?;
+    }
+    if workspaces {
+        workspaces::measure(&cluster, &binary)?;
+    }
+    Ok(())
 }
 
 /// Prints one figure, and beside it that of the Go controller, measured on a machine of two cores.

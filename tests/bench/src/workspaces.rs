@@ -9,6 +9,7 @@ use std::time::Duration;
 use cluster::{CONTROLLER_USER, Cluster, ControllerOptions, ControllerProcess};
 use serde_json::{Value, json};
 
+use crate::bare::AT_ONCE;
 use crate::process::{cpu_seconds, resident_mib};
 use crate::{Result, figure};
 
@@ -62,15 +63,23 @@ fn per(count: usize) -> f64 {
     count as f64
 }
 
+/// As many at once as the bare client sends.
 fn create(cluster: &Cluster, numbers: std::ops::Range<usize>) -> Result<()> {
-    for number in numbers {
+    let path = format!("/apis/kubeflow.org/v1beta1/namespaces/{NAMESPACE}/workspaces");
+    let create = |number: usize| -> Result<()> {
         let workspace = serde_json::to_value(crds::testing::workspace(NAMESPACE, &format!("ws-{number}"), "lab"))?;
-        cluster
-            .api()
-            .create(&format!("/apis/kubeflow.org/v1beta1/namespaces/{NAMESPACE}/workspaces"), &workspace)?
-            .ok()?;
-    }
-    Ok(())
+        cluster.api().create(&path, &workspace)?.ok()?;
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..AT_ONCE)
+            .map(|writer| {
+                let mut numbers = numbers.clone().skip(writer).step_by(AT_ONCE);
+                scope.spawn(move || numbers.try_for_each(create))
+            })
+            .collect();
+        writers.into_iter().try_for_each(|writer| writer.join().map_err(|_| "a writer panicked")?)
+    })
 }
 
 fn wait_running(cluster: &Cluster, controller: &ControllerProcess<'_>, wanted: usize) -> Result<()> {
