@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_rustls::rustls::{ServerConfig, crypto::ring};
 
 use crate::cli::Invocation;
-use crate::client;
+use crate::client::Access;
 use crate::cluster_check::ClusterCheck;
 use crate::config::{Fault, Listen, Settings, settings};
 use crate::health::{self, Readiness};
@@ -126,7 +126,8 @@ fn run(settings: Settings) -> ExitCode {
 async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Fault>> {
     let settings = Arc::new(settings);
     let metrics = Arc::new(Metrics::new());
-    let (client, url) = client::connect(settings.kubeconfig.as_deref()).await.map_err(|fault| vec![fault])?;
+    let access = Access::configure(settings.kubeconfig.as_deref()).await.map_err(|fault| vec![fault])?;
+    let client = access.client().map_err(|fault| vec![fault])?;
     let listeners = Listeners::bind(&settings, reviews)?;
     let mut process = Process::default();
     let mut readiness = Readiness::default();
@@ -152,13 +153,12 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Fault
     }
     let check = ClusterCheck::default();
     readiness = readiness.and("caches", check.check(stores.clone()));
-    process.steady.spawn("cluster check", check.keep(client.clone(), url, stores.clone()));
+    process.steady.spawn("cluster check", check.keep(client.clone(), access.url(), stores.clone()));
 
     if settings.enable_reconcile {
         let drain = process.drain.clone();
         let told = async move { drain.reached(DrainState::Announced).await };
-        let (client, stores) = (client.clone(), stores.clone());
-        let reconcile = reconcile::run(client, stores, Arc::clone(&settings), Arc::clone(&metrics), told);
+        let reconcile = reconcile::run(client, stores.clone(), Arc::clone(&settings), Arc::clone(&metrics), told);
         process.draining.spawn("reconcile", reconcile);
     }
 
@@ -167,8 +167,12 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Fault
         DrainState::Serving => Ok(()),
         DrainState::Announced | DrainState::Closing => Err("shutting down".to_owned()),
     });
-    let admission = admission(&settings, client, stores, &metrics);
-    listeners.serve(&settings, &mut process, tls.as_ref(), &metrics, (admission, reviews), Arc::new(readiness));
+    let lookups = {
+        let _entered = reviews.enter();
+        access.client().map_err(|fault| vec![fault])?
+    };
+    let admission = admission(&settings, lookups, stores, &metrics);
+    listeners.serve(&settings, &mut process, tls.as_ref(), &metrics, admission, Arc::new(readiness));
     Ok(process)
 }
 
@@ -196,6 +200,8 @@ struct Listeners {
     webhook: Option<(TcpListener, SocketAddr)>,
     health: Option<(TcpListener, SocketAddr)>,
     metrics: Option<(TcpListener, SocketAddr)>,
+    /// Serves the webhook.
+    reviews: Handle,
 }
 
 impl Listeners {
@@ -221,6 +227,7 @@ impl Listeners {
             webhook,
             health: bind(&settings::HEALTH_PROBE_BIND_ADDRESS, settings.health_address),
             metrics: bind(&settings::METRICS_BIND_ADDRESS, settings.metrics_address),
+            reviews: reviews.clone(),
         };
         if faults.is_empty() { Ok(listeners) } else { Err(faults) }
     }
@@ -231,7 +238,7 @@ impl Listeners {
         process: &mut Process,
         tls: Option<&Arc<ServerConfig>>,
         metrics: &Arc<Metrics>,
-        (admission, reviews): (Router, &Handle),
+        admission: Router,
         readiness: Arc<Readiness>,
     ) {
         let address = |bound: &Option<(TcpListener, SocketAddr)>| {
@@ -252,7 +259,7 @@ impl Listeners {
         };
         if let Some((listener, _)) = self.webhook {
             let server = server("webhook", listener, tls, admission, limits, &process.drain);
-            process.draining.spawn_on("webhook server", server, reviews);
+            process.draining.spawn_on("webhook server", server, &self.reviews);
         }
         let no_drain = Drain::default();
         if let Some((listener, _)) = self.health {

@@ -21,31 +21,50 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// is silent for longer than this is a dead one.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// A client, and the URL it talks to. Nothing is sent yet, so an API server that cannot be reached is no fault.
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<(Client, Uri), Fault> {
-    let name = settings::KUBECONFIG.full_name();
-    let value = kubeconfig.map(|path| path.to_string_lossy().into_owned());
-    let fault = |rule| Fault { name: name.clone(), value: value.clone(), rule };
-    let mut config = match kubeconfig {
-        Some(paths) => from_files(paths).await.map_err(fault)?,
-        None => Config::incluster().map_err(|error| {
-            let rule = format!("not set, and this is no pod with a service account ({error}): name a kubeconfig file");
-            Fault { name: name.clone(), value: None, rule }
-        })?,
-    };
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(SILENCE);
-    // A connection that rested in the pool must not hand its age to the next request.
-    config.reset_reader_on_write = true;
-    // Every caller has a back-off of its own; the built-in one would repeat each failing call up to 15 times.
-    config.default_retry = false;
-    config
-        .headers
-        .push((USER_AGENT, HeaderValue::from_static(concat!("workspaces-controller/", env!("CARGO_PKG_VERSION")))));
-    let url = config.cluster_url.clone();
-    let client =
-        ClientBuilder::try_from(config).map_err(|error| fault(format!("cannot be used: {}", causes(&error))))?;
-    Ok((client.with_layer(&TimeoutLayer::new(ANSWER)).build(), url))
+/// All that a client needs. Nothing is sent yet, so an API server that cannot be reached is no fault.
+pub struct Access {
+    config: Config,
+    /// What a fault of the configuration names.
+    setting: Fault,
+}
+
+impl Access {
+    /// Reads the kubeconfig, or what a pod is given.
+    pub async fn configure(kubeconfig: Option<&Path>) -> Result<Self, Fault> {
+        let name = settings::KUBECONFIG.full_name();
+        let value = kubeconfig.map(|path| path.to_string_lossy().into_owned());
+        let setting = Fault { name: name.clone(), value, rule: String::new() };
+        let mut config = match kubeconfig {
+            Some(paths) => from_files(paths).await.map_err(|rule| Fault { rule, ..setting.clone() })?,
+            None => Config::incluster().map_err(|error| {
+                let rule =
+                    format!("not set, and this is no pod with a service account ({error}): name a kubeconfig file");
+                Fault { name, value: None, rule }
+            })?,
+        };
+        config.connect_timeout = Some(CONNECT);
+        config.read_timeout = Some(SILENCE);
+        // A connection that rested in the pool must not hand its age to the next request.
+        config.reset_reader_on_write = true;
+        // Every caller has a back-off of its own; the built-in one would repeat each failing call up to 15 times.
+        config.default_retry = false;
+        config
+            .headers
+            .push((USER_AGENT, HeaderValue::from_static(concat!("workspaces-controller/", env!("CARGO_PKG_VERSION")))));
+        Ok(Self { config, setting })
+    }
+
+    /// Where the API server is.
+    pub fn url(&self) -> Uri {
+        self.config.cluster_url.clone()
+    }
+
+    /// A client with connections of its own, which are served by the runtime in which it is made.
+    pub fn client(&self) -> Result<Client, Fault> {
+        let builder = ClientBuilder::try_from(self.config.clone())
+            .map_err(|error| Fault { rule: format!("cannot be used: {}", causes(&error)), ..self.setting.clone() })?;
+        Ok(builder.with_layer(&TimeoutLayer::new(ANSWER)).build())
+    }
 }
 
 /// As kubectl reads `KUBECONFIG`: several files separated by colons, the first one wins.
@@ -92,19 +111,19 @@ mod tests {
     async fn a_kubeconfig_that_is_missing_or_broken_is_one_line() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("missing");
-        let fault = connect(Some(&missing)).await.err().unwrap().to_string();
+        let fault = Access::configure(Some(&missing)).await.err().unwrap().to_string();
         assert!(fault.starts_with(&format!("--kubeconfig (KUBECONFIG)={missing:?}: cannot be read: ")), "{fault}");
         assert_eq!(fault.lines().count(), 1);
 
         let broken = dir.path().join("broken");
         std::fs::write(&broken, "clusters: [").unwrap();
-        let fault = connect(Some(&broken)).await.err().unwrap().to_string();
+        let fault = Access::configure(Some(&broken)).await.err().unwrap().to_string();
         assert!(fault.starts_with("--kubeconfig (KUBECONFIG)="), "{fault}");
         assert_eq!(fault.lines().count(), 1);
 
         let empty = dir.path().join("empty");
         std::fs::write(&empty, "apiVersion: v1\nkind: Config\n").unwrap();
-        let fault = connect(Some(&empty)).await.err().unwrap().to_string();
+        let fault = Access::configure(Some(&empty)).await.err().unwrap().to_string();
         assert!(fault.contains("is not complete: "), "{fault}");
         assert_eq!(fault.lines().count(), 1);
     }

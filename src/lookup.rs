@@ -48,18 +48,22 @@ impl webhook::Lookup for ClusterLookup {
     }
 
     async fn users_live(&self, kind: &str) -> Result<Users, LookupError> {
-        let request = Request::get(users_path(kind)).header(ACCEPT, METADATA_ONLY).body(Vec::new());
-        let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
-        let page: Page = bounded(self.client.request(request)).await?;
-        let first: Vec<_> =
-            page.items.into_iter().flatten().map(|user| (user.metadata.namespace, user.metadata.name)).collect();
-        let mut count = first.len();
-        if page.metadata.next.is_some_and(|token| !token.is_empty()) {
-            // There are more, whatever the cache knows.
-            self.stores.wait_read_model_synced().await;
-            count = self.stores.count_users(kind).max(count + 1);
+        let mut first = Vec::new();
+        let mut next = String::new();
+        loop {
+            let request = Request::get(users_path(kind, &next)).header(ACCEPT, METADATA_ONLY).body(Vec::new());
+            let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
+            let page: Page = bounded(self.client.request(request)).await?;
+            first.extend(page.items.into_iter().flatten().map(|user| (user.metadata.namespace, user.metadata.name)));
+            next = page.metadata.next.unwrap_or_default();
+            if next.is_empty() {
+                return Ok(Users { count: first.len(), first });
+            }
+            if !first.is_empty() {
+                // There may be more of them, or only other Workspaces.
+                return Ok(Users { count: self.stores.count_users(kind).max(first.len()), first });
+            }
         }
-        Ok(Users { count, first })
     }
 
     fn kind_names(&self) -> Vec<String> {
@@ -86,13 +90,17 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Lo
 }
 
 /// Without a resourceVersion the API server answers with the newest state, not with a cached one.
-fn users_path(kind: &str) -> String {
-    let path = format!(
+fn users_path(kind: &str, next: &str) -> String {
+    let mut path = format!(
         "/apis/{}/{}/workspaces?limit={PAGE}&fieldSelector=spec.kind%3D{}",
         crds::GROUP,
         crds::VERSION,
         percent_encoded(&selector_value(kind))
     );
+    if !next.is_empty() {
+        path += "&continue=";
+        path += &percent_encoded(next);
+    }
     debug_assert!(path.parse::<Uri>().is_ok());
     path
 }
@@ -120,7 +128,8 @@ fn percent_encoded(text: &str) -> String {
 struct Page {
     #[serde(default)]
     metadata: PageMetadata,
-    /// Null where there are none, once only metadata is asked for.
+    /// Null where there are none, once only metadata is asked for; but never absent.
+    #[serde(deserialize_with = "Option::deserialize")]
     items: Option<Vec<SlimWorkspace>>,
 }
 
@@ -149,8 +158,9 @@ mod tests {
     #[test]
     fn nothing_in_a_name_can_change_the_question() {
         assert_eq!(
-            users_path("a&limit=0,metadata.name=b c"),
-            "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata.name%5C%3Db%20c"
+            users_path("a&limit=0,metadata.name=b c", "x=/+"),
+            "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata.name%5C%3Db%20c\
+             &continue=x%3D%2F%2B"
         );
     }
 
@@ -166,5 +176,6 @@ mod tests {
         assert_eq!((&*first.namespace, &*first.name), ("n", "w"));
         let none: Page = serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
         assert!(none.items.is_none() && none.metadata.next.is_none());
+        assert!(serde_json::from_str::<Page>("{}").is_err(), "no answer is not: nobody");
     }
 }

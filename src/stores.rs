@@ -227,14 +227,8 @@ impl Stores {
         let all = self.0.clone();
         async move {
             let tell = |news: News<'_, Child<K>>| match news {
-                News::Changed(change) | News::Listed(change) => {
-                    for child in change.before.iter().chain(&change.after) {
-                        for workspace in child.workspaces() {
-                            let key = Key::new(&child.identity.key.namespace, workspace);
-                            all.trigger(&key, Urgency::Settling);
-                        }
-                    }
-                }
+                News::Changed(change) => all.child_changed(change, Urgency::Settling),
+                News::Listed(change) => all.child_changed(change, Urgency::Bulk),
                 // Routes can be made now, or cannot any longer.
                 News::Installed => all.trigger_all(),
             };
@@ -247,14 +241,10 @@ impl Stores {
     fn pod_task(&self, client: Client) -> BoxFuture<'static, ()> {
         let all = self.0.clone();
         async move {
-            let tell = |news: News<'_, Pod>| {
-                if let News::Changed(change) | News::Listed(change) = news {
-                    for pod in change.before.iter().chain(&change.after) {
-                        if let Some(workspace) = &pod.workspace {
-                            all.trigger(&Key::new(&pod.identity.key.namespace, workspace), Urgency::Settling);
-                        }
-                    }
-                }
+            let tell = |news: News<'_, Pod>| match news {
+                News::Changed(change) => all.pod_changed(change, Urgency::Settling),
+                News::Listed(change) => all.pod_changed(change, Urgency::Bulk),
+                News::Installed => {}
             };
             watching::watch("pods", Api::all(client), of_workspaces(), &all.pods, tell).await;
         }
@@ -272,6 +262,22 @@ impl Inner {
     fn trigger_all(&self) {
         for key in self.workspaces.keys() {
             self.trigger(&key, Urgency::Bulk);
+        }
+    }
+
+    fn child_changed<K>(&self, change: &Change<Child<K>>, urgency: Urgency) {
+        for child in change.before.iter().chain(&change.after) {
+            for workspace in child.workspaces() {
+                self.trigger(&Key::new(&child.identity.key.namespace, workspace), urgency);
+            }
+        }
+    }
+
+    fn pod_changed(&self, change: &Change<Pod>, urgency: Urgency) {
+        for pod in change.before.iter().chain(&change.after) {
+            if let Some(workspace) = &pod.workspace {
+                self.trigger(&Key::new(&pod.identity.key.namespace, workspace), urgency);
+            }
         }
     }
 

@@ -212,6 +212,9 @@ impl<'a, K: ChildKind> Children<'a, K> {
         if seen.is_none() && (memory.existed || memory.foreign.is_some()) {
             // It may have lost the label that we see it by, or be somebody else's.
             seen = self.look_up(&key.name).await?;
+            if seen.is_none() {
+                memory.foreign = None;
+            }
         }
         let seen = match seen {
             None => match self.write(object, Precondition::Absent).await {

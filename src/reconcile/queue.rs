@@ -2,7 +2,7 @@
 //!
 //! One Workspace is never looked at twice at the same time; what happens meanwhile makes it due again. Failures are
 //! repeated with a growing pause, news with a short one. An event that concerns many Workspaces, such as a start or an edit
-//! of their kind, holds up nobody's own: those are only taken when nothing else is due.
+//! of their kind, holds up nobody's own: those get one turn in four as long as anything else is due.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -33,92 +33,99 @@ pub(super) enum Verdict {
     Gone,
 }
 
+/// After so many Workspaces with something of their own one of many is taken, so that those end too.
+const BULK_EVERY: usize = 4;
+
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     slots: HashMap<Key, Slot>,
-    prompt: Order,
-    bulk: Order,
+    /// By [`Class`]; earliest first. An entry whose time is not that of its slot is out of date.
+    orders: [BinaryHeap<Reverse<(Instant, Key)>>; 2],
     waiting: usize,
+    /// How many were taken since the last one of many.
+    since_bulk: usize,
 }
 
-/// Earliest first. An entry that is not its slot's [`Due`] is out of date.
-type Order = BinaryHeap<Reverse<(Instant, Key)>>;
-
-/// When a Workspace is looked at next.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Due {
-    at: Instant,
-    /// Only when nothing else is due.
-    bulk: bool,
+/// Why a Workspace is looked at; an index of what is kept for each.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Class {
+    /// Something happened to it.
+    #[default]
+    Own,
+    /// Something happened to many.
+    Bulk,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
-    due: Option<Due>,
+    /// By [`Class`].
+    due: [Option<Instant>; 2],
+    /// The class of the look that runs, or ran last.
+    class: Class,
     running: bool,
     failures: u32,
     last_failure: Option<Instant>,
 }
 
+impl Slot {
+    fn is_waiting(&self) -> bool {
+        self.due.iter().any(Option::is_some)
+    }
+}
+
 impl Queue {
     /// Something changed about a Workspace.
     pub fn add(&mut self, key: Key, urgency: Urgency, now: Instant) {
-        let wanted = match urgency {
-            Urgency::Now | Urgency::Bulk => now,
-            Urgency::Settling => now + SETTLE,
+        let (wanted, class) = match urgency {
+            Urgency::Now => (now, Class::Own),
+            Urgency::Settling => (now + SETTLE, Class::Own),
+            Urgency::Bulk => (now, Class::Bulk),
         };
         let last_failure = self.slots.get(&key).and_then(|slot| slot.last_failure);
-        let at = last_failure.map_or(wanted, |failed| wanted.max(failed + FIRST_BACK_OFF));
-        self.schedule(key, Due { at, bulk: urgency == Urgency::Bulk });
+        let due = last_failure.map_or(wanted, |failed| wanted.max(failed + FIRST_BACK_OFF));
+        self.schedule(key, due, class);
     }
 
     /// Takes a Workspace whose time has come; [`Queue::finished`] must follow.
     pub fn start(&mut self, now: Instant) -> Option<Key> {
-        for bulk in [false, true] {
-            if let Some(at) = self.first(bulk)
-                && at <= now
-            {
-                let Reverse((_, key)) = self.order(bulk).pop()?;
-                let slot = self.slots.get_mut(&key)?;
-                slot.due = None;
-                slot.running = true;
-                self.waiting -= 1;
-                return Some(key);
-            }
-        }
-        None
+        let bulk_first = self.since_bulk + 1 >= BULK_EVERY;
+        let classes = if bulk_first { [Class::Bulk, Class::Own] } else { [Class::Own, Class::Bulk] };
+        let class = classes.into_iter().find(|class| self.first(*class).is_some_and(|due| due <= now))?;
+        self.since_bulk = if class == Class::Bulk { 0 } else { self.since_bulk + 1 };
+        let Reverse((_, key)) = self.orders[class as usize].pop()?;
+        let slot = self.slots.get_mut(&key)?;
+        // One look does for whatever it was wanted.
+        slot.due = [None; 2];
+        slot.class = class;
+        slot.running = true;
+        self.waiting -= 1;
+        Some(key)
     }
 
     /// The time at which [`Queue::start`] has something next.
     pub fn next_due(&mut self) -> Option<Instant> {
-        [self.first(false), self.first(true)].into_iter().flatten().min()
+        [self.first(Class::Own), self.first(Class::Bulk)].into_iter().flatten().min()
     }
 
-    /// The time of the first in one of the orders.
-    fn first(&mut self, bulk: bool) -> Option<Instant> {
-        let order = if bulk { &mut self.bulk } else { &mut self.prompt };
-        while let Some(Reverse((at, key))) = order.peek() {
-            let due = Some(Due { at: *at, bulk });
-            if self.slots.get(key).is_some_and(|slot| slot.due == due && !slot.running) {
-                return Some(*at);
+    /// The time of the first of a class.
+    fn first(&mut self, class: Class) -> Option<Instant> {
+        let order = &mut self.orders[class as usize];
+        while let Some(Reverse((due, key))) = order.peek() {
+            if self.slots.get(key).is_some_and(|slot| slot.due[class as usize] == Some(*due) && !slot.running) {
+                return Some(*due);
             }
             order.pop();
         }
         None
     }
 
-    fn order(&mut self, bulk: bool) -> &mut Order {
-        if bulk { &mut self.bulk } else { &mut self.prompt }
-    }
-
     /// A look has ended.
-    pub fn finished(&mut self, key: Key, verdict: Verdict, now: Instant) {
-        let Some(slot) = self.slots.get_mut(&key) else { return };
+    pub fn finished(&mut self, key: &Key, verdict: Verdict, now: Instant) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
         slot.running = false;
-        let mut news = slot.due.take();
-        if news.is_some() {
-            self.waiting -= 1;
-        }
+        let class = slot.class;
+        self.waiting -= usize::from(slot.is_waiting());
+        let mut news = std::mem::take(&mut slot.due);
         let mut after = match verdict {
             Verdict::Done | Verdict::Gone => None,
             Verdict::Again(after) => Some(after),
@@ -129,20 +136,19 @@ impl Queue {
             slot.last_failure = Some(now);
             let pause = back_off(slot.failures);
             after = Some(after.map_or(pause, |after| after.clamp(FIRST_BACK_OFF, pause)));
-            news = news.map(|news| Due { at: news.at.max(now + FIRST_BACK_OFF), ..news });
+            news = news.map(|due| due.map(|due| due.max(now + FIRST_BACK_OFF)));
         } else {
             slot.failures = 0;
             slot.last_failure = None;
         }
-        if news.is_none() && after.is_none() {
-            self.slots.remove(&key);
-            return;
+        let wanted = [(news[0], Class::Own), (news[1], Class::Bulk), (after.map(|after| now + after), class)];
+        if wanted.iter().all(|(due, _)| due.is_none()) {
+            self.slots.remove(key);
         }
-        if let Some(after) = after {
-            self.schedule(key.clone(), Due { at: now + after, bulk: false });
-        }
-        if let Some(news) = news {
-            self.schedule(key, news);
+        for (due, class) in wanted {
+            if let Some(due) = due {
+                self.schedule(key.clone(), due, class);
+            }
         }
     }
 
@@ -151,19 +157,15 @@ impl Queue {
         self.waiting
     }
 
-    /// The earlier time holds, and whether it is one of many only as long as nothing else asks for it.
-    fn schedule(&mut self, key: Key, wanted: Due) {
+    fn schedule(&mut self, key: Key, due: Instant, class: Class) {
         let slot = self.slots.entry(key.clone()).or_default();
-        let due = match slot.due {
-            Some(held) => Due { at: held.at.min(wanted.at), bulk: held.bulk && wanted.bulk },
-            None => {
-                self.waiting += 1;
-                wanted
-            }
-        };
-        let is_new = slot.due.replace(due) != Some(due);
-        if is_new && !slot.running {
-            self.order(due.bulk).push(Reverse((due.at, key)));
+        if slot.due[class as usize].is_some_and(|held| held <= due) {
+            return;
+        }
+        self.waiting += usize::from(!slot.is_waiting());
+        slot.due[class as usize] = Some(due);
+        if !slot.running {
+            self.orders[class as usize].push(Reverse((due, key)));
         }
     }
 }
@@ -207,9 +209,9 @@ mod tests {
         assert_eq!(queue.start(now), Some(key("a")));
         queue.add(key("a"), Urgency::Now, now);
         assert_eq!((queue.start(now), queue.next_due(), queue.len()), (None, None, 1));
-        queue.finished(key("a"), Verdict::Done, now + MS);
+        queue.finished(&key("a"), Verdict::Done, now + MS);
         assert_eq!(queue.start(now + MS), Some(key("a")));
-        queue.finished(key("a"), Verdict::Done, now + MS);
+        queue.finished(&key("a"), Verdict::Done, now + MS);
         assert_eq!((queue.start(now + MS), queue.len(), queue.slots.len()), (None, 0, 0));
     }
 
@@ -220,38 +222,60 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..11 {
             assert_eq!(queue.start(now), Some(key("a")));
-            queue.finished(key("a"), Verdict::Failed(None), now);
+            queue.finished(&key("a"), Verdict::Failed(None), now);
             let due = queue.next_due().unwrap_or(now);
             pauses.push((due - now).as_secs());
             now = due;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(queue.start(now), Some(key("a")));
-        queue.finished(key("a"), Verdict::Failed(None), now);
+        queue.finished(&key("a"), Verdict::Failed(None), now);
         queue.add(key("a"), Urgency::Now, now + MS);
         assert_eq!(queue.next_due(), Some(now + FIRST_BACK_OFF));
         assert_eq!(queue.start(now + FIRST_BACK_OFF), Some(key("a")));
-        queue.finished(key("a"), Verdict::Done, now + FIRST_BACK_OFF);
+        queue.finished(&key("a"), Verdict::Done, now + FIRST_BACK_OFF);
         queue.add(key("a"), Urgency::Now, now + FIRST_BACK_OFF);
         assert_eq!(queue.next_due(), Some(now + FIRST_BACK_OFF), "a success ends it");
     }
 
     #[tokio::test]
-    async fn one_of_many_waits_for_those_that_were_changed_themselves() {
+    async fn one_of_many_waits_for_those_that_were_changed_themselves_but_not_for_ever() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         for name in ["m1", "m2", "m3"] {
             queue.add(key(name), Urgency::Bulk, now);
         }
-        queue.add(key("own"), Urgency::Now, now + MS);
-        queue.add(key("m3"), Urgency::Now, now + 2 * MS);
-        assert_eq!(queue.len(), 4);
-        let later = now + 2 * MS;
+        for name in ["a", "b", "c", "d", "e"] {
+            queue.add(key(name), Urgency::Now, now + MS);
+        }
+        queue.add(key("m3"), Urgency::Now, now);
+        assert_eq!(queue.len(), 8);
+        let later = now + MS;
         let order: Vec<_> = std::iter::from_fn(|| queue.start(later)).map(|key| key.name).collect();
-        assert_eq!(order, ["m3", "own", "m1", "m2"]);
-        queue.add(key("m1"), Urgency::Bulk, later);
-        queue.finished(key("m1"), Verdict::Again(Duration::from_secs(15)), later);
-        assert_eq!(queue.next_due(), Some(later), "news do not wait for a timer");
+        assert_eq!(order, ["m3", "a", "b", "m1", "c", "d", "e", "m2"]);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_timer_makes_no_haste_of_what_concerns_many() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.add(key("timed"), Urgency::Now, now);
+        assert_eq!(queue.start(now), Some(key("timed")));
+        queue.finished(&key("timed"), Verdict::Again(Duration::from_secs(15)), now);
+        for name in ["timed", "fails"] {
+            queue.add(key(name), Urgency::Bulk, now);
+        }
+        queue.add(key("own"), Urgency::Now, now);
+        assert_eq!(queue.next_due(), Some(now), "news do not wait for a timer");
+        assert_eq!(queue.start(now), Some(key("own")));
+        assert_eq!(queue.start(now), Some(key("fails")));
+        assert_eq!(queue.start(now), Some(key("timed")));
+        // The next try is one of many too, and waits for the news that came meanwhile.
+        queue.add(key("fails"), Urgency::Now, now);
+        queue.finished(&key("fails"), Verdict::Failed(None), now);
+        assert_eq!(queue.next_due(), Some(now + FIRST_BACK_OFF));
         assert_eq!(queue.len(), 1);
+        assert_eq!(queue.start(now + FIRST_BACK_OFF), Some(key("fails")));
+        assert_eq!((queue.start(now + FIRST_BACK_OFF), queue.len()), (None, 0));
     }
 
     #[tokio::test]
@@ -261,7 +285,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..6 {
             assert_eq!(queue.start(now), Some(key("a")));
-            queue.finished(key("a"), Verdict::Failed(Some(Duration::from_secs(5))), now);
+            queue.finished(&key("a"), Verdict::Failed(Some(Duration::from_secs(5))), now);
             let due = queue.next_due().unwrap_or(now);
             pauses.push((due - now).as_secs());
             now = due;
@@ -274,7 +298,7 @@ mod tests {
         let (mut queue, now) = (Queue::default(), Instant::now());
         queue.add(key("a"), Urgency::Now, now);
         assert_eq!(queue.start(now), Some(key("a")));
-        queue.finished(key("a"), Verdict::Again(Duration::from_secs(15)), now);
+        queue.finished(&key("a"), Verdict::Again(Duration::from_secs(15)), now);
         assert_eq!(queue.next_due(), Some(now + Duration::from_secs(15)));
         queue.add(key("a"), Urgency::Settling, now);
         assert_eq!(queue.next_due(), Some(now + SETTLE));

@@ -122,7 +122,7 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
         if result == ReconcileResult::Error {
             self.metrics.queue_retried(Controller::Workspace);
         }
-        self.queue.finished(key, verdict, now);
+        self.queue.finished(&key, verdict, now);
     }
 }
 

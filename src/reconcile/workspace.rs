@@ -211,7 +211,7 @@ impl<'a> Look<'a> {
             has_account = result.is_ok();
             held = match &result {
                 Ok(_) => false,
-                Err(ApplyError::Foreign { .. }) => true,
+                Err(ApplyError::Foreign { .. } | ApplyError::LeftBehind { .. }) => true,
                 // Whose it is could not be found out: as before.
                 Err(_) => self.memory.held,
             };

@@ -98,15 +98,13 @@ impl<T: Slim> Collection<T> {
 
     /// Takes an object from a watch event. Nothing when it tells nothing new.
     pub fn put(&self, object: T) -> Option<Change<T>> {
-        let mut objects = self.write();
-        objects.told = objects.told.max(object.identity().version_number().unwrap_or_default());
-        objects.put(object, false)
+        self.write().tell(object, false)
     }
 
     /// Takes an object from a list. It is believed even where it is older than what is known, unless that was learnt
     /// since the list began: after a restore of the API server's store versions begin anew.
     pub fn put_listed(&self, object: T) -> Option<Change<T>> {
-        self.write().put(object, true)
+        self.write().tell(object, true)
     }
 
     /// Takes an object from the answer to a write, which may come after the watch has told that the object is gone.
@@ -168,6 +166,12 @@ impl<T: Slim> Collection<T> {
 }
 
 impl<T: Slim> Objects<T> {
+    /// Takes an object that the API server told of by itself.
+    fn tell(&mut self, object: T, listed: bool) -> Option<Change<T>> {
+        self.told = self.told.max(object.identity().version_number().unwrap_or_default());
+        self.put(object, listed)
+    }
+
     fn put(&mut self, mut object: T, listed: bool) -> Option<Change<T>> {
         let round = self.round;
         let key = object.identity().key.clone();

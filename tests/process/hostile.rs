@@ -104,7 +104,7 @@ async fn h2_hostile_clients_get_their_limits_and_others_are_served() {
 
     stop.store(true, Ordering::Relaxed);
     let (longest, count) = visitor.await.unwrap();
-    assert!(count > 5, "{count} visits");
+    assert!(count > 30, "{count} visits");
     within("H2", "longest answer to others meanwhile", longest, API_SERVER_PATIENCE);
     let text = server.metrics.encode().unwrap();
     assert!(text.contains("workspaces_server_connection_faults_total 3\n"), "{text}");

@@ -54,6 +54,11 @@ fn the_answer_to_a_write_brings_nothing_back_that_is_gone() {
     assert!(!held("a"), "the watch has told its end");
     collection.put_answer(workspace("a", "k", 9));
     assert!(held("a"), "another one with its name");
+    collection.begin_list();
+    collection.put_listed(workspace("b", "k", 20));
+    collection.end_list();
+    collection.put_answer(workspace("a", "k", 15));
+    assert!(!held("a"), "a list has told its end");
 }
 
 #[test]
