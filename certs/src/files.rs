@@ -9,12 +9,10 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
 use crate::load_error::{LoadError, Part};
-use crate::loaded::Loaded;
 
 /// A swap can spoil a reading, and the next one after it. A writer that swaps without a pause spoils about every fourth,
 /// so this many in a row are not swaps but a broken volume; they take a few milliseconds.
@@ -50,11 +48,6 @@ impl FileSource {
     /// The directory as configured.
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// Reads both files and checks that they can be served at `now`. Blocks on the file system.
-    pub fn load(&self, now: SystemTime) -> Result<Loaded, LoadError> {
-        Loaded::from_pem(&self.read()?, now)
     }
 
     /// Reads both files of one publication without looking into them. Blocks on the file system.

@@ -16,13 +16,13 @@ mod spawner;
 
 pub use options::{
     ImageConfig, ImageConfigSpec, ImageConfigValue, ImagePort, ImagePullPolicy, OptionRedirect, OptionSpawner,
-    OptionSpawnerLabel, OptionsSpawner, PodConfig, PodConfigSpec, PodConfigValue, PodOptions, RedirectMessage,
-    RedirectMessageLevel,
+    OptionSpawnerLabel, OptionsSpawner, PodConfig, PodConfigSpec, PodConfigValue, PodOptions, PortProtocol,
+    RedirectMessage, RedirectMessageLevel,
 };
 pub use pod_template::{
     ActivityProbe, ClusterRoleRef, Culling, CullingActivityProbe, CullingExec, HttpProxy, JupyterActivityProbe,
-    JupyterCulling, KindServiceAccount, KindVolumeMounts, PodExecActivityProbe, PodTemplate, PortProtocol, Probes,
-    ProxiedPort, RequestHeaders,
+    JupyterCulling, KindServiceAccount, KindVolumeMounts, PodExecActivityProbe, PodTemplate, Probes, ProxiedPort,
+    RequestHeaders,
 };
 pub use rules::{
     ActivityRule, ActivityRuleConfig, ActivityRuleEffect, ActivityRuleMatch, FilterRule, FilterRuleApiEffect,

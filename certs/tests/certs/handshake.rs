@@ -85,7 +85,7 @@ fn serving(ca: &Ca) -> (Arc<Resolver>, String) {
     let now = SystemTime::now();
     let mut volume = Volume::new();
     volume.publish(&leaf(ca, now));
-    let loaded = volume.source().load(now).unwrap();
+    let loaded = volume.load(now);
     let serial = loaded.serial.clone();
     let resolver = Arc::new(Resolver::new());
     resolver.replace(loaded);
@@ -152,7 +152,7 @@ fn shows_a_new_certificate_to_a_returning_client() {
         assert_eq!(connect(&server, &client, NAMES[0]).unwrap().serial, first);
         let mut volume = Volume::new();
         volume.publish(&leaf(&ca, now));
-        let second = volume.source().load(now).unwrap();
+        let second = volume.load(now);
         let serial = second.serial.clone();
         resolver.replace(second);
         let seen = connect(&server, &client, NAMES[0]).unwrap();
@@ -175,7 +175,7 @@ fn a_leaf_ends_with_its_ca() {
     let issued = ca.issue_leaf(&NAMES.map(Into::into), then, 30 * DAY).unwrap();
     let mut volume = Volume::new();
     volume.publish(&issued);
-    let loaded = volume.source().load(then).unwrap();
+    let loaded = volume.load(then);
     assert_eq!(loaded.not_after, ca.not_after());
     let resolver = Arc::new(Resolver::new());
     resolver.replace(loaded);

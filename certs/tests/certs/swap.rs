@@ -22,7 +22,7 @@ fn every_poll_during_swaps_serves_one_whole_pair() {
     let serials = pairs.each_ref().map(|pair| {
         let mut volume = Volume::new();
         volume.publish(pair);
-        volume.source().load(now).unwrap().serial
+        volume.load(now).serial
     });
 
     let mut volume = Volume::new();

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use certs::{Ca, FileSource, Issued};
+use certs::{Ca, FileSource, Issued, Loaded};
 use tempfile::TempDir;
 
 pub const DAY: Duration = Duration::from_hours(24);
@@ -30,6 +30,11 @@ impl Volume {
 
     pub fn source(&self) -> FileSource {
         FileSource::new(self.path())
+    }
+
+    /// What is published, as it can be served at `now`.
+    pub fn load(&self, now: SystemTime) -> Loaded {
+        Loaded::from_pem(&self.source().read().unwrap(), now).unwrap()
     }
 
     /// Fills a new version directory with `fill`, then does the kubelet's steps: a link `..data_tmp` to it, renamed

@@ -6,8 +6,6 @@ use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pod_template::PortProtocol;
-
 /// What people can choose from.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,6 +116,15 @@ pub struct ImagePort {
     /// The protocol of the port: HTTP when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<PortProtocol>,
+}
+
+/// The protocol of a port.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum PortProtocol {
+    /// HTTP, WebSocket included.
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
 }
 
 /// The sizes and places of the pod that people can choose from.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PodMetadata;
-use super::options::PodOptions;
+use super::options::{PodOptions, PortProtocol};
 
 /// The pod that a Workspace of the kind runs as.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -301,15 +301,6 @@ pub struct ProxiedPort {
     /// How HTTP requests are changed on their way to the port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_proxy: Option<HttpProxy>,
-}
-
-/// The protocol of a port.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum PortProtocol {
-    /// HTTP, WebSocket included.
-    #[default]
-    #[serde(rename = "HTTP")]
-    Http,
 }
 
 /// How HTTP requests are changed on their way to the port.
