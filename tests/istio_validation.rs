@@ -98,9 +98,10 @@ fn istio_accepts_what_we_render() {
     assert_eq!(verdicts.len(), KINDS + 1);
     let broken = verdicts.pop().unwrap();
     assert!(broken.errors.is_some_and(|errors| !errors.is_empty()), "the validation accepts anything");
+    let is_fine = |verdict: &Verdict| verdict.errors.iter().chain(&verdict.warnings).flatten().next().is_none();
+    let accepted = verdicts.iter().filter(|verdict| is_fine(verdict)).count();
+    println!("T4 {} {accepted} {KINDS}", if accepted == KINDS { "pass" } else { "fail" });
     for (verdict, object) in verdicts.iter().zip(&objects) {
-        let complaints = verdict.errors.iter().chain(&verdict.warnings).flatten().count();
-        assert_eq!(complaints, 0, "{}: {verdict:?}\n{object:#}", verdict.name);
+        assert!(is_fine(verdict), "{}: {verdict:?}\n{object:#}", verdict.name);
     }
-    println!("Istio accepts all {KINDS} VirtualServices");
 }
