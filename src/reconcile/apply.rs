@@ -300,9 +300,8 @@ impl<'a, K: ChildKind> Children<'a, K> {
             {"op": "replace", "path": "/spec/updateStrategy", "value": desired["spec"]["updateStrategy"]},
         ]);
         let Ok(patch) = serde_json::from_value(patch) else { return Ok(()) };
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let name = &of.key.name;
-        Self::request(name, self.api.patch(name, &params, &Patch::<()>::Json(patch)))
+        Self::request(name, self.api.patch(name, &in_our_name(), &Patch::<()>::Json(patch)))
             .await
             .map(drop)
             .map_err(|conflict| Self::error(name, conflict))
@@ -417,6 +416,11 @@ enum Conflict {
 fn covers<K: ChildKind>(child: &Child<K>, object: &K) -> bool {
     let Some(fields) = child.fields.as_ref().and_then(|fields| fields.text.as_deref()) else { return false };
     serde_json::to_value(object).is_ok_and(|desired| ownership::covers(fields, &desired))
+}
+
+/// The parameters of a patch that is no apply.
+pub(super) fn in_our_name() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 /// Whether the API server names that field as a cause.

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::WorkspaceKind;
-use crds::labels::FIELD_MANAGER;
 use crds::workspace::{WorkspaceState, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::apply::{ApplyError, ChildKind, ChildMemory, Children, Next, REQUEST_TIMEOUT};
+use super::apply::{ApplyError, ChildKind, ChildMemory, Children, Next, REQUEST_TIMEOUT, in_our_name};
 use super::fault::Fault;
 use super::plan::{Inputs, Plan, RoutePlan};
 use super::queue::Verdict;
@@ -334,7 +333,7 @@ impl<'a> Look<'a> {
         let Key { namespace, name } = &self.workspace.identity.key;
         let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(self.context.client.clone(), namespace);
         let patch = Patch::Merge(json!({"metadata": {"uid": &*self.workspace.identity.uid}, "status": change}));
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let params = in_our_name();
         let request = api.patch_status(name, &params, &patch);
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Err(_) => Err(StatusError::TimedOut),

@@ -11,7 +11,7 @@ use super::slim::Key;
 /// How soon a Workspace is looked at.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Urgency {
-    /// One event concerns many of them: each when nothing else waits.
+    /// One event concerns many of them: they wait for those with something of their own.
     Bulk,
     /// Something about its children or pod changed; more of that may follow at once.
     Settling,

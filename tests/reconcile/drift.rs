@@ -11,7 +11,7 @@ use crate::world::{CHILDREN, Child, WorkspaceHandle, World};
 fn repaired(lab: &WorkspaceHandle<'_>, child: Child, patch: &Value, restored: impl Fn(&Value) -> bool) {
     let world = lab.world;
     let mark = world.mark();
-    world.cluster.api().merge_patch(&lab.child_path(child), patch).and_then(Reply::ok).unwrap();
+    lab.patch_child(child, patch);
     world.wait(&format!("{child:?} to be restored after {patch}"), || {
         let object = lab.child(child);
         if restored(&object) { Ok(()) } else { Err(object.to_string()) }
@@ -66,7 +66,7 @@ fn somebody_elses_rolling_update_is_taken_out() {
     lab.wait_running();
     let mark = world.mark();
     let theirs = json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}}});
-    world.cluster.api().merge_patch(&lab.child_path(Child::StatefulSet), &theirs).and_then(Reply::ok).unwrap();
+    lab.patch_child(Child::StatefulSet, &theirs);
     world.wait("our strategy", || {
         let set = lab.child(Child::StatefulSet);
         let strategy = &set["spec"]["updateStrategy"];
@@ -87,19 +87,14 @@ fn fields_of_others_stay_and_cost_nothing() {
     let mark = world.mark();
     let metadata = json!({"metadata": {"labels": {"theirs": "label"}, "annotations": {"theirs": "annotation"}}});
     for child in CHILDREN {
-        world.cluster.api().merge_patch(&lab.child_path(child), &metadata).and_then(Reply::ok).unwrap();
+        lab.patch_child(child, &metadata);
     }
     let spec = json!({"spec": {"sessionAffinity": "ClientIP", "ports": [
         {"name": "http-8888", "port": 8888, "protocol": "TCP", "targetPort": 8888},
         {"name": "theirs", "port": 9999, "protocol": "TCP", "targetPort": 9999},
     ]}});
-    world.cluster.api().merge_patch(&lab.child_path(Child::Service), &spec).and_then(Reply::ok).unwrap();
-    world
-        .cluster
-        .api()
-        .merge_patch(&lab.child_path(Child::StatefulSet), &json!({"spec": {"minReadySeconds": 1}}))
-        .and_then(Reply::ok)
-        .unwrap();
+    lab.patch_child(Child::Service, &spec);
+    lab.patch_child(Child::StatefulSet, &json!({"spec": {"minReadySeconds": 1}}));
     // A change of ours makes the loop look at everything, after it has seen all of the above.
     lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
     world.wait("the new image", || {
@@ -168,7 +163,7 @@ fn a_field_that_somebody_keeps_changing_costs_at_most_two_writes_a_second() {
     while started.elapsed() < Duration::from_secs(4) {
         changes += 1;
         let patch = json!({"spec": {"hosts": [format!("{changes}.example.com")]}});
-        world.cluster.api().merge_patch(&lab.child_path(Child::VirtualService), &patch).and_then(Reply::ok).unwrap();
+        lab.patch_child(Child::VirtualService, &patch);
     }
     world.wait("our hosts", || {
         let hosts = lab.child(Child::VirtualService)["spec"]["hosts"].clone();

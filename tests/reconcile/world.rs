@@ -168,6 +168,11 @@ impl WorkspaceHandle<'_> {
         self.world.get(&self.child_path(child))
     }
 
+    /// Changes a child as somebody else.
+    pub fn patch_child(&self, child: Child, patch: &Value) {
+        self.world.cluster.api().merge_patch(&self.child_path(child), patch).and_then(Reply::ok).unwrap();
+    }
+
     pub fn find_child(&self, child: Child) -> Option<Value> {
         self.world.find(&self.child_path(child))
     }

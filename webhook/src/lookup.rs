@@ -16,8 +16,8 @@ pub trait Lookup: Send + Sync + 'static {
     /// The WorkspaceKind of that name, from the API server: one GET.
     fn kind_live(&self, name: &str) -> impl Future<Output = Result<Option<Arc<WorkspaceKind>>, LookupError>> + Send;
 
-    /// The Workspaces whose `spec.kind` is that name, from the API server: one LIST by field selector. That nobody uses
-    /// it is certain; how many do may come from the cache.
+    /// The Workspaces whose `spec.kind` is that name, from the API server: a LIST by field selector, page by page until
+    /// one names any. That nobody uses it is certain; how many do may come from the cache.
     fn users_live(&self, kind: &str) -> impl Future<Output = Result<Users, LookupError>> + Send;
 
     /// The names of all WorkspaceKinds in the cache, for advice to somebody who misspelt one.
@@ -29,7 +29,7 @@ pub trait Lookup: Send + Sync + 'static {
 pub struct Users {
     /// How many there are.
     pub count: usize,
-    /// Namespace and name of the first of them in that order; at least three, for a message to name.
+    /// Namespace and name of the first of them, in that order: as many as were told at once.
     pub first: Vec<(String, String)>,
 }
 

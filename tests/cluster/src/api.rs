@@ -83,13 +83,7 @@ impl Api {
 
     /// Reads a path of a server that may not be there yet: whoever has its port instead may never answer.
     pub(crate) fn probe(&self, path: &str) -> Result<Reply> {
-        let failed =
-            |error: ureq::Error| Error::Request { method: "GET", path: path.to_owned(), why: error.to_string() };
-        let request = self.agent.get(format!("{}{path}", self.server)).header("Authorization", &self.authorization);
-        let mut answer = request.config().timeout_global(Some(PROBE_TIMEOUT)).build().call().map_err(failed)?;
-        let body = answer.body_mut().read_to_string().map_err(failed)?;
-        let status = answer.status().as_u16();
-        Ok(Reply { status, warnings: Vec::new(), body, method: "GET", path: path.to_owned() })
+        self.send_within(PROBE_TIMEOUT, "GET", path, "application/json", "")
     }
 
     /// Posts an object to its collection.
@@ -129,6 +123,17 @@ impl Api {
     }
 
     fn send(&self, method: &'static str, path: &str, content: &str, body: &str) -> Result<Reply> {
+        self.send_within(REQUEST_TIMEOUT, method, path, content, body)
+    }
+
+    fn send_within(
+        &self,
+        timeout: Duration,
+        method: &'static str,
+        path: &str,
+        content: &str,
+        body: &str,
+    ) -> Result<Reply> {
         let failed = |why: String| Error::Request { method, path: path.to_owned(), why };
         let mut request = http::Request::builder()
             .method(method)
@@ -139,9 +144,11 @@ impl Api {
             request = request.header("Content-Type", content);
         }
         let answer = if body.is_empty() {
-            self.agent.run(request.body(()).map_err(|error| failed(error.to_string()))?)
+            let request = request.body(()).map_err(|error| failed(error.to_string()))?;
+            self.agent.run(self.agent.configure_request(request).timeout_global(Some(timeout)).build())
         } else {
-            self.agent.run(request.body(body).map_err(|error| failed(error.to_string()))?)
+            let request = request.body(body).map_err(|error| failed(error.to_string()))?;
+            self.agent.run(self.agent.configure_request(request).timeout_global(Some(timeout)).build())
         };
         let mut answer = answer.map_err(|error| failed(error.to_string()))?;
         let warnings = answer

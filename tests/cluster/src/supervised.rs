@@ -142,18 +142,14 @@ impl Supervised {
     pub fn pid(&mut self) -> Result<Pid> {
         let what = format!("the process id of {}", self.name);
         let running = self.running.clone();
-        let found = wait_for(&what, Duration::from_secs(10), || {
-            if self.exited().is_ok_and(|exit| exit.is_some()) {
-                return Ok(None);
+        wait_for(&what, Duration::from_secs(10), || {
+            if let Err(dead) = self.must_run() {
+                return Ok(Err(dead));
             }
             let text = std::fs::read_to_string(&running).map_err(|error| error.to_string())?;
             let number = text.trim().parse().map_err(|_| format!("no process id: {text:?}"))?;
-            Pid::from_raw(number).map(Some).ok_or_else(|| format!("no process id: {text:?}"))
-        })?;
-        match found {
-            Some(pid) => Ok(pid),
-            None => Err(self.must_run().err().unwrap_or_else(|| self.failed("ended early"))),
-        }
+            Pid::from_raw(number).map(Ok).ok_or_else(|| format!("no process id: {text:?}"))
+        })?
     }
 
     /// Sends it a signal.
