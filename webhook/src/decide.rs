@@ -112,7 +112,8 @@ fn is_about<S, O>(subject: Subject, request: &Request<'_, S, O>) -> Result<(), R
     }
 }
 
-async fn judge<L: Lookup>(
+/// Judges a request whose body could be read.
+pub(crate) async fn judge<L: Lookup>(
     subject: Subject,
     request: &Request<'_>,
     lookup: &L,

@@ -135,7 +135,7 @@ impl Fault {
 
     /// The object does not decode at this field. `why` names the value.
     pub fn undecodable(field: impl Into<String>, why: &str) -> Self {
-        Self::new(Rule::Decodes, field, FaultType::Invalid, Value::Omitted, cut(why))
+        Self::new(Rule::Schema, field, FaultType::Invalid, Value::Omitted, cut(why))
     }
 
     /// The value is longer than `max` bytes.
@@ -194,13 +194,24 @@ impl Fault {
     }
 }
 
+/// What the author of an accepted object should know.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Warning {
+    /// The rule that found it.
+    pub rule: Rule,
+    /// The path of the field.
+    pub field: String,
+    /// All of it, in one line: ours aim at 120 characters.
+    pub text: String,
+}
+
 /// What the rules have to say about an object.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Findings {
     /// Why it is refused; empty when it is accepted.
     pub faults: Vec<Fault>,
     /// What its author should know.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Findings {
@@ -209,6 +220,11 @@ impl Findings {
     pub fn push_suggesting<'a>(&mut self, fault: Fault, wanted: &str, candidates: impl IntoIterator<Item = &'a str>) {
         let shown = self.faults.len() < SHOWN_MAX;
         self.faults.push(if shown { fault.suggesting(wanted, candidates) } else { fault });
+    }
+
+    /// Adds a warning whose text names the field itself.
+    pub fn warn(&mut self, rule: Rule, field: impl Into<String>, text: impl Into<String>) {
+        self.warnings.push(Warning { rule, field: field.into(), text: text.into() });
     }
 
     /// Puts the faults into the order of the rules. Within one row of the tables they stay as they were found.

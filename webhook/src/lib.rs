@@ -18,6 +18,7 @@ mod decide;
 pub mod field;
 mod http;
 mod lookup;
+mod question;
 mod registration;
 mod request;
 mod review;
@@ -29,7 +30,9 @@ pub mod workspace_kind;
 
 pub use http::{BODY_MAX, Observer, router};
 pub use lookup::{Lookup, LookupError, Users};
+pub use question::Question;
 pub use registration::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
+pub use review::{Refusal, Verdict};
 
 /// The settings that a verdict depends on.
 #[derive(Clone, Debug, Eq, PartialEq)]

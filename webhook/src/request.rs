@@ -158,7 +158,7 @@ impl<'a> Request<'a> {
 
 /// Decodes a spec, or names the first field that does not.
 pub(crate) fn decode<T: DeserializeOwned>(spec: Option<&RawValue>) -> Result<T, Box<Fault>> {
-    let spec = spec.ok_or_else(|| Box::new(Fault::required(Rule::Decodes, "spec", "")))?.get();
+    let spec = spec.ok_or_else(|| Box::new(Fault::required(Rule::Schema, "spec", "")))?.get();
     // Keeping track of the path costs time, so only when it is asked for.
     serde_json::from_str(spec).or_else(|_| {
         let tracked = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(spec));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::field::{Fault, SHOWN_MAX};
+use crate::field::{Fault, SHOWN_MAX, Warning};
 
 /// The most warnings of one answer; more are counted.
 const WARNINGS_MAX: usize = 5;
@@ -11,20 +11,34 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Whether the object may be stored, and what its author should know.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Verdict {
+pub struct Verdict {
     /// Why it may not.
     pub refusal: Option<Refusal>,
     /// What the author should know.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Why an object may not be stored (now).
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// Faults of fields: 422.
-    Invalid { kind: &'static str, name: String, faults: Vec<Fault> },
+    Invalid {
+        /// The kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What is wrong, in the order of the rules.
+        faults: Vec<Fault>,
+    },
     /// Something else stands against it: 409.
-    Conflict { kind: &'static str, name: String, fault: Box<Fault> },
+    Conflict {
+        /// The kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What stands against it.
+        fault: Box<Fault>,
+    },
     /// The review makes no sense: 400.
     BadRequest(String),
     /// A fact could not be had in time: 503, worth trying again.
@@ -107,7 +121,8 @@ pub(crate) fn write(api_version: &str, uid: &str, verdict: Verdict) -> Vec<u8> {
     serde_json::to_vec(&answer).unwrap_or_default()
 }
 
-fn bounded(mut warnings: Vec<String>) -> Vec<String> {
+fn bounded(warnings: Vec<Warning>) -> Vec<String> {
+    let mut warnings: Vec<String> = warnings.into_iter().map(|warning| warning.text).collect();
     if warnings.len() > WARNINGS_MAX {
         let rest = warnings.len() - (WARNINGS_MAX - 1);
         warnings.truncate(WARNINGS_MAX - 1);
@@ -242,7 +257,8 @@ mod tests {
 
     #[test]
     fn more_than_five_warnings_are_counted() {
-        let warnings = |count: usize| (0..count).map(|i| i.to_string()).collect();
+        let warning = |text| Warning { rule: Rule::PortUnused, field: String::new(), text };
+        let warnings = |count: usize| (0..count).map(|i| warning(i.to_string())).collect();
         assert_eq!(bounded(warnings(5)), ["0", "1", "2", "3", "4"]);
         assert_eq!(bounded(warnings(7)), ["0", "1", "2", "3", "… and 3 more warnings"]);
     }

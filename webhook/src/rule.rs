@@ -1,101 +1,237 @@
-//! The rules by name, in the order in which their faults are answered.
+//! The rules by name and code, in the order in which their faults are answered, and what there is to know about each.
 
-/// A rule of admission. The name is stable: updates compare faults by it and logs carry it.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Rule {
-    /// The object decodes: mostly a matter of the schema, which lets integers beyond 32 bits pass.
-    Decodes,
-    /// Rendering all templates of a kind takes less time than the API server waits.
-    TemplateTime,
-    /// The values of `extraEnv` are templates that render.
-    ExtraEnvTemplate,
-    /// Request headers are templates that render to what Istio and Envoy take.
-    RequestHeader,
-    /// The dialect of `ports` is one that this installation serves.
-    PortDialectServed,
-    /// A kind in use keeps the dialect of its `ports`.
-    PortDialectChange,
-    /// All entries of `ports` use one dialect.
-    PortDialectMix,
-    /// No two entries of `ports` name one port.
-    PortDuplicate,
-    /// Entries of `ports` in dialect A name a port that some image value has.
-    PortUnknown,
-    /// The default imageConfig exists.
-    ImageConfigDefault,
-    /// The default podConfig exists.
-    PodConfigDefault,
-    /// No two ports of an image value share a number.
-    ImagePortNumber,
-    /// In dialect B every image port has an entry in `ports`.
-    ImagePortEntry,
-    /// Redirects lead to a value that exists.
-    RedirectTarget,
-    /// Redirects do not run in a circle.
-    RedirectCycle,
-    /// A kind in use is not deleted.
-    KindInUse,
-    /// The name of a Workspace is a DNS label.
-    WorkspaceName,
-    /// The paths of a Workspace do not lie over those of other namespaces.
-    WorkspaceNamespace,
-    /// The kind of a Workspace exists.
-    WorkspaceKindExists,
-    /// The kind of a Workspace stays.
-    WorkspaceKindStays,
-    /// The imageConfig of a Workspace exists in its kind.
-    WorkspaceImageConfig,
-    /// The podConfig of a Workspace exists in its kind.
-    WorkspacePodConfig,
+/// What a rule is about, and so which table it stands in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Table {
+    /// What the API server itself checks, for both kinds of objects.
+    Schema,
+    /// WorkspaceKinds.
+    WorkspaceKind,
+    /// Workspaces.
+    Workspace,
+}
+
+macro_rules! rules {
+    ($($rule:ident $code:literal $id:literal $table:ident $row:literal $summary:literal $advice:literal)*) => {
+        /// A rule of admission. Code and id are stable: updates compare faults by the rule, logs, audit annotations and
+        /// the command line name it.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum Rule {
+            $(#[doc = $summary] $rule,)*
+        }
+
+        impl Rule {
+            /// Every rule, in the order of the codes within each table.
+            pub const ALL: &'static [Self] = &[$(Self::$rule),*];
+
+            /// The stable code, such as `WSK003`.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$rule => $code),* }
+            }
+
+            /// The stable name, such as `request-header`.
+            pub fn id(self) -> &'static str {
+                match self { $(Self::$rule => $id),* }
+            }
+
+            /// What the rule is about.
+            pub fn table(self) -> Table {
+                match self { $(Self::$rule => Table::$table),* }
+            }
+
+            /// The row of the table of rules: faults of one row are answered in the order of the fields they are about.
+            pub fn row(self) -> u8 {
+                match self { $(Self::$rule => $row),* }
+            }
+
+            /// What holds for every object that the rule accepts, in one sentence.
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$rule => $summary),* }
+            }
+
+            /// Why the rule is there, and what to write instead.
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$rule => $advice),* }
+            }
+        }
+    };
+}
+
+rules! {
+    Schema "API001" "schema" Schema 0
+        "The object fits the schema of its CustomResourceDefinition."
+        "The API server refuses it before any webhook is asked: a required field is missing, a value has another type, is too \
+         long, too short, out of range, not one of the allowed values or does not match the pattern. `kubectl explain` \
+         shows what a field takes. Whole numbers have 32 bits."
+    UnknownField "API002" "unknown-field" Schema 0
+        "Every field is one that the schema knows."
+        "The API server drops unknown fields, with a warning at most, so a misspelt field has no effect and nobody is told. \
+         Correct the name; the message suggests the nearest field at that place."
+    SchemaRule "API003" "schema-rule" Schema 0
+        "The object keeps the rules (CEL) of its CustomResourceDefinition."
+        "These tie fields together, such as `must specify exactly one of 'url' or 'configMap'`, or keep a field as it was \
+         first stored. The API server checks them before any webhook is asked."
+
+    KindPodMetadata "WSK001" "pod-metadata" WorkspaceKind 0
+        "Labels and annotations of `podMetadata` have the syntax of Kubernetes."
+        "They are put on every pod of the kind; the API server would refuse the pods, and nobody could start a Workspace. A \
+         key is `name` or `prefix/name`, a label's value has at most 63 characters, all annotations together 256 KiB."
+    ExtraEnvTemplate "WSK002" "extra-env-template" WorkspaceKind 1
+        "The values of `extraEnv` are Go templates that render for every image."
+        "The language is that of Go's text/template with the one function `httpPathPrefix \"<port id>\"`. Write its argument \
+         in double quotes, name a port that exists, and keep `{{` and `}}` in pairs."
+    RequestHeader "WSK003" "request-header" WorkspaceKind 2
+        "Request headers are Go templates that render to what Istio and Envoy take and what hurts nobody."
+        "One bad header makes Envoy reject the routes of the whole gateway. Names are HTTP tokens and not those that frame \
+         the message; values have no line break (YAML `|` and `>` add one: write `|-`, `>-` or quotes) and write a percent \
+         sign as `%%`."
+    PortDialectServed "WSK004" "port-dialect-served" WorkspaceKind 3
+        "The entries of `ports` name their port in a way that this installation serves."
+        "`--port-dialects` says whether kinds may use `portId` (A), `id` (B) or either. The stock Kubeflow backend and user \
+         interface know `id` only."
+    PortDialectChange "WSK005" "port-dialect-change" WorkspaceKind 3
+        "A kind in use keeps the way in which its `ports` name their port."
+        "`portId` and `id` lead to different paths: a change would move every Workspace of the kind. Make a new kind instead."
+    PortDialectMix "WSK006" "port-dialect-mix" WorkspaceKind 3
+        "All entries of `ports` name their port with `portId`, or all with `id`."
+        "The two lead to different paths. Use one of them in all entries."
+    PortDuplicate "WSK007" "port-duplicate" WorkspaceKind 3
+        "No two entries of `ports` are for the same port."
+        "Only one of them could take effect. Merge the entries."
+    PortUnknown "WSK008" "port-unknown" WorkspaceKind 3
+        "With `portId`, an entry of `ports` names a port that some image has."
+        "The entry would never take effect. Correct the id, or remove the entry."
+    ImageConfigDefault "WSK009" "image-config-default" WorkspaceKind 4
+        "The default imageConfig is one of its values."
+        "Set `imageConfig.spawner.default` to the id of a value."
+    PodConfigDefault "WSK010" "pod-config-default" WorkspaceKind 4
+        "The default podConfig is one of its values."
+        "Set `podConfig.spawner.default` to the id of a value."
+    ImagePortNumber "WSK011" "image-port-number" WorkspaceKind 5
+        "No two ports of an image share a number."
+        "A Service cannot have one port twice. Remove one, or correct its number."
+    ImagePortEntry "WSK012" "image-port-entry" WorkspaceKind 6
+        "With `id`, every image port has an entry in `ports`."
+        "Add `- id: <port id>` to `spec.podTemplate.ports`."
+    RedirectTarget "WSK013" "redirect-target" WorkspaceKind 7
+        "A redirect leads to a value that exists."
+        "Set `redirect.to` to the id of another value of the same list."
+    RedirectCycle "WSK014" "redirect-cycle" WorkspaceKind 7
+        "Redirects do not run in a circle."
+        "Remove one of the redirects that the message lists."
+    OptionInUse "WSK015" "option-in-use" WorkspaceKind 8
+        "An option that Workspaces use is neither removed nor changed in its `spec`."
+        "Their pods could not start again, or would come back as something else. Add a new value, and lead people there with \
+         `redirect` on the old one; `spawner` and `redirect` can always be changed. Remove the value once nobody uses it."
+    ProbeShebang "WSK016" "probe-shebang" WorkspaceKind 9
+        "The script of `activityProbe.podExec` starts with a line such as `#!/bin/bash`."
+        "The script is run as a program: the kernel finds the interpreter in its first line, of which it reads 255 \
+         characters."
+    ProbePort "WSK017" "probe-port" WorkspaceKind 10
+        "The port of `activityProbe.jupyter` exists."
+        "With `id`, it is one of `spec.podTemplate.ports`; with `portId`, a port of some image."
+    ProbeMissing "WSK018" "probe-missing" WorkspaceKind 11
+        "Rules that pause idle Workspaces come with an `activityProbe`."
+        "Without a probe nobody knows whether a Workspace is idle. Add `spec.podTemplate.activityProbe`."
+    ActivitySelector "WSK019" "activity-selector" WorkspaceKind 12
+        "The label selectors of `activityRules` are well-formed."
+        "The operators are In and NotIn (with values), Exists and DoesNotExist (without)."
+    ActivityCatchAll "WSK020" "activity-catch-all" WorkspaceKind 12
+        "At most one of `activityRules` matches everything, and it is the last that pauses or keeps from being paused."
+        "The first rule that matches wins: what stands behind a rule without `match` has no effect. Move that rule to the end."
+    FilterEffect "WSK021" "filter-effect" WorkspaceKind 13
+        "Each of `filterRules` hides or denies something."
+        "Set one of `ui.hide`, `api.hide` and `api.deny` to true, or remove the rule."
+    FilterMatchScope "WSK022" "filter-match-scope" WorkspaceKind 14
+        "A filter rule looks at options only where its scope is options."
+        "With the scope WORKSPACE_KIND there is no option to look at: use `matchNamespace`, or another scope."
+    FilterSelector "WSK023" "filter-selector" WorkspaceKind 14
+        "The label selectors of `filterRules` are well-formed."
+        "The operators are In and NotIn (with values), Exists and DoesNotExist (without)."
+    ExtraVolumeName "WSK024" "extra-volume-name" WorkspaceKind 15
+        "No extra volume has the name of one that the controller makes."
+        "`home-volume`, `data-volume-<n>` and `secret-volume-<n>` hold what the Workspace mounts. Choose another name."
+    ExtraMountVolume "WSK025" "extra-mount-volume" WorkspaceKind 15
+        "An extra mount names an extra volume or `home-volume`."
+        "Pods with a mount of a volume that does not exist are refused. Correct the name, or add the volume."
+    ExtraMountPath "WSK026" "extra-mount-path" WorkspaceKind 15
+        "No two extra mounts lie on one path."
+        "`/data`, `/data/` and `/data/.` are the same path. Only one of the mounts could be made."
+    ClusterRoleBind "WSK027" "cluster-role-bind" WorkspaceKind 16
+        "Who adds a ClusterRole to a kind may bind it."
+        "Whoever starts a Workspace of the kind gets the rights of that role in their namespace, so adding it takes the right \
+         to hand them out: the verb `bind` on `clusterroles` in `rbac.authorization.k8s.io`, for that name."
+    TemplateTime "WSK028" "template-time" WorkspaceKind 17
+        "All templates of the kind together render in less time than the API server waits."
+        "Every template is rendered for every set of ports that an image has. Use fewer or simpler templates."
+    KindInUse "WSK029" "kind-in-use" WorkspaceKind 18
+        "A kind that Workspaces use is not deleted."
+        "Their pods could not start again. Delete the Workspaces first; `spawner.hidden` keeps new ones from being made."
+    PortRendersEmpty "WSK030" "port-renders-empty" WorkspaceKind 19
+        "A template names only ports that every image has."
+        "A warning: for the other images `httpPathPrefix` gives an empty text there, as with the Go controller."
+    HeaderSetAndAdded "WSK031" "header-set-and-added" WorkspaceKind 19
+        "A header is either set or added."
+        "A warning: it is set first and then appended to, so two values arrive."
+    PortUnused "WSK032" "port-unused" WorkspaceKind 19
+        "With `id`, an entry of `ports` names a port that some image has."
+        "A warning: the entry has no effect. Correct the id, or remove the entry."
+    PausedEarly "WSK033" "paused-early" WorkspaceKind 19
+        "A rule waits at least twice as long as two probes are apart."
+        "A warning: one probe that fails could make a Workspace that is being used look idle. Raise `secondsSinceActive`, or \
+         probe more often."
+
+    WorkspaceName "WS001" "workspace-name" Workspace 0
+        "The name of a Workspace is a DNS label."
+        "The Service and the labels of the Workspace carry it: lowercase letters, digits and `-`, at most 63 characters."
+    WorkspaceNamespace "WS002" "workspace-namespace" Workspace 1
+        "The paths of a Workspace do not lie over those of other namespaces."
+        "`/workspace/connect/...` is where kinds that name their ports with `id` live. Use another namespace."
+    WorkspaceKindExists "WS003" "workspace-kind-exists" Workspace 2
+        "The kind of a Workspace exists."
+        "`kubectl get workspacekinds` lists them."
+    WorkspaceKindStays "WS004" "workspace-kind-stays" Workspace 2
+        "The kind of a Workspace is not about to go."
+        "It is being deleted. Use another kind."
+    WorkspacePodMetadata "WS005" "workspace-pod-metadata" Workspace 3
+        "Labels and annotations of `podMetadata` have the syntax of Kubernetes."
+        "A key is `name` or `prefix/name`, a label's value has at most 63 characters, all annotations together 256 KiB."
+    ProtectedMetadata "WS006" "protected-metadata" Workspace 3
+        "`podMetadata` sets no key that the platform keeps to itself."
+        "Such keys change how traffic is routed or which rights the pod gets. The admin of the platform can set them in the \
+         kind, or allow them with `--protected-pod-metadata`. The labels by which the controller finds its pods are its own."
+    WorkspaceImageConfig "WS007" "workspace-image-config" Workspace 4
+        "The imageConfig of a Workspace exists in its kind."
+        "Choose one of the ids in `spec.podTemplate.options.imageConfig.values` of the kind."
+    WorkspacePodConfig "WS008" "workspace-pod-config" Workspace 5
+        "The podConfig of a Workspace exists in its kind."
+        "Choose one of the ids in `spec.podTemplate.options.podConfig.values` of the kind."
+    FilterDenied "WS009" "filter-denied" Workspace 6
+        "No rule of the kind denies the choice."
+        "With `--enforce-filter-rules`, `filterRules` of the kind with `api.deny` hold at admission. Choose another kind or \
+         option, or ask the admin of the platform."
+    WorkspaceMountPath "WS010" "workspace-mount-path" Workspace 7
+        "No two volumes of a Workspace are mounted on one path, none on the home path and none on `/`."
+        "`/data`, `/data/` and `/data/.` are the same path; the home path is that of the kind, taken while `volumes.home` is \
+         set. One mount may lie below another."
+    CanMount "WS011" "can-mount" Workspace 8
+        "Secrets and PersistentVolumeClaims are marked as mountable."
+        "With `--enforce-can-mount` each of them needs the label `notebooks.kubeflow.org/can-mount=true`."
+    NotebookName "WS012" "notebook-name" Workspace 9
+        "No Notebook (`kubeflow.org/v1`) in the namespace has the name of the Workspace."
+        "The Service of the Notebook would send its visitors to the pod of the Workspace. Choose another name."
+    DeferUpdates "WS013" "defer-updates" Workspace 10
+        "`deferUpdates` is not set."
+        "A warning: the field has no effect, a running pod is never restarted by itself."
 }
 
 impl Rule {
-    /// The name in logs.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Decodes => "decodes",
-            Self::TemplateTime => "template-time",
-            Self::ExtraEnvTemplate => "extra-env-template",
-            Self::RequestHeader => "request-header",
-            Self::PortDialectServed => "port-dialect-served",
-            Self::PortDialectChange => "port-dialect-change",
-            Self::PortDialectMix => "port-dialect-mix",
-            Self::PortDuplicate => "port-duplicate",
-            Self::PortUnknown => "port-unknown",
-            Self::ImageConfigDefault => "image-config-default",
-            Self::PodConfigDefault => "pod-config-default",
-            Self::ImagePortNumber => "image-port-number",
-            Self::ImagePortEntry => "image-port-entry",
-            Self::RedirectTarget => "redirect-target",
-            Self::RedirectCycle => "redirect-cycle",
-            Self::KindInUse => "kind-in-use",
-            Self::WorkspaceName => "workspace-name",
-            Self::WorkspaceNamespace => "workspace-namespace",
-            Self::WorkspaceKindExists => "workspace-kind-exists",
-            Self::WorkspaceKindStays => "workspace-kind-stays",
-            Self::WorkspaceImageConfig => "workspace-image-config",
-            Self::WorkspacePodConfig => "workspace-pod-config",
-        }
-    }
-
-    /// The row of the table of rules: faults of one row are answered in the order of the fields they are about.
-    pub fn row(self) -> u8 {
-        match self {
-            Self::Decodes | Self::TemplateTime | Self::ExtraEnvTemplate | Self::WorkspaceName => 0,
-            Self::RequestHeader | Self::WorkspaceNamespace => 1,
-            Self::PortDialectServed
-            | Self::PortDialectChange
-            | Self::PortDialectMix
-            | Self::PortDuplicate
-            | Self::PortUnknown
-            | Self::WorkspaceKindExists
-            | Self::WorkspaceKindStays => 2,
-            Self::ImageConfigDefault | Self::PodConfigDefault | Self::WorkspaceImageConfig => 3,
-            Self::ImagePortNumber | Self::WorkspacePodConfig => 4,
-            Self::ImagePortEntry => 5,
-            Self::RedirectTarget | Self::RedirectCycle => 6,
-            Self::KindInUse => 7,
-        }
+    /// The rule of that code or name, in any case.
+    pub fn find(text: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|rule| [rule.code(), rule.id()].iter().any(|name| name.eq_ignore_ascii_case(text)))
     }
 
     /// Whether a fault follows from the kind of a Workspace as it was looked up.
@@ -107,6 +243,37 @@ impl Rule {
                 | Self::WorkspaceKindStays
                 | Self::WorkspaceImageConfig
                 | Self::WorkspacePodConfig
+                | Self::FilterDenied
+                | Self::WorkspaceMountPath
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_and_names_tell_rules_apart() {
+        let names: BTreeSet<_> = Rule::ALL.iter().flat_map(|rule| [rule.code(), rule.id()]).collect();
+        assert_eq!(names.len(), 2 * Rule::ALL.len());
+    }
+
+    #[test]
+    fn codes_are_numbered_within_their_table() {
+        for (table, prefix) in [(Table::Schema, "API"), (Table::WorkspaceKind, "WSK"), (Table::Workspace, "WS")] {
+            let codes: Vec<_> = Rule::ALL.iter().filter(|rule| rule.table() == table).map(|rule| rule.code()).collect();
+            let expected: Vec<_> = (1..=codes.len()).map(|number| format!("{prefix}{number:03}")).collect();
+            assert_eq!(codes, expected);
+        }
+    }
+
+    #[test]
+    fn a_rule_is_found_by_code_and_by_name() {
+        assert_eq!(Rule::find("wsk003"), Some(Rule::RequestHeader));
+        assert_eq!(Rule::find("request-header"), Some(Rule::RequestHeader));
+        assert_eq!(Rule::find("WSK999"), None);
     }
 }

@@ -24,9 +24,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crds::ports::ConnectPaths;
 use crds::{Workspace, WorkspaceKind};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{Lookup, LookupError, Policy, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
+use crate::{Lookup, LookupError, Policy, Question, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 
 /// A case, with its objects put together.
 #[derive(Clone, Debug)]
@@ -202,46 +202,20 @@ fn resolve(root: &Path, object: Value) -> Result<Value, String> {
 }
 
 impl Case {
-    /// CREATE, UPDATE or DELETE.
-    pub fn operation(&self) -> &'static str {
-        match (&self.old, &self.object) {
-            (None, _) => "CREATE",
-            (Some(_), Some(_)) => "UPDATE",
-            (Some(_), None) => "DELETE",
-        }
+    /// What is asked.
+    pub fn question(&self) -> Question<'_> {
+        Question { object: self.object.as_ref(), old: self.old.as_ref() }
     }
 
     /// The AdmissionReview as the API server would send it.
     pub fn review(&self, uid: &str) -> Value {
-        review(uid, self.operation(), self.object.as_ref(), self.old.as_ref())
+        self.question().review(uid)
     }
 
     /// The facts around the object.
     pub fn facts(&self) -> Result<Facts, String> {
         Facts::new(&self.kinds, &self.workspaces)
     }
-}
-
-/// An AdmissionReview as the API server would send it.
-pub fn review(uid: &str, operation: &str, object: Option<&Value>, old: Option<&Value>) -> Value {
-    let metadata = object.or(old).map_or(Value::Null, |object| object["metadata"].clone());
-    let kind = object.or(old).map_or(Value::Null, |object| object["kind"].clone());
-    let mut request = json!({
-        "uid": uid,
-        "kind": {"group": crds::GROUP, "version": crds::VERSION, "kind": kind},
-        "operation": operation,
-        "userInfo": {"username": "admin", "groups": ["system:authenticated"]},
-        "object": object,
-        "oldObject": old,
-        "dryRun": false,
-        "options": null,
-    });
-    for field in ["name", "namespace"] {
-        if let Some(value) = metadata.get(field) {
-            request[field] = value.clone();
-        }
-    }
-    json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request})
 }
 
 /// Facts in memory. What the API server has may differ from what the cache has; lookups on the API server are counted.

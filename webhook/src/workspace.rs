@@ -87,9 +87,8 @@ pub fn judge(workspace: Candidate<'_>, kind: Kind<'_>, policy: &Policy) -> Findi
         Kind::Present(kind) => against_kind(workspace, kind, policy, &mut findings),
     }
     if workspace.spec.defer_updates {
-        findings
-            .warnings
-            .push("spec.deferUpdates has no effect: a running pod is never restarted by itself".to_owned());
+        let text = "spec.deferUpdates has no effect: a running pod is never restarted by itself";
+        findings.warn(Rule::DeferUpdates, "spec.deferUpdates", text);
     }
     findings.sort();
     findings

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::Policy;
-use crate::field::{Fault, Findings, introduced};
+use crate::field::{Fault, Findings, Warning, introduced};
 use crate::lookup::Lookup;
 use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
@@ -63,7 +63,7 @@ pub(crate) fn accept(
     request: &Request<'_, WorkspaceKindSpec, OldSpec>,
     policy: &Policy,
     deadline: Instant,
-) -> Option<Vec<String>> {
+) -> Option<Vec<Warning>> {
     let spec = request.object.as_ref()?.spec.as_ref()?;
     let keeps_dialect = || {
         let old = request.old_object.as_ref()?.spec.as_ref()?;

@@ -11,8 +11,8 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
-use webhook::testing::{Facts, review};
-use webhook::{Policy, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
+use webhook::testing::Facts;
+use webhook::{Policy, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
 
 const BODIES: usize = 10_000;
 
@@ -136,10 +136,10 @@ async fn h1_malformed_bodies_neither_crash_nor_leak() {
     let mut old = kind.clone();
     old["spec"]["spawner"]["displayName"] = Value::from("Old");
     let valid = [
-        (WORKSPACE_KIND_PATH, review("u", "CREATE", Some(&kind), None)),
-        (WORKSPACE_KIND_PATH, review("u", "UPDATE", Some(&kind), Some(&old))),
-        (WORKSPACE_PATH, review("u", "CREATE", Some(&workspace), None)),
-        (WORKSPACE_KIND_PATH, review("u", "DELETE", None, Some(&kind))),
+        (WORKSPACE_KIND_PATH, Question::create(&kind).review("u")),
+        (WORKSPACE_KIND_PATH, Question::update(&kind, &old).review("u")),
+        (WORKSPACE_PATH, Question::create(&workspace).review("u")),
+        (WORKSPACE_KIND_PATH, Question::delete(&kind).review("u")),
     ];
     let facts = Facts::new(std::slice::from_ref(&kind), &[]).unwrap();
     let router =

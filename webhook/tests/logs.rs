@@ -10,8 +10,8 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tracing_subscriber::filter::LevelFilter;
-use webhook::testing::{Facts, review};
-use webhook::{Policy, WORKSPACE_KIND_PATH, router};
+use webhook::testing::Facts;
+use webhook::{Policy, Question, WORKSPACE_KIND_PATH, router};
 
 /// A log that can be read afterwards.
 #[derive(Clone, Default)]
@@ -44,7 +44,7 @@ async fn logs_name_rules_and_never_values() {
         let response = router.clone().oneshot(request);
         async move { assert_eq!(response.await.unwrap().status(), expected) }
     };
-    let create = |kind: &Value| review("uid-1", "CREATE", Some(kind), None).to_string();
+    let create = |kind: &Value| Question::create(kind).review("uid-1").to_string();
 
     let mut kind = serde_json::to_value(crds::testing::workspace_kind("jupyterlab")).unwrap();
     post(create(&kind), StatusCode::OK).await;

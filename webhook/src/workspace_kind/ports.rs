@@ -38,7 +38,8 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Find
                     findings.push_suggesting(fault.about(id), id, image_ports.iter().copied());
                 }
                 Dialect::B => {
-                    findings.warnings.push(format!("{field}: no imageConfig value has a port with id {}", quoted(id)));
+                    let text = format!("{field}: no imageConfig value has a port with id {}", quoted(id));
+                    findings.warn(Rule::PortUnused, field, text);
                 }
             }
         }

@@ -14,7 +14,7 @@ use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate, ProxiedPort
 use k8s_openapi::api::core::v1::EnvVar;
 
 use crate::Policy;
-use crate::field::{Fault, Findings, key, quoted};
+use crate::field::{Fault, Findings, Warning, key, quoted};
 use crate::rule::Rule;
 use crate::workspace_kind::InTime;
 
@@ -116,7 +116,7 @@ impl<'a> Stage<'a> {
 }
 
 /// Says which of `values` lack a port that a template asks for: it renders empty there.
-fn warning(field: &str, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) -> Option<String> {
+fn warning(field: String, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) -> Option<Warning> {
     let lacks = |value: &ImageConfigValue, id: &str| !value.spec.ports.iter().any(|port| port.id == id);
     let absent = |id: &&String| values.iter().any(|value| lacks(value, id));
     let ids: Vec<&String> = asked.iter().filter(absent).collect();
@@ -128,7 +128,8 @@ fn warning(field: &str, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) 
     let ids = ids.into_iter().map(|id| quoted(id)).collect::<Vec<_>>().join(", ");
     let (some, all) = (without.len(), values.len());
     let start = format!("{field}: renders empty for port {ids} in {some} of {all} imageConfig values: ");
-    Some(start.clone() + &fitting(&without, WARNING_MAX.saturating_sub(start.len())))
+    let text = start.clone() + &fitting(&without, WARNING_MAX.saturating_sub(start.len()));
+    Some(Warning { rule: Rule::PortRendersEmpty, field, text })
 }
 
 /// As many of `ids` as fit, at least one.
@@ -188,7 +189,7 @@ fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) {
     }
     if !asked.is_empty() {
         let values: Vec<&ImageConfigValue> = stage.template.options.image_config.values.iter().collect();
-        findings.warnings.extend(warning(&field(), &asked, &values));
+        findings.warnings.extend(warning(field(), &asked, &values));
     }
 }
 
@@ -228,12 +229,12 @@ fn request_headers(
     let has_port = |value: &&ImageConfigValue| value.spec.ports.iter().any(|port| port.id == entry.key());
     for (place, ids) in asked {
         let values: Vec<_> = stage.template.options.image_config.values.iter().filter(has_port).collect();
-        findings.warnings.extend(warning(&field_of(&base, &place), &ids, &values));
+        findings.warnings.extend(warning(field_of(&base, &place), &ids, &values));
     }
     for name in headers.set.keys() {
         if headers.add.keys().any(|added| added.eq_ignore_ascii_case(name)) {
-            let name = quoted(name);
-            findings.warnings.push(format!("{base}: {name} is both set and added: it is set first, then appended to"));
+            let text = format!("{base}: {} is both set and added: it is set first, then appended to", quoted(name));
+            findings.warn(Rule::HeaderSetAndAdded, key(&format!("{base}.set"), name), text);
         }
     }
 }

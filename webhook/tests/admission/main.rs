@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 use webhook::testing::{Cause, Expected, Facts};
-use webhook::{Lookup, Policy, WORKSPACE_KIND_PATH, router};
+use webhook::{Lookup, Policy, Question, WORKSPACE_KIND_PATH, router};
 
 /// A router whose observer listens to nothing.
 fn serving<L: Lookup>(lookup: L, policy: Policy) -> Router {
@@ -67,7 +67,6 @@ fn verdict(answer: &Value) -> Expected {
 
 /// Asks whether a kind may be created, or updated from `old`.
 async fn ask_kind(router: &Router, object: &Value, old: Option<&Value>) -> Expected {
-    let operation = if old.is_some() { "UPDATE" } else { "CREATE" };
-    let review = webhook::testing::review("uid", operation, Some(object), old);
+    let review = Question { object: Some(object), old }.review("uid");
     verdict(&ask(router, WORKSPACE_KIND_PATH, &review).await)
 }

@@ -9,8 +9,10 @@ use axum::body::Body;
 use crds::WorkspaceKind;
 use http::StatusCode;
 use serde_json::{Value, json};
-use webhook::testing::{Facts, review};
-use webhook::{BODY_MAX, Lookup, LookupError, Observer, Policy, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
+use webhook::testing::Facts;
+use webhook::{
+    BODY_MAX, Lookup, LookupError, Observer, Policy, Question, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router,
+};
 
 use crate::{ask, ask_kind, post, serving, serving_facts, verdict};
 
@@ -76,7 +78,7 @@ async fn refusal_with(lookup: impl Lookup, path: &str, review: &Value) -> Value 
 #[tokio::test(start_paused = true)]
 async fn a1_every_request_with_a_uid_gets_its_answer() {
     let (kind, workspace) = (kind(), workspace());
-    let create = |object: &Value| review("u-1", "CREATE", Some(object), None);
+    let create = |object: &Value| Question::create(object).review("u-1");
     let mut undecodable = create(&workspace);
     undecodable["request"]["object"]["spec"] = json!({"kind": 7});
     let mut unreadable_metadata = create(&workspace);
@@ -89,7 +91,7 @@ async fn a1_every_request_with_a_uid_gets_its_answer() {
     let facts = || Facts::new(known, &[]).unwrap();
     let unused = || Facts::default();
     let bad_kind = kind_with_env(json!([{"name": "A", "value": "{{"}]));
-    let delete = review("u-1", "DELETE", None, Some(&kind));
+    let delete = Question::delete(&kind).review("u-1");
 
     let mut codes = vec![
         ask(&serving(facts(), Policy::default()), WORKSPACE_PATH, &create(&workspace)).await,
@@ -146,7 +148,7 @@ async fn a2_the_same_review_gets_the_same_bytes() {
         json!({"set": {"b": "%", "a": "%", "Z": "%"}, "add": {"TE": "1"}, "remove": ["host", "a b"]});
     kind["spec"]["podTemplate"]["options"]["podConfig"]["spawner"]["default"] = json!("gone");
     let router = serving_facts(&[], &[]);
-    let body = review("u", "CREATE", Some(&kind), None).to_string();
+    let body = Question::create(&kind).review("u").to_string();
     let (_, first) = post(&router, WORKSPACE_KIND_PATH, body.clone()).await;
     let mut same = 0;
     for _ in 0..1000 {
@@ -178,8 +180,7 @@ async fn a2_the_same_review_gets_the_same_bytes() {
 async fn h4_a_panic_is_answered_and_others_are_served() {
     let router = serving(Odd::Panics, Policy::default());
     let status =
-        ask(&router, WORKSPACE_PATH, &review("u-9", "CREATE", Some(&workspace()), None)).await["response"]["status"]
-            .clone();
+        ask(&router, WORKSPACE_PATH, &Question::create(&workspace()).review("u-9")).await["response"]["status"].clone();
     let passed = status["code"] == 500 && status["reason"] == "InternalError";
     println!("H4 {} {} 500", if passed { "pass" } else { "fail" }, status["code"]);
     assert_eq!(status["message"], "the webhook failed while judging the object, this is a bug of it");
@@ -191,7 +192,7 @@ async fn h4_a_panic_is_answered_and_others_are_served() {
 async fn a_lookup_that_hangs_is_refused_before_the_api_server_gives_up() {
     let router = serving(Odd::Hangs, Policy::default());
     let start = tokio::time::Instant::now();
-    let review = review("u", "CREATE", Some(&workspace()), None);
+    let review = Question::create(&workspace()).review("u");
     let status = ask(&router, &format!("{WORKSPACE_PATH}?timeout=5s"), &review).await["response"]["status"].clone();
     assert_eq!(start.elapsed().as_millis() / 10, 450, "{:?}", start.elapsed());
     assert_eq!((&status["code"], &status["reason"]), (&json!(503), &json!("ServiceUnavailable")));
@@ -200,7 +201,7 @@ async fn a_lookup_that_hangs_is_refused_before_the_api_server_gives_up() {
 
 #[tokio::test]
 async fn a_failed_lookup_says_why() {
-    let review = review("u", "DELETE", None, Some(&kind()));
+    let review = Question::delete(&kind()).review("u");
     let status = refusal_with(Odd::Unavailable, WORKSPACE_KIND_PATH, &review).await;
     assert_eq!(
         status,
@@ -222,7 +223,7 @@ async fn a_failed_lookup_says_why() {
 #[tokio::test]
 async fn a_refusal_is_written_as_kubernetes_writes_it() {
     let kind = kind_with_env(json!([{"name": "A", "value": "{{ if }}"}]));
-    let status = refusal_with(Facts::default(), WORKSPACE_KIND_PATH, &review("u", "CREATE", Some(&kind), None)).await;
+    let status = refusal_with(Facts::default(), WORKSPACE_KIND_PATH, &Question::create(&kind).review("u")).await;
     let cause =
         "Invalid value: \"{{ if }}\": failed to parse template \"{{ if }}\": template: value:1: missing value for if";
     assert_eq!(
@@ -242,7 +243,7 @@ async fn a_refusal_is_written_as_kubernetes_writes_it() {
 #[tokio::test]
 async fn a_stale_cache_refuses_nobody() {
     let kind: Arc<WorkspaceKind> = Arc::new(crds::testing::workspace_kind("jupyterlab"));
-    let create = review("u", "CREATE", Some(&workspace()), None);
+    let create = Question::create(&workspace()).review("u");
     let fresh = Facts { kinds: vec![kind.clone()], ..Facts::default() };
     let lagging = Facts { live_kinds: Some(vec![kind.clone()]), ..Facts::default() };
     let mut old = (*kind).clone();
@@ -261,7 +262,7 @@ async fn a_stale_cache_refuses_nobody() {
 #[tokio::test]
 async fn a_deletion_counts_the_users_on_the_api_server() {
     let workspace = crds::testing::workspace("team", "notebook", "jupyterlab");
-    let delete = review("u", "DELETE", None, Some(&kind()));
+    let delete = Question::delete(&kind()).review("u");
     let unknown = Facts { live_workspaces: Some(vec![workspace.clone()]), ..Facts::default() };
     let found = verdict(&ask(&serving(unknown, Policy::default()), WORKSPACE_KIND_PATH, &delete).await);
     assert_eq!(found.refused, Some(409));
@@ -278,7 +279,7 @@ async fn an_update_that_keeps_the_spec_is_not_judged() {
     old["spec"] = json!({"kind": 7});
     let mut new = old.clone();
     new["metadata"]["labels"] = json!({"a": "b"});
-    let answer = ask(&router, WORKSPACE_PATH, &review("u", "UPDATE", Some(&new), Some(&old))).await;
+    let answer = ask(&router, WORKSPACE_PATH, &Question::update(&new, &old).review("u")).await;
     assert_eq!(verdict(&answer).refused, None);
 }
 
@@ -302,7 +303,7 @@ async fn the_generated_name_is_judged() {
     let mut object = workspace();
     object["metadata"]["generateName"] = json!("my.");
     object["metadata"]["name"] = json!("my.x7k2p");
-    let mut create = review("u", "CREATE", Some(&object), None);
+    let mut create = Question::create(&object).review("u");
     create["request"].as_object_mut().unwrap().remove("name");
     let status = ask(&router, WORKSPACE_PATH, &create).await["response"]["status"].clone();
     assert_eq!(status["details"]["name"], "my.x7k2p");
@@ -342,7 +343,7 @@ async fn templates_that_take_too_long_together_are_refused() {
     let mut old = kind.clone();
     old["spec"]["spawner"]["displayName"] = json!("Old");
     let router = serving_facts(&[], &[]);
-    for review in [review("u", "CREATE", Some(&kind), None), review("u", "UPDATE", Some(&kind), Some(&old))] {
+    for review in [Question::create(&kind).review("u"), Question::update(&kind, &old).review("u")] {
         let found = verdict(&ask(&router, &format!("{WORKSPACE_KIND_PATH}?timeout=200ms"), &review).await);
         assert_eq!(found.causes.len(), 1, "{:?}", found.causes);
         assert_eq!(found.causes[0].field, "spec.podTemplate");
@@ -370,11 +371,11 @@ impl Observer for Notes {
 async fn the_observer_hears_of_the_start_and_end_of_every_request() {
     let notes = Arc::new(Notes::default());
     let served = router(Arc::new(Facts::default()), Arc::default(), notes.clone());
-    ask(&served, WORKSPACE_PATH, &review("u", "CREATE", Some(&workspace()), None)).await;
+    ask(&served, WORKSPACE_PATH, &Question::create(&workspace()).review("u")).await;
     post(&served, WORKSPACE_KIND_PATH, "no JSON").await;
     // A client that goes away.
     let hanging = router(Arc::new(Odd::Hangs), Arc::default(), notes.clone());
-    let review = review("u", "CREATE", Some(&workspace()), None);
+    let review = Question::create(&workspace()).review("u");
     let dropped = tokio::time::timeout(Duration::ZERO, ask(&hanging, WORKSPACE_PATH, &review)).await;
     assert!(dropped.is_err());
     assert_eq!(

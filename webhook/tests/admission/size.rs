@@ -2,8 +2,7 @@
 //! for hours.
 
 use serde_json::{Value, json};
-use webhook::WORKSPACE_KIND_PATH;
-use webhook::testing::review;
+use webhook::{Question, WORKSPACE_KIND_PATH};
 
 use crate::{ask, serving_facts, verdict};
 
@@ -16,7 +15,7 @@ async fn answer(kind: &Value) -> (Value, usize) {
     let answer = ask(
         &serving_facts(&[], &[]),
         &format!("{WORKSPACE_KIND_PATH}?timeout=30s"),
-        &review("u", "CREATE", Some(kind), None),
+        &Question::create(kind).review("u"),
     )
     .await;
     let size = answer.to_string().len();

@@ -1,0 +1,88 @@
+//! A question as the API server asks it, put together from objects: for the command line and for tests.
+
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
+
+use crate::decide::{self, Subject};
+use crate::request::{self, Body};
+use crate::review::{Refusal, Verdict};
+use crate::{Lookup, Policy};
+
+/// No API server waits: time enough for anything that ends.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Whether an object may take the place of another one.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The object to store; `None` asks whether `old` may be deleted.
+    pub object: Option<&'a Value>,
+    /// The object that is stored.
+    pub old: Option<&'a Value>,
+}
+
+impl<'a> Question<'a> {
+    /// May `object` be created?
+    pub fn create(object: &'a Value) -> Self {
+        Self { object: Some(object), old: None }
+    }
+
+    /// May `object` take the place of `old`?
+    pub fn update(object: &'a Value, old: &'a Value) -> Self {
+        Self { object: Some(object), old: Some(old) }
+    }
+
+    /// May `old` be deleted?
+    pub fn delete(old: &'a Value) -> Self {
+        Self { object: None, old: Some(old) }
+    }
+
+    /// CREATE, UPDATE or DELETE.
+    pub fn operation(&self) -> &'static str {
+        match (self.old, self.object) {
+            (None, _) => "CREATE",
+            (Some(_), Some(_)) => "UPDATE",
+            (Some(_), None) => "DELETE",
+        }
+    }
+
+    /// The AdmissionReview as the API server would send it.
+    pub fn review(&self, uid: &str) -> Value {
+        let subject = self.object.or(self.old);
+        let metadata = subject.map_or(&Value::Null, |object| &object["metadata"]);
+        let kind = subject.map_or(&Value::Null, |object| &object["kind"]);
+        let mut request = json!({
+            "uid": uid,
+            "kind": {"group": crds::GROUP, "version": crds::VERSION, "kind": kind},
+            "operation": self.operation(),
+            "userInfo": {"username": "admin", "groups": ["system:authenticated"]},
+            "object": self.object,
+            "oldObject": self.old,
+            "dryRun": false,
+            "options": null,
+        });
+        for field in ["name", "namespace"] {
+            if let Some(value) = metadata.get(field) {
+                request[field] = value.clone();
+            }
+        }
+        json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request})
+    }
+
+    /// The verdict that the webhook of the object's kind would give.
+    pub async fn verdict<L: Lookup>(&self, lookup: &L, policy: &Policy) -> Verdict {
+        let body = self.review("question").to_string();
+        let review = match request::read(body.as_bytes()) {
+            Body::Review(review) => review,
+            Body::Broken { why, .. } | Body::Unreadable(why) => return Refusal::BadRequest(why).into(),
+        };
+        let kind = review.request.kind.as_ref().map_or("", |kind| &kind.kind);
+        let Some(subject) = [Subject::Workspace, Subject::WorkspaceKind].into_iter().find(|known| known.kind() == kind)
+        else {
+            return Refusal::BadRequest(format!("no webhook judges objects of kind {}", crate::field::quoted(kind)))
+                .into();
+        };
+        decide::judge(subject, &review.request, lookup, policy, Instant::now() + PATIENCE)
+            .await
+            .unwrap_or_else(Verdict::from)
+    }
+}
