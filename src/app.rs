@@ -23,7 +23,7 @@ use crate::metrics::{self, Metrics};
 use crate::reconcile;
 use crate::serve::{self, Drain, DrainState, Limits, Server};
 use crate::shutdown::{self, Grace, Process};
-use crate::stores::Stores;
+use crate::stores::{Stores, Watched};
 use crate::telemetry;
 use crate::tls::{self, Certificate};
 
@@ -143,12 +143,13 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Fault
         None
     };
 
-    let (stores, watches) = if settings.enable_reconcile {
-        Stores::start(client.clone(), settings.routing.use_istio)
-    } else {
-        Stores::start_for_admission(&client)
+    let watched = Watched {
+        notebooks: settings.enable_webhooks,
+        children: settings.enable_reconcile,
+        istio: settings.enable_reconcile && settings.routing.use_istio,
     };
-    for (name, watch) in watches {
+    let (stores, tasks) = Stores::start(client.clone(), watched);
+    for (name, watch) in tasks {
         process.steady.spawn(name, watch);
     }
     let check = ClusterCheck::default();
@@ -190,9 +191,12 @@ fn admission(settings: &Settings, client: kube::Client, stores: Stores, metrics:
             metrics.announce_webhook(registration.path);
         }
     }
-    let policy = webhook::Policy { paths: settings.routing.paths.clone(), dialects: settings.port_dialects.clone() };
     let lookup = ClusterLookup::new(client, stores);
-    webhook::router(Arc::new(lookup), Arc::new(policy), Arc::clone(metrics) as Arc<dyn webhook::Observer>)
+    webhook::router(
+        Arc::new(lookup),
+        Arc::new(settings.policy.clone()),
+        Arc::clone(metrics) as Arc<dyn webhook::Observer>,
+    )
 }
 
 /// The listeners that are on, and where they ended up listening.

@@ -14,6 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crds::ports::{ConnectPaths, Dialect};
+use webhook::Policy;
 
 pub use log::{LogFormat, LogSettings};
 pub use network::Listen;
@@ -27,8 +28,8 @@ use source::Source;
 pub struct Settings {
     /// How people reach their Workspaces.
     pub routing: Routing,
-    /// Dialects of WorkspaceKinds that admission takes.
-    pub port_dialects: BTreeSet<Dialect>,
+    /// What admission decides by.
+    pub policy: Policy,
     /// Workspaces that are reconciled at the same time.
     pub max_concurrent_reconciles: usize,
     /// Whether Workspaces are made real.
@@ -112,8 +113,8 @@ impl Settings {
         let mut source = Source::new(matches, environment);
         let routing = routing(&mut source);
         let settings = Self {
+            policy: policy(&mut source, &routing.paths),
             routing,
-            port_dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
             max_concurrent_reconciles: source.one(&settings::MAX_CONCURRENT_RECONCILES, values::concurrency),
             enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
             enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean),
@@ -182,16 +183,20 @@ impl Settings {
 
     /// Logs what is in effect, routing first, and what has no effect.
     pub fn log(&self) {
-        let routing = &self.routing;
+        let (routing, policy) = (&self.routing, &self.policy);
         tracing::info!(
             use_istio = routing.use_istio,
             istio_gateway = routing.gateways.join(","),
             istio_hosts = routing.hosts.join(","),
             cluster_domain = routing.cluster_domain,
             connect_path_prefix = routing.prefix_in_words(),
-            port_dialects = join(&self.port_dialects),
+            port_dialects = join(&policy.dialects),
             redirect_missing_slash = routing.redirect_missing_slash,
             redirect_scheme = routing.redirect_scheme.map_or("as requested", RedirectScheme::as_str),
+            check_cluster_role_bind = policy.cluster_role_bind.as_str(),
+            protected_pod_metadata = policy.protected_pod_metadata.patterns().join(","),
+            enforce_filter_rules = policy.enforce_filter_rules,
+            enforce_can_mount = policy.enforce_can_mount,
             enable_reconcile = self.enable_reconcile,
             enable_webhooks = self.enable_webhooks,
             max_concurrent_reconciles = self.max_concurrent_reconciles,
@@ -246,6 +251,17 @@ fn routing(source: &mut Source<'_>) -> Routing {
         paths: source.optional(&settings::CONNECT_PATH_PREFIX, values::path_prefix).unwrap_or_default(),
         redirect_missing_slash: source.one(&settings::REDIRECT_MISSING_SLASH, values::boolean),
         redirect_scheme: source.optional(&settings::REDIRECT_SCHEME, values::redirect_scheme),
+    }
+}
+
+fn policy(source: &mut Source<'_>, paths: &ConnectPaths) -> Policy {
+    Policy {
+        paths: paths.clone(),
+        dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
+        cluster_role_bind: source.one(&settings::CHECK_CLUSTER_ROLE_BIND, values::bind_check),
+        protected_pod_metadata: source.list(&settings::PROTECTED_POD_METADATA, values::protected_keys),
+        enforce_filter_rules: source.one(&settings::ENFORCE_FILTER_RULES, values::boolean),
+        enforce_can_mount: source.one(&settings::ENFORCE_CAN_MOUNT, values::boolean),
     }
 }
 

@@ -1,24 +1,36 @@
 //! Facts for admission: from the stores, and where a refusal rests on them, once more from the API server.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crds::WorkspaceKind;
+use crds::workspace::WorkspaceOptions;
 use http::header::ACCEPT;
 use http::{Request, Uri};
-use kube::{Api, Client};
+use k8s_openapi::api::authentication::v1::UserInfo;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
+use kube::api::PostParams;
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::{Api, Client, Resource};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
-use webhook::{LookupError, Users};
+use webhook::{KindOption, LookupError, Mounted, OptionList, Users};
 
 use crate::client::{causes, root_cause};
+use crate::notebook::Notebook;
 use crate::stores::Stores;
 
 /// For one call to the API server: the caller has about five seconds for the whole review.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
 /// Workspaces in one answer to a list: more than a message names, and few enough to be had at once.
 const PAGE: usize = 100;
+/// The same where all of them have to be looked at: fewer calls, and still no more than a few megabytes at a time.
+const LARGE_PAGE: usize = 1_000;
 /// Of a Workspace only what a message names, where the API server can.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
@@ -51,10 +63,8 @@ impl webhook::Lookup for ClusterLookup {
         let mut first = Vec::new();
         let mut next = String::new();
         loop {
-            let request = Request::get(users_path(kind, &next)).header(ACCEPT, METADATA_ONLY).body(Vec::new());
-            let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
-            let page: Page = bounded(self.client.request(request)).await?;
-            first.extend(page.items.into_iter().flatten().map(|user| (user.metadata.namespace, user.metadata.name)));
+            let page: Page<UserMetadata> = self.users_page(kind, PAGE, &next, METADATA_ONLY).await?;
+            first.extend(page.items.into_iter().flatten().map(|user| user.metadata.into_key()));
             next = page.metadata.next.unwrap_or_default();
             if next.is_empty() {
                 return Ok(Users { count: first.len(), first });
@@ -69,6 +79,120 @@ impl webhook::Lookup for ClusterLookup {
     fn kind_names(&self) -> Vec<String> {
         self.stores.kind_names()
     }
+
+    async fn option_users(&self, kind: &str, option: &KindOption) -> Result<Users, LookupError> {
+        self.stores.wait_read_model_synced().await;
+        Ok(self.stores.option_users(kind, option))
+    }
+
+    async fn option_users_live(
+        &self,
+        kind: &str,
+        options: &BTreeSet<KindOption>,
+    ) -> Result<BTreeMap<KindOption, Users>, LookupError> {
+        let mut found: BTreeMap<KindOption, Users> = BTreeMap::new();
+        let mut next = String::new();
+        loop {
+            let page: Page<User> = self.users_page(kind, LARGE_PAGE, &next, "application/json").await?;
+            for user in page.items.into_iter().flatten() {
+                let WorkspaceOptions { image_config, pod_config } = user.spec.pod_template.options;
+                let selected = [(OptionList::ImageConfig, image_config), (OptionList::PodConfig, pod_config)];
+                let selected = selected.map(|(list, id)| KindOption { list, id });
+                let asked: Vec<_> = selected.into_iter().filter(|option| options.contains(option)).collect();
+                if asked.is_empty() {
+                    continue;
+                }
+                let key = user.metadata.into_key();
+                for option in asked {
+                    let users = found.entry(option).or_default();
+                    users.count += 1;
+                    if users.first.len() < Users::NAMED {
+                        users.first.push(key.clone());
+                    }
+                }
+            }
+            next = page.metadata.next.unwrap_or_default();
+            if next.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn may_bind(&self, user: &UserInfo, cluster_role: &str) -> Result<bool, LookupError> {
+        let resource = ResourceAttributes {
+            group: Some("rbac.authorization.k8s.io".to_owned()),
+            resource: Some("clusterroles".to_owned()),
+            name: Some(cluster_role.to_owned()),
+            verb: Some("bind".to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let UserInfo { username, uid, groups, extra } = user.clone();
+        let spec = SubjectAccessReviewSpec {
+            resource_attributes: Some(resource),
+            user: username,
+            uid,
+            groups,
+            extra,
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let answer = bounded(reviews.create(&PostParams::default(), &review)).await?;
+        Ok(answer.status.is_some_and(|status| status.allowed))
+    }
+
+    async fn notebook(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
+        self.stores.wait_read_model_synced().await;
+        Ok(self.stores.has_notebook(namespace, name))
+    }
+
+    async fn notebook_live(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
+        Ok(self.metadata::<Notebook>(namespace, name).await?.is_some())
+    }
+
+    async fn namespace_labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, LookupError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        Ok(bounded(namespaces.get_metadata_opt(namespace)).await?.map(labels).unwrap_or_default())
+    }
+
+    async fn mounted_labels(
+        &self,
+        namespace: &str,
+        mounted: &Mounted,
+    ) -> Result<Option<BTreeMap<String, String>>, LookupError> {
+        Ok(match mounted {
+            Mounted::Claim(name) => self.metadata::<PersistentVolumeClaim>(namespace, name).await?.map(labels),
+            Mounted::Secret(name) => self.metadata::<Secret>(namespace, name).await?.map(labels),
+        })
+    }
+}
+
+impl ClusterLookup {
+    /// A page of the Workspaces of a kind.
+    async fn users_page<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        limit: usize,
+        next: &str,
+        accept: &str,
+    ) -> Result<Page<T>, LookupError> {
+        let request = Request::get(users_path(kind, limit, next)).header(ACCEPT, accept).body(Vec::new());
+        let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
+        bounded(self.client.request(request)).await
+    }
+
+    /// The metadata of an object, if it is there.
+    async fn metadata<K>(&self, namespace: &str, name: &str) -> Result<Option<PartialObjectMeta<K>>, LookupError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let objects: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        bounded(objects.get_metadata_opt(name)).await
+    }
+}
+
+fn labels<K>(object: PartialObjectMeta<K>) -> BTreeMap<String, String> {
+    object.metadata.labels.unwrap_or_default()
 }
 
 async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, LookupError> {
@@ -90,9 +214,9 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Lo
 }
 
 /// Without a resourceVersion the API server answers with the newest state, not with a cached one.
-fn users_path(kind: &str, next: &str) -> String {
+fn users_path(kind: &str, limit: usize, next: &str) -> String {
     let mut path = format!(
-        "/apis/{}/{}/workspaces?limit={PAGE}&fieldSelector=spec.kind%3D{}",
+        "/apis/{}/{}/workspaces?limit={limit}&fieldSelector=spec.kind%3D{}",
         crds::GROUP,
         crds::VERSION,
         percent_encoded(&selector_value(kind))
@@ -125,12 +249,12 @@ fn percent_encoded(text: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct Page {
+struct Page<T> {
     #[serde(default)]
     metadata: PageMetadata,
     /// Null where there are none, once only metadata is asked for; but never absent.
-    #[serde(deserialize_with = "Option::deserialize")]
-    items: Option<Vec<SlimWorkspace>>,
+    #[serde(deserialize_with = "Option::deserialize", bound = "T: Deserialize<'de>")]
+    items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -140,14 +264,38 @@ struct PageMetadata {
 }
 
 #[derive(Deserialize)]
-struct SlimWorkspace {
+struct UserMetadata {
     metadata: SlimMetadata,
+}
+
+/// A Workspace, as far as it matters which options it selects.
+#[derive(Deserialize)]
+struct User {
+    metadata: SlimMetadata,
+    spec: UserSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UserSpec {
+    pod_template: UserPodTemplate,
+}
+
+#[derive(Deserialize)]
+struct UserPodTemplate {
+    options: WorkspaceOptions,
 }
 
 #[derive(Deserialize)]
 struct SlimMetadata {
     namespace: String,
     name: String,
+}
+
+impl SlimMetadata {
+    fn into_key(self) -> (String, String) {
+        (self.namespace, self.name)
+    }
 }
 
 #[cfg(test)]
@@ -158,7 +306,7 @@ mod tests {
     #[test]
     fn nothing_in_a_name_can_change_the_question() {
         assert_eq!(
-            users_path("a&limit=0,metadata.name=b c", "x=/+"),
+            users_path("a&limit=0,metadata.name=b c", 100, "x=/+"),
             "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata.name%5C%3Db%20c\
              &continue=x%3D%2F%2B"
         );
@@ -166,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_page_is_read_without_the_rest_of_the_objects() {
-        let page: Page = serde_json::from_str(
+        let page: Page<UserMetadata> = serde_json::from_str(
             r#"{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadataList","metadata":{"continue":"t","resourceVersion":"7"},
                 "items":[{"metadata":{"name":"w","namespace":"n","uid":"u"}}]}"#,
         )
@@ -174,8 +322,9 @@ mod tests {
         assert_eq!(page.metadata.next.as_deref(), Some("t"));
         let first = &page.items.unwrap()[0].metadata;
         assert_eq!((&*first.namespace, &*first.name), ("n", "w"));
-        let none: Page = serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
+        let none: Page<UserMetadata> =
+            serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
         assert!(none.items.is_none() && none.metadata.next.is_none());
-        assert!(serde_json::from_str::<Page>("{}").is_err(), "no answer is not: nobody");
+        assert!(serde_json::from_str::<Page<UserMetadata>>("{}").is_err(), "no answer is not: nobody");
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod collection;
+mod notebook;
 pub mod pod;
 pub mod slim;
 mod triggers;
@@ -23,9 +24,11 @@ use kube::{Api, Client};
 use crate::istio::VirtualService;
 use child::Child;
 use collection::{Change, Collection, Progress};
+use notebook::StoredNotebook;
 use pod::Pod;
 use slim::{Incoming, Key, Slim};
 use watching::News;
+use webhook::{KindOption, Users};
 use workspace::{StoredKind, StoredWorkspace};
 
 pub use triggers::{Triggers, Urgency};
@@ -41,22 +44,41 @@ pub struct Stores(Arc<Inner>);
 struct Inner {
     kinds: Collection<StoredKind>,
     workspaces: Collection<StoredWorkspace>,
+    notebooks: Collection<StoredNotebook>,
     service_accounts: Collection<Child<ServiceAccount>>,
     stateful_sets: Collection<Child<StatefulSet>>,
     services: Collection<Child<Service>>,
     virtual_services: Collection<Child<VirtualService>>,
     pods: Collection<Pod>,
     triggers: Triggers,
-    /// Whether children are watched; without, there is only the read model of admission.
-    children: bool,
-    istio: bool,
+    watched: Watched,
+}
+
+/// What is watched beside kinds and Workspaces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watched {
+    /// Notebooks, which only admission asks about.
+    pub notebooks: bool,
+    /// Children of Workspaces, which only the reconciler asks about.
+    pub children: bool,
+    /// Of the children VirtualServices too.
+    pub istio: bool,
 }
 
 impl Stores {
-    /// Everything: kinds, Workspaces and children; VirtualServices only with `use_istio`.
-    pub fn start(client: Client, use_istio: bool) -> (Self, Vec<WatchTask>) {
-        let stores = Self(Arc::new(Inner { children: true, istio: use_istio, ..Inner::default() }));
-        let mut tasks = stores.read_model_tasks(&client);
+    /// Stores of kinds, Workspaces and what else is to be watched.
+    pub fn start(client: Client, watched: Watched) -> (Self, Vec<WatchTask>) {
+        let stores = Self(Arc::new(Inner { watched, ..Inner::default() }));
+        let mut tasks = vec![
+            ("watch workspace kinds", stores.kind_task(client.clone())),
+            ("watch workspaces", stores.workspace_task(client.clone())),
+        ];
+        if watched.notebooks {
+            tasks.push(("watch notebooks", stores.notebook_task(client.clone())));
+        }
+        if !watched.children {
+            return (stores, tasks);
+        }
         tasks.push((
             "watch service accounts",
             stores.child_task(client.clone(), "serviceaccounts", |all| &all.service_accounts),
@@ -64,7 +86,7 @@ impl Stores {
         tasks
             .push(("watch stateful sets", stores.child_task(client.clone(), "statefulsets", |all| &all.stateful_sets)));
         tasks.push(("watch services", stores.child_task(client.clone(), "services", |all| &all.services)));
-        if use_istio {
+        if watched.istio {
             let task = stores.child_task(client.clone(), "virtualservices", |all| &all.virtual_services);
             tasks.push(("watch virtual services", task));
         }
@@ -72,14 +94,7 @@ impl Stores {
         (stores, tasks)
     }
 
-    /// Only what admission asks: kinds and Workspaces.
-    pub fn start_for_admission(client: &Client) -> (Self, Vec<WatchTask>) {
-        let stores = Self(Arc::default());
-        let tasks = stores.read_model_tasks(client);
-        (stores, tasks)
-    }
-
-    /// Whether all that is watched has been listed once. Istio's CRDs may be absent.
+    /// Whether all that is watched has been listed once. The CRDs of Istio and of Notebooks may be absent.
     pub fn synced(&self) -> bool {
         self.unlisted().is_empty()
     }
@@ -91,7 +106,18 @@ impl Stores {
             ("/apis/kubeflow.org/v1beta1/workspacekinds", all.kinds.progress()),
             ("/apis/kubeflow.org/v1beta1/workspaces", all.workspaces.progress()),
         ];
-        if all.children {
+        let mut optional = |path, progress: Progress| {
+            if progress == Progress::Listing {
+                watched.push((path, progress));
+            }
+        };
+        if all.watched.notebooks {
+            optional("/apis/kubeflow.org/v1/notebooks", all.notebooks.progress());
+        }
+        if all.watched.istio {
+            optional("/apis/networking.istio.io/v1/virtualservices", all.virtual_services.progress());
+        }
+        if all.watched.children {
             watched.extend([
                 ("/api/v1/serviceaccounts", all.service_accounts.progress()),
                 ("/apis/apps/v1/statefulsets", all.stateful_sets.progress()),
@@ -99,35 +125,31 @@ impl Stores {
                 ("/api/v1/pods", all.pods.progress()),
             ]);
         }
-        let routes = all.virtual_services.progress();
-        if all.istio && routes == Progress::Listing {
-            watched.push(("/apis/networking.istio.io/v1/virtualservices", routes));
-        }
         watched.into_iter().filter(|(_, progress)| *progress != Progress::Synced).map(|(path, _)| path).collect()
     }
 
     /// Waits until [`Stores::synced`].
     pub async fn wait_synced(&self) {
-        let synced = |progress: Progress| progress == Progress::Synced;
         let all = &self.0;
-        all.kinds.wait_until(synced).await;
-        all.workspaces.wait_until(synced).await;
-        if all.children {
+        self.wait_read_model_synced().await;
+        if all.watched.children {
             all.service_accounts.wait_until(synced).await;
             all.stateful_sets.wait_until(synced).await;
             all.services.wait_until(synced).await;
             all.pods.wait_until(synced).await;
         }
-        if all.istio {
-            all.virtual_services.wait_until(|progress| progress != Progress::Listing).await;
+        if all.watched.istio {
+            all.virtual_services.wait_until(known).await;
         }
     }
 
     /// Waits until what admission asks has been listed once.
     pub async fn wait_read_model_synced(&self) {
-        let synced = |progress: Progress| progress == Progress::Synced;
         self.0.kinds.wait_until(synced).await;
         self.0.workspaces.wait_until(synced).await;
+        if self.0.watched.notebooks {
+            self.0.notebooks.wait_until(known).await;
+        }
     }
 
     /// The WorkspaceKind of that name.
@@ -144,7 +166,19 @@ impl Stores {
 
     /// How many Workspaces name the kind, paused and deleting ones too.
     pub fn count_users(&self, kind: &str) -> usize {
-        self.0.workspaces.count_indexed(kind)
+        self.0.workspaces.first_indexed(kind, 0).0
+    }
+
+    /// The Workspaces that name an option of the kind, paused and deleting ones too; of them as many as a message names.
+    pub fn option_users(&self, kind: &str, option: &KindOption) -> Users {
+        let index = workspace::option_index(kind, option.list, &option.id);
+        let (count, first) = self.0.workspaces.first_indexed(&index, Users::NAMED);
+        Users { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() }
+    }
+
+    /// Whether there is a Notebook of that name. None where Notebooks are not served.
+    pub fn has_notebook(&self, namespace: &str, name: &str) -> bool {
+        self.0.notebooks.get(&Key::new(namespace, name)).is_some()
     }
 
     /// All Workspaces.
@@ -182,13 +216,6 @@ impl Stores {
         &self.0.triggers
     }
 
-    fn read_model_tasks(&self, client: &Client) -> Vec<WatchTask> {
-        vec![
-            ("watch workspace kinds", self.kind_task(client.clone())),
-            ("watch workspaces", self.workspace_task(client.clone())),
-        ]
-    }
-
     fn kind_task(&self, client: Client) -> BoxFuture<'static, ()> {
         let all = self.0.clone();
         async move {
@@ -211,6 +238,14 @@ impl Stores {
                 News::Installed => {}
             };
             watching::watch("workspaces", Api::all(client), watcher::Config::default(), &all.workspaces, tell).await;
+        }
+        .boxed()
+    }
+
+    fn notebook_task(&self, client: Client) -> BoxFuture<'static, ()> {
+        let all = self.0.clone();
+        async move {
+            watching::watch("notebooks", Api::all(client), watcher::Config::default(), &all.notebooks, |_| {}).await;
         }
         .boxed()
     }
@@ -254,7 +289,7 @@ impl Stores {
 
 impl Inner {
     fn trigger(&self, workspace: &Key, urgency: Urgency) {
-        if self.children {
+        if self.watched.children {
             self.triggers.add(workspace.clone(), urgency);
         }
     }
@@ -286,6 +321,15 @@ impl Inner {
             self.trigger(&workspace.identity.key, Urgency::Bulk);
         }
     }
+}
+
+fn synced(progress: Progress) -> bool {
+    progress == Progress::Synced
+}
+
+/// Listed once, or not served.
+fn known(progress: Progress) -> bool {
+    progress != Progress::Listing
 }
 
 /// The objects that carry the label of children, whoever made them.

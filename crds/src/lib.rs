@@ -4,12 +4,16 @@
 //! that admission, the reconciler and the command line share one definition. This crate is pure: no cluster client,
 //! no clock, no environment.
 
+pub mod activity;
 pub mod conditions;
 mod core_types;
 pub mod environment;
+pub mod equality;
+pub mod filters;
 pub mod generate;
 pub mod headers;
 pub mod labels;
+pub mod mounts;
 pub mod ports;
 pub mod redirects;
 pub mod template;

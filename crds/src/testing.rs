@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::EnvVar;
 use serde_json::{Value, json};
 
-use crate::workspace_kind::{HttpProxy, ProxiedPort, RequestHeaders};
-use crate::{Workspace, WorkspaceKind};
+use crate::workspace_kind::{HttpProxy, PodTemplate, ProxiedPort, RequestHeaders};
+use crate::{Workspace, WorkspaceKind, WorkspaceKindSpec};
 
 /// A JupyterLab kind of dialect A with two images, two sizes and templates in headers and environment.
 pub fn workspace_kind(name: &str) -> WorkspaceKind {
@@ -132,7 +132,76 @@ impl Generator {
         if self.chance(4) {
             template.options.image_config.values[0].redirect = Some(decode(json!({"to": "image-1"})));
         }
+        self.pod(template, &ids);
+        self.rules(&mut kind.spec);
         kind
+    }
+
+    /// Metadata, volumes and the activity probe.
+    fn pod(&mut self, template: &mut PodTemplate, ids: &[String]) {
+        if self.chance(3) {
+            let (label, annotation) = (self.label_key(), self.label_key());
+            template.pod_metadata =
+                Some(decode(json!({"labels": {label: self.label_value()}, "annotations": {annotation: "any text"}})));
+        }
+        if self.chance(3) {
+            let name = if self.chance(20) { "home-volume" } else { "scratch" };
+            let mounted = if self.chance(20) { "gone" } else { name };
+            let path = if self.chance(20) { "/scratch/." } else { "/more" };
+            template.extra_volumes = decode(json!([{"name": name, "emptyDir": {}}]));
+            template.extra_volume_mounts =
+                decode(json!([{"name": name, "mountPath": "/scratch"}, {"name": mounted, "mountPath": path}]));
+        }
+        if self.chance(2) {
+            let port = if self.chance(20) { "nowhere" } else { &ids[self.random.usize(..ids.len())] };
+            let script = if self.chance(20) { "echo" } else { "#!/bin/sh" };
+            let jupyter = json!({"jupyter": {"lastActivity": true, "portId": port}});
+            let how = if self.random.bool() { jupyter } else { json!({"podExec": {"script": script}}) };
+            template.activity_probe = Some(decode(how));
+        }
+    }
+
+    /// Activity rules and filter rules.
+    fn rules(&mut self, spec: &mut WorkspaceKindSpec) {
+        for _ in 0..self.random.usize(..3) {
+            let everything = self.chance(6);
+            let condition = json!({"matchNamespace": {"selector": self.selector()}});
+            spec.activity_rules.push(decode(json!({
+                "config": {"secondsSinceActive": if self.chance(4) { 600 } else { 7_200 }},
+                "match": if everything { json!({}) } else { condition },
+                "effect": {"pauseWorkspace": spec.pod_template.activity_probe.is_some() || self.chance(20)},
+            })));
+        }
+        for _ in 0..self.random.usize(..3) {
+            let scope = self.pick(&["WORKSPACE_KIND", "IMAGE_CONFIG", "POD_CONFIG"]);
+            let odd = self.chance(20);
+            let condition = if (scope == "WORKSPACE_KIND") == odd { "matchImageConfig" } else { "matchNamespace" };
+            spec.filter_rules.push(decode(json!({
+                "scope": scope,
+                "effect": {"api": {"deny": !self.chance(20)}},
+                "match": [{condition: {"selector": self.selector()}}],
+            })));
+        }
+    }
+
+    fn selector(&mut self) -> Value {
+        let key = self.label_key();
+        match self.random.u8(..3) {
+            0 => json!({"matchLabels": {key: self.label_value()}}),
+            1 => json!({"matchExpressions": [{"key": key, "operator": "In", "values": [self.label_value()]}]}),
+            _ if self.chance(20) => json!({"matchExpressions": [{"key": key, "operator": "In"}]}),
+            _ => json!({"matchExpressions": [{"key": key, "operator": "Exists"}]}),
+        }
+    }
+
+    fn label_key(&mut self) -> String {
+        let keys = if self.chance(40) { &["a b", "/", "-"][..] } else { &["team", "example.com/tier", "gpu"] };
+        self.pick(keys).to_owned()
+    }
+
+    fn label_value(&mut self) -> String {
+        let values = if self.chance(40) { &["a b", "-"][..] } else { &["", "yes", "A.b_c-1"] };
+        self.pick(values).to_owned()
     }
 
     fn image(&mut self, index: usize) -> Value {

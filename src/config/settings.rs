@@ -130,6 +130,14 @@ settings! {
         "Scheme of that redirect, http or https, for gateways behind a load balancer that ends TLS";
     PORT_DIALECTS = "port-dialects", ["PORT_DIALECTS"], "A,B", List, "DIALECT", ADMISSION,
         "Dialects of WorkspaceKind ports to accept: A (`portId`), B (`id`)";
+    CHECK_CLUSTER_ROLE_BIND = "check-cluster-role-bind", [], "enforce", Value, "CHECK", ADMISSION,
+        "What follows when somebody adds a ClusterRole to a WorkspaceKind that they may not bind: enforce, warn or off";
+    PROTECTED_POD_METADATA = "protected-pod-metadata", ["PROTECTED_POD_METADATA"], "*.istio.io/*,istio.io/*,iam.amazonaws.com/*", List, "PATTERN", ADMISSION,
+        "Keys of labels and annotations that a Workspace may not set on its pod, `*` for any text; repeatable, or a comma list";
+    ENFORCE_FILTER_RULES = "enforce-filter-rules", [], "false", Switch, "BOOL", ADMISSION,
+        "Refuse Workspaces that `filterRules[].effect.api.deny` of their kind denies";
+    ENFORCE_CAN_MOUNT = "enforce-can-mount", [], "false", Switch, "BOOL", ADMISSION,
+        "Refuse to mount Secrets and PersistentVolumeClaims without the label notebooks.kubeflow.org/can-mount=true";
     ENABLE_WEBHOOKS = "", ["ENABLE_WEBHOOKS"], "true", Value, "BOOL", ADMISSION,
         "Serve admission; false only reconciles";
     ENABLE_RECONCILE = "enable-reconcile", ["ENABLE_RECONCILE"], "true", Switch, "BOOL", RECONCILE,

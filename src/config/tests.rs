@@ -32,7 +32,7 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(settings.routing.cluster_domain, "cluster.local");
     assert!(settings.routing.use_istio && !settings.routing.redirect_missing_slash);
     assert_eq!(settings.routing.redirect_scheme, None);
-    assert_eq!(settings.port_dialects, BTreeSet::from([Dialect::A, Dialect::B]));
+    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::A, Dialect::B]));
     assert_eq!(settings.max_concurrent_reconciles, 10);
     assert!(settings.enable_reconcile && settings.enable_webhooks && !settings.leader_elect);
     assert_eq!(settings.kubeconfig, None);
@@ -71,7 +71,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
     assert_eq!(settings.routing.hosts, ["one.example.com", "two.example.com"]);
     assert_eq!(settings.routing.cluster_domain, "corp.example");
     assert_eq!(settings.routing.paths, ConnectPaths::fixed("/notebooks").unwrap());
-    assert_eq!(settings.port_dialects, BTreeSet::from([Dialect::B]));
+    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::B]));
     assert_eq!(settings.max_concurrent_reconciles, 3);
     assert_eq!(settings.kubeconfig, Some("/etc/kubeconfig".into()));
     assert!(settings.log.filter.contains("webhook=debug"), "{}", settings.log.filter);
@@ -101,7 +101,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
     assert_eq!(settings.routing.cluster_domain, "cluster.local");
     assert_eq!(settings.routing.paths.prefix(Dialect::B), "/w");
     assert_eq!(settings.routing.redirect_scheme, Some(RedirectScheme::Https));
-    assert_eq!(settings.port_dialects, BTreeSet::from([Dialect::A]));
+    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::A]));
     assert_eq!(settings.max_concurrent_reconciles, 7);
     assert_eq!(settings.kubeconfig, Some("k".into()));
     assert_eq!(settings.log.filter, "info,kube=debug");
@@ -241,6 +241,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--connect-path-prefix", "", "must start with '/'"),
     ("PORT_DIALECTS", "C", "must be A, B or A,B"),
     ("PORT_DIALECTS", "A,", "must be A, B or A,B"),
+    (
+        "PROTECTED_POD_METADATA",
+        "a b/*",
+        "must consist of letters, digits, '-', '_', '.', '/' and the wildcards '*' and '?'",
+    ),
     ("REDIRECT_MISSING_SLASH", "maybe", "must be true or false"),
     ("--redirect-scheme", "ftp", "must be http or https"),
     ("ENABLE_WEBHOOKS", "no", "must be true or false"),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crds::ports::{ConnectPaths, Dialect};
+use webhook::{BindCheck, ProtectedKeys};
 
 use super::RedirectScheme;
 
@@ -43,6 +44,22 @@ pub fn path_prefix(value: &str) -> Result<ConnectPaths, String> {
 pub fn dialects(values: &[&str]) -> Result<BTreeSet<Dialect>, String> {
     let parsed: Result<BTreeSet<Dialect>, ()> = values.iter().map(|value| value.parse()).collect();
     parsed.map_err(|()| "must be A, B or A,B".to_owned())
+}
+
+/// What follows when somebody may not bind a ClusterRole.
+pub fn bind_check(value: &str) -> Result<BindCheck, String> {
+    value.parse().map_err(|()| "must be enforce, warn or off".to_owned())
+}
+
+/// Patterns of the keys of labels and annotations.
+pub fn protected_keys(values: &[&str]) -> Result<ProtectedKeys, String> {
+    let is_pattern = |pattern: &&str| {
+        !pattern.is_empty() && pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./*?".contains(&byte))
+    };
+    match values.iter().find(|pattern| !is_pattern(pattern)) {
+        None => Ok(ProtectedKeys::new(values.iter().copied())),
+        Some(_) => Err("must consist of letters, digits, '-', '_', '.', '/' and the wildcards '*' and '?'".to_owned()),
+    }
 }
 
 /// The scheme that a redirect goes to.

@@ -5,12 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::mounts::{HOME_VOLUME, data_volume, normalised, secret_volume};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, SecretVolumeSource, Volume, VolumeMount};
 
 use super::Scene;
-
-/// The name of the volume that holds the home directory.
-const HOME: &str = "home-volume";
 
 /// A mount that could not be made, because another one has its path.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,16 +36,16 @@ pub(super) fn desired(scene: &Scene<'_>) -> Mounted {
     let wanted = &scene.subject.spec.pod_template.volumes;
     let mut all = Mounted::default();
     if let Some(claim) = &wanted.home {
-        let mount = mount(HOME, &scene.template.volume_mounts.home, false);
-        all.put(claim_volume(HOME, claim, false), mount);
+        let mount = mount(HOME_VOLUME, &scene.template.volume_mounts.home, false);
+        all.put(claim_volume(HOME_VOLUME, claim, false), mount);
     }
     for (index, data) in wanted.data.iter().enumerate() {
-        let name = format!("data-volume-{index}");
+        let name = data_volume(index);
         let mount = mount(&name, &data.mount_path, data.read_only);
         all.put(claim_volume(&name, &data.pvc_name, data.read_only), mount);
     }
     for (index, secret) in wanted.secrets.iter().enumerate() {
-        let name = format!("secret-volume-{index}");
+        let name = secret_volume(index);
         let source = SecretVolumeSource {
             secret_name: Some(secret.secret_name.clone()),
             default_mode: Some(secret.default_mode),
@@ -91,13 +89,6 @@ impl Mounted {
         self.paths.insert(path, mount.name.clone());
         true
     }
-}
-
-/// A path without empty segments, `.` and a final slash.
-fn normalised(path: &str) -> String {
-    path.split('/')
-        .filter(|segment| !matches!(*segment, "" | "."))
-        .fold(String::new(), |path, segment| path + "/" + segment)
 }
 
 fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {

@@ -71,9 +71,12 @@ impl<T: Slim> Collection<T> {
         keys.filter_map(|key| objects.by_key.get(key)).map(|entry| entry.object.clone()).collect()
     }
 
-    /// How many objects are found under `index`.
-    pub fn count_indexed(&self, index: &str) -> usize {
-        self.read().by_index.get(index).map_or(0, BTreeSet::len)
+    /// How many objects are found under `index`, and the keys of the first `few` of them. The time it takes does not depend
+    /// on how many there are.
+    pub fn first_indexed(&self, index: &str, few: usize) -> (usize, Vec<Key>) {
+        let objects = self.read();
+        let keys = objects.by_index.get(index);
+        (keys.map_or(0, BTreeSet::len), keys.into_iter().flatten().take(few).cloned().collect())
     }
 
     /// The keys of all objects.
@@ -183,40 +186,41 @@ impl<T: Slim> Objects<T> {
             }
             object.inherit(&entry.object);
             let same = object.same_as(&entry.object);
-            let index = entry.object.index().map(Box::<str>::from);
             let after = Arc::new(object);
             let before = std::mem::replace(&mut entry.object, after.clone());
-            if after.index() != index.as_deref() {
-                self.unlink(index.as_deref(), &key);
-                self.link(after.index(), &key);
+            let (old, new) = (before.indexes(), after.indexes());
+            if old != new {
+                self.unlink(&old, &key);
+                self.link(new, &key);
             }
             return (!same).then_some(Change { before: Some(before), after: Some(after) });
         }
         let after = Arc::new(object);
-        self.link(after.index(), &key);
+        self.link(after.indexes(), &key);
         self.by_key.insert(key, Entry { object: after.clone(), round });
         Some(Change { before: None, after: Some(after) })
     }
 
-    fn link(&mut self, index: Option<&str>, key: &Key) {
-        if let Some(index) = index {
-            self.by_index.entry(index.into()).or_default().insert(key.clone());
+    fn link(&mut self, indexes: Vec<Box<str>>, key: &Key) {
+        for index in indexes {
+            self.by_index.entry(index).or_default().insert(key.clone());
         }
     }
 
-    fn unlink(&mut self, index: Option<&str>, key: &Key) {
-        let Some(index) = index else { return };
-        if let Some(keys) = self.by_index.get_mut(index) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.by_index.remove(index);
+    fn unlink(&mut self, indexes: &[Box<str>], key: &Key) {
+        for index in indexes {
+            if let Some(keys) = self.by_index.get_mut(index) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_index.remove(index);
+                }
             }
         }
     }
 
     fn remove(&mut self, key: &Key) -> Option<Arc<T>> {
         let object = self.by_key.remove(key)?.object;
-        self.unlink(object.index(), key);
+        self.unlink(&object.indexes(), key);
         Some(object)
     }
 }

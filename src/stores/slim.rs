@@ -76,9 +76,9 @@ pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'st
     /// Who it is.
     fn identity(&self) -> &Identity;
 
-    /// What the store finds it by, beside its key.
-    fn index(&self) -> Option<&str> {
-        None
+    /// What the store finds it by, beside its key; no two alike.
+    fn indexes(&self) -> Vec<Box<str>> {
+        Vec::new()
     }
 
     /// Takes over what is worked out from `older`, where that is still true.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crds::workspace::{WorkspaceSpec, WorkspaceStatus};
 use serde::{Deserialize, Deserializer};
+use webhook::OptionList;
 
 use super::slim::{Identity, Key, Slim, WireMetadata};
 use crate::render::Subject;
@@ -51,10 +52,21 @@ impl Slim for StoredWorkspace {
         &self.identity
     }
 
-    /// By kind: who uses it.
-    fn index(&self) -> Option<&str> {
-        Some(&self.spec.kind)
+    /// By kind, and by each of the two options: who uses them.
+    fn indexes(&self) -> Vec<Box<str>> {
+        let selected = &self.spec.pod_template.options;
+        let option = |list, id: &str| option_index(&self.spec.kind, list, id);
+        vec![
+            self.spec.kind.as_str().into(),
+            option(OptionList::ImageConfig, &selected.image_config),
+            option(OptionList::PodConfig, &selected.pod_config),
+        ]
     }
+}
+
+/// Under what the users of an option are found. The names of kinds hold no slash.
+pub(super) fn option_index(kind: &str, list: OptionList, id: &str) -> Box<str> {
+    format!("{kind}/{}/{id}", list.as_str()).into()
 }
 
 /// A WorkspaceKind, whole: admission needs all of it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster::Reply;
 use crds::ports::Dialect;
 use serde_json::{Value, json};
-use webhook::testing::{Case, Expected, load};
+use webhook::testing::{Case, Expected, LIMITED_USER, load};
 use webhook::{Policy, WORKSPACE_PATH};
 
 use crate::stage::{KINDS, Stage, cluster, fixture, said, workspaces};
@@ -55,16 +55,24 @@ fn arguments(policy: &Policy) -> Vec<String> {
     if prefixes[0] == prefixes[1] {
         arguments.push(format!("--connect-path-prefix={}", prefixes[0]));
     }
+    arguments.push(format!("--check-cluster-role-bind={}", policy.cluster_role_bind.as_str()));
+    arguments.push(format!("--protected-pod-metadata={}", policy.protected_pod_metadata.patterns().join(",")));
+    arguments.push(format!("--enforce-filter-rules={}", policy.enforce_filter_rules));
+    arguments.push(format!("--enforce-can-mount={}", policy.enforce_can_mount));
     arguments
 }
 
 /// Prepares, asks, cleans up.
 fn run(case: &Case) -> Result<(), String> {
-    let mut stored = case.kinds.clone();
+    let mut stored = case.others.clone();
+    stored.extend(case.kinds.iter().cloned());
     stored.extend(case.workspaces.iter().cloned());
     stored.extend(case.old.clone());
     stored.iter().for_each(store);
     case.object.iter().for_each(ensure_namespace);
+    if let Some(roles) = &case.may_bind {
+        limit(roles);
+    }
     let outcome = ask(case).map_err(|why| format!("{}: {why}", case.name));
     stored.extend(case.object.clone());
     stored.iter().for_each(remove);
@@ -74,8 +82,9 @@ fn run(case: &Case) -> Result<(), String> {
 /// First as a dry run, which must get the same answer.
 fn ask(case: &Case) -> Result<(), String> {
     let expected = Answer::Judged(case.expected.clone());
-    // A refused Workspace may have been judged by a cache that does not know of the last case's end yet.
-    let patience = if case.path == WORKSPACE_PATH { PATIENCE } else { Duration::ZERO };
+    // A refused Workspace may have been judged by a cache that does not know of the last case's end yet, and the API
+    // server learns of rights in its own time.
+    let patience = if case.path == WORKSPACE_PATH || case.may_bind.is_some() { PATIENCE } else { Duration::ZERO };
     let dry = cluster().wait_for("the answer to a dry run", patience, || {
         let answer = judged(&send(case, "?dryRun=All"));
         if answer == expected { Ok(()) } else { Err(format!("{answer:#?}\ninstead of {expected:#?}")) }
@@ -89,7 +98,8 @@ fn ask(case: &Case) -> Result<(), String> {
 }
 
 fn send(case: &Case, query: &str) -> Reply {
-    let api = cluster().api();
+    let limited = case.may_bind.as_ref().map(|_| cluster().api_as(LIMITED_USER).unwrap());
+    let api = limited.as_ref().unwrap_or(cluster().api());
     let object = case.object.as_ref();
     let reply = match (&case.old, object) {
         (None, Some(object)) => api.create(&format!("{}{query}", collection(object)), object),
@@ -121,10 +131,43 @@ fn judged(reply: &Reply) -> Answer {
     Answer::Judged(Expected { refused: Some(reply.status), causes, warnings })
 }
 
+/// Lets the limited user do to kinds what they like, and bind no other ClusterRoles than these.
+fn limit(roles: &[String]) {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": LIMITED_USER},
+        "rules": [
+            {"apiGroups": ["kubeflow.org"], "resources": ["workspacekinds"], "verbs": ["get", "create", "update"]},
+            {
+                "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["bind"],
+                "resourceNames": roles,
+            },
+        ],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": LIMITED_USER},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": LIMITED_USER},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": LIMITED_USER}],
+    });
+    for (resource, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/{resource}/{LIMITED_USER}");
+        fixture().apply(&path, "tests", &object).unwrap().ok().unwrap();
+    }
+}
+
 fn collection(object: &Value) -> String {
-    match object["metadata"]["namespace"].as_str() {
-        Some(namespace) => workspaces(namespace),
-        None => KINDS.to_owned(),
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    match object["kind"].as_str().unwrap() {
+        "WorkspaceKind" => KINDS.to_owned(),
+        "Workspace" => workspaces(namespace),
+        "Namespace" => "/api/v1/namespaces".to_owned(),
+        "Secret" => format!("/api/v1/namespaces/{namespace}/secrets"),
+        "PersistentVolumeClaim" => format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"),
+        "Notebook" => format!("/apis/kubeflow.org/v1/namespaces/{namespace}/notebooks"),
+        other => panic!("case files store no {other}"),
     }
 }
 
@@ -141,6 +184,11 @@ fn store(object: &Value) {
         object["metadata"]["finalizers"] = json!([HOLD]);
     }
     ensure_namespace(&object);
+    if object["kind"] == "Namespace" {
+        // It may be there, and it stays: removing a namespace takes long.
+        api.apply(&path(&object), "tests", &object).unwrap().ok().unwrap();
+        return;
+    }
     api.create(&collection(&object), &object).unwrap().ok().unwrap();
     if deleting {
         api.delete(&path(&object)).unwrap().ok().unwrap();
@@ -158,6 +206,9 @@ fn ensure_namespace(object: &Value) {
 /// Removes it again; it may never have come to be.
 fn remove(object: &Value) {
     let (api, path) = (fixture(), path(object));
+    if object["kind"] == "Namespace" {
+        return;
+    }
     if api.get(&path).unwrap().status == 404 {
         return;
     }

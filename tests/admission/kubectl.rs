@@ -37,8 +37,9 @@ const FOUR_FAULTS: &str = r#"The WorkspaceKind "four-faults" is invalid:
 fn kubectl_shows_the_causes_of_case_files() {
     let _stage = Stage::admission_only(&[]);
     for case in load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")).unwrap() {
-        let shown = case.default_policy && case.name.starts_with("workspace_kind/reject/") && case.old.is_none();
-        let Some(object) = case.object.filter(|_| shown) else { continue };
+        let is_plain = case.default_policy && case.may_bind.is_none() && case.old.is_none();
+        let is_shown = is_plain && case.name.starts_with("workspace_kind/reject/");
+        let Some(object) = case.object.filter(|_| is_shown) else { continue };
         let output = cluster().kubectl_stdin(&["create", "-f", "-"], &object.to_string()).unwrap();
         let name = object["metadata"]["name"].as_str().unwrap();
         let causes = case.expected.causes.iter().map(|cause| format!("{}: {}\n", cause.field, cause.message));

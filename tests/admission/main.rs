@@ -9,6 +9,8 @@ mod case_files;
 mod delete_guard;
 mod dry_run;
 mod gate;
+mod gone;
+mod in_use;
 mod kubectl;
 mod races;
 mod stage;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cluster::{Api, Cluster, ClusterOptions, ControllerOptions, ControllerProcess, MASTERS, Reply, User};
 use serde_json::{Value, json};
+use webhook::testing::LIMITED_USER;
 
 use crate::TIMEOUT;
 
@@ -30,8 +31,11 @@ pub fn workspaces(namespace: &str) -> String {
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
-        let users = vec![User::new(FIXTURE, &[MASTERS]), User::new(BEHIND_GATE, &[MASTERS])];
-        Cluster::start(ClusterOptions { users, ..ClusterOptions::default() }).unwrap()
+        let users =
+            vec![User::new(FIXTURE, &[MASTERS]), User::new(BEHIND_GATE, &[MASTERS]), User::new(LIMITED_USER, &[])];
+        let cluster = Cluster::start(ClusterOptions { users, ..ClusterOptions::default() }).unwrap();
+        cluster.install_notebook_crd().unwrap();
+        cluster
     })
 }
 

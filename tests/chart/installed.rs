@@ -48,6 +48,8 @@ impl Site {
             format!("ports.webhook={webhook}"),
             format!("ports.health={health}"),
             format!("ports.metrics={metrics}"),
+            "settings.enforceFilterRules=true".to_owned(),
+            "settings.enforceCanMount=true".to_owned(),
         ];
         let mut args = vec![action, "workspaces-controller", "charts/workspaces-controller", "--namespace", NAMESPACE];
         args.extend(["--set-file", &ca]);
@@ -90,6 +92,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
     let api_server_args = vec!["--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned()];
     let options = ClusterOptions { product_crds: false, api_server_args, ..ClusterOptions::default() };
     let cluster = Cluster::start(options).unwrap();
+    serve_notebooks(&cluster);
     let site = Site::new();
     let installed = site.helm(&cluster, "install", &["--create-namespace", "--wait", "--timeout", "2m"]);
     assert!(installed.success, "{}", installed.stderr);
@@ -147,6 +150,45 @@ fn offer_a_volume(cluster: &Cluster) {
     cluster.api().create("/api/v1/persistentvolumes", &volume).unwrap().ok().unwrap();
 }
 
+/// The API of Kubeflow's first notebook controller.
+fn serve_notebooks(cluster: &Cluster) {
+    cluster.install_notebook_crd().unwrap();
+    let notebook = json!({"apiVersion": "kubeflow.org/v1", "kind": "Notebook", "metadata": {"name": "taken"}});
+    cluster.api().create("/apis/kubeflow.org/v1/namespaces/default/notebooks", &notebook).unwrap().ok().unwrap();
+}
+
+/// Everything that admission looks up beside kinds and Workspaces.
+fn admission_asks_the_api_server(cluster: &Cluster) {
+    let object = |file: &str| documents(&text(file)).pop().unwrap();
+    let create = |path: &str, object: &Value| cluster.api().create(&format!("{path}?dryRun=All"), object).unwrap();
+    let mut kind = object("docs/examples/jupyterlab-kind.yaml");
+    kind["metadata"]["name"] = json!("with-roles");
+    kind["spec"]["podTemplate"]["serviceAccount"] = json!({"clusterRoles": [{"name": "view"}]});
+    kind["spec"]["filterRules"] = json!([{
+        "scope": "WORKSPACE_KIND",
+        "effect": {"api": {"deny": true, "denyMessage": {"text": "not in this namespace"}}},
+        "match": [{"matchNamespace": {"selector": {"matchLabels": {"kubernetes.io/metadata.name": "default"}}}}],
+    }]);
+    let kinds = "/apis/kubeflow.org/v1beta1/workspacekinds";
+    cluster.api().create(kinds, &kind).unwrap().ok().unwrap();
+    let mut workspace = object("docs/examples/jupyterlab-workspace.yaml");
+    workspace["metadata"] = json!({"name": "taken"});
+    workspace["spec"]["kind"] = json!("with-roles");
+    workspace["spec"]["podTemplate"]["volumes"]["secrets"] = json!([{"secretName": "nowhere", "mountPath": "/secret"}]);
+    let reply = create("/apis/kubeflow.org/v1beta1/namespaces/default/workspaces", &workspace);
+    let mut fields: Vec<String> = Vec::new();
+    for cause in reply.json()["details"]["causes"].as_array().unwrap() {
+        fields.push(format!("{}: {}", cause["field"].as_str().unwrap(), cause["message"].as_str().unwrap()));
+    }
+    let said = |start: &str| assert!(fields.iter().any(|field| field.starts_with(start)), "{start}: {fields:#?}");
+    said("spec.kind: Forbidden: workspace kind \"with-roles\" is not allowed here: not in this namespace");
+    said(
+        "spec.podTemplate.volumes.secrets[0].secretName: Invalid value: \"nowhere\": Secret \"nowhere\" does not exist",
+    );
+    said("metadata.name: Invalid value: \"taken\": there is a Notebook");
+    cluster.api().delete(&format!("{kinds}/with-roles")).unwrap().ok().unwrap();
+}
+
 /// A Workspace's whole life: made, running, paused, its kind protected, gone.
 fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     offer_a_volume(cluster);
@@ -162,6 +204,7 @@ fn live_through_everything(cluster: &Cluster, process: &mut Process) {
         seen.unwrap_or_else(|error| panic!("{error}\n{}", process.log()));
     };
     state_is("Running");
+    admission_asks_the_api_server(cluster);
     let routes = list(cluster, "/apis/networking.istio.io/v1/namespaces/default/virtualservices");
     assert_eq!(
         routes[0]["spec"]["http"][0]["match"],

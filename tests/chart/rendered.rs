@@ -157,21 +157,45 @@ fn crds_are_the_generated_ones_and_stay_on_uninstall() {
     }
 }
 
-/// Without reconcile nothing but reading is granted, without webhooks there is nobody to ask.
+/// Without reconcile nothing but reading and asking is granted, without webhooks there is nobody to ask.
 #[test]
 fn what_is_switched_off_is_not_installed() {
     let validating = objects(&["settings.enableReconcile=false", "replicas=3"]);
     let rules = only(&validating, "ClusterRole")["rules"].as_array().unwrap();
-    for verb in rules.iter().flat_map(|rule| rule["verbs"].as_array().unwrap()) {
+    let (asking, reading): (Vec<&Value>, Vec<&Value>) =
+        rules.iter().partition(|rule| rule["apiGroups"] == json!(["authorization.k8s.io"]));
+    assert_eq!(asking.len(), 1);
+    assert_eq!(asking[0]["resources"], json!(["subjectaccessreviews"]));
+    for verb in reading.iter().flat_map(|rule| rule["verbs"].as_array().unwrap()) {
         assert!(["get", "list", "watch"].iter().any(|reads| verb == reads), "{verb}");
     }
-    assert!(rules.iter().all(|rule| rule["apiGroups"] == json!(["kubeflow.org"])));
+    assert!(reading.iter().all(|rule| rule["apiGroups"] == json!(["kubeflow.org"])));
     let reconciling = objects(&["settings.enableWebhooks=false"]);
     for kind in ["ValidatingWebhookConfiguration", "Service", "Certificate", "Issuer"] {
         assert!(reconciling.iter().all(|object| object["kind"] != kind), "{kind}");
     }
     let pod = &only(&reconciling, "Deployment")["spec"]["template"]["spec"];
     assert!(pod.get("volumes").is_none() && pod["containers"][0].get("volumeMounts").is_none());
+}
+
+/// Each policy brings the rights that it needs, and only then.
+#[test]
+fn policies_bring_their_rights() {
+    let granted = |set: &[&str]| -> BTreeSet<String> {
+        let objects = objects(set);
+        let rules = only(&objects, "ClusterRole")["rules"].as_array().unwrap();
+        let resources = rules.iter().flat_map(|rule| rule["resources"].as_array().unwrap());
+        resources.map(|resource| resource.as_str().unwrap().to_owned()).collect()
+    };
+    let always = granted(&["settings.checkClusterRoleBind=off"]);
+    for (set, resources) in [
+        ("settings.checkClusterRoleBind=warn", &["subjectaccessreviews"][..]),
+        ("settings.enforceFilterRules=true", &["namespaces", "subjectaccessreviews"]),
+        ("settings.enforceCanMount=true", &["persistentvolumeclaims", "secrets", "subjectaccessreviews"]),
+    ] {
+        let more: Vec<String> = granted(&[set]).difference(&always).cloned().collect();
+        assert_eq!(more, resources, "{set}");
+    }
 }
 
 #[test]

@@ -79,6 +79,7 @@ fn every_setting_reaches_the_program() {
     let given = |flag: &str| args.iter().filter(|arg| arg.starts_with(&format!("--{flag}="))).count();
     for setting in settings_of_the_chart().values() {
         let times = match setting.shape {
+            Shape::List if setting.flag == "protected-pod-metadata" => 3,
             Shape::List if setting.flag != "port-dialects" => 2,
             _ => 1,
         };
@@ -108,6 +109,9 @@ fn wrong_values_are_refused_with_the_reason() {
         (&[&long_host], "at '/settings/clusterDomain'"),
         (&["settings.connectPathPrefix=/a/"], "at '/settings/connectPathPrefix'"),
         (&["settings.portDialects={C}"], "at '/settings/portDialects/0': value must be one of 'A', 'B'"),
+        (&["settings.checkClusterRoleBind=yes"], "at '/settings/checkClusterRoleBind': value must be one of"),
+        (&["settings.protectedPodMetadata={a b}"], "at '/settings/protectedPodMetadata/0'"),
+        (&["settings.enforceCanMount=1"], "at '/settings/enforceCanMount': got number, want boolean"),
         (&["settings.redirectScheme=ftp"], "at '/settings/redirectScheme'"),
         (&["settings.maxConcurrentReconciles=0"], "at '/settings/maxConcurrentReconciles': minimum: got 0, want 1"),
         (&["settings.logFormat=xml"], "at '/settings/logFormat'"),

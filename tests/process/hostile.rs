@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
-use crds::WorkspaceKind;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use webhook::{Lookup, LookupError, Policy, Users, WORKSPACE_PATH};
+use webhook::testing::Facts;
+use webhook::{Policy, WORKSPACE_PATH};
 use workspaces_controller::metrics::Metrics;
 use workspaces_controller::serve::Limits;
 
@@ -20,30 +20,9 @@ use crate::binary::Binary;
 use crate::client::{TestServer, connect, exchange, post, read_answer, until_closed};
 use crate::{exactly, within};
 
-/// Knows no objects; one name makes it panic.
-struct Empty;
-
-impl Lookup for Empty {
-    async fn kind(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
-        assert_ne!(name, "panic", "asked for it");
-        Ok(None)
-    }
-
-    async fn kind_live(&self, _: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
-        Ok(None)
-    }
-
-    async fn users_live(&self, _: &str) -> Result<Users, LookupError> {
-        Ok(Users::default())
-    }
-
-    fn kind_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
 fn admission() -> Router {
-    webhook::router(Arc::new(Empty), Arc::new(Policy::default()), Arc::new(Metrics::new()))
+    let facts = Facts { panics_at: Some("panic"), ..Facts::default() };
+    webhook::router(Arc::new(facts), Arc::new(Policy::default()), Arc::new(Metrics::new()))
 }
 
 /// A review of a new Workspace of that kind.

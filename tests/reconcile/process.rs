@@ -14,7 +14,7 @@ use workspaces_controller::cli::{self, Invocation};
 use workspaces_controller::config::{Environment, Settings};
 use workspaces_controller::metrics::Metrics;
 use workspaces_controller::reconcile;
-use workspaces_controller::stores::Stores;
+use workspaces_controller::stores::{Stores, Watched};
 
 /// The user that the loop acts as, so that the audit log tells its writes from others.
 pub const USER: &str = "reconcile";
@@ -49,8 +49,9 @@ impl Loop {
             async move {
                 let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
                 let client = Client::try_from(config).unwrap();
-                let (stores, watches) = Stores::start(client.clone(), settings.routing.use_istio);
-                for (_, watch) in watches {
+                let watched = Watched { notebooks: false, children: true, istio: settings.routing.use_istio };
+                let (stores, tasks) = Stores::start(client.clone(), watched);
+                for (_, watch) in tasks {
                     tokio::spawn(watch);
                 }
                 reconcile::run(client, stores, settings, metrics, async { drop(stopped.await) }).await;

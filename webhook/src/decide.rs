@@ -84,7 +84,7 @@ pub(crate) async fn answer<L: Lookup>(
 /// None for whatever is not plainly acceptable (a panic included), which is then looked at with care.
 fn accepted_at_once(body: &[u8], policy: &Policy, deadline: Instant) -> Option<Vec<u8>> {
     let judging = || {
-        let review: Envelope<'_, WorkspaceKindSpec, workspace_kind::OldSpec> =
+        let review: Envelope<'_, WorkspaceKindSpec, workspace_kind::TypedSpec> =
             serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
         let request = &review.request;
         is_about(Subject::WorkspaceKind, request).ok().filter(|()| !request.uid.is_empty())?;

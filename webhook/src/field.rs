@@ -64,6 +64,8 @@ pub enum Value {
     Text(String),
     /// A number.
     Number(i64),
+    /// A block of fields, as JSON, cut at 256 bytes.
+    Block(String),
 }
 
 /// What is wrong with one field.
@@ -106,6 +108,17 @@ impl Fault {
     /// The number is not allowed.
     pub fn invalid_number(rule: Rule, field: impl Into<String>, value: i64, detail: impl Into<String>) -> Self {
         Self::new(rule, field, FaultType::Invalid, Value::Number(value), detail)
+    }
+
+    /// The block of fields is not allowed.
+    pub fn invalid_block(
+        rule: Rule,
+        field: impl Into<String>,
+        block: &impl serde::Serialize,
+        detail: impl Into<String>,
+    ) -> Self {
+        let block = serde_json::to_string(block).unwrap_or_default();
+        Self::new(rule, field, FaultType::Invalid, Value::Block(block), detail)
     }
 
     /// A value is missing.
@@ -179,6 +192,11 @@ impl Fault {
                 message.push_str(": ");
                 message.push_str(&number.to_string());
             }
+            Value::Block(json) => {
+                message.push_str(": ");
+                message.push_str(cut(json));
+                message.push_str(if cut(json).len() == json.len() { "" } else { "…" });
+            }
         }
         if !self.detail.is_empty() {
             message.push_str(": ");
@@ -225,6 +243,12 @@ impl Findings {
     /// Adds a warning whose text names the field itself.
     pub fn warn(&mut self, rule: Rule, field: impl Into<String>, text: impl Into<String>) {
         self.warnings.push(Warning { rule, field: field.into(), text: text.into() });
+    }
+
+    /// Adds what others found.
+    pub fn add(&mut self, others: Self) {
+        self.faults.extend(others.faults);
+        self.warnings.extend(others.warnings);
     }
 
     /// Puts the faults into the order of the rules. Within one row of the tables they stay as they were found.

@@ -1,10 +1,12 @@
 //! The facts about other objects that a verdict may need.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use crds::WorkspaceKind;
+use k8s_openapi::api::authentication::v1::UserInfo;
 
 /// Where facts come from. The process answers from its caches and, for the `_live` ones, from the API server.
 ///
@@ -22,6 +24,86 @@ pub trait Lookup: Send + Sync + 'static {
 
     /// The names of all WorkspaceKinds in the cache, for advice to somebody who misspelt one.
     fn kind_names(&self) -> Vec<String>;
+
+    /// The Workspaces that name this option of the kind in their `spec`, from the cache. Waits until the cache has synced.
+    fn option_users(&self, kind: &str, option: &KindOption) -> impl Future<Output = Result<Users, LookupError>> + Send;
+
+    /// The same for several options, from the API server: one LIST by field selector. Options without users are left out.
+    fn option_users_live(
+        &self,
+        kind: &str,
+        options: &BTreeSet<KindOption>,
+    ) -> impl Future<Output = Result<BTreeMap<KindOption, Users>, LookupError>> + Send;
+
+    /// Whether somebody may bind a ClusterRole, from the API server: one SubjectAccessReview.
+    fn may_bind(&self, user: &UserInfo, cluster_role: &str) -> impl Future<Output = Result<bool, LookupError>> + Send;
+
+    /// Whether there is a Notebook (`kubeflow.org/v1`) of that name, from the cache; false where Notebooks are not served.
+    /// Waits until the cache has synced.
+    fn notebook(&self, namespace: &str, name: &str) -> impl Future<Output = Result<bool, LookupError>> + Send;
+
+    /// Whether there is a Notebook (`kubeflow.org/v1`) of that name, from the API server: one GET.
+    fn notebook_live(&self, namespace: &str, name: &str) -> impl Future<Output = Result<bool, LookupError>> + Send;
+
+    /// The labels of a namespace, from the API server: one GET. Empty when there is none of that name.
+    fn namespace_labels(
+        &self,
+        namespace: &str,
+    ) -> impl Future<Output = Result<BTreeMap<String, String>, LookupError>> + Send;
+
+    /// The labels of what a Workspace mounts, from the API server: one GET. None when it does not exist.
+    fn mounted_labels(
+        &self,
+        namespace: &str,
+        mounted: &Mounted,
+    ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, LookupError>> + Send;
+}
+
+/// One of the two lists of options of a kind.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum OptionList {
+    /// `imageConfig`
+    ImageConfig,
+    /// `podConfig`
+    PodConfig,
+}
+
+impl OptionList {
+    /// The name of the field.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ImageConfig => "imageConfig",
+            Self::PodConfig => "podConfig",
+        }
+    }
+}
+
+/// An option of a kind.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct KindOption {
+    /// The list that it stands in.
+    pub list: OptionList,
+    /// Its id.
+    pub id: String,
+}
+
+/// What a Workspace mounts.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Mounted {
+    /// A PersistentVolumeClaim.
+    Claim(String),
+    /// A Secret.
+    Secret(String),
+}
+
+impl Mounted {
+    /// Its kind and its name.
+    pub fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Claim(name) => ("PersistentVolumeClaim", name),
+            Self::Secret(name) => ("Secret", name),
+        }
+    }
 }
 
 /// The Workspaces that use a kind.
@@ -32,9 +114,6 @@ pub struct Users {
     /// Namespace and name of the first of them, in that order: as many as were told at once.
     pub first: Vec<(String, String)>,
 }
-
-/// How many users a message names.
-const NAMED: usize = 3;
 
 /// Why a fact could not be had. The text is shown to the person whose request is refused.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -47,11 +126,16 @@ pub enum LookupError {
     Failed(String),
 }
 
+impl Users {
+    /// How many of them a message names.
+    pub const NAMED: usize = 3;
+}
+
 impl fmt::Display for Users {
     /// `N workspace(s): ns/a, ns/b, ns/c and M more`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} workspace(s):", self.count)?;
-        let named = self.first.len().min(NAMED);
+        let named = self.first.len().min(Self::NAMED);
         for (number, (namespace, name)) in self.first[..named].iter().enumerate() {
             write!(formatter, "{} {namespace}/{name}", if number == 0 { "" } else { "," })?;
         }

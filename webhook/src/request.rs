@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use k8s_openapi::api::authentication::v1::UserInfo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -54,6 +55,9 @@ pub(crate) struct Request<'a, Spec = &'a RawValue, OldSpec = &'a RawValue> {
     pub name: Cow<'a, str>,
     #[serde(borrow, default)]
     pub namespace: Cow<'a, str>,
+    /// Who asks; only rules about rights need it.
+    #[serde(borrow, default)]
+    user_info: Option<&'a RawValue>,
     #[serde(borrow, default = "Option::default")]
     pub object: Option<Object<'a, Spec>>,
     #[serde(borrow, default = "Option::default")]
@@ -130,6 +134,11 @@ impl<Spec, OldSpec> Request<'_, Spec, OldSpec> {
         let new = self.object.as_ref().map_or("", |object| &object.metadata.name);
         let old = self.old_object.as_ref().map_or("", |object| &object.metadata.name);
         [new, old, &self.name].into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+    }
+
+    /// Who asks. Somebody without a name may nothing.
+    pub fn user(&self) -> UserInfo {
+        self.user_info.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     }
 
     /// The namespace of the object.

@@ -1,8 +1,11 @@
 //! The verdict and how it is written: uid, code, reason, causes and warnings in one place.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::field::{Fault, SHOWN_MAX, Warning};
+use crate::rule::Rule;
 
 /// The most warnings of one answer; more are counted.
 const WARNINGS_MAX: usize = 5;
@@ -63,6 +66,7 @@ struct Answer<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Response<'a> {
     uid: &'a str,
     allowed: bool,
@@ -70,6 +74,15 @@ struct Response<'a> {
     status: Option<Status>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<AuditAnnotations>,
+}
+
+/// What the API server notes in its audit log, each under the name of the webhook.
+#[derive(Serialize)]
+struct AuditAnnotations {
+    /// The codes of the rules that had something to say.
+    rules: String,
 }
 
 /// A `metav1.Status`.
@@ -114,11 +127,25 @@ struct Cause {
 
 /// Writes the answer to a request.
 pub(crate) fn write(api_version: &str, uid: &str, verdict: Verdict) -> Vec<u8> {
+    let audit_annotations = codes(&verdict).map(|rules| AuditAnnotations { rules });
     let status = verdict.refusal.map(status);
-    let response = Response { uid, allowed: status.is_none(), status, warnings: bounded(verdict.warnings) };
+    let warnings = bounded(verdict.warnings);
+    let response = Response { uid, allowed: status.is_none(), status, warnings, audit_annotations };
     let answer = Answer { api_version, kind: "AdmissionReview", response };
     // Structs of strings and numbers always serialize.
     serde_json::to_vec(&answer).unwrap_or_default()
+}
+
+/// The codes of the rules that found something, each once.
+fn codes(verdict: &Verdict) -> Option<String> {
+    let faults: &[Fault] = match &verdict.refusal {
+        Some(Refusal::Invalid { faults, .. }) => faults,
+        Some(Refusal::Conflict { fault, .. }) => std::slice::from_ref(&**fault),
+        _ => &[],
+    };
+    let rules = faults.iter().map(|fault| fault.rule).chain(verdict.warnings.iter().map(|warning| warning.rule));
+    let codes: BTreeSet<&str> = rules.map(Rule::code).collect();
+    (!codes.is_empty()).then(|| Vec::from_iter(codes).join(","))
 }
 
 fn bounded(warnings: Vec<Warning>) -> Vec<String> {
@@ -200,7 +227,6 @@ fn aggregate(causes: &[Cause]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::rule::Rule;
 
     fn written(verdict: impl Into<Verdict>) -> String {
         String::from_utf8(write("admission.k8s.io/v1", "u-1", verdict.into())).unwrap()
@@ -229,7 +255,7 @@ mod tests {
                 + r#""message":"WorkspaceKind.kubeflow.org \"lab\" is invalid: spec.x: Invalid value: \"v\": bad","#
                 + r#""reason":"Invalid","details":{"name":"lab","group":"kubeflow.org","kind":"WorkspaceKind","#
                 + r#""causes":[{"reason":"FieldValueInvalid","message":"Invalid value: \"v\": bad","field":"spec.x"}]},"#
-                + r#""code":422}}}"#
+                + r#""code":422},"auditAnnotations":{"rules":"WSK009"}}}"#
         );
     }
 
@@ -241,6 +267,16 @@ mod tests {
             status.message,
             "WorkspaceKind.kubeflow.org \"lab\" is invalid: [spec.a: Forbidden: no, spec.b: Forbidden: no]"
         );
+    }
+
+    #[test]
+    fn the_audit_log_tells_each_rule_once() {
+        let fault = |rule| Fault::forbidden(rule, "spec.x", "no");
+        let faults = [Rule::RequestHeader, Rule::PortDuplicate, Rule::RequestHeader].map(fault).to_vec();
+        let warning = Warning { rule: Rule::HeaderSetAndAdded, field: String::new(), text: String::new() };
+        let verdict = Verdict { refusal: Some(invalid(faults)), warnings: vec![warning] };
+        assert_eq!(codes(&verdict).as_deref(), Some("WSK003,WSK007,WSK031"));
+        assert_eq!(codes(&Verdict::default()), None);
     }
 
     #[test]

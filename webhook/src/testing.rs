@@ -4,8 +4,10 @@
 //!
 //! ```yaml
 //! about: one sentence, why it is so
-//! policy: {portDialects: [B], connectPathPrefix: /x}   # when not the defaults
-//! exists: {kinds: [...], workspaces: [...]}            # objects that are stored already
+//! policy: {portDialects: [B], connectPathPrefix: /x}   # settings when not the defaults, see `PolicyInFile`
+//! exists: {kinds: [...], workspaces: [...], others: [...]}   # objects that are stored already; others: Namespaces,
+//!                                                      # Secrets, PersistentVolumeClaims, Notebooks
+//! mayBind: [view]                                      # the only ClusterRoles that the caller may bind
 //! old: ...                                             # the stored object: the request is an UPDATE
 //! object: ...                                          # the object to store; absent with `old`: a DELETE
 //! code: 422                                            # when refused with another code than 422
@@ -16,17 +18,22 @@
 //! An object is written out, or as `{base: NAME, patch: [...]}`: the file `<kind>/base/NAME.yaml` with a JSON patch
 //! (RFC 6902), so that a case shows nothing but what it is about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crds::ports::ConnectPaths;
 use crds::{Workspace, WorkspaceKind};
+use k8s_openapi::api::authentication::v1::UserInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Lookup, LookupError, Policy, Question, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
+use crate::{
+    KindOption, Lookup, LookupError, Mounted, OptionList, Policy, ProtectedKeys, Question, Users, WORKSPACE_KIND_PATH,
+    WORKSPACE_PATH,
+};
 
 /// A case, with its objects put together.
 #[derive(Clone, Debug)]
@@ -45,6 +52,10 @@ pub struct Case {
     pub kinds: Vec<Value>,
     /// The Workspaces that are stored already.
     pub workspaces: Vec<Value>,
+    /// Other objects that are stored already.
+    pub others: Vec<Value>,
+    /// The only ClusterRoles that the caller may bind; `None` is all of them.
+    pub may_bind: Option<Vec<String>>,
     /// The stored object, for UPDATE and DELETE.
     pub old: Option<Value>,
     /// The object to store, for CREATE and UPDATE.
@@ -86,6 +97,8 @@ struct File {
     policy: Option<PolicyInFile>,
     #[serde(default)]
     exists: Exists,
+    #[serde(default, rename = "mayBind")]
+    may_bind: Option<Vec<String>>,
     #[serde(default)]
     old: Option<Value>,
     #[serde(default)]
@@ -103,15 +116,19 @@ struct File {
 struct Exists {
     kinds: Vec<Value>,
     workspaces: Vec<Value>,
+    others: Vec<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+/// Settings, named as the values of the chart.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 struct PolicyInFile {
-    #[serde(default)]
     port_dialects: Option<Vec<String>>,
-    #[serde(default)]
     connect_path_prefix: Option<String>,
+    check_cluster_role_bind: Option<String>,
+    protected_pod_metadata: Option<Vec<String>>,
+    enforce_filter_rules: bool,
+    enforce_can_mount: bool,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +138,9 @@ struct Patched {
     #[serde(default)]
     patch: json_patch::Patch,
 }
+
+/// Who asks in cases in which somebody may bind only some ClusterRoles.
+pub const LIMITED_USER: &str = "limited";
 
 /// Loads all cases below `root` (`tests/cases`), ordered by name.
 pub fn load(root: &Path) -> Result<Vec<Case>, String> {
@@ -169,6 +189,8 @@ fn load_case(root: &Path, file: &Path, name: &str, path: &'static str) -> Result
         policy: file.policy.map_or_else(|| Ok(Policy::default()), policy)?,
         kinds: all(file.exists.kinds)?,
         workspaces: all(file.exists.workspaces)?,
+        others: file.exists.others,
+        may_bind: file.may_bind,
         old: file.old.map(|old| resolve(root, old)).transpose()?,
         object: file.object.map(|object| resolve(root, object)).transpose()?,
         expected: Expected { refused, causes: file.causes, warnings: file.warnings },
@@ -176,7 +198,17 @@ fn load_case(root: &Path, file: &Path, name: &str, path: &'static str) -> Result
 }
 
 fn policy(file: PolicyInFile) -> Result<Policy, String> {
-    let mut policy = Policy::default();
+    let mut policy = Policy {
+        enforce_filter_rules: file.enforce_filter_rules,
+        enforce_can_mount: file.enforce_can_mount,
+        ..Policy::default()
+    };
+    if let Some(check) = file.check_cluster_role_bind {
+        policy.cluster_role_bind = check.parse().map_err(|()| format!("checkClusterRoleBind {check:?}"))?;
+    }
+    if let Some(patterns) = file.protected_pod_metadata {
+        policy.protected_pod_metadata = ProtectedKeys::new(patterns);
+    }
     if let Some(dialects) = file.port_dialects {
         let dialect = |text: String| text.parse().map_err(|()| format!("port dialect {text:?}"));
         policy.dialects = dialects.into_iter().map(dialect).collect::<Result<BTreeSet<_>, _>>()?;
@@ -209,12 +241,17 @@ impl Case {
 
     /// The AdmissionReview as the API server would send it.
     pub fn review(&self, uid: &str) -> Value {
-        self.question().review(uid)
+        let mut review = self.question().review(uid);
+        if self.may_bind.is_some() {
+            review["request"]["userInfo"]["username"] = Value::from(LIMITED_USER);
+        }
+        review
     }
 
     /// The facts around the object.
     pub fn facts(&self) -> Result<Facts, String> {
-        Facts::new(&self.kinds, &self.workspaces)
+        let facts = Facts::new(&self.kinds, &self.workspaces)?;
+        Ok(Facts { others: self.others.clone(), may_bind: self.may_bind.clone(), ..facts })
     }
 }
 
@@ -229,11 +266,40 @@ pub struct Facts {
     pub workspaces: Vec<Workspace>,
     /// The Workspaces on the API server, if not those in the cache.
     pub live_workspaces: Option<Vec<Workspace>>,
+    /// Namespaces, Secrets, PersistentVolumeClaims and Notebooks, in the cache and on the API server.
+    pub others: Vec<Value>,
+    /// The only ClusterRoles that the caller may bind; `None` is all of them.
+    pub may_bind: Option<Vec<String>>,
+    /// What happens to every question.
+    pub mood: Mood,
+    /// A kind that it panics to be asked about.
+    pub panics_at: Option<&'static str>,
     /// How often the API server was asked.
     pub live_lookups: AtomicUsize,
 }
 
+/// What happens to a question.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mood {
+    /// It is answered.
+    #[default]
+    Answers,
+    /// It ends in a panic.
+    Panics,
+    /// It is never answered.
+    Hangs,
+    /// It cannot be answered now.
+    Unavailable,
+    /// It cannot be answered at all.
+    Fails,
+}
+
 impl Facts {
+    /// Facts of no objects that answer in this way.
+    pub fn in_mood(mood: Mood) -> Self {
+        Self { mood, ..Self::default() }
+    }
+
     /// Facts of objects.
     pub fn new(kinds: &[Value], workspaces: &[Value]) -> Result<Self, String> {
         fn decode<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String> {
@@ -250,31 +316,120 @@ impl Facts {
         kinds.iter().find(|kind| kind.metadata.name.as_deref() == Some(name)).cloned()
     }
 
-    fn users_of(workspaces: &[Workspace], kind: &str) -> Users {
-        let metadata = workspaces.iter().filter(|workspace| workspace.spec.kind == kind).map(|user| &user.metadata);
+    fn users_of(workspaces: &[Workspace], kind: &str, is_user: impl Fn(&Workspace) -> bool) -> Users {
+        let users = workspaces.iter().filter(|workspace| workspace.spec.kind == kind && is_user(workspace));
+        let metadata = users.map(|user| &user.metadata);
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let mut first: Vec<_> = metadata.map(|user| (text(&user.namespace), text(&user.name))).collect();
         first.sort_unstable();
         Users { count: first.len(), first }
     }
+
+    fn option_users_of(workspaces: &[Workspace], kind: &str, option: &KindOption) -> Users {
+        Self::users_of(workspaces, kind, |workspace| {
+            let selected = &workspace.spec.pod_template.options;
+            option.id
+                == match option.list {
+                    OptionList::ImageConfig => &*selected.image_config,
+                    OptionList::PodConfig => &*selected.pod_config,
+                }
+        })
+    }
+
+    /// The labels of another object, if it is there.
+    fn labels_of(&self, kind: &str, namespace: &str, name: &str) -> Option<BTreeMap<String, String>> {
+        let is_it = |other: &&Value| {
+            let metadata = &other["metadata"];
+            other["kind"] == kind
+                && metadata["name"] == name
+                && metadata["namespace"].as_str().unwrap_or_default() == namespace
+        };
+        let labels = &self.others.iter().find(is_it)?["metadata"]["labels"];
+        Some(serde_json::from_value(labels.clone()).unwrap_or_default())
+    }
+
+    /// Somebody asks the cache.
+    #[allow(clippy::panic)] // as a test wishes
+    async fn asked(&self) -> Result<(), LookupError> {
+        match self.mood {
+            Mood::Answers => Ok(()),
+            Mood::Panics => panic!("as it was told"),
+            Mood::Hangs => pending().await,
+            Mood::Unavailable => Err(LookupError::Unavailable("the caches have not synced yet".to_owned())),
+            Mood::Fails => Err(LookupError::Failed("not allowed to list workspaces".to_owned())),
+        }
+    }
+
+    /// Somebody asks the API server.
+    async fn asked_live(&self) -> Result<(), LookupError> {
+        self.live_lookups.fetch_add(1, Ordering::Relaxed);
+        self.asked().await
+    }
 }
 
 impl Lookup for Facts {
     async fn kind(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
+        assert_ne!(Some(name), self.panics_at, "as it was told");
+        self.asked().await?;
         Ok(Self::find(&self.kinds, name))
     }
 
     async fn kind_live(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
-        self.live_lookups.fetch_add(1, Ordering::Relaxed);
+        self.asked_live().await?;
         Ok(Self::find(self.live_kinds.as_ref().unwrap_or(&self.kinds), name))
     }
 
     async fn users_live(&self, kind: &str) -> Result<Users, LookupError> {
-        self.live_lookups.fetch_add(1, Ordering::Relaxed);
-        Ok(Self::users_of(self.live_workspaces.as_ref().unwrap_or(&self.workspaces), kind))
+        self.asked_live().await?;
+        Ok(Self::users_of(self.live_workspaces.as_ref().unwrap_or(&self.workspaces), kind, |_| true))
     }
 
     fn kind_names(&self) -> Vec<String> {
         self.kinds.iter().filter_map(|kind| kind.metadata.name.clone()).collect()
+    }
+
+    async fn option_users(&self, kind: &str, option: &KindOption) -> Result<Users, LookupError> {
+        self.asked().await?;
+        Ok(Self::option_users_of(&self.workspaces, kind, option))
+    }
+
+    async fn option_users_live(
+        &self,
+        kind: &str,
+        options: &BTreeSet<KindOption>,
+    ) -> Result<BTreeMap<KindOption, Users>, LookupError> {
+        self.asked_live().await?;
+        let live = self.live_workspaces.as_ref().unwrap_or(&self.workspaces);
+        Ok(options.iter().map(|option| (option.clone(), Self::option_users_of(live, kind, option))).collect())
+    }
+
+    async fn may_bind(&self, _user: &UserInfo, cluster_role: &str) -> Result<bool, LookupError> {
+        self.asked_live().await?;
+        Ok(self.may_bind.as_ref().is_none_or(|roles| roles.iter().any(|role| role == cluster_role)))
+    }
+
+    async fn notebook(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
+        self.asked().await?;
+        Ok(self.labels_of("Notebook", namespace, name).is_some())
+    }
+
+    async fn notebook_live(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
+        self.asked_live().await?;
+        self.notebook(namespace, name).await
+    }
+
+    async fn namespace_labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, LookupError> {
+        self.asked_live().await?;
+        Ok(self.labels_of("Namespace", "", namespace).unwrap_or_default())
+    }
+
+    async fn mounted_labels(
+        &self,
+        namespace: &str,
+        mounted: &Mounted,
+    ) -> Result<Option<BTreeMap<String, String>>, LookupError> {
+        self.asked_live().await?;
+        let (kind, name) = mounted.parts();
+        Ok(self.labels_of(kind, namespace, name))
     }
 }

@@ -1,14 +1,22 @@
 //! May this Workspace be stored?
 
+use std::collections::BTreeMap;
+
+use crds::filters::{Choice, denials, depend_on_namespace};
 use crds::labels::{LABEL_MAX, is_dns_label, is_dns_subdomain};
+use crds::workspace_kind::FilterRuleScope;
 use crds::{WorkspaceKind, WorkspaceSpec};
 
 use crate::Policy;
 use crate::field::{Fault, Findings, introduced, quoted};
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, LookupError, Mounted};
+use crate::metadata::judge_pod_metadata;
 use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
+
+mod metadata;
+mod volumes;
 
 /// The Workspace to judge.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +38,17 @@ pub enum Kind<'a> {
     Missing(&'a [String]),
 }
 
+/// What else has to be known: of that which a policy does not ask about, nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The labels of the namespace, where filter rules ask for them.
+    pub namespace_labels: BTreeMap<String, String>,
+    /// The labels of what the Workspace newly mounts, where that needs a label; `None` for what does not exist.
+    pub mounted: BTreeMap<Mounted, Option<BTreeMap<String, String>>>,
+    /// Whether there is a Notebook of its name, for a new Workspace.
+    pub notebook: bool,
+}
+
 /// Judges a request to create or update a Workspace.
 pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy: &Policy) -> Result<Verdict, Refusal> {
     let invalid = |faults| Refusal::Invalid { kind: "Workspace", name: request.name().to_owned(), faults };
@@ -38,14 +57,21 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
         candidate: Candidate { name: request.name(), namespace: request.namespace(), spec: &spec },
         // A stored object that no longer decodes has no faults to excuse.
         old: request.old_object.as_ref().and_then(|_| decode(request.old_spec()).ok()),
+        is_new: request.old_object.is_none(),
         policy,
     };
-    let cached = lookup.kind(&spec.kind).await?;
-    let mut findings = review.findings(cached.as_deref(), lookup);
+    let mut kind = lookup.kind(&spec.kind).await?;
+    let mut around = review.surroundings(kind.as_deref(), lookup).await?;
+    let mut findings = review.findings(kind.as_deref(), &around, lookup);
+    // The caches may lag behind what happened a moment ago.
     if findings.faults.iter().any(|fault| fault.rule.rests_on_kind()) {
-        // The cache may lag behind a kind that was created or edited a moment ago.
-        let live = lookup.kind_live(&spec.kind).await?;
-        findings = review.findings(live.as_deref(), lookup);
+        kind = lookup.kind_live(&spec.kind).await?;
+        around = review.surroundings(kind.as_deref(), lookup).await?;
+        findings = review.findings(kind.as_deref(), &around, lookup);
+    }
+    if findings.faults.iter().any(|fault| fault.rule == Rule::NotebookName) {
+        around.notebook = lookup.notebook_live(request.namespace(), request.name()).await?;
+        findings = review.findings(kind.as_deref(), &around, lookup);
     }
     let Findings { faults, warnings } = findings;
     Ok(Verdict { refusal: (!faults.is_empty()).then(|| invalid(faults)), warnings })
@@ -55,18 +81,46 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
 struct Review<'a> {
     candidate: Candidate<'a>,
     old: Option<WorkspaceSpec>,
+    is_new: bool,
     policy: &'a Policy,
 }
 
 impl Review<'_> {
+    /// Looks up what the policies ask about.
+    async fn surroundings<L: Lookup>(
+        &self,
+        kind: Option<&WorkspaceKind>,
+        lookup: &L,
+    ) -> Result<Surroundings, LookupError> {
+        let Candidate { name, namespace, spec } = self.candidate;
+        let mut around = Surroundings::default();
+        if self.is_new {
+            around.notebook = lookup.notebook(namespace, name).await?;
+        }
+        if self.policy.enforce_filter_rules && kind.is_some_and(|kind| depend_on_namespace(&kind.spec.filter_rules)) {
+            around.namespace_labels = lookup.namespace_labels(namespace).await?;
+        }
+        if self.policy.enforce_can_mount {
+            let before = self.old.as_ref().map(volumes::mounted).unwrap_or_default();
+            for (mounted, _) in volumes::mounted(spec) {
+                if before.iter().any(|(known, _)| *known == mounted) {
+                    continue;
+                }
+                let labels = lookup.mounted_labels(namespace, &mounted).await?;
+                around.mounted.insert(mounted, labels);
+            }
+        }
+        Ok(around)
+    }
+
     /// What is to be said about the Workspace given its kind; of faults only those that it introduces.
-    fn findings<L: Lookup>(&self, kind: Option<&WorkspaceKind>, lookup: &L) -> Findings {
+    fn findings<L: Lookup>(&self, kind: Option<&WorkspaceKind>, around: &Surroundings, lookup: &L) -> Findings {
         let names = if kind.is_none() { lookup.kind_names() } else { Vec::new() };
         let kind = kind.map_or(Kind::Missing(&names), Kind::Present);
-        let mut findings = judge(self.candidate, kind, self.policy);
+        let mut findings = judge(self.candidate, kind, around, self.policy);
         let Some(old) = &self.old else { return findings };
         if !findings.faults.is_empty() && old.kind == self.candidate.spec.kind {
-            let before = judge(Candidate { spec: old, ..self.candidate }, kind, self.policy);
+            let before = judge(Candidate { spec: old, ..self.candidate }, kind, around, self.policy);
             findings.faults = introduced(findings.faults, &before.faults);
         }
         findings
@@ -74,8 +128,9 @@ impl Review<'_> {
 }
 
 /// All that is to be said about a Workspace, whether new or not.
-pub fn judge(workspace: Candidate<'_>, kind: Kind<'_>, policy: &Policy) -> Findings {
+pub fn judge(workspace: Candidate<'_>, kind: Kind<'_>, around: &Surroundings, policy: &Policy) -> Findings {
     let mut findings = Findings::default();
+    let template = &workspace.spec.pod_template;
     name(workspace.name, &mut findings);
     match kind {
         Kind::Missing(others) => {
@@ -84,7 +139,25 @@ pub fn judge(workspace: Candidate<'_>, kind: Kind<'_>, policy: &Policy) -> Findi
             let fault = Fault::invalid(Rule::WorkspaceKindExists, "spec.kind", id, detail);
             findings.faults.push(fault.suggesting(id, others.iter().map(String::as_str)));
         }
-        Kind::Present(kind) => against_kind(workspace, kind, policy, &mut findings),
+        Kind::Present(kind) => against_kind(workspace, kind, around, policy, &mut findings),
+    }
+    if let Some(metadata) = &template.pod_metadata {
+        judge_pod_metadata(Rule::WorkspacePodMetadata, metadata, &mut findings);
+        metadata::judge_protected(metadata, workspace.name, &policy.protected_pod_metadata, &mut findings);
+    }
+    let home = match kind {
+        Kind::Present(kind) => Some(&*kind.spec.pod_template.volume_mounts.home),
+        Kind::Missing(_) => None,
+    };
+    volumes::judge_paths(&template.volumes, home, &mut findings);
+    volumes::judge_mountable(workspace.spec, &around.mounted, &mut findings);
+    if around.notebook {
+        let detail = format!(
+            "there is a Notebook (kubeflow.org/v1) of this name in namespace {}: its Service would lead to this \
+             Workspace, choose another name",
+            quoted(workspace.namespace)
+        );
+        findings.faults.push(Fault::invalid(Rule::NotebookName, "metadata.name", workspace.name, detail));
     }
     if workspace.spec.defer_updates {
         let text = "spec.deferUpdates has no effect: a running pod is never restarted by itself";
@@ -109,7 +182,13 @@ fn name(name: &str, findings: &mut Findings) {
     }
 }
 
-fn against_kind(workspace: Candidate<'_>, kind: &WorkspaceKind, policy: &Policy, findings: &mut Findings) {
+fn against_kind(
+    workspace: Candidate<'_>,
+    kind: &WorkspaceKind,
+    around: &Surroundings,
+    policy: &Policy,
+    findings: &mut Findings,
+) {
     let name = &workspace.spec.kind;
     let template = &kind.spec.pod_template;
     if policy.paths.collides(template.dialect(), workspace.namespace) {
@@ -131,6 +210,34 @@ fn against_kind(workspace: Candidate<'_>, kind: &WorkspaceKind, policy: &Policy,
     let pods = template.options.pod_config.values.iter().map(|value| value.id.as_str());
     let pod = (Rule::WorkspacePodConfig, "podConfig", &*selected.pod_config);
     findings.faults.extend(missing_option(pod, pods, name));
+    if policy.enforce_filter_rules {
+        denied(workspace.spec, kind, around, findings);
+    }
+}
+
+/// The rules of the kind that deny what the Workspace selects, in their own words.
+fn denied(spec: &WorkspaceSpec, kind: &WorkspaceKind, around: &Surroundings, findings: &mut Findings) {
+    let (selected, options) = (&spec.pod_template.options, &kind.spec.pod_template.options);
+    let choice = Choice {
+        namespace: &around.namespace_labels,
+        image: options.image_config.values.iter().find(|value| value.id == selected.image_config),
+        pod: options.pod_config.values.iter().find(|value| value.id == selected.pod_config),
+    };
+    for denial in denials(&kind.spec.filter_rules, &choice) {
+        let (field, what, id) = match denial.scope {
+            FilterRuleScope::WorkspaceKind => ("spec.kind", "workspace kind", &spec.kind),
+            FilterRuleScope::ImageConfig => {
+                ("spec.podTemplate.options.imageConfig", "imageConfig", &selected.image_config)
+            }
+            FilterRuleScope::PodConfig => ("spec.podTemplate.options.podConfig", "podConfig", &selected.pod_config),
+        };
+        let why = match denial.message {
+            Some(message) => crds::value_template::cut(message).to_owned(),
+            None => format!("spec.filterRules[{}] of workspace kind {} denies it", denial.index, quoted(&spec.kind)),
+        };
+        let detail = format!("{what} {} is not allowed here: {why}", quoted(id));
+        findings.faults.push(Fault::forbidden(Rule::FilterDenied, field, detail));
+    }
 }
 
 fn missing_option<'a>(

@@ -3,22 +3,31 @@
 //! The rules stand in one file a block of fields. Each adds to the findings in the order of the fields.
 
 use crds::WorkspaceKindSpec;
-use crds::ports::Dialect;
-use crds::workspace_kind::ProxiedPort;
-use serde::Deserialize;
+use crds::workspace_kind::PodTemplate;
+use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::Policy;
 use crate::field::{Fault, Findings, Warning, introduced};
 use crate::lookup::Lookup;
+use crate::metadata::judge_pod_metadata;
 use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
+use crate::{BindCheck, Policy};
+use stored::{LenientSpec, StoredTemplate};
 
+mod activity;
+mod cluster_roles;
+mod filters;
+mod in_use;
 mod options;
 mod ports;
 mod redirects;
+mod stored;
 mod templates;
+mod volumes;
+
+pub(crate) use stored::TypedSpec;
 
 /// Tells whether there is time left to judge.
 type InTime<'a> = &'a dyn Fn() -> bool;
@@ -31,47 +40,37 @@ pub fn judge(spec: &WorkspaceKindSpec, policy: &Policy) -> Findings {
 fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>) -> Findings {
     let mut findings = Findings::default();
     let template = &spec.pod_template;
+    if let Some(metadata) = &template.pod_metadata {
+        judge_pod_metadata(Rule::KindPodMetadata, metadata, &mut findings);
+    }
     templates::judge(template, policy, in_time, &mut findings);
     ports::judge(template, policy, &mut findings);
     options::judge(template, &mut findings);
     redirects::judge(template, &mut findings);
+    activity::judge(spec, &mut findings);
+    filters::judge(&spec.filter_rules, &mut findings);
+    volumes::judge(template, &mut findings);
     findings.sort();
     findings
 }
 
-/// What matters of the stored spec as long as the new one is without faults. It decodes where the rest may not.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct OldSpec {
-    pod_template: OldPodTemplate,
-}
-
-#[derive(Deserialize)]
-struct OldPodTemplate {
-    #[serde(default)]
-    ports: Option<Vec<ProxiedPort>>,
-}
-
-impl OldSpec {
-    fn dialect(&self) -> Dialect {
-        Dialect::of(self.pod_template.ports.as_deref().unwrap_or_default())
-    }
-}
-
 /// Accepts a request to create or update a kind that plainly can be; the warnings that go with it.
 pub(crate) fn accept(
-    request: &Request<'_, WorkspaceKindSpec, OldSpec>,
+    request: &Request<'_, WorkspaceKindSpec, TypedSpec>,
     policy: &Policy,
     deadline: Instant,
 ) -> Option<Vec<Warning>> {
     let spec = request.object.as_ref()?.spec.as_ref()?;
-    let keeps_dialect = || {
-        let old = request.old_object.as_ref()?.spec.as_ref()?;
-        Some(old.dialect() == spec.pod_template.dialect())
-    };
-    let may_be = match &*request.operation {
-        "CREATE" => request.old_object.is_none(),
-        "UPDATE" => keeps_dialect()?,
+    let template = &spec.pod_template;
+    let old = request.old_object.as_ref().map(|old| old.spec.as_ref());
+    let may_be = match (&*request.operation, old) {
+        ("CREATE", None) => new_cluster_roles::<Value, Value>(None, template, policy).is_empty(),
+        ("UPDATE", Some(old)) => {
+            let old = &old?.pod_template;
+            old.dialect() == template.dialect()
+                && in_use::touched(old, template).is_empty()
+                && new_cluster_roles(Some(old), template, policy).is_empty()
+        }
         _ => false,
     };
     let findings = may_be.then(|| judge_in_time(spec, policy, &|| Instant::now() < deadline))?;
@@ -98,16 +97,47 @@ pub(crate) async fn decide<L: Lookup>(
     {
         findings.faults = introduced(findings.faults, &judge_in_time(&old, policy, &in_time).faults);
     }
-    let dialect = spec.pod_template.dialect();
-    if let Ok(old) = decode::<OldSpec>(request.old_spec())
-        && old.dialect() != dialect
-    {
-        let users = lookup.users_live(request.name()).await?;
-        findings.faults.extend(ports::dialect_change(old.dialect(), dialect, &users));
-        findings.sort();
-    }
+    let old = decode::<LenientSpec>(request.old_spec()).ok().map(|old| old.pod_template);
+    findings.add(changes(request, old.as_ref(), &spec.pod_template, lookup, policy).await?);
+    findings.sort();
     let Findings { faults, warnings } = findings;
     Ok(Verdict { refusal: (!faults.is_empty()).then(|| invalid(faults)), warnings })
+}
+
+/// What is to be said about the way from the stored kind to the new one.
+async fn changes<L: Lookup>(
+    request: &Request<'_>,
+    old: Option<&StoredTemplate<Value, Value>>,
+    new: &PodTemplate,
+    lookup: &L,
+    policy: &Policy,
+) -> Result<Findings, Refusal> {
+    let mut findings = Findings::default();
+    if let Some(old) = old {
+        if old.dialect() != new.dialect() {
+            let users = lookup.users_live(request.name()).await?;
+            findings.faults.extend(ports::dialect_change(old.dialect(), new.dialect(), &users));
+        }
+        let touched = in_use::touched(old, new);
+        findings.add(in_use::judge(request.name(), touched, lookup).await?);
+    }
+    let roles = new_cluster_roles(old, new, policy);
+    if !roles.is_empty() {
+        findings.add(cluster_roles::judge(&request.user(), roles, policy.cluster_role_bind, lookup).await?);
+    }
+    Ok(findings)
+}
+
+/// The ClusterRoles that the caller needs the right to bind.
+fn new_cluster_roles<Image, Pod>(
+    old: Option<&StoredTemplate<Image, Pod>>,
+    new: &PodTemplate,
+    policy: &Policy,
+) -> Vec<String> {
+    if policy.cluster_role_bind == BindCheck::Off {
+        return Vec::new();
+    }
+    cluster_roles::added(new, &old.map(StoredTemplate::cluster_roles).unwrap_or_default())
 }
 
 /// Judges a request to delete a kind. The users are counted on the API server: neither the cache nor the status of the

@@ -148,7 +148,7 @@ pub struct ActivityProbe {
     pub jupyter: Option<JupyterActivityProbe>,
 }
 
-fn default_probe_interval() -> i32 {
+pub(crate) fn default_probe_interval() -> i32 {
     3600
 }
 

@@ -86,6 +86,11 @@ impl Cluster {
         self.install_crds(&self.tools().virtual_service_crd)
     }
 
+    /// Installs a CRD of Notebooks (`kubeflow.org/v1`), which the product must not stand in the way of.
+    pub fn install_notebook_crd(&self) -> Result<()> {
+        self.install_crds(&crate::workspace_root().join("tests/cluster/notebooks.yaml"))
+    }
+
     /// Installs the CRDs of `crds/*.yaml`, for an instance that was started without them.
     pub fn install_product_crds(&self) -> Result<()> {
         let names = create_product(self)?;

@@ -1,6 +1,5 @@
 //! What an answer looks like whatever the rules say: uid, codes, deadlines, order, limits, logs.
 
-use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,10 +8,8 @@ use axum::body::Body;
 use crds::WorkspaceKind;
 use http::StatusCode;
 use serde_json::{Value, json};
-use webhook::testing::Facts;
-use webhook::{
-    BODY_MAX, Lookup, LookupError, Observer, Policy, Question, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router,
-};
+use webhook::testing::{Facts, Mood};
+use webhook::{BODY_MAX, Lookup, Observer, Policy, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
 
 use crate::{ask, ask_kind, post, serving, serving_facts, verdict};
 
@@ -31,41 +28,6 @@ fn kind_with_env(variables: Value) -> Value {
     let mut kind = kind();
     kind["spec"]["podTemplate"]["extraEnv"] = variables;
     kind
-}
-
-/// What a lookup does that does not answer.
-#[derive(Clone, Copy)]
-enum Odd {
-    Panics,
-    Hangs,
-    Unavailable,
-    Fails,
-}
-
-impl Odd {
-    async fn happen<T>(self) -> Result<T, LookupError> {
-        match self {
-            Self::Panics => panic!("as it was told"),
-            Self::Hangs => pending().await,
-            Self::Unavailable => Err(LookupError::Unavailable("the caches have not synced yet".to_owned())),
-            Self::Fails => Err(LookupError::Failed("not allowed to list workspaces".to_owned())),
-        }
-    }
-}
-
-impl Lookup for Odd {
-    async fn kind(&self, _: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
-        self.happen().await
-    }
-    async fn kind_live(&self, _: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
-        self.happen().await
-    }
-    async fn users_live(&self, _: &str) -> Result<Users, LookupError> {
-        self.happen().await
-    }
-    fn kind_names(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 async fn refusal_with(lookup: impl Lookup, path: &str, review: &Value) -> Value {
@@ -107,10 +69,10 @@ async fn a1_every_request_with_a_uid_gets_its_answer() {
         refusal_with(unused(), WORKSPACE_PATH, &create(&workspace)).await,
         refusal_with(unused(), WORKSPACE_KIND_PATH, &create(&bad_kind)).await,
         refusal_with(users, WORKSPACE_KIND_PATH, &delete).await,
-        refusal_with(Odd::Panics, WORKSPACE_PATH, &create(&workspace)).await,
-        refusal_with(Odd::Fails, WORKSPACE_PATH, &create(&workspace)).await,
-        refusal_with(Odd::Unavailable, WORKSPACE_KIND_PATH, &delete).await,
-        refusal_with(Odd::Hangs, WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(Facts::in_mood(Mood::Panics), WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(Facts::in_mood(Mood::Fails), WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(Facts::in_mood(Mood::Unavailable), WORKSPACE_KIND_PATH, &delete).await,
+        refusal_with(Facts::in_mood(Mood::Hangs), WORKSPACE_PATH, &create(&workspace)).await,
         refusal_with(facts(), WORKSPACE_PATH, &undecodable).await,
         refusal_with(facts(), WORKSPACE_PATH, &unreadable_metadata).await,
         refusal_with(facts(), WORKSPACE_PATH, &wrong_path).await,
@@ -178,7 +140,7 @@ async fn a2_the_same_review_gets_the_same_bytes() {
 /// H4, the part of the webhook: a panic is answered with its uid, and the next request is served.
 #[tokio::test]
 async fn h4_a_panic_is_answered_and_others_are_served() {
-    let router = serving(Odd::Panics, Policy::default());
+    let router = serving(Facts::in_mood(Mood::Panics), Policy::default());
     let status =
         ask(&router, WORKSPACE_PATH, &Question::create(&workspace()).review("u-9")).await["response"]["status"].clone();
     let passed = status["code"] == 500 && status["reason"] == "InternalError";
@@ -190,7 +152,7 @@ async fn h4_a_panic_is_answered_and_others_are_served() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lookup_that_hangs_is_refused_before_the_api_server_gives_up() {
-    let router = serving(Odd::Hangs, Policy::default());
+    let router = serving(Facts::in_mood(Mood::Hangs), Policy::default());
     let start = tokio::time::Instant::now();
     let review = Question::create(&workspace()).review("u");
     let status = ask(&router, &format!("{WORKSPACE_PATH}?timeout=5s"), &review).await["response"]["status"].clone();
@@ -202,7 +164,7 @@ async fn a_lookup_that_hangs_is_refused_before_the_api_server_gives_up() {
 #[tokio::test]
 async fn a_failed_lookup_says_why() {
     let review = Question::delete(&kind()).review("u");
-    let status = refusal_with(Odd::Unavailable, WORKSPACE_KIND_PATH, &review).await;
+    let status = refusal_with(Facts::in_mood(Mood::Unavailable), WORKSPACE_KIND_PATH, &review).await;
     assert_eq!(
         status,
         json!({
@@ -210,7 +172,7 @@ async fn a_failed_lookup_says_why() {
             "message": "the caches have not synced yet", "details": {"retryAfterSeconds": 1},
         })
     );
-    let status = refusal_with(Odd::Fails, WORKSPACE_KIND_PATH, &review).await;
+    let status = refusal_with(Facts::in_mood(Mood::Fails), WORKSPACE_KIND_PATH, &review).await;
     assert_eq!(
         status,
         json!({
@@ -274,7 +236,7 @@ async fn a_deletion_counts_the_users_on_the_api_server() {
 /// Not even decoded: the stored object may be from before a field became required.
 #[tokio::test]
 async fn an_update_that_keeps_the_spec_is_not_judged() {
-    let router = serving(Odd::Fails, Policy::default());
+    let router = serving(Facts::in_mood(Mood::Fails), Policy::default());
     let mut old = workspace();
     old["spec"] = json!({"kind": 7});
     let mut new = old.clone();
@@ -374,7 +336,7 @@ async fn the_observer_hears_of_the_start_and_end_of_every_request() {
     ask(&served, WORKSPACE_PATH, &Question::create(&workspace()).review("u")).await;
     post(&served, WORKSPACE_KIND_PATH, "no JSON").await;
     // A client that goes away.
-    let hanging = router(Arc::new(Odd::Hangs), Arc::default(), notes.clone());
+    let hanging = router(Arc::new(Facts::in_mood(Mood::Hangs)), Arc::default(), notes.clone());
     let review = Question::create(&workspace()).review("u");
     let dropped = tokio::time::timeout(Duration::ZERO, ask(&hanging, WORKSPACE_PATH, &review)).await;
     assert!(dropped.is_err());

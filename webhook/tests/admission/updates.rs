@@ -56,8 +56,11 @@ fn shuffle(kind: &mut WorkspaceKind, random: &mut Rng) {
             random.shuffle(&mut headers.remove);
         }
     }
+    random.shuffle(&mut template.extra_volumes);
+    random.shuffle(&mut template.extra_volume_mounts);
     random.shuffle(&mut template.options.image_config.values);
     random.shuffle(&mut template.options.pod_config.values);
+    random.shuffle(&mut kind.spec.filter_rules);
 }
 
 #[tokio::test]

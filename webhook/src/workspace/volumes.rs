@@ -1,0 +1,83 @@
+//! Rules of `spec.podTemplate.volumes`: mount paths, and what may be mounted at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::WorkspaceSpec;
+use crds::mounts::normalised;
+use crds::workspace::WorkspaceVolumes;
+
+use crate::field::{Fault, Findings, quoted};
+use crate::lookup::Mounted;
+use crate::rule::Rule;
+
+const VOLUMES: &str = "spec.podTemplate.volumes";
+/// The label that marks what may be mounted, and its value.
+const CAN_MOUNT: (&str, &str) = ("notebooks.kubeflow.org/can-mount", "true");
+
+/// What a Workspace mounts, each once, and the field that says so first.
+pub(super) fn mounted(spec: &WorkspaceSpec) -> Vec<(Mounted, String)> {
+    let volumes = &spec.pod_template.volumes;
+    let home = volumes.home.iter().map(|claim| (Mounted::Claim(claim.clone()), format!("{VOLUMES}.home")));
+    let data = volumes.data.iter().enumerate();
+    let data = data
+        .map(|(index, volume)| (Mounted::Claim(volume.pvc_name.clone()), format!("{VOLUMES}.data[{index}].pvcName")));
+    let secrets = volumes.secrets.iter().enumerate();
+    let secrets = secrets.map(|(index, volume)| {
+        (Mounted::Secret(volume.secret_name.clone()), format!("{VOLUMES}.secrets[{index}].secretName"))
+    });
+    let mut seen = BTreeSet::new();
+    home.chain(data).chain(secrets).filter(|(mounted, _)| seen.insert(mounted.clone())).collect()
+}
+
+/// `home`: the home path of the kind, where it is known.
+pub(super) fn judge_paths(volumes: &WorkspaceVolumes, home: Option<&str>, findings: &mut Findings) {
+    let home = home.filter(|_| volumes.home.is_some()).map(normalised);
+    let data = volumes.data.iter().enumerate().map(|(index, volume)| ("data", index, &volume.mount_path));
+    let secrets = volumes.secrets.iter().enumerate().map(|(index, volume)| ("secrets", index, &volume.mount_path));
+    let mut taken = BTreeSet::new();
+    for (list, index, path) in data.chain(secrets) {
+        let field = format!("{VOLUMES}.{list}[{index}].mountPath");
+        let normal = normalised(path);
+        let about = format!("{list} {path}");
+        if normal == "/" {
+            let detail = "a volume cannot be mounted over the root of the container";
+            findings.faults.push(Fault::invalid(Rule::WorkspaceMountPath, field, path, detail).about(about));
+        } else if home.as_ref() == Some(&normal) {
+            let detail = "is the home path of the workspace kind, where volumes.home is mounted";
+            findings.faults.push(Fault::invalid(Rule::WorkspaceMountPath, field, path, detail).about(about));
+        } else if !taken.insert(normal.clone()) {
+            let hint = format!(": another volume is mounted on {}", quoted(&normal));
+            let fault = Fault::duplicate(Rule::WorkspaceMountPath, field, path);
+            // Which of the two is the second one depends on their order.
+            findings.faults.push(fault.about(normal).with_hint(hint));
+        }
+    }
+}
+
+/// `labels`: of what is newly mounted, where that needs a label.
+pub(super) fn judge_mountable(
+    spec: &WorkspaceSpec,
+    labels: &BTreeMap<Mounted, Option<BTreeMap<String, String>>>,
+    findings: &mut Findings,
+) {
+    if labels.is_empty() {
+        return;
+    }
+    let (label, value) = CAN_MOUNT;
+    for (mounted, field) in mounted(spec) {
+        let (kind, name) = mounted.parts();
+        let fault = match labels.get(&mounted) {
+            None => continue,
+            Some(Some(labels)) if labels.get(label).is_some_and(|found| found == value) => continue,
+            Some(Some(_)) => {
+                let detail = format!("{kind} {} may not be mounted: it lacks the label {label}={value}", quoted(name));
+                Fault::forbidden(Rule::CanMount, field, detail)
+            }
+            Some(None) => {
+                let detail = format!("{kind} {} does not exist, and needs the label {label}={value}", quoted(name));
+                Fault::invalid(Rule::CanMount, field, name, detail)
+            }
+        };
+        findings.faults.push(fault.about(format!("{kind}/{name}")));
+    }
+}

@@ -1,0 +1,74 @@
+//! Whoever adds a ClusterRole to a kind hands its rights to everybody who may start a Workspace, so they need the right to.
+
+use std::collections::BTreeSet;
+
+use crds::workspace_kind::PodTemplate;
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::authentication::v1::UserInfo;
+
+use crate::BindCheck;
+use crate::field::{Fault, Findings, key, quoted};
+use crate::lookup::{Lookup, LookupError};
+use crate::rule::Rule;
+
+/// How many questions are on their way at the same time.
+const AT_ONCE: usize = 8;
+
+/// The ClusterRoles that an object lists and the stored one does not, in their order.
+pub(super) fn added(template: &PodTemplate, before: &BTreeSet<&str>) -> Vec<String> {
+    let roles = template.service_account.iter().flat_map(|account| &account.cluster_roles);
+    roles.filter(|role| !before.contains(&*role.name)).map(|role| role.name.clone()).collect()
+}
+
+/// Asks for each role whether `user` may bind it.
+pub(super) async fn judge<L: Lookup>(
+    user: &UserInfo,
+    roles: Vec<String>,
+    check: BindCheck,
+    lookup: &L,
+) -> Result<Findings, LookupError> {
+    let ask = |role: String| async move {
+        match lookup.may_bind(user, &role).await {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(refusal(user, &role))),
+            Err(error) if check == BindCheck::Enforce => Err(unanswered(&role, error)),
+            Err(error) => Ok(Some(warned(&role, &unanswered(&role, error).to_string()))),
+        }
+    };
+    let answers: Vec<Option<Fault>> = stream::iter(roles.into_iter().map(ask)).buffered(AT_ONCE).try_collect().await?;
+    let mut findings = Findings { faults: answers.into_iter().flatten().collect(), ..Findings::default() };
+    if check == BindCheck::Warn {
+        for fault in std::mem::take(&mut findings.faults) {
+            // What it takes would make the warning too long.
+            findings.warn(fault.rule, &*fault.field, format!("{}: {}", fault.field, fault.detail));
+        }
+    }
+    Ok(findings)
+}
+
+fn field(role: &str) -> String {
+    key("spec.podTemplate.serviceAccount.clusterRoles", role)
+}
+
+fn refusal(user: &UserInfo, role: &str) -> Fault {
+    let account = quoted(user.username.as_deref().unwrap_or_default());
+    let detail = format!("user {account} may not hand out this ClusterRole");
+    let hint = format!(
+        ": it takes the verb \"bind\" on clusterroles in rbac.authorization.k8s.io, resource name {}",
+        quoted(role)
+    );
+    Fault::forbidden(Rule::ClusterRoleBind, field(role), detail).about(role).with_hint(hint)
+}
+
+fn warned(role: &str, why: &str) -> Fault {
+    Fault::forbidden(Rule::ClusterRoleBind, field(role), why)
+}
+
+fn unanswered(role: &str, error: LookupError) -> LookupError {
+    let describe =
+        |why: String| format!("whether the caller may bind ClusterRole {} is not known: {why}", quoted(role));
+    match error {
+        LookupError::Unavailable(why) => LookupError::Unavailable(describe(why)),
+        LookupError::Failed(why) => LookupError::Failed(describe(why)),
+    }
+}

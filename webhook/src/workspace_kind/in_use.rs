@@ -1,0 +1,117 @@
+//! Options that Workspaces use are neither removed nor changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::equality::semantically_equal;
+use crds::workspace_kind::{ImageConfigSpec, PodConfigSpec, PodTemplate};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::stored::{StoredOption, StoredTemplate};
+use crate::field::{Fault, Findings, key, quoted};
+use crate::lookup::{KindOption, Lookup, LookupError, OptionList, Users};
+use crate::rule::Rule;
+
+/// What an update does to an option.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Touch {
+    Changed,
+    Removed,
+}
+
+/// How the `spec` of a stored option is compared with a new one.
+pub(super) trait StoredSpec<New> {
+    fn means(&self, new: &New) -> bool;
+}
+
+impl StoredSpec<Self> for ImageConfigSpec {
+    fn means(&self, new: &Self) -> bool {
+        semantically_equal(self, new)
+    }
+}
+
+impl StoredSpec<Self> for PodConfigSpec {
+    fn means(&self, new: &Self) -> bool {
+        semantically_equal(self, new)
+    }
+}
+
+impl<New: DeserializeOwned + PartialEq + Serialize> StoredSpec<New> for Value {
+    /// One that does not decode can run no pod: whatever takes its place repairs it.
+    fn means(&self, new: &New) -> bool {
+        New::deserialize(self).map_or(true, |old| semantically_equal(&old, new))
+    }
+}
+
+/// The options that an update changes or removes: images first; the changed ones in their order, then the removed ones.
+pub(super) fn touched<Image, Pod>(old: &StoredTemplate<Image, Pod>, new: &PodTemplate) -> Vec<(KindOption, Touch)>
+where
+    Image: StoredSpec<ImageConfigSpec>,
+    Pod: StoredSpec<PodConfigSpec>,
+{
+    let images = new.options.image_config.values.iter().map(|value| (&*value.id, &value.spec));
+    let mut touched = touched_of(OptionList::ImageConfig, &old.options.image_config.values, images);
+    let pods = new.options.pod_config.values.iter().map(|value| (&*value.id, &value.spec));
+    touched.extend(touched_of(OptionList::PodConfig, &old.options.pod_config.values, pods));
+    touched
+}
+
+fn touched_of<'a, Old: StoredSpec<New>, New: 'a>(
+    list: OptionList,
+    old: &[StoredOption<Old>],
+    new: impl Iterator<Item = (&'a str, &'a New)>,
+) -> Vec<(KindOption, Touch)> {
+    let option = |id: &str| KindOption { list, id: id.to_owned() };
+    let before: BTreeMap<&str, &Old> = old.iter().map(|value| (&*value.id, &value.spec)).collect();
+    let mut kept = BTreeSet::new();
+    let mut touched = Vec::new();
+    for (id, spec) in new {
+        kept.insert(id);
+        if before.get(id).is_some_and(|old| !old.means(spec)) {
+            touched.push((option(id), Touch::Changed));
+        }
+    }
+    let removed = old.iter().filter(|value| !kept.contains(&*value.id));
+    touched.extend(removed.map(|value| (option(&value.id), Touch::Removed)));
+    touched
+}
+
+/// The faults of touching options that Workspaces use.
+///
+/// The cache says who uses them. Where it knows of nobody, the API server is asked once about all of them: a Workspace
+/// may have been made a moment ago.
+pub(super) async fn judge<L: Lookup>(
+    kind: &str,
+    touched: Vec<(KindOption, Touch)>,
+    lookup: &L,
+) -> Result<Findings, LookupError> {
+    let mut users: BTreeMap<KindOption, Users> = BTreeMap::new();
+    for (option, _) in &touched {
+        users.insert(option.clone(), lookup.option_users(kind, option).await?);
+    }
+    let unused: BTreeSet<KindOption> =
+        users.iter().filter(|(_, users)| users.count == 0).map(|(option, _)| option.clone()).collect();
+    if !unused.is_empty() {
+        users.extend(lookup.option_users_live(kind, &unused).await?);
+    }
+    let mut findings = Findings::default();
+    for (option, touch) in touched {
+        let users = users.get(&option).cloned().unwrap_or_default();
+        if users.count > 0 {
+            findings.faults.push(in_use(&option, touch, &users));
+        }
+    }
+    Ok(findings)
+}
+
+fn in_use(option: &KindOption, touch: Touch, users: &Users) -> Fault {
+    let list = option.list.as_str();
+    let what = match touch {
+        Touch::Changed => "changed",
+        Touch::Removed => "removed",
+    };
+    let field = key(&format!("spec.podTemplate.options.{list}.values"), &option.id);
+    let detail = format!("{list} value {} is in use and cannot be {what}", quoted(&option.id));
+    Fault::invalid(Rule::OptionInUse, field, &option.id, detail).with_hint(format!(": used by {users}"))
+}
