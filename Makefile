@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-long bench lint crds image
+.PHONY: help demo test test-long bench fuzz lint crds image
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,14 @@ test-long: ## Run all tests with the long forms of the checks (an hour or so)
 
 bench: ## Measure CPU per review, CPU and writes per Workspace, memory
 	@cargo run --quiet --release --package bench
+
+# Seconds for each target.
+FUZZ_TIME ?= 600
+
+fuzz: ## Fuzz reviews, templates and headers, ten minutes each (needs a nightly compiler and cargo-fuzz)
+	cd tests/fuzz && for target in admission_review template header_value; do \
+		mkdir -p corpus/$$target; cargo +nightly fuzz run --fuzz-dir . --release $$target corpus/$$target seeds/$$target -- -max_total_time=$(FUZZ_TIME) -timeout=10 -rss_limit_mb=1024 || exit 1; \
+	done
 
 lint: ## Check formatting, lints and, where cargo-deny is installed, licences and dependencies
 	cargo fmt --all --check

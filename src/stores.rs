@@ -171,9 +171,7 @@ impl Stores {
 
     /// The Workspaces that name an option of the kind, paused and deleting ones too; of them as many as a message names.
     pub fn option_users(&self, kind: &str, option: &KindOption) -> Users {
-        let index = workspace::option_index(kind, option.list, &option.id);
-        let (count, first) = self.0.workspaces.first_indexed(&index, Users::NAMED);
-        Users { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() }
+        self.0.workspaces.option_users(kind, option)
     }
 
     /// Whether there is a Notebook of that name. None where Notebooks are not served.

@@ -82,6 +82,7 @@ pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) ->
         workspace: &workspace,
         names: ChildNames::new(&key.name, &workspace.identity.uid),
         memory: &mut memory,
+        lacks_kind: kind.is_none(),
         made: Made::default(),
         again: None,
         failed: false,
@@ -115,6 +116,8 @@ struct Look<'a> {
     workspace: &'a StoredWorkspace,
     names: ChildNames,
     memory: &'a mut Memory,
+    /// Whether there is no such kind.
+    lacks_kind: bool,
     made: Made,
     again: Option<Duration>,
     failed: bool,
@@ -313,7 +316,9 @@ impl<'a> Look<'a> {
         }
         let waits_for_pod = pod.is_none() && desired.state == WorkspaceState::Unknown;
         let patience = self.memory.set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
-        let pause = self.memory.status_written.map(|written| written + STATUS_PAUSE);
+        // No flood brings a kind down, and whoever just made the Workspace waits for it.
+        let paced = self.memory.status_written.filter(|_| !self.lacks_kind);
+        let pause = paced.map(|written| written + STATUS_PAUSE);
         let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
         if !left.is_zero() {
             self.look_again(left);

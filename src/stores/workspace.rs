@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crds::workspace::{WorkspaceSpec, WorkspaceStatus};
 use serde::{Deserialize, Deserializer};
-use webhook::OptionList;
+use webhook::{KindOption, OptionList, Users};
 
+use super::collection::Collection;
 use super::slim::{Identity, Key, Slim, WireMetadata};
 use crate::render::Subject;
 
@@ -64,8 +65,17 @@ impl Slim for StoredWorkspace {
     }
 }
 
+impl Collection<StoredWorkspace> {
+    /// The Workspaces that name an option of the kind; of them as many as a message names. The time it takes does not
+    /// depend on how many there are.
+    pub fn option_users(&self, kind: &str, option: &KindOption) -> Users {
+        let (count, first) = self.first_indexed(&option_index(kind, option.list, &option.id), Users::NAMED);
+        Users { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() }
+    }
+}
+
 /// Under what the users of an option are found. The names of kinds hold no slash.
-pub(super) fn option_index(kind: &str, list: OptionList, id: &str) -> Box<str> {
+fn option_index(kind: &str, list: OptionList, id: &str) -> Box<str> {
     format!("{kind}/{}/{id}", list.as_str()).into()
 }
 

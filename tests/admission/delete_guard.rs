@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::stage::{KINDS, Stage, cluster, kind, said, workspace, workspaces};
-use crate::{TIMEOUT, report, size};
+use crate::{TIMEOUT, report};
 
 #[test]
 fn a_kind_in_use_cannot_be_deleted() {
@@ -45,7 +45,7 @@ fn a_kind_in_use_cannot_be_deleted() {
 fn a_workspace_created_a_moment_ago_counts() {
     let _stage = Stage::with(&[]);
     let (api, namespace) = (cluster().api(), cluster().namespace("moment").unwrap());
-    let rounds = size(25, 300);
+    let rounds = 100;
     let mut refused = 0;
     for round in 0..rounds {
         let name = format!("moment-{round}");

@@ -6,7 +6,7 @@ use cluster::{Reply, Request};
 use serde_json::{Value, json};
 
 use crate::stage::{KINDS, Stage, cluster, kind, workspace, workspaces};
-use crate::{TIMEOUT, report, size};
+use crate::{TIMEOUT, report};
 
 const DRY: &str = "?dryRun=All";
 
@@ -27,7 +27,7 @@ fn dry_runs_write_nothing() {
 
     let before = versions(&there);
     let mark = cluster().audit().mark().unwrap();
-    let rounds = size(100, 1_000);
+    let rounds = 1_000;
     thread::scope(|scope| {
         for client in 0..CLIENTS {
             let there = &there;

@@ -21,11 +21,6 @@ use std::time::Duration;
 /// For anything that is waited for; far longer than it takes.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The figure of a check in its long form, or a smaller one.
-fn size(short: usize, long: usize) -> usize {
-    if std::env::var_os("TEST_LONG").is_some() { long } else { short }
-}
-
 /// One line that says how a check went.
 fn report(id: &str, pass: bool, figure: impl std::fmt::Display, limit: impl std::fmt::Display) {
     println!("{id} {} {figure} {limit}", if pass { "pass" } else { "fail" });

@@ -2,8 +2,8 @@
 
 use std::thread;
 
+use crate::report;
 use crate::stage::{KINDS, Stage, cluster, kind, workspace, workspaces};
-use crate::{report, size};
 
 /// A6: the cache does not know the kind yet.
 #[test]
@@ -11,7 +11,7 @@ fn a_workspace_right_after_its_kind_is_not_refused() {
     const CLIENTS: usize = 5;
     let _stage = Stage::with(&[]);
     let namespace = cluster().namespace("right-after").unwrap();
-    let rounds = size(50, 500);
+    let rounds = 500;
     let client = |client: usize| -> Vec<String> {
         let (api, mut refused) = (cluster().api(), Vec::new());
         for round in (client..rounds).step_by(CLIENTS) {

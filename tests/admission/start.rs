@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::gate::Gate;
 use crate::stage::{KINDS, Turn, cluster, fixture, kind, options, said, workspace, workspaces};
-use crate::{TIMEOUT, report, size};
+use crate::{TIMEOUT, report};
 
 /// Of answers of the API server: less than the list of Workspaces, more than everything else at a start.
 const LET_THROUGH: usize = 256 << 10;
@@ -23,7 +23,7 @@ fn nobody_is_refused_wrongly_while_a_start_lists() {
     let _turn = Turn::take();
     let namespace = cluster().namespace("start").unwrap();
     let there = workspaces(&namespace);
-    let stored = size(500, 5_000);
+    let stored = 5_000;
     fixture().create(KINDS, &kind("start")).unwrap().ok().unwrap();
     store_workspaces(&there, stored);
 

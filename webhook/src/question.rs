@@ -6,7 +6,7 @@ use tokio::time::{Duration, Instant};
 use crate::decide::{self, Subject};
 use crate::request::{self, Body};
 use crate::review::{Refusal, Verdict};
-use crate::{Lookup, Policy};
+use crate::{Lookup, Policy, WORKSPACE_KIND_PATH};
 
 /// No API server waits: time enough for anything that ends.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -85,4 +85,10 @@ impl<'a> Question<'a> {
             .await
             .unwrap_or_else(Verdict::from)
     }
+}
+
+/// The answer to the body of a request to one of the webhooks' paths, or why there is nobody to answer to.
+pub async fn answer<L: Lookup>(path: &str, body: &[u8], lookup: &L, policy: &Policy) -> Result<Vec<u8>, String> {
+    let subject = if path == WORKSPACE_KIND_PATH { Subject::WorkspaceKind } else { Subject::Workspace };
+    decide::answer(subject, body, lookup, policy, Instant::now() + PATIENCE).await
 }

@@ -4,7 +4,10 @@
 //! is compared runs in the same call.
 
 mod bare;
+mod in_use;
+mod large;
 mod null;
+mod overload;
 mod process;
 mod reviews;
 mod workspaces;
@@ -48,12 +51,19 @@ fn run(reviews: bool, workspaces: bool) -> Result<()> {
     let cluster = Cluster::start(ClusterOptions::default())?;
     println!("{:<58} {:>12} {:>22}", "", "figure", "Go controller");
     if reviews {
+        in_use::measure()?;
         reviews::measure(&cluster, &binary)?;
     }
     if workspaces {
         workspaces::measure(&cluster, &binary)?;
     }
     Ok(())
+}
+
+/// Prints a ratio and what it may be.
+fn ratio(what: &str, value: f64, limit: f64) {
+    let verdict = if value <= limit { "" } else { "MISSED" };
+    println!("{what:<58} {:>12} {:>22}", format!("{value:.2} x"), format!("limit {limit:.1} x {verdict}"));
 }
 
 /// Prints one figure, and beside it that of the Go controller, measured on a machine of two cores.

@@ -17,8 +17,29 @@ pub fn cpu_seconds(pid: i32) -> Result<f64> {
 
 /// Resident memory in MiB.
 pub fn resident_mib(pid: i32) -> Result<f64> {
+    #[allow(clippy::cast_precision_loss)]
+    Ok(resident_memory(pid)? as f64 / f64::from(1 << 20))
+}
+
+/// Resident memory in bytes.
+pub fn resident_memory(pid: i32) -> Result<usize> {
+    status(pid, "VmRSS:")
+}
+
+/// The most memory that was ever resident, in bytes, since it was reset.
+pub fn peak_memory(pid: i32) -> Result<usize> {
+    status(pid, "VmHWM:")
+}
+
+/// Starts the peak anew.
+pub fn reset_peak_memory(pid: i32) -> Result<()> {
+    // 5 stands for the peak, see proc(5).
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+fn status(pid: i32, field: &str) -> Result<usize> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1024.0)
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or_else(|| format!("no {field}"))?;
+    let kib: usize = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib << 10)
 }

@@ -13,13 +13,14 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::process::cpu_seconds;
-use crate::{Result, figure};
+use crate::{Result, figure, large, overload};
 
 const CONNECTIONS: usize = 4;
 const WARM_UP: usize = 200;
 const REVIEWS: usize = 5_000;
 
-const KIND_PATH: &str = "/validate-kubeflow-org-v1beta1-workspacekind?timeout=5s";
+/// Where kinds are posted to.
+pub const KIND_PATH: &str = "/validate-kubeflow-org-v1beta1-workspacekind?timeout=5s";
 const WORKSPACE_PATH: &str = "/validate-kubeflow-org-v1beta1-workspace?timeout=5s";
 
 /// Measures and prints.
@@ -45,7 +46,8 @@ pub fn measure(cluster: &Cluster, binary: &Path) -> Result<()> {
         figure(&format!("{what}: CPU a review"), ours, "us", Some(go));
         figure("  a handler that parses nothing", floor, "us", None);
     }
-    Ok(())
+    large::measure(&controller, &kind)?;
+    overload::measure(&controller, &kind_update(&kind).to_string())
 }
 
 /// CPU microseconds of `pid` for one review.
@@ -65,31 +67,48 @@ fn post_all(port: u16, ca_pem: &str, path: &str, body: &str, times: usize) -> Re
     })
 }
 
-fn post(port: u16, ca_pem: &str, path: &str, body: &str, times: usize) -> Result<()> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("127.0.0.1")?)?;
-    let socket = TcpStream::connect(("127.0.0.1", port))?;
-    socket.set_nodelay(true)?;
-    let mut stream = BufReader::new(StreamOwned::new(connection, socket));
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
+/// Posts a body again and again on one connection; each must be allowed.
+pub fn post(port: u16, ca_pem: &str, path: &str, body: &str, times: usize) -> Result<()> {
+    let mut connection = Connection::open(port, ca_pem)?;
     for _ in 0..times {
-        stream.get_mut().write_all(request.as_bytes())?;
-        stream.get_mut().flush()?;
-        let answer = read_answer(&mut stream)?;
+        let answer = connection.post(path, body)?;
         if !answer.contains(r#""allowed":true"#) {
             return Err(format!("the review was not allowed: {answer}").into());
         }
     }
     Ok(())
+}
+
+/// A kept connection to the webhook.
+pub struct Connection(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+
+impl Connection {
+    /// Connects and shakes hands.
+    pub fn open(port: u16, ca_pem: &str) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("127.0.0.1")?)?;
+        let socket = TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_nodelay(true)?;
+        Ok(Self(BufReader::new(StreamOwned::new(connection, socket))))
+    }
+
+    /// Posts a body and gives back the answer.
+    pub fn post(&mut self, path: &str, body: &str) -> Result<String> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let stream = self.0.get_mut();
+        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+        stream.flush()?;
+        read_answer(&mut self.0)
+    }
 }
 
 fn read_answer(stream: &mut impl BufRead) -> Result<String> {
@@ -143,7 +162,8 @@ impl Drop for Null {
     }
 }
 
-fn port_of(url: &str) -> Result<u16> {
+/// The port of a URL without a path.
+pub fn port_of(url: &str) -> Result<u16> {
     Ok(url.rsplit_once(':').ok_or("no port")?.1.parse()?)
 }
 
@@ -201,7 +221,8 @@ fn large_kind() -> Value {
     kind
 }
 
-fn kind_update(kind: &Value) -> Value {
+/// An UPDATE of the kind that is allowed.
+pub fn kind_update(kind: &Value) -> Value {
     let mut changed = kind.clone();
     changed["spec"]["spawner"]["description"] = json!("A description that has been changed");
     review("UPDATE", &changed, kind)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod cases;
+mod lookups;
 mod mechanics;
 mod size;
 mod updates;
@@ -17,6 +18,16 @@ use serde_json::Value;
 use tower::ServiceExt;
 use webhook::testing::{Cause, Expected, Facts};
 use webhook::{Lookup, Policy, Question, WORKSPACE_KIND_PATH, router};
+
+/// A valid kind.
+fn kind() -> Value {
+    serde_json::to_value(crds::testing::workspace_kind("jupyterlab")).unwrap()
+}
+
+/// A valid Workspace of it.
+fn workspace() -> Value {
+    serde_json::to_value(crds::testing::workspace("team", "notebook", "jupyterlab")).unwrap()
+}
 
 /// A router whose observer listens to nothing.
 fn serving<L: Lookup>(lookup: L, policy: Policy) -> Router {
@@ -69,4 +80,11 @@ fn verdict(answer: &Value) -> Expected {
 async fn ask_kind(router: &Router, object: &Value, old: Option<&Value>) -> Expected {
     let review = Question { object: Some(object), old }.review("uid");
     verdict(&ask(router, WORKSPACE_KIND_PATH, &review).await)
+}
+
+/// Asks what is refused, and gives back the `metav1.Status`.
+async fn refusal_with(lookup: impl Lookup, path: &str, review: &Value) -> Value {
+    let answer = ask(&serving(lookup, Policy::default()), path, review).await;
+    assert_eq!(answer["response"]["allowed"], false);
+    answer["response"]["status"].clone()
 }

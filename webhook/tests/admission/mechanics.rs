@@ -1,39 +1,21 @@
 //! What an answer looks like whatever the rules say: uid, codes, deadlines, order, limits, logs.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
-use crds::WorkspaceKind;
 use http::StatusCode;
 use serde_json::{Value, json};
 use webhook::testing::{Facts, Mood};
-use webhook::{BODY_MAX, Lookup, Observer, Policy, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
+use webhook::{BODY_MAX, Observer, Policy, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
 
-use crate::{ask, ask_kind, post, serving, serving_facts, verdict};
-
-/// A valid kind.
-fn kind() -> Value {
-    serde_json::to_value(crds::testing::workspace_kind("jupyterlab")).unwrap()
-}
-
-/// A valid Workspace of it.
-fn workspace() -> Value {
-    serde_json::to_value(crds::testing::workspace("team", "notebook", "jupyterlab")).unwrap()
-}
+use crate::{ask, ask_kind, kind, post, refusal_with, serving, serving_facts, verdict, workspace};
 
 /// A valid kind with another `extraEnv`.
 fn kind_with_env(variables: Value) -> Value {
     let mut kind = kind();
     kind["spec"]["podTemplate"]["extraEnv"] = variables;
     kind
-}
-
-async fn refusal_with(lookup: impl Lookup, path: &str, review: &Value) -> Value {
-    let answer = ask(&serving(lookup, Policy::default()), path, review).await;
-    assert_eq!(answer["response"]["allowed"], false);
-    answer["response"]["status"].clone()
 }
 
 /// A1: uid and apiVersion come back whatever happens to the request.
@@ -150,38 +132,6 @@ async fn h4_a_panic_is_answered_and_others_are_served() {
     assert_eq!(ask_kind(&router, &kind(), None).await.refused, None);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_lookup_that_hangs_is_refused_before_the_api_server_gives_up() {
-    let router = serving(Facts::in_mood(Mood::Hangs), Policy::default());
-    let start = tokio::time::Instant::now();
-    let review = Question::create(&workspace()).review("u");
-    let status = ask(&router, &format!("{WORKSPACE_PATH}?timeout=5s"), &review).await["response"]["status"].clone();
-    assert_eq!(start.elapsed().as_millis() / 10, 450, "{:?}", start.elapsed());
-    assert_eq!((&status["code"], &status["reason"]), (&json!(503), &json!("ServiceUnavailable")));
-    assert_eq!(status["details"]["retryAfterSeconds"], 1);
-}
-
-#[tokio::test]
-async fn a_failed_lookup_says_why() {
-    let review = Question::delete(&kind()).review("u");
-    let status = refusal_with(Facts::in_mood(Mood::Unavailable), WORKSPACE_KIND_PATH, &review).await;
-    assert_eq!(
-        status,
-        json!({
-            "metadata": {}, "status": "Failure", "code": 503, "reason": "ServiceUnavailable",
-            "message": "the caches have not synced yet", "details": {"retryAfterSeconds": 1},
-        })
-    );
-    let status = refusal_with(Facts::in_mood(Mood::Fails), WORKSPACE_KIND_PATH, &review).await;
-    assert_eq!(
-        status,
-        json!({
-            "metadata": {}, "status": "Failure", "code": 500, "reason": "InternalError",
-            "message": "not allowed to list workspaces",
-        })
-    );
-}
-
 #[tokio::test]
 async fn a_refusal_is_written_as_kubernetes_writes_it() {
     let kind = kind_with_env(json!([{"name": "A", "value": "{{ if }}"}]));
@@ -199,25 +149,6 @@ async fn a_refusal_is_written_as_kubernetes_writes_it() {
             },
         })
     );
-}
-
-/// The cache is asked first; the API server only before a refusal that rests on it, and once.
-#[tokio::test]
-async fn a_stale_cache_refuses_nobody() {
-    let kind: Arc<WorkspaceKind> = Arc::new(crds::testing::workspace_kind("jupyterlab"));
-    let create = Question::create(&workspace()).review("u");
-    let fresh = Facts { kinds: vec![kind.clone()], ..Facts::default() };
-    let lagging = Facts { live_kinds: Some(vec![kind.clone()]), ..Facts::default() };
-    let mut old = (*kind).clone();
-    old.spec.pod_template.options.image_config.values.remove(0);
-    let outdated = Facts { kinds: vec![Arc::new(old)], live_kinds: Some(vec![kind.clone()]), ..Facts::default() };
-    let gone = Facts { kinds: vec![], ..Facts::default() };
-    for (facts, refused, lookups) in [(fresh, None, 0), (lagging, None, 1), (outdated, None, 1), (gone, Some(422), 1)] {
-        let facts = Arc::new(facts);
-        let router = router(facts.clone(), Arc::default(), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
-        assert_eq!(verdict(&ask(&router, WORKSPACE_PATH, &create).await).refused, refused);
-        assert_eq!(facts.live_lookups.load(Ordering::Relaxed), lookups);
-    }
 }
 
 /// The users of a kind are counted where they cannot be out of date.
