@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use crate::client::root_cause;
-use crate::stores::Stores;
+use crate::stores::{Stores, Unlisted};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -69,13 +69,15 @@ impl ClusterCheck {
 #[derive(Deserialize)]
 struct AnyList {}
 
-/// What is in the way of listing what lies at these paths, if anything.
-async fn look(client: &Client, url: &Uri, paths: &[&str]) -> Option<String> {
+/// What is in the way of listing these, if anything.
+async fn look(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<String> {
     let mut missing = Vec::new();
-    for path in paths {
+    for Unlisted { path, expected } in unlisted {
         let Ok(request) = Request::get(format!("{path}?limit=1")).body(Vec::new()) else { continue };
         match timeout(LOOK_LIMIT, client.request::<AnyList>(request)).await {
             Ok(Ok(AnyList {})) => {}
+            // What need not be there is no longer waited for as soon as its watch knows.
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 && !expected => {}
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
                 let resource = path.rsplit('/').next().unwrap_or_default();
                 missing.push(format!("{resource}.{}", crds::GROUP));

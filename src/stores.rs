@@ -65,6 +65,15 @@ pub struct Watched {
     pub istio: bool,
 }
 
+/// A resource that is watched and has not been listed yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Unlisted {
+    /// Where it lies in the API.
+    pub path: &'static str,
+    /// Whether the API server has to serve it.
+    pub expected: bool,
+}
+
 impl Stores {
     /// Stores of kinds, Workspaces and what else is to be watched.
     pub fn start(client: Client, watched: Watched) -> (Self, Vec<WatchTask>) {
@@ -99,33 +108,34 @@ impl Stores {
         self.unlisted().is_empty()
     }
 
-    /// Where in the API lies what is watched and has not been listed yet.
-    pub fn unlisted(&self) -> Vec<&'static str> {
+    /// What is watched and has not been listed yet.
+    pub fn unlisted(&self) -> Vec<Unlisted> {
         let all = &self.0;
         let mut watched = vec![
-            ("/apis/kubeflow.org/v1beta1/workspacekinds", all.kinds.progress()),
-            ("/apis/kubeflow.org/v1beta1/workspaces", all.workspaces.progress()),
+            ("/apis/kubeflow.org/v1beta1/workspacekinds", true, all.kinds.progress()),
+            ("/apis/kubeflow.org/v1beta1/workspaces", true, all.workspaces.progress()),
         ];
-        let mut optional = |path, progress: Progress| {
-            if progress == Progress::Listing {
-                watched.push((path, progress));
-            }
-        };
         if all.watched.notebooks {
-            optional("/apis/kubeflow.org/v1/notebooks", all.notebooks.progress());
-        }
-        if all.watched.istio {
-            optional("/apis/networking.istio.io/v1/virtualservices", all.virtual_services.progress());
+            watched.push(("/apis/kubeflow.org/v1/notebooks", false, all.notebooks.progress()));
         }
         if all.watched.children {
             watched.extend([
-                ("/api/v1/serviceaccounts", all.service_accounts.progress()),
-                ("/apis/apps/v1/statefulsets", all.stateful_sets.progress()),
-                ("/api/v1/services", all.services.progress()),
-                ("/api/v1/pods", all.pods.progress()),
+                ("/api/v1/serviceaccounts", true, all.service_accounts.progress()),
+                ("/apis/apps/v1/statefulsets", true, all.stateful_sets.progress()),
+                ("/api/v1/services", true, all.services.progress()),
+                ("/api/v1/pods", true, all.pods.progress()),
             ]);
         }
-        watched.into_iter().filter(|(_, progress)| *progress != Progress::Synced).map(|(path, _)| path).collect()
+        if all.watched.istio {
+            watched.push(("/apis/networking.istio.io/v1/virtualservices", false, all.virtual_services.progress()));
+        }
+        let is_listed = |expected: bool, progress| match progress {
+            Progress::Synced => true,
+            Progress::NotInstalled => !expected,
+            Progress::Listing => false,
+        };
+        let unlisted = watched.into_iter().filter(|(_, expected, progress)| !is_listed(*expected, *progress));
+        unlisted.map(|(path, expected, _)| Unlisted { path, expected }).collect()
     }
 
     /// Waits until [`Stores::synced`].

@@ -72,6 +72,8 @@ pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'st
     type Of: Resource<DynamicType = ()>;
     /// Whether metadata is all that is used, so that the API server need send no more.
     const METADATA_ONLY: bool = false;
+    /// Whether a cluster that does not serve the resource lacks something.
+    const EXPECTED: bool = true;
 
     /// Who it is.
     fn identity(&self) -> &Identity;

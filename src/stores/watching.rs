@@ -64,6 +64,8 @@ pub(super) async fn watch<T: Slim>(
                 }
                 if std::mem::replace(&mut failing, true) {
                     tracing::debug!(resource = name, error, "the watch still fails");
+                } else if not_installed && !T::EXPECTED {
+                    tracing::debug!(resource = name, "the API server does not serve this resource; looking again");
                 } else if not_installed {
                     tracing::warn!(
                         resource = name,
