@@ -3,6 +3,7 @@
 //! Pure: no clock, no client, no logging. What is rendered here is what apply writes; what admission accepted always
 //! renders. Stored objects that an older webhook let through render as Go would, except for what Envoy refuses.
 
+pub mod difference;
 pub mod names;
 mod options;
 mod service;

@@ -1,0 +1,156 @@
+//! What tells two pod templates apart, in words: the reason why a running pod is not what a restart would bring.
+
+use std::fmt;
+
+use crds::value_template::cut;
+use serde_json::{Map, Value};
+
+/// One field that differs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Difference {
+    /// Its path, such as `spec.containers[main].env[NB_PREFIX].value`.
+    pub path: String,
+    /// Its value before, as JSON; none where it was not there.
+    pub before: Option<String>,
+    /// Its value after, as JSON; none where it is not there any longer.
+    pub after: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => write!(formatter, "{}: {before} -> {after}", self.path),
+            (None, Some(after)) => write!(formatter, "{}: {after} is added", self.path),
+            (Some(before), None) => write!(formatter, "{}: {before} is removed", self.path),
+            (None, None) => formatter.write_str(&self.path),
+        }
+    }
+}
+
+/// Which fields of the one are not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Extra {
+    /// They are removed.
+    Removed,
+    /// They belong to somebody else (API server, other controllers) and stay, but for the items of these lists.
+    KeptOutside(&'static [&'static str]),
+}
+
+/// All differences, ordered by path; lists of named things are compared by name.
+pub fn differences(before: &Value, after: &Value, extra: Extra) -> Vec<Difference> {
+    let mut found = Vec::new();
+    compare("", "", Some(before), Some(after), extra, &mut found);
+    found
+}
+
+/// `list`: the name of the list that holds these values, if one does.
+fn compare(
+    path: &str,
+    list: &str,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    extra: Extra,
+    found: &mut Vec<Difference>,
+) {
+    match (before, after) {
+        (Some(before), Some(after)) if before == after => {}
+        (Some(Value::Object(before)), Some(Value::Object(after))) => {
+            let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            for key in keys {
+                compare(&join(path, key), key, before.get(key), after.get(key), extra, found);
+            }
+        }
+        (Some(Value::Array(before)), Some(Value::Array(after))) => {
+            let (before, after) = (keyed(before), keyed(after));
+            for (key, value) in &before {
+                let other = after.iter().find(|(other, _)| other == key).map(|(_, value)| *value);
+                compare(&format!("{path}[{key}]"), list, Some(value), other, extra, found);
+            }
+            for (key, value) in after.iter().filter(|(key, _)| !before.iter().any(|(other, _)| other == key)) {
+                compare(&format!("{path}[{key}]"), list, None, Some(value), extra, found);
+            }
+        }
+        (Some(_), None) if matches!(extra, Extra::KeptOutside(lists) if !path.ends_with(']') || !lists.contains(&list)) => {}
+        (before, after) => {
+            let json = |value: &Value| {
+                let text = value.to_string();
+                if cut(&text).len() == text.len() { text } else { format!("{}…", cut(&text)) }
+            };
+            found.push(Difference { path: path.to_owned(), before: before.map(json), after: after.map(json) });
+        }
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    match (path, key.contains(['.', '/'])) {
+        ("", _) => key.to_owned(),
+        (path, true) => format!("{path}[{key}]"),
+        (path, false) => format!("{path}.{key}"),
+    }
+}
+
+/// The items of a list by what tells them apart: their mount path or name, else their place.
+fn keyed(items: &[Value]) -> Vec<(String, &Value)> {
+    let name = |item: &Map<String, Value>| {
+        ["mountPath", "name"].iter().find_map(|key| item.get(*key)?.as_str().map(str::to_owned))
+    };
+    let keys: Vec<Option<String>> = items.iter().map(|item| item.as_object().and_then(name)).collect();
+    let named = keys.iter().all(Option::is_some);
+    let key = |(index, key): (usize, Option<String>)| key.filter(|_| named).unwrap_or_else(|| index.to_string());
+    keys.into_iter().enumerate().map(key).zip(items).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(before: &Value, after: &Value, extra: Extra) -> Vec<String> {
+        differences(before, after, extra).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn named_things_are_compared_by_name() {
+        let container = |env: &[(&str, &str)], image: &str| {
+            let env: Vec<Value> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+            json!({"spec": {"containers": [{"name": "main", "image": image, "env": env}]}})
+        };
+        let before = container(&[("A", "1"), ("B", "2")], "lab:1");
+        let after = container(&[("C", "3"), ("B", "4")], "lab:2");
+        let expected = [
+            r#"spec.containers[main].env[A]: {"name":"A","value":"1"} is removed"#,
+            r#"spec.containers[main].env[B].value: "2" -> "4""#,
+            r#"spec.containers[main].env[C]: {"name":"C","value":"3"} is added"#,
+            r#"spec.containers[main].image: "lab:1" -> "lab:2""#,
+        ];
+        assert_eq!(found(&before, &after, Extra::Removed), expected);
+        assert!(found(&before, &before, Extra::Removed).is_empty());
+    }
+
+    #[test]
+    fn fields_of_others_stay_but_for_items_of_our_lists() {
+        let before = json!({
+            "metadata": {"annotations": {"example.com/theirs": "x"}},
+            "spec": {"dnsPolicy": "ClusterFirst", "containers": [{"name": "main", "env": [{"name": "OLD", "value": "1"}]}]},
+        });
+        let after = json!({"metadata": {}, "spec": {"containers": [{"name": "main", "env": []}]}});
+        assert_eq!(
+            found(&before, &after, Extra::KeptOutside(&["env"])),
+            [r#"spec.containers[main].env[OLD]: {"name":"OLD","value":"1"} is removed"#]
+        );
+        assert!(found(&before, &after, Extra::KeptOutside(&[])).is_empty());
+        assert_eq!(
+            found(&json!({"labels": {"a.b/c": "x"}}), &json!({"labels": {"a.b/c": "y"}}), Extra::Removed),
+            [r#"labels[a.b/c]: "x" -> "y""#]
+        );
+    }
+
+    #[test]
+    fn mounts_are_told_apart_by_their_path() {
+        let mounts = |path: &str| json!({"volumeMounts": [{"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": path}]});
+        let found = found(&mounts("/b"), &mounts("/c"), Extra::Removed);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("volumeMounts[/b]: ") && found[1].starts_with("volumeMounts[/c]: "), "{found:?}");
+    }
+}
