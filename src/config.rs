@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use clap::ArgMatches;
 use crds::ports::{ConnectPaths, Dialect};
 
 pub use log::{LogFormat, LogSettings};
@@ -74,6 +75,16 @@ pub struct Routing {
     pub redirect_scheme: Option<RedirectScheme>,
 }
 
+/// The settings that a verdict depends on; `matches` come from [`settings::policy_arguments`].
+pub fn policy(matches: &ArgMatches, environment: &Environment) -> Result<webhook::Policy, Vec<Fault>> {
+    let mut source = Source::new(matches, environment);
+    let policy = webhook::Policy {
+        paths: source.optional(&settings::CONNECT_PATH_PREFIX, values::path_prefix).unwrap_or_default(),
+        dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
+    };
+    source.finish().map(|_| policy)
+}
+
 /// The scheme of a redirect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RedirectScheme {
@@ -108,7 +119,7 @@ impl Settings {
     /// Reads and judges every setting; `matches` come from [`settings::arguments`].
     ///
     /// A fault in one setting does not hide those of others.
-    pub fn load(matches: &clap::ArgMatches, environment: &Environment) -> Result<Self, Vec<Fault>> {
+    pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Self, Vec<Fault>> {
         let mut source = Source::new(matches, environment);
         let routing = routing(&mut source);
         let settings = Self {

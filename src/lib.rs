@@ -11,6 +11,7 @@ pub mod health;
 pub mod istio;
 pub mod lookup;
 pub mod metrics;
+pub mod offline;
 pub mod reconcile;
 pub mod render;
 pub mod serve;
