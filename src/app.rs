@@ -1,6 +1,6 @@
 //! Ties the parts together. No part knows another one that it is not handed here.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,6 +20,10 @@ use crate::config::{Fault, Listen, Settings, settings};
 use crate::health::{self, Readiness};
 use crate::lookup::ClusterLookup;
 use crate::metrics::{self, Metrics};
+use crate::offline::{
+    self,
+    command::{Outcome, Validate},
+};
 use crate::reconcile;
 use crate::serve::{self, Drain, DrainState, Limits, Server};
 use crate::shutdown::{self, Grace, Process};
@@ -40,6 +44,10 @@ const FEW_CONNECTIONS: usize = 64;
 pub fn start(invocation: Invocation) -> ExitCode {
     let done = match invocation {
         Invocation::Run(settings) => return run(*settings),
+        Invocation::Validate(validate) => match validate_files(*validate) {
+            Ok(outcome) => return ExitCode::from(outcome.code()),
+            Err(error) => Err(error),
+        },
         Invocation::Print(text) => print(&text),
         Invocation::Crds { dir } => write_crds(dir.as_deref()),
     };
@@ -60,6 +68,12 @@ pub fn refuse(faults: &[Fault]) -> ExitCode {
         eprintln!("error: {fault}");
     }
     ExitCode::from(EXIT_SETTINGS)
+}
+
+fn validate_files(validate: Validate) -> io::Result<Outcome> {
+    let wants_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let validate = Validate { colours: wants_colours && io::stdout().is_terminal(), ..validate };
+    offline::command::run(&validate, &mut io::stdin().lock(), &mut io::stdout().lock())
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -3,11 +3,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::Shell;
 
-use crate::config::settings;
+use crate::config::{self, settings};
 use crate::config::{Environment, Fault, Settings};
+use crate::offline::command::Validate;
+use crate::offline::finding::Severity;
+use crate::offline::report::Format;
+use crate::offline::{explain, source};
 
 const EXAMPLES: &str = "\
 Flags win over environment variables; an empty variable counts as unset. Flags may be written with one or two dashes.
@@ -17,10 +23,39 @@ Examples:
   workspaces-controller --istio-gateway istio-system/public --istio-hosts notebooks.example.com
   USE_ISTIO=false workspaces-controller --metrics-bind-address=0
   workspaces-controller crds | kubectl apply --server-side -f -
-  workspaces-controller crds --dir ./crds";
+  workspaces-controller crds --dir ./crds
+  workspaces-controller validate ./manifests";
 
+const VALIDATE_EXAMPLES: &str = "\
+All inputs together are taken for what is in the cluster in the end: the kind of a Workspace is found among them, or among
+the stored objects of --old. Objects of other kinds are skipped and counted.
+
+Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 something could not be read.
+
+Examples:
+  workspaces-controller validate kind.yaml workspace.yaml
+  workspaces-controller validate --old main/manifests pull-request/manifests
+  kubectl kustomize overlays/production | workspaces-controller validate -
+  workspaces-controller validate -o sarif ./manifests > findings.sarif
+  workspaces-controller validate --fail-on warning --port-dialects B ./manifests";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  workspaces-controller explain
+  workspaces-controller explain WSK003
+  workspaces-controller explain request-header";
+
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  source <(workspaces-controller completion bash)
+  workspaces-controller completion zsh > \"${fpath[1]}/_workspaces-controller\"
+  workspaces-controller completion fish > ~/.config/fish/completions/workspaces-controller.fish";
+
+const NAME: &str = "workspaces-controller";
 /// Everything that is not a run.
-const COMMANDS: [&str; 2] = ["crds", "version"];
+const COMMANDS: [&str; 5] = ["crds", "validate", "explain", "completion", "version"];
+/// Commands that the Go controller does not have, so nobody writes their flags as Go does: `-o=json` stays as it is.
+const OWN_COMMANDS: [&str; 4] = ["validate", "explain", "completion", "version"];
 
 /// What the user asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +67,9 @@ pub enum Invocation {
         /// Where to; `None` is the standard output.
         dir: Option<PathBuf>,
     },
-    /// Print a text (help or version) and end.
+    /// Check files without a cluster.
+    Validate(Box<Validate>),
+    /// Print a text (help, version and the like) and end.
     Print(String),
 }
 
@@ -41,7 +78,11 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
 ) -> Result<Invocation, Vec<Fault>> {
-    let mut arguments: Vec<OsString> = arguments.into_iter().map(with_two_dashes).collect();
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_own = |argument: &OsString| OWN_COMMANDS.iter().any(|command| argument == command);
+    if !arguments.get(1).is_some_and(is_own) {
+        arguments = arguments.into_iter().map(with_two_dashes).collect();
+    }
     let mut faults = Vec::new();
     loop {
         let error = match command().try_get_matches_from(&arguments) {
@@ -64,7 +105,7 @@ pub fn parse(
 
 fn command() -> Command {
     let dir = Arg::new("dir").long("dir").value_name("DIR").value_parser(value_parser!(PathBuf));
-    Command::new("workspaces-controller")
+    Command::new(NAME)
         .version(version())
         .about(
             "Validates WorkspaceKinds and Workspaces at admission, makes Workspaces real, and routes people to them.",
@@ -78,7 +119,62 @@ fn command() -> Command {
                 .about("Prints the CustomResourceDefinitions as YAML")
                 .arg(dir.help("Write one file for each kind into this directory instead")),
         )
-        .subcommand(Command::new("version").about("Prints the version"))
+        .subcommand(validate_command())
+        .subcommand(
+            Command::new("explain")
+                .about("Explains a rule of admission, or lists all")
+                .arg(Arg::new("rule").value_name("RULE").help("Code or name of the rule, such as WSK003"))
+                .after_help(EXPLAIN_EXAMPLES),
+        )
+        .subcommand(
+            Command::new("completion")
+                .about("Prints the completion script of a shell")
+                .arg(
+                    Arg::new("shell")
+                        .value_name("SHELL")
+                        .required(true)
+                        .help("The shell")
+                        .value_parser(value_parser!(Shell)),
+                )
+                .after_help(COMPLETION_EXAMPLES),
+        )
+        .subcommand(Command::new("version").about("Prints the version").arg(output(&["text", "json"])))
+}
+
+fn validate_command() -> Command {
+    let names: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
+    let inputs = Arg::new("inputs")
+        .value_name("FILE|DIR|-")
+        .action(ArgAction::Append)
+        .num_args(0..)
+        .help("YAML or JSON files, directories of them, or - for the standard input");
+    let old =
+        Arg::new("old").long("old").value_name("FILE|DIR").action(ArgAction::Append).num_args(1).help(
+            "What is stored already: inputs of the same kind, namespace and name are judged as updates; repeatable",
+        );
+    let fail_on = Arg::new("fail-on")
+        .long("fail-on")
+        .value_name("SEVERITY")
+        .value_parser(PossibleValuesParser::new(["error", "warning"]))
+        .default_value("error")
+        .help("From which findings on the exit code is 1");
+    Command::new("validate")
+        .about("Checks files as the API server and the webhook would, without a cluster")
+        .arg(inputs)
+        .args([old, output(&names), fail_on])
+        .args(settings::policy_arguments())
+        .max_term_width(120)
+        .after_help(VALIDATE_EXAMPLES)
+}
+
+fn output(formats: &[&'static str]) -> Arg {
+    Arg::new("output")
+        .short('o')
+        .long("output")
+        .value_name("FORMAT")
+        .value_parser(PossibleValuesParser::new(formats.to_vec()))
+        .default_value("text")
+        .help("The form of the output")
 }
 
 /// What has no flag, and examples.
@@ -102,7 +198,22 @@ fn invocation(
 ) -> Result<Invocation, Vec<Fault>> {
     let invocation = match matches.subcommand() {
         Some(("crds", matches)) => Invocation::Crds { dir: matches.get_one::<PathBuf>("dir").cloned() },
-        Some(_) => Invocation::Print(format!("workspaces-controller {}\n", version())),
+        Some(("validate", matches)) => match validate(matches, environment) {
+            Ok(validate) => Invocation::Validate(Box::new(validate)),
+            Err(more) => {
+                faults.extend(more);
+                return Err(faults);
+            }
+        },
+        Some(("explain", matches)) => match explained(matches.get_one::<String>("rule")) {
+            Ok(text) => Invocation::Print(text),
+            Err(fault) => {
+                faults.push(fault);
+                return Err(faults);
+            }
+        },
+        Some(("completion", matches)) => Invocation::Print(completion(matches)),
+        Some((_, matches)) => Invocation::Print(version_in(matches.get_one::<String>("output"))),
         None => match Settings::load(matches, environment) {
             Ok(settings) => Invocation::Run(Box::new(settings)),
             Err(more) => {
@@ -112,6 +223,63 @@ fn invocation(
         },
     };
     if faults.is_empty() { Ok(invocation) } else { Err(faults) }
+}
+
+fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate, Vec<Fault>> {
+    let texts = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
+    let is = |name: &str, value: &str| matches.get_one::<String>(name).is_some_and(|given| given == value);
+    let (inputs, old) = (texts("inputs"), texts("old"));
+    let mut faults = Vec::new();
+    if inputs.is_empty() {
+        let rule = "needs a file, a directory or - for the standard input".to_owned();
+        faults.push(Fault { name: "validate".to_owned(), value: None, rule });
+    }
+    if [&inputs, &old].iter().all(|arguments| arguments.iter().any(|argument| argument == source::STANDARD_INPUT)) {
+        let rule = "the standard input can be read only once".to_owned();
+        faults.push(Fault { name: "--old".to_owned(), value: Some(source::STANDARD_INPUT.to_owned()), rule });
+    }
+    let format =
+        Format::ALL.into_iter().find(|(name, _)| is("output", name)).map_or(Format::Text, |(_, format)| format);
+    let fail_on = if is("fail-on", "warning") { Severity::Warning } else { Severity::Error };
+    match config::policy(matches, environment) {
+        Ok(policy) if faults.is_empty() => Ok(Validate { inputs, old, format, fail_on, colours: false, policy }),
+        Ok(_) => Err(faults),
+        Err(more) => {
+            faults.extend(more);
+            Err(faults)
+        }
+    }
+}
+
+fn explained(rule: Option<&String>) -> Result<String, Fault> {
+    let Some(text) = rule else { return Ok(explain::list()) };
+    explain::find(text).map(explain::rule).map_err(|nearest| {
+        let hint = nearest.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+        let rule = format!("no such rule{hint} (explain without a rule lists all)");
+        Fault { name: "explain".to_owned(), value: Some(text.clone()), rule }
+    })
+}
+
+fn completion(matches: &ArgMatches) -> String {
+    let mut script = Vec::new();
+    if let Some(shell) = matches.get_one::<Shell>("shell") {
+        clap_complete::generate(*shell, &mut command(), NAME, &mut script);
+    }
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+fn version_in(format: Option<&String>) -> String {
+    if format.is_none_or(|format| format == "text") {
+        return format!("{NAME} {}\n", version());
+    }
+    let version = serde_json::json!({
+        "name": NAME,
+        "version": version(),
+        "apiVersion": format!("{}/{}", crds::GROUP, crds::VERSION),
+        "os": std::env::consts::OS,
+        "architecture": std::env::consts::ARCH,
+    });
+    format!("{version:#}\n")
 }
 
 /// Go's flags may have one dash: `-leader-elect` is `--leader-elect`.
@@ -137,6 +305,7 @@ fn fault_of(error: &clap::Error) -> Fault {
     // For known flags the parser adds how to write them: `--flag <VALUE>`.
     let name = argument.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
     let suggestion = context(ContextKind::SuggestedArg).or_else(|| context(ContextKind::SuggestedSubcommand));
+    let value = context(ContextKind::InvalidValue).filter(|value| !value.is_empty());
     let rule = match error.kind() {
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand if name.starts_with('-') => match suggestion {
             Some(suggestion) => format!("no such flag, did you mean {suggestion}? (--help lists all)"),
@@ -146,8 +315,13 @@ fn fault_of(error: &clap::Error) -> Fault {
             "cannot be used together with flags".to_owned()
         }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
-            "no such command; use crds, version or none, and write boolean flags as --flag=false".to_owned()
+            "no such command; use crds, validate, explain, completion, version or none, and write boolean flags as --flag=false".to_owned()
         }
+        ErrorKind::MissingRequiredArgument => "an argument is missing (--help shows how it is used)".to_owned(),
+        ErrorKind::InvalidValue if value.is_some() => match error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(valid)) => format!("must be one of {}", valid.join(", ")),
+            _ => "is no valid value".to_owned(),
+        },
         ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             "needs a value".to_owned()
         }
@@ -155,5 +329,6 @@ fn fault_of(error: &clap::Error) -> Fault {
         _ => error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned(),
     };
     let name = if name.is_empty() { "command line".to_owned() } else { name };
-    Fault { name, value: None, rule }
+    let value = value.filter(|_| error.kind() == ErrorKind::InvalidValue);
+    Fault { name, value, rule }
 }

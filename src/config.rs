@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use clap::ArgMatches;
 use crds::ports::{ConnectPaths, Dialect};
 use webhook::Policy;
 
@@ -75,6 +76,13 @@ pub struct Routing {
     pub redirect_scheme: Option<RedirectScheme>,
 }
 
+/// The settings that a verdict depends on; `matches` come from [`settings::policy_arguments`].
+pub fn policy(matches: &ArgMatches, environment: &Environment) -> Result<Policy, Vec<Fault>> {
+    let mut source = Source::new(matches, environment);
+    let policy = admission(&mut source);
+    source.finish().map(|_| policy)
+}
+
 /// The scheme of a redirect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RedirectScheme {
@@ -109,12 +117,13 @@ impl Settings {
     /// Reads and judges every setting; `matches` come from [`settings::arguments`].
     ///
     /// A fault in one setting does not hide those of others.
-    pub fn load(matches: &clap::ArgMatches, environment: &Environment) -> Result<Self, Vec<Fault>> {
+    pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Self, Vec<Fault>> {
         let mut source = Source::new(matches, environment);
-        let routing = routing(&mut source);
+        let policy = admission(&mut source);
+        let routing = routing(&mut source, policy.paths.clone());
         let settings = Self {
-            policy: policy(&mut source, &routing.paths),
             routing,
+            policy,
             max_concurrent_reconciles: source.one(&settings::MAX_CONCURRENT_RECONCILES, values::concurrency),
             enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
             enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean),
@@ -242,21 +251,21 @@ impl Routing {
     }
 }
 
-fn routing(source: &mut Source<'_>) -> Routing {
+fn routing(source: &mut Source<'_>, paths: ConnectPaths) -> Routing {
     Routing {
         use_istio: source.one(&settings::USE_ISTIO, values::boolean),
         gateways: source.list(&settings::ISTIO_GATEWAY, network::gateways),
         hosts: source.list(&settings::ISTIO_HOSTS, network::hosts),
         cluster_domain: source.one(&settings::CLUSTER_DOMAIN, network::cluster_domain),
-        paths: source.optional(&settings::CONNECT_PATH_PREFIX, values::path_prefix).unwrap_or_default(),
+        paths,
         redirect_missing_slash: source.one(&settings::REDIRECT_MISSING_SLASH, values::boolean),
         redirect_scheme: source.optional(&settings::REDIRECT_SCHEME, values::redirect_scheme),
     }
 }
 
-fn policy(source: &mut Source<'_>, paths: &ConnectPaths) -> Policy {
+fn admission(source: &mut Source<'_>) -> Policy {
     Policy {
-        paths: paths.clone(),
+        paths: source.optional(&settings::CONNECT_PATH_PREFIX, values::path_prefix).unwrap_or_default(),
         dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
         cluster_role_bind: source.one(&settings::CHECK_CLUSTER_ROLE_BIND, values::bind_check),
         protected_pod_metadata: source.list(&settings::PROTECTED_POD_METADATA, values::protected_keys),

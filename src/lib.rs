@@ -12,6 +12,7 @@ pub mod istio;
 pub mod lookup;
 pub mod metrics;
 mod notebook;
+pub mod offline;
 pub mod reconcile;
 pub mod render;
 pub mod serve;

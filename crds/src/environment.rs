@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::EnvVar;
 
 use crate::template::{Functions, Limits, Mode};
-use crate::value_template::ValueTemplate;
+use crate::value_template::{ValueFault, ValueTemplate};
 
 /// The variables of a kind, parsed once and rendered for many Workspaces.
 #[derive(Debug)]
@@ -20,11 +20,13 @@ pub struct EnvFault {
     pub value: String,
     /// What is wrong.
     pub detail: String,
+    /// The byte of the value that is wrong, where that is known.
+    pub at: Option<usize>,
 }
 
 impl EnvFault {
-    fn new(variable: &EnvVar, detail: String) -> Self {
-        Self { name: variable.name.clone(), value: variable.value.clone().unwrap_or_default(), detail }
+    fn new(variable: &EnvVar, ValueFault { detail, at }: ValueFault) -> Self {
+        Self { name: variable.name.clone(), value: variable.value.clone().unwrap_or_default(), detail, at }
     }
 }
 
@@ -47,8 +49,8 @@ impl<'a> EnvTemplates<'a> {
                 None | Some("") => None,
                 Some(value) => match ValueTemplate::parse(value, &Limits::ENV) {
                     Ok(template) => Some(template),
-                    Err(detail) => {
-                        faults.push(EnvFault::new(variable, detail));
+                    Err(fault) => {
+                        faults.push(EnvFault::new(variable, fault));
                         continue;
                     }
                 },
@@ -72,7 +74,7 @@ impl<'a> EnvTemplates<'a> {
                     let variable = EnvVar { value: Some(value.text), ..(*variable).clone() };
                     rendered.push(RenderedEnv { variable, port_ids: value.port_ids });
                 }
-                Err(detail) => faults.push(EnvFault::new(variable, detail)),
+                Err(fault) => faults.push(EnvFault::new(variable, fault)),
             }
         }
         if faults.is_empty() { Ok(rendered) } else { Err(faults) }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::template::{Functions, Limits, Mode};
-use crate::value_template::ValueTemplate;
+use crate::value_template::{ValueFault, ValueTemplate};
 use crate::workspace_kind::RequestHeaders;
 
 /// The longest rendered value, in bytes.
@@ -98,6 +98,8 @@ pub struct HeaderFault {
     pub value: String,
     /// What is wrong and what to write instead.
     pub detail: String,
+    /// The byte of the value as written that is wrong, where that is known.
+    pub at: Option<usize>,
 }
 
 impl HeaderTemplates {
@@ -118,8 +120,8 @@ impl HeaderTemplates {
             };
             match ValueTemplate::parse(value, &Limits::HEADER) {
                 Ok(template) => parsed.values.push((place, template)),
-                Err(detail) => {
-                    faults.push(HeaderFault { kind: FaultKind::Invalid, value: value.clone(), detail, place });
+                Err(ValueFault { detail, at }) => {
+                    faults.push(HeaderFault { kind: FaultKind::Invalid, value: value.clone(), detail, at, place });
                 }
             }
         }
@@ -133,15 +135,15 @@ impl HeaderTemplates {
         for (place, template) in &self.values {
             let rendered = template
                 .render(functions, mode)
-                .and_then(|rendered| value_fault(place.name(), &rendered.text).map_or(Ok(rendered), Err));
+                .and_then(|rendered| value_fault(place.name(), &rendered.text, template).map_or(Ok(rendered), Err));
             match rendered {
                 Ok(rendered) => {
                     operations.put(place, rendered.text);
                     operations.port_ids.push((place.clone(), rendered.port_ids));
                 }
-                Err(detail) => {
+                Err(ValueFault { detail, at }) => {
                     let value = template.source().to_owned();
-                    faults.push(HeaderFault { place: place.clone(), kind: FaultKind::Invalid, value, detail });
+                    faults.push(HeaderFault { place: place.clone(), kind: FaultKind::Invalid, value, detail, at });
                 }
             }
         }
@@ -178,7 +180,7 @@ fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<
     let name = place.name();
     let lowercase = name.to_ascii_lowercase();
     let fault = |kind, detail: &str| {
-        Some(HeaderFault { place: place.clone(), kind, value: name.to_owned(), detail: detail.to_owned() })
+        Some(HeaderFault { place: place.clone(), kind, value: name.to_owned(), detail: detail.to_owned(), at: None })
     };
     let (list, forbidden): (u8, &[&str]) = match place {
         HeaderPlace::Set(_) => (0, FORBIDDEN_TO_SET),
@@ -216,32 +218,45 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// What is wrong with a rendered value.
-fn value_fault(name: &str, value: &str) -> Option<String> {
+/// What is wrong with what a template was rendered to. Where it is just text, the place is that in the template.
+fn value_fault(name: &str, value: &str, template: &ValueTemplate) -> Option<ValueFault> {
+    let (detail, at) = rendered_fault(name, value)?;
+    Some(ValueFault { detail, at: at.filter(|_| template.source() == value) })
+}
+
+/// What is wrong with a rendered value, and at which byte of it.
+fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<usize>)> {
     // Templates have the same limit, but bytes that are not UTF-8 grow when they are replaced.
     if value.len() > VALUE_MAX {
-        return Some(format!("renders to more than {VALUE_MAX} bytes"));
+        return Some((format!("renders to more than {VALUE_MAX} bytes"), None));
     }
-    if let Some(control) = value.chars().find(|&character| character.is_ascii_control() && character != '\t') {
+    let mut characters = value.char_indices();
+    if let Some((at, control)) = characters.find(|(_, character)| character.is_ascii_control() && *character != '\t') {
         return Some(match control {
-            '\n' | '\r' => "renders to a value with a line break, which no header can hold: YAML block scalars \
-                            (`|` and `>`) end with one, write `|-` or `>-`, or a quoted string"
-                .to_owned(),
-            other => format!(
-                "renders to a value with the control character U+{:04X}, which no header can hold",
-                other as u32
-            ),
+            // A line break cannot be seen where it stands.
+            '\n' | '\r' => {
+                let detail = "renders to a value with a line break, which no header can hold: YAML block scalars \
+                              (`|` and `>`) end with one, write `|-` or `>-`, or a quoted string";
+                (detail.to_owned(), None)
+            }
+            other => {
+                let code = other as u32;
+                let detail =
+                    format!("renders to a value with the control character U+{code:04X}, which no header can hold");
+                (detail, Some(at))
+            }
         });
     }
     if is_host(&name.to_ascii_lowercase()) {
-        return (!is_host_value(value))
-            .then(|| "must render to a valid host or host:port (e.g. 'example.com:8080')".to_owned());
+        let detail = "must render to a valid host or host:port (e.g. 'example.com:8080')";
+        return (!is_host_value(value)).then(|| (detail.to_owned(), None));
     }
-    command_fault(value)
+    let (detail, at) = command_fault(value)?;
+    Some((detail, Some(at)))
 }
 
-/// What is wrong with the `%` signs of a value, in which Envoy sees commands.
-fn command_fault(value: &str) -> Option<String> {
+/// What is wrong with the `%` signs of a value, in which Envoy sees commands, and with which of them.
+fn command_fault(value: &str) -> Option<(String, usize)> {
     let mut rest = value;
     while let Some(start) = rest.find('%') {
         let after = &rest[start + 1..];
@@ -251,11 +266,12 @@ fn command_fault(value: &str) -> Option<String> {
         }
         let end = after.find('%').filter(|&end| ALLOWED_COMMANDS.contains(&&after[..end]));
         let Some(end) = end else {
-            return Some(format!(
+            let detail = format!(
                 "renders to a value with '%', which starts a command of the gateway: write '%%' for a percent sign \
                  (allowed commands: {})",
                 allowed_commands()
-            ));
+            );
+            return Some((detail, value.len() - rest.len() + start));
         };
         rest = &after[end + 1..];
     }

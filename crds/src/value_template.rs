@@ -18,6 +18,15 @@ pub struct RenderedValue {
     pub port_ids: Vec<String>,
 }
 
+/// What is wrong with a value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ValueFault {
+    /// What is wrong.
+    pub detail: String,
+    /// The byte of the value as written that is wrong, where that is known.
+    pub at: Option<usize>,
+}
+
 /// The longest text that a message quotes, in bytes.
 const QUOTED_MAX: usize = 256;
 
@@ -25,7 +34,7 @@ impl ValueTemplate {
     /// Parses `source`.
     ///
     /// The error is `failed to parse template "SOURCE": …`, with Go's own text.
-    pub fn parse(source: &str, limits: &Limits) -> Result<Self, String> {
+    pub fn parse(source: &str, limits: &Limits) -> Result<Self, ValueFault> {
         match Template::parse("value", source, limits) {
             Ok(template) => Ok(Self { source: source.to_owned(), template }),
             Err(error) => Err(describe("parse", source, &error)),
@@ -40,7 +49,7 @@ impl ValueTemplate {
     /// Renders the value.
     ///
     /// The error is `failed to execute template "SOURCE": …`, with Go's own text.
-    pub fn render(&self, functions: &dyn Functions, mode: Mode) -> Result<RenderedValue, String> {
+    pub fn render(&self, functions: &dyn Functions, mode: Mode) -> Result<RenderedValue, ValueFault> {
         let rendered =
             self.template.render(functions, mode).map_err(|error| describe("execute", &self.source, &error))?;
         match String::from_utf8(rendered.bytes) {
@@ -51,15 +60,18 @@ impl ValueTemplate {
                 Ok(RenderedValue { text, port_ids: rendered.port_ids })
             }
             Err(_) => {
-                Err(format!("failed to execute template {}: the output is not valid UTF-8", quoted(&self.source)))
+                let detail =
+                    format!("failed to execute template {}: the output is not valid UTF-8", quoted(&self.source));
+                Err(ValueFault { detail, at: None })
             }
         }
     }
 }
 
-fn describe(step: &str, source: &str, error: &TemplateError) -> String {
+fn describe(step: &str, source: &str, error: &TemplateError) -> ValueFault {
     let hint = error.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-    format!("failed to {step} template {}: {}{hint}", quoted(source), error.message)
+    let detail = format!("failed to {step} template {}: {}{hint}", quoted(source), error.message);
+    ValueFault { detail, at: Some(error.offset) }
 }
 
 /// `text` as Go's `%q` writes it, cut at 256 bytes.

@@ -86,6 +86,16 @@ pub fn arguments() -> impl Iterator<Item = Arg> {
     ALL.iter().filter(|setting| !setting.flag.is_empty()).map(|setting| setting.argument())
 }
 
+/// The flags of the settings that a verdict depends on, for commands that judge without a cluster.
+pub fn policy_arguments() -> impl Iterator<Item = Arg> {
+    let policy = |setting: &&&Setting| {
+        // Who would apply a file is not known.
+        let asked = setting.group == ADMISSION && setting.flag != CHECK_CLUSTER_ROLE_BIND.flag;
+        asked || setting.flag == CONNECT_PATH_PREFIX.flag
+    };
+    ALL.iter().filter(|setting| !setting.flag.is_empty()).filter(policy).map(|setting| setting.argument())
+}
+
 const ROUTING: &str = "Routing";
 const ADMISSION: &str = "Admission";
 const RECONCILE: &str = "Reconcile";

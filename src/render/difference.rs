@@ -70,7 +70,8 @@ fn compare(
                 compare(&format!("{path}[{key}]"), list, None, Some(value), extra, found);
             }
         }
-        (Some(_), None) if matches!(extra, Extra::KeptOutside(lists) if !path.ends_with(']') || !lists.contains(&list)) => {}
+        (Some(_), None) if matches!(extra, Extra::KeptOutside(lists) if !path.ends_with(']') || !lists.contains(&list)) =>
+            {}
         (before, after) => {
             let json = |value: &Value| {
                 let text = value.to_string();
@@ -148,7 +149,8 @@ mod tests {
 
     #[test]
     fn mounts_are_told_apart_by_their_path() {
-        let mounts = |path: &str| json!({"volumeMounts": [{"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": path}]});
+        let mounts =
+            |path: &str| json!({"volumeMounts": [{"name": "v", "mountPath": "/a"}, {"name": "v", "mountPath": path}]});
         let found = found(&mounts("/b"), &mounts("/c"), Extra::Removed);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("volumeMounts[/b]: ") && found[1].starts_with("volumeMounts[/c]: "), "{found:?}");

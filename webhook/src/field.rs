@@ -86,6 +86,8 @@ pub struct Fault {
     pub detail: String,
     /// Advice that follows the detail and may change with other fields, such as the nearest id.
     pub hint: String,
+    /// The byte of the field's value that is wrong, where that is known: of no matter to a verdict.
+    pub at: Option<usize>,
 }
 
 impl Fault {
@@ -97,7 +99,7 @@ impl Fault {
         detail: impl Into<String>,
     ) -> Self {
         let (field, detail) = (field.into(), detail.into());
-        Self { rule, key: String::new(), field, fault_type, value, detail, hint: String::new() }
+        Self { rule, key: String::new(), field, fault_type, value, detail, hint: String::new(), at: None }
     }
 
     /// The value is not allowed.
@@ -167,6 +169,13 @@ impl Fault {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
+        self
+    }
+
+    /// Says which byte of the value is wrong.
+    #[must_use]
+    pub fn pointing(mut self, at: Option<usize>) -> Self {
+        self.at = at;
         self
     }
 

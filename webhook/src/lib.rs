@@ -32,7 +32,7 @@ pub mod workspace;
 pub mod workspace_kind;
 
 pub use http::{BODY_MAX, Observer, router};
-pub use lookup::{KindOption, Lookup, LookupError, Mounted, OptionList, Users};
+pub use lookup::{CAN_MOUNT, KindOption, Lookup, LookupError, Mounted, OptionList, Users};
 pub use question::{Question, answer};
 pub use registration::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 pub use review::{Refusal, Verdict};

@@ -87,6 +87,9 @@ pub struct KindOption {
     pub id: String,
 }
 
+/// The label that marks what may be mounted, and its value.
+pub const CAN_MOUNT: (&str, &str) = ("notebooks.kubeflow.org/can-mount", "true");
+
 /// What a Workspace mounts.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Mounted {

@@ -7,12 +7,10 @@ use crds::mounts::normalised;
 use crds::workspace::WorkspaceVolumes;
 
 use crate::field::{Fault, Findings, quoted};
-use crate::lookup::Mounted;
+use crate::lookup::{CAN_MOUNT, Mounted};
 use crate::rule::Rule;
 
 const VOLUMES: &str = "spec.podTemplate.volumes";
-/// The label that marks what may be mounted, and its value.
-const CAN_MOUNT: (&str, &str) = ("notebooks.kubeflow.org/can-mount", "true");
 
 /// What a Workspace mounts, each once, and the field that says so first.
 pub(super) fn mounted(spec: &WorkspaceSpec) -> Vec<(Mounted, String)> {

@@ -185,7 +185,7 @@ fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) {
     });
     for fault in found {
         let found = stage.fault(Rule::ExtraEnvTemplate, field(), &fault.value, &fault.detail);
-        findings.faults.push(found.about(fault.name));
+        findings.faults.push(found.about(fault.name).pointing(fault.at));
     }
     if !asked.is_empty() {
         let values: Vec<&ImageConfigValue> = stage.template.options.image_config.values.iter().collect();
@@ -266,7 +266,7 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_
         FaultKind::Forbidden => Fault::forbidden(rule, field, &fault.detail),
     };
     // Some details do not tell values apart, and another unsafe value is another fault.
-    described.about(format!("{port}/{list}/{name}: {}", fault.value))
+    described.about(format!("{port}/{list}/{name}: {}", fault.value)).pointing(fault.at)
 }
 
 fn field_of(base: &str, place: &HeaderPlace) -> String {

@@ -1,0 +1,355 @@
+//! All that is to be said about the objects of some texts.
+
+use std::collections::BTreeMap;
+
+use crds::generate::{workspace_crd, workspace_kind_crd};
+use serde_json::Value;
+use webhook::field::{self, Warning};
+use webhook::rule::{Rule, Table};
+use webhook::{Policy, Question, Refusal};
+
+use super::facts::Facts;
+use super::finding::{Finding, Judged, ObjectName, Report, Severity};
+use super::object::{Misfit, Object, Objects, Subject};
+use super::position::{Target, locate};
+use super::schema::{Fault, Schema};
+use super::source::{Source, Unreadable};
+use super::{cel, metadata, pruning, validation, yaml};
+
+/// Stands in for the advice where a kind is not known, which here may mean that it was not given.
+const GIVE_THE_KIND: &str = "The kind is neither among the inputs nor among the stored objects of --old. Give its file \
+                             too; kinds that are only in the cluster can be given with `kubectl get workspacekinds -o \
+                             yaml > kinds.yaml` and `--old kinds.yaml`.";
+
+/// Checks the objects of `inputs`. What `stored` holds is in the cluster already: an input of the same kind, namespace and
+/// name is judged as an update of it, and the rest of it stays.
+///
+/// The findings are in the order of the rules; [`Report::sort`] puts them into that of the lines.
+pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
+    let mut report = Report { files: inputs.len(), ..Report::default() };
+    let schemas = match Schemas::read() {
+        Ok(schemas) => schemas,
+        // Our own schemas: a test reads them.
+        Err(why) => {
+            report.unreadable.push(Unreadable { file: "schema".to_owned(), position: None, message: why });
+            return report;
+        }
+    };
+    let given = objects(inputs, &mut report.unreadable);
+    let stored = objects(stored, &mut report.unreadable);
+    let mut facts = Facts::default();
+    stored.others.iter().chain(&given.others).for_each(|other| facts.add_other(other));
+    let old = objects_in_place(&schemas, stored.ours);
+    report.foreign = given.foreign;
+    let shaped: Vec<Shaped> = given.ours.iter().map(|object| schemas.shape(object)).collect();
+    let all = old.iter().map(|((subject, ..), object)| (*subject, object));
+    for (subject, object) in
+        all.chain(given.ours.iter().zip(&shaped).map(|(one, shaped)| (one.subject, &shaped.object)))
+    {
+        match subject {
+            Subject::WorkspaceKind => facts.add_kind(object),
+            Subject::Workspace => facts.add_workspace(object),
+        }
+    }
+    let mut check = Check { inputs, schemas: &schemas, policy, facts, report };
+    for (object, shaped) in given.ours.iter().zip(shaped) {
+        let before = old.get(&identity(object.subject, &shaped.object));
+        check.object(object, shaped, before);
+    }
+    given.misfits.iter().for_each(|misfit| check.misfit(misfit));
+    check.report
+}
+
+fn objects(sources: &[Source], unreadable: &mut Vec<Unreadable>) -> Objects {
+    let mut objects = Objects::default();
+    for (index, source) in sources.iter().enumerate() {
+        let (documents, fault) = yaml::read(source.text());
+        documents.into_iter().for_each(|document| objects.add(index, document));
+        unreadable.extend(fault.map(|fault| Unreadable {
+            file: source.name().to_owned(),
+            position: Some(source.position(fault.at)),
+            message: fault.message,
+        }));
+    }
+    objects
+}
+
+/// Kind, namespace and name.
+type Identity = (Subject, String, String);
+
+fn identity(subject: Subject, object: &Value) -> Identity {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (subject, text("namespace"), text("name"))
+}
+
+fn objects_in_place(schemas: &Schemas, stored: Vec<Object>) -> BTreeMap<Identity, Value> {
+    let shaped = stored.into_iter().map(|object| (object.subject, schemas.shape(&object).object));
+    shaped.map(|(subject, object)| (identity(subject, &object), object)).collect()
+}
+
+/// The schemas of both kinds.
+struct Schemas {
+    workspace: Schema,
+    workspace_kind: Schema,
+}
+
+/// An object as it would be judged, and what is wrong with the way it is written.
+struct Shaped {
+    object: Value,
+    unknown: Vec<Fault>,
+}
+
+impl Schemas {
+    fn read() -> Result<Self, String> {
+        Ok(Self {
+            workspace: Schema::of_crd(&workspace_crd())?,
+            workspace_kind: Schema::of_crd(&workspace_kind_crd())?,
+        })
+    }
+
+    fn of(&self, subject: Subject) -> &Schema {
+        match subject {
+            Subject::Workspace => &self.workspace,
+            Subject::WorkspaceKind => &self.workspace_kind,
+        }
+    }
+
+    fn shape(&self, object: &Object) -> Shaped {
+        let mut value = object.value.clone();
+        let unknown = pruning::shape(self.of(object.subject), &mut value);
+        if let Some(fields) = value.as_object_mut() {
+            // Nobody but the controller writes it: the API server drops it without a look.
+            fields.remove("status");
+        }
+        metadata::complete(object.subject, &mut value);
+        Shaped { object: value, unknown }
+    }
+}
+
+struct Check<'a> {
+    inputs: &'a [Source],
+    schemas: &'a Schemas,
+    policy: &'a Policy,
+    facts: Facts,
+    report: Report,
+}
+
+impl Check<'_> {
+    fn object(&mut self, object: &Object, shaped: Shaped, old: Option<&Value>) {
+        let schema = self.schemas.of(object.subject);
+        let Shaped { object: value, unknown } = shaped;
+        let mut faults = metadata::validate(&value);
+        faults.extend(validation::validate(schema, &value, old));
+        let broken: Vec<_> = faults.iter().map(|fault| fault.place.clone()).collect();
+        let rules = cel::evaluate(schema, &value, old, &broken);
+        let place = Place { object, schema, name: object_name(object.subject, &value) };
+        // The API server answers with the first of these that finds anything: unknown fields (asked to by kubectl), the
+        // schema, its rules unless the schema keeps it from evaluating them, the webhook.
+        let (is_unknown, is_refused) = (!unknown.is_empty(), !faults.is_empty() || !rules.is_empty());
+        let keeps_from_rules = faults.iter().any(keeps_from_rules);
+        for fault in &unknown {
+            self.push_fault(&place, fault, false);
+        }
+        for fault in &faults {
+            self.push_fault(&place, fault, is_unknown);
+        }
+        for fault in &rules {
+            self.push_fault(&place, fault, is_unknown || keeps_from_rules);
+        }
+        self.webhook(&place, &value, old, &faults, is_unknown || is_refused);
+        let position = self.inputs[object.source].position(object.node.place.start);
+        self.report.objects.push(Judged {
+            file: self.inputs[object.source].name().to_owned(),
+            line: position.line,
+            object: place.name,
+            is_update: old.is_some(),
+        });
+    }
+
+    /// What the webhook itself says of the object.
+    fn webhook(&mut self, place: &Place<'_>, object: &Value, old: Option<&Value>, faults: &[Fault], masked: bool) {
+        let question = Question { object: Some(object), old };
+        let verdict = futures::executor::block_on(question.verdict(&self.facts, self.policy));
+        let kind = object["spec"]["kind"].as_str().unwrap_or_default();
+        let is_kind_broken = place.object.subject == Subject::Workspace && self.facts.is_broken_kind(kind);
+        let mut said = false;
+        match verdict.refusal {
+            Some(Refusal::Invalid { faults: found, .. }) => {
+                // Where an object does not decode, the schema has said so.
+                let is_known = |fault: &field::Fault| {
+                    fault.rule.table() == Table::Schema
+                        && faults.iter().any(|known| touch(&known.field(), &fault.field))
+                };
+                let rests_on_kind = |fault: &field::Fault| is_kind_broken && fault.rule.rests_on_kind();
+                for fault in found.iter().filter(|fault| !is_known(fault) && !rests_on_kind(fault)) {
+                    self.push_webhook_fault(place, fault, masked);
+                }
+            }
+            Some(Refusal::Conflict { fault, .. }) => self.push_webhook_fault(place, &fault, masked),
+            Some(Refusal::BadRequest(why) | Refusal::Unavailable(why) | Refusal::Internal(why)) => {
+                said = faults.is_empty();
+                if said {
+                    let fault =
+                        Fault { rule: Rule::Schema, place: super::path::Path::default(), field: None, message: why };
+                    self.push_fault(place, &fault, masked);
+                }
+            }
+            None => {}
+        }
+        if is_kind_broken && !said {
+            let message = format!(
+                "workspace kind {} is among the inputs but cannot be read (see what is said of it), so the options could \
+                 not be checked",
+                field::quoted(kind)
+            );
+            self.push(
+                place,
+                Rule::WorkspaceKindExists,
+                Severity::Warning,
+                "spec.kind",
+                "spec.kind",
+                Target::Value,
+                message,
+                masked,
+            );
+        }
+        for Warning { rule, field, text } in verdict.warnings {
+            let message = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text).to_owned();
+            self.push(place, rule, Severity::Warning, &field, &field, Target::Value, message, masked);
+        }
+    }
+
+    fn push_fault(&mut self, place: &Place<'_>, fault: &Fault, masked: bool) {
+        let target = if fault.rule == Rule::UnknownField { Target::Key } else { Target::Value };
+        let (field, at) = (fault.field(), fault.place.to_string());
+        self.push(place, fault.rule, Severity::Error, &field, &at, target, fault.message.clone(), masked);
+    }
+
+    fn push_webhook_fault(&mut self, place: &Place<'_>, fault: &field::Fault, masked: bool) {
+        let target = match fault.at {
+            Some(byte) => Target::Byte(byte),
+            None if is_about_key(fault) => Target::Key,
+            None => Target::Value,
+        };
+        self.push(place, fault.rule, Severity::Error, &fault.field, &fault.field, target, fault.message(), masked);
+    }
+
+    #[allow(clippy::too_many_arguments)] // the parts of a finding, put together here only
+    fn push(
+        &mut self,
+        place: &Place<'_>,
+        rule: Rule,
+        severity: Severity,
+        field: &str,
+        at: &str,
+        target: Target,
+        message: String,
+        masked: bool,
+    ) {
+        let source = &self.inputs[place.object.source];
+        let bytes = locate(source.text(), &place.object.node, Some(place.schema), at, target);
+        let is_kind_missing = rule == Rule::WorkspaceKindExists && severity == Severity::Error;
+        let advice = if is_kind_missing { GIVE_THE_KIND } else { rule.advice() };
+        self.report.findings.push(Finding {
+            masked,
+            advice: advice.to_owned(),
+            ..finding(place.object.source, source, bytes, rule, severity, &place.name, field, message)
+        });
+    }
+
+    fn misfit(&mut self, misfit: &Misfit) {
+        let source = &self.inputs[misfit.source];
+        let bytes = locate(source.text(), &misfit.node, None, misfit.field, Target::Value);
+        let object = object_name_of(&misfit.node.value());
+        let message = misfit.message.clone();
+        let error = Severity::Error;
+        self.report.findings.push(finding(
+            misfit.source,
+            source,
+            bytes,
+            Rule::Schema,
+            error,
+            &object,
+            misfit.field,
+            message,
+        ));
+    }
+}
+
+/// What findings are about.
+struct Place<'a> {
+    object: &'a Object,
+    schema: &'a Schema,
+    name: ObjectName,
+}
+
+#[allow(clippy::too_many_arguments)] // the parts of a finding
+fn finding(
+    index: usize,
+    source: &Source,
+    bytes: std::ops::Range<usize>,
+    rule: Rule,
+    severity: Severity,
+    object: &ObjectName,
+    field: &str,
+    message: String,
+) -> Finding {
+    let (start, end) = (source.position(bytes.start), source.position(bytes.end));
+    Finding {
+        source: index,
+        file: source.name().to_owned(),
+        line: start.line,
+        column: start.column,
+        end_column: (end.line == start.line && end.column > start.column).then_some(end.column),
+        severity,
+        code: rule.code().to_owned(),
+        rule: rule.id().to_owned(),
+        object: object.clone(),
+        field: field.to_owned(),
+        message,
+        advice: rule.advice().to_owned(),
+        masked: false,
+    }
+}
+
+/// Of a generated name the part that is known.
+fn object_name(subject: Subject, object: &Value) -> ObjectName {
+    ObjectName { kind: subject.kind().to_owned(), ..object_name_of(object) }
+}
+
+fn object_name_of(object: &Value) -> ObjectName {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let metadata = &object["metadata"];
+    let name = text(&metadata["generateName"]).filter(|base| {
+        text(&metadata["name"]).is_none_or(|name| name.starts_with(base.as_str()) && name.ends_with("xxxxx"))
+    });
+    ObjectName {
+        kind: text(&object["kind"]).unwrap_or_default(),
+        namespace: text(&metadata["namespace"]),
+        name: name.or_else(|| text(&metadata["name"])).unwrap_or_default(),
+    }
+}
+
+/// Whether the API server skips the rules of an object with this fault: it may be too far from what they expect.
+fn keeps_from_rules(fault: &Fault) -> bool {
+    let message = &fault.message;
+    !(message.starts_with("Invalid value") || message.starts_with("Duplicate value"))
+        || message.contains("in body must be of type")
+}
+
+/// Whether a fault is about the name of a map's entry and not about its value.
+fn is_about_key(fault: &field::Fault) -> bool {
+    let quotes_key = match &fault.value {
+        field::Value::Text(text) => fault.field.ends_with(&field::key("", text)),
+        field::Value::Omitted | field::Value::Number(_) | field::Value::Block(_) => false,
+    };
+    fault.field.ends_with(']') && (quotes_key || matches!(fault.fault_type, field::FaultType::Forbidden))
+}
+
+/// Whether one of two fields is the other one or lies below it.
+fn touch(one: &str, other: &str) -> bool {
+    let below = |upper: &str, lower: &str| {
+        lower.strip_prefix(upper).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    below(one, other) || below(other, one)
+}

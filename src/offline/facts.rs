@@ -1,0 +1,157 @@
+//! What the webhook would find in the cluster: the objects that are given, as they would all be stored in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crds::{Workspace, WorkspaceKind};
+use k8s_openapi::api::authentication::v1::UserInfo;
+use serde_json::Value;
+use webhook::{CAN_MOUNT, KindOption, Lookup, LookupError, Mounted, OptionList, Users};
+
+/// The label that every namespace has, with its name.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// The objects that are given, by name.
+#[derive(Debug, Default)]
+pub struct Facts {
+    kinds: BTreeMap<String, Given<WorkspaceKind>>,
+    /// By namespace and name.
+    workspaces: BTreeMap<(String, String), Given<Workspace>>,
+    /// The labels of other objects, by kind, namespace and name.
+    others: BTreeMap<(String, String, String), Labels>,
+}
+
+type Labels = BTreeMap<String, String>;
+
+/// An object, or that it does not decode: its own findings say why.
+#[derive(Debug)]
+enum Given<T> {
+    Decoded(Arc<T>),
+    Broken,
+}
+
+impl Facts {
+    /// Adds a kind; it takes the place of one of the same name.
+    pub fn add_kind(&mut self, object: &Value) {
+        self.kinds.insert(text(object, "name"), Given::of(object));
+    }
+
+    /// Adds a Workspace; it takes the place of one of the same name.
+    pub fn add_workspace(&mut self, object: &Value) {
+        self.workspaces.insert((text(object, "namespace"), text(object, "name")), Given::of(object));
+    }
+
+    /// Adds an object that is not judged but asked about: a Namespace, a Notebook, or something to mount.
+    pub fn add_other(&mut self, object: &Value) {
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        let labels = serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default();
+        self.others.insert((kind, text(object, "namespace"), text(object, "name")), labels);
+    }
+
+    /// The labels of an object that is not judged.
+    fn other(&self, kind: &str, namespace: &str, name: &str) -> Option<&Labels> {
+        self.others.get(&(kind.to_owned(), namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The Workspaces of a kind that `is_user` holds for.
+    fn users(&self, kind: &str, is_user: impl Fn(&Workspace) -> bool) -> Users {
+        let is_user = |user: &Workspace| user.spec.kind == kind && is_user(user);
+        let users = self.workspaces.iter().filter(|(_, given)| given.decoded().is_some_and(|user| is_user(user)));
+        let first: Vec<_> = users.map(|(name, _)| name.clone()).collect();
+        Users { count: first.len(), first }
+    }
+
+    /// Whether a kind is given, but in a shape that nothing can be held against.
+    pub fn is_broken_kind(&self, name: &str) -> bool {
+        matches!(self.kinds.get(name), Some(Given::Broken))
+    }
+
+    /// Whether no kind of that name is given.
+    pub fn lacks_kind(&self, name: &str) -> bool {
+        !self.kinds.contains_key(name)
+    }
+}
+
+impl<T: serde::de::DeserializeOwned> Given<T> {
+    fn of(object: &Value) -> Self {
+        T::deserialize(object).map_or(Self::Broken, |decoded| Self::Decoded(Arc::new(decoded)))
+    }
+}
+
+impl<T> Given<T> {
+    fn decoded(&self) -> Option<&Arc<T>> {
+        match self {
+            Self::Decoded(object) => Some(object),
+            Self::Broken => None,
+        }
+    }
+}
+
+fn text(object: &Value, field: &str) -> String {
+    object["metadata"][field].as_str().unwrap_or_default().to_owned()
+}
+
+impl Lookup for Facts {
+    async fn kind(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
+        Ok(self.kinds.get(name).and_then(Given::decoded).cloned())
+    }
+
+    async fn kind_live(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
+        self.kind(name).await
+    }
+
+    async fn users_live(&self, kind: &str) -> Result<Users, LookupError> {
+        Ok(self.users(kind, |_| true))
+    }
+
+    fn kind_names(&self) -> Vec<String> {
+        self.kinds.keys().cloned().collect()
+    }
+
+    async fn option_users(&self, kind: &str, option: &KindOption) -> Result<Users, LookupError> {
+        Ok(self.users(kind, |user| {
+            let selected = &user.spec.pod_template.options;
+            option.id
+                == match option.list {
+                    OptionList::ImageConfig => &*selected.image_config,
+                    OptionList::PodConfig => &*selected.pod_config,
+                }
+        }))
+    }
+
+    /// Nothing has changed since.
+    async fn option_users_live(
+        &self,
+        _kind: &str,
+        _options: &BTreeSet<KindOption>,
+    ) -> Result<BTreeMap<KindOption, Users>, LookupError> {
+        Ok(BTreeMap::new())
+    }
+
+    /// Whoever applies the files is not known.
+    async fn may_bind(&self, _user: &UserInfo, _cluster_role: &str) -> Result<bool, LookupError> {
+        Ok(true)
+    }
+
+    async fn notebook(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
+        Ok(self.other("Notebook", namespace, name).is_some())
+    }
+
+    async fn notebook_live(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
+        self.notebook(namespace, name).await
+    }
+
+    async fn namespace_labels(&self, namespace: &str) -> Result<Labels, LookupError> {
+        let mut labels = self.other("Namespace", "", namespace).cloned().unwrap_or_default();
+        labels.insert(NAMESPACE_NAME_LABEL.to_owned(), namespace.to_owned());
+        Ok(labels)
+    }
+
+    /// What is not given may well be there, with the label that it needs.
+    async fn mounted_labels(&self, namespace: &str, mounted: &Mounted) -> Result<Option<Labels>, LookupError> {
+        let (kind, name) = mounted.parts();
+        let (label, value) = CAN_MOUNT;
+        let given = self.other(kind, namespace, name).cloned();
+        Ok(Some(given.unwrap_or_else(|| Labels::from([(label.to_owned(), value.to_owned())]))))
+    }
+}

@@ -1,0 +1,171 @@
+//! What the API server wants of the metadata of every object: a name, a namespace, the syntax of labels.
+
+use crds::labels::{is_dns_label, is_dns_subdomain, label_value_fault, qualified_name_fault};
+use serde_json::{Value, json};
+use webhook::field::quoted;
+use webhook::rule::Rule;
+
+use super::object::Subject;
+use super::path::Path;
+use super::schema::Fault;
+
+/// What all annotations together may take, keys included, in bytes.
+const ANNOTATIONS_MAX: usize = 256 * 1024;
+/// What the API server adds to `generateName`, and to how much of it.
+const GENERATED: &str = "xxxxx";
+const GENERATED_BASE_MAX: usize = 58;
+
+/// The schema of `metadata`.
+pub(super) fn schema() -> Value {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let (flag, open) = (json!({"type": "boolean"}), json!({"type": "object", "additionalProperties": {}}));
+    let texts = json!({"type": "object", "additionalProperties": text});
+    json!({"type": "object", "properties": {
+        "annotations": texts,
+        "creationTimestamp": {"type": "string", "format": "date-time"},
+        "deletionGracePeriodSeconds": number,
+        "deletionTimestamp": {"type": "string", "format": "date-time"},
+        "finalizers": {"type": "array", "items": text},
+        "generateName": text,
+        "generation": number,
+        "labels": texts,
+        "managedFields": {"type": "array", "items": open},
+        "name": text,
+        "namespace": text,
+        "ownerReferences": {
+            "type": "array",
+            "items": {"type": "object", "required": ["apiVersion", "kind", "name", "uid"], "properties": {
+                "apiVersion": text, "blockOwnerDeletion": flag, "controller": flag, "kind": text, "name": text, "uid": text,
+            }},
+        },
+        "resourceVersion": text,
+        "selfLink": text,
+        "uid": text,
+    }})
+}
+
+/// Fills in what the API server makes up: a name from `generateName`, for the namespace what kubectl takes.
+pub fn complete(subject: Subject, object: &mut Value) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    if text(metadata.get("name")).is_empty() {
+        let base = text(metadata.get("generateName"));
+        if !base.is_empty() {
+            let end = base.floor_char_boundary(GENERATED_BASE_MAX.min(base.len()));
+            metadata.insert("name".to_owned(), format!("{}{GENERATED}", &base[..end]).into());
+        }
+    }
+    match subject {
+        Subject::Workspace if text(metadata.get("namespace")).is_empty() => {
+            metadata.insert("namespace".to_owned(), "default".into());
+        }
+        // The API server passes over the namespace of what is in none.
+        Subject::WorkspaceKind => drop(metadata.remove("namespace")),
+        Subject::Workspace => {}
+    }
+}
+
+fn text(value: Option<&Value>) -> &str {
+    value.and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Judges the metadata of an object that is complete.
+pub fn validate(object: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let metadata = &object["metadata"];
+    let at = Path::of("metadata");
+    let mut push = |place: &Path, field: Option<&str>, message: String| {
+        faults.push(Fault { rule: Rule::Schema, place: place.clone(), field: field.map(str::to_owned), message });
+    };
+    let name = text(metadata.get("name"));
+    if name.is_empty() {
+        push(&at.field("name"), None, "Required value: name or generateName is required".to_owned());
+    } else if !is_dns_subdomain(name) {
+        // Of a generated name the part that the author wrote.
+        let (field, written) = match text(metadata.get("generateName")) {
+            base if !base.is_empty() && name.ends_with(GENERATED) => ("generateName", base),
+            _ => ("name", name),
+        };
+        let detail = "must be a DNS subdomain: lowercase letters, digits, '-' and '.', with a letter or digit at both \
+                      ends, at most 253 characters";
+        push(&at.field(field), None, format!("Invalid value: {}: {detail}", quoted(written)));
+    }
+    let namespace = text(metadata.get("namespace"));
+    if !namespace.is_empty() && !is_dns_label(namespace) {
+        let detail = "must be a DNS label: lowercase letters, digits and '-', at most 63 characters";
+        push(&at.field("namespace"), None, format!("Invalid value: {}: {detail}", quoted(namespace)));
+    }
+    let entries = |field: &str| metadata[field].as_object().into_iter().flatten();
+    for (key, value) in entries("labels") {
+        let place = at.field("labels").field(key);
+        if let Some(detail) = qualified_name_fault(key) {
+            push(&place, Some("metadata.labels"), format!("Invalid value: {}: {detail}", quoted(key)));
+        }
+        if let Some(detail) = value.as_str().and_then(label_value_fault) {
+            let value = quoted(value.as_str().unwrap_or_default());
+            push(&place, Some("metadata.labels"), format!("Invalid value: {value}: {detail}"));
+        }
+    }
+    let mut size = 0;
+    for (key, value) in entries("annotations") {
+        size += key.len() + value.as_str().map_or(0, str::len);
+        // Their keys may be in capitals where those of labels may not.
+        if let Some(detail) = qualified_name_fault(&key.to_lowercase()) {
+            let place = at.field("annotations").field(key);
+            push(&place, Some("metadata.annotations"), format!("Invalid value: {}: {detail}", quoted(key)));
+        }
+    }
+    if size > ANNOTATIONS_MAX {
+        push(&at.field("annotations"), None, format!("Too long: may not be more than {ANNOTATIONS_MAX} bytes"));
+    }
+    for (index, finalizer) in metadata["finalizers"].as_array().into_iter().flatten().enumerate() {
+        if let Some(detail) = finalizer.as_str().and_then(qualified_name_fault) {
+            let place = at.field("finalizers").item(index);
+            push(&place, Some("metadata.finalizers"), format!("Invalid value: {finalizer}: {detail}"));
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(subject: Subject, mut object: Value) -> Vec<String> {
+        complete(subject, &mut object);
+        validate(&object)
+            .iter()
+            .map(|fault| format!("{} ({}): {}", fault.field(), fault.place, fault.message))
+            .collect()
+    }
+
+    #[test]
+    fn names_are_given_or_generated() {
+        let workspace = |metadata: Value| said(Subject::Workspace, json!({ "metadata": metadata }));
+        assert_eq!(workspace(json!({"generateName": "lab-"})), [""; 0]);
+        assert_eq!(
+            workspace(json!({})),
+            ["metadata.name (metadata.name): Required value: name or generateName is required"]
+        );
+        assert!(workspace(json!({"generateName": "Lab-"}))[0].starts_with("metadata.generateName"));
+        assert!(
+            workspace(json!({"name": "a_b"}))[0].starts_with("metadata.name (metadata.name): Invalid value: \"a_b\"")
+        );
+        assert!(workspace(json!({"name": "a", "namespace": "a.b"}))[0].contains("must be a DNS label"));
+    }
+
+    #[test]
+    fn labels_and_annotations_have_their_syntax() {
+        let object = json!({"metadata": {"name": "a", "namespace": "ignored.here", "labels": {"-a": "b c"},
+            "annotations": {"Example.com/A": "any thing", "/": ""}}});
+        let said = said(Subject::WorkspaceKind, object);
+        let places: Vec<_> = said.iter().map(|line| line.split(": ").next().unwrap_or_default()).collect();
+        assert_eq!(
+            places,
+            [
+                "metadata.labels (metadata.labels.-a)",
+                "metadata.labels (metadata.labels.-a)",
+                "metadata.annotations (metadata.annotations./)",
+            ]
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! What the API server does to an object before it judges it: unknown fields go, defaults come, nulls go.
+//!
+//! It says little about unknown fields; here each is a fault.
+
+use serde_json::Value;
+use webhook::rule::Rule;
+
+use super::path::Path;
+use super::schema::{Fault, Schema};
+
+/// As many known fields as a message lists.
+const LISTED_MAX: usize = 8;
+
+/// Brings an object into the shape in which it is judged; the faults are its unknown fields.
+pub fn shape(schema: &Schema, object: &mut Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    prune(schema, object, &Path::default(), &mut faults);
+    fill(schema, object);
+    drop_nulls(schema, object);
+    faults
+}
+
+fn prune(schema: &Schema, value: &mut Value, path: &Path, faults: &mut Vec<Fault>) {
+    match value {
+        // An object where the schema has none is a fault of its type, not of its fields.
+        Value::Object(map) if schema.types.iter().any(|name| name == "object") => {
+            map.retain(|name, _| {
+                let is_known = schema.below(name).is_some();
+                if !is_known {
+                    faults.push(unknown(schema, name, path));
+                }
+                is_known
+            });
+            for (name, child) in map {
+                if let Some(schema) = schema.below(name) {
+                    prune(schema, child, &path.field(name), faults);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(schema) = &schema.items else { return };
+            for (index, item) in items.iter_mut().enumerate() {
+                prune(schema, item, &path.item(index), faults);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn unknown(schema: &Schema, name: &str, path: &Path) -> Fault {
+    let known = schema.properties.keys().map(String::as_str);
+    let hint = match crds::ports::nearest(name, known.clone()) {
+        Some(near) => format!(", did you mean \"{near}\"?"),
+        None if (1..=LISTED_MAX).contains(&schema.properties.len()) => {
+            format!(" (known here: {})", known.collect::<Vec<_>>().join(", "))
+        }
+        None => String::new(),
+    };
+    let message = format!("unknown field {}{hint}", crds::template::quote(name));
+    Fault { rule: Rule::UnknownField, place: path.field(name), field: None, message }
+}
+
+/// A null counts as missing: no field of ours is nullable.
+fn fill(schema: &Schema, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            for (name, child) in &schema.properties {
+                if let Some(default) = &child.default
+                    && map.get(name).is_none_or(Value::is_null)
+                {
+                    map.insert(name.clone(), default.clone());
+                }
+            }
+            for (name, child) in map {
+                if let Some(schema) = schema.below(name) {
+                    fill(schema, child);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(schema) = &schema.items else { return };
+            for item in items {
+                if let (Value::Null, Some(default)) = (&item, &schema.default) {
+                    *item = default.clone();
+                }
+                fill(schema, item);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn drop_nulls(schema: &Schema, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|name, child| !(child.is_null() && schema.below(name).is_some()));
+            for (name, child) in map {
+                if let Some(schema) = schema.below(name) {
+                    drop_nulls(schema, child);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(schema) = &schema.items else { return };
+            items.iter_mut().for_each(|item| drop_nulls(schema, item));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> Schema {
+        Schema::read(&json!({"type": "object", "properties": {
+            "displayName": {"type": "string"},
+            "paused": {"type": "boolean", "default": false},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "items": {"type": "array", "items": {"type": "object", "properties": {"mode": {"type": "integer", "default": 420}}}},
+        }}))
+        .unwrap()
+    }
+
+    #[test]
+    fn unknown_fields_go_and_are_named_with_the_nearest() {
+        let mut object =
+            json!({"displayname": "x", "labels": {"any": "y"}, "items": [{"mode": 1, "other": 2}], "zzzzz": 1});
+        let faults = shape(&schema(), &mut object);
+        assert_eq!(object, json!({"labels": {"any": "y"}, "items": [{"mode": 1}], "paused": false}));
+        let said: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.field(), fault.message)).collect();
+        assert_eq!(
+            said,
+            [
+                "displayname: unknown field \"displayname\", did you mean \"displayName\"?",
+                "zzzzz: unknown field \"zzzzz\" (known here: displayName, items, labels, paused)",
+                "items[0].other: unknown field \"other\" (known here: mode)",
+            ]
+        );
+    }
+
+    #[test]
+    fn defaults_take_the_place_of_what_is_missing_or_null() {
+        let mut object = json!({"paused": null, "displayName": null, "items": [{}, {"mode": null}, {"mode": 1}]});
+        assert_eq!(shape(&schema(), &mut object), []);
+        assert_eq!(object, json!({"paused": false, "items": [{"mode": 420}, {"mode": 420}, {"mode": 1}]}));
+    }
+}

@@ -1,0 +1,103 @@
+//! For people: one line a finding, the line of the file below it and a caret under what is wrong.
+
+use std::fmt::Write as _;
+
+use webhook::rule::Rule;
+
+use super::count;
+use crate::offline::finding::{Finding, Report, Severity, Summary};
+use crate::offline::source::{Position, Source};
+
+/// As much of a line as is shown, in characters.
+const WIDTH_MAX: usize = 160;
+/// As much of a long line as is shown before the caret.
+const BEFORE: usize = 60;
+
+/// Writes findings, what could not be read, and a summary.
+pub fn write(report: &Report, sources: &[Source], colours: bool) -> String {
+    let paint = Paint(colours);
+    let mut text = String::new();
+    for finding in &report.findings {
+        one(finding, sources.get(finding.source), paint, &mut text);
+    }
+    for unreadable in &report.unreadable {
+        let place = unreadable.position.map(|at| format!("{}:{}:", at.line, at.column)).unwrap_or_default();
+        let error = paint.severity(Severity::Error, "error");
+        let _ = writeln!(text, "{}:{place} {error}: cannot be read: {}", unreadable.file, unreadable.message);
+        let source = sources.iter().find(|source| source.name() == unreadable.file);
+        if let (Some(source), Some(at)) = (source, unreadable.position) {
+            snippet(source, at, paint, &mut text);
+        }
+    }
+    text.push_str(&summary(report.summary()));
+    text
+}
+
+fn one(finding: &Finding, source: Option<&Source>, paint: Paint, text: &mut String) {
+    let Finding { file, line, column, code, rule, field, message, .. } = finding;
+    let severity = paint.severity(finding.severity, finding.severity.as_str());
+    let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
+    let _ = writeln!(text, "{file}:{line}:{column}: {severity} {code} {rule}: {field}{message}");
+    if let Some(source) = source {
+        snippet(source, Position { line: *line, column: *column }, paint, text);
+    }
+    // Only where it says more than the rule does: `explain` has the rest.
+    if Rule::find(code).is_some_and(|rule| rule.advice() != finding.advice) {
+        let _ = writeln!(text, "      = {}", finding.advice);
+    }
+}
+
+/// The line and the caret. Of a long line the part around the caret.
+fn snippet(source: &Source, at: Position, paint: Paint, text: &mut String) {
+    let line = source.line(at.line);
+    let mut start = 0;
+    let mut shown: String = line.chars().take(WIDTH_MAX + 1).collect();
+    if shown.chars().count() > WIDTH_MAX {
+        start = if at.column > WIDTH_MAX - BEFORE { at.column.saturating_sub(BEFORE) } else { 0 };
+        shown = line.chars().skip(start).take(WIDTH_MAX).collect();
+    }
+    let shown: String = shown.chars().map(printable).collect();
+    // A tab takes as much room above the caret as in the line.
+    let before = shown.chars().take((at.column - 1).saturating_sub(start));
+    let indent: String = before.map(|character| if character == '\t' { '\t' } else { ' ' }).collect();
+    let _ = writeln!(text, "{:>5} | {shown}\n      | {indent}{}", at.line, paint.caret("^"));
+}
+
+/// A file must not write to the terminal.
+fn printable(character: char) -> char {
+    if character.is_control() && character != '\t' { '\u{fffd}' } else { character }
+}
+
+fn summary(summary: Summary) -> String {
+    let Summary { files, workspace_kinds, workspaces, foreign, errors, warnings, unreadable } = summary;
+    let mut parts = vec![count(files, "file"), count(workspace_kinds, "WorkspaceKind"), count(workspaces, "Workspace")];
+    if foreign > 0 {
+        parts.push(format!("{} skipped", count(foreign, "foreign object")));
+    }
+    let mut found = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
+    if unreadable > 0 {
+        let _ = write!(found, ", {unreadable} unreadable");
+    }
+    format!("{}: {found}\n", parts.join(", "))
+}
+
+/// Colours, or none.
+#[derive(Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn severity(self, severity: Severity, text: &str) -> String {
+        match severity {
+            Severity::Error => self.wrap("31;1", text),
+            Severity::Warning => self.wrap("33;1", text),
+        }
+    }
+
+    fn caret(self, text: &str) -> String {
+        self.wrap("32;1", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}

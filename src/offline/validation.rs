@@ -1,0 +1,250 @@
+//! The keywords of the schema, with the API server's words. An update may keep the faults that it does not touch.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use webhook::field::quoted;
+use webhook::rule::Rule;
+
+use super::path::Path;
+use super::schema::{Fault, Schema};
+
+/// Judges an object that has its defaults; `old` is what it takes the place of.
+pub fn validate(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    check(schema, object, old, &Path::default(), &mut faults);
+    let mut duplicates = Vec::new();
+    keys(schema, object, &Path::default(), &mut duplicates);
+    // The API server lets an object with such faults keep all of them, and get more.
+    let had = old.is_some_and(|old| {
+        let mut had = Vec::new();
+        keys(schema, old, &Path::default(), &mut had);
+        !had.is_empty()
+    });
+    if !had {
+        faults.extend(duplicates);
+    }
+    faults
+}
+
+fn push(faults: &mut Vec<Fault>, path: &Path, message: String) {
+    faults.push(Fault { rule: Rule::Schema, place: path.clone(), field: None, message });
+}
+
+fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, faults: &mut Vec<Fault>) {
+    if old == Some(value) {
+        return;
+    }
+    let found = type_of(value);
+    let fits = |wanted: &String| wanted == found || (wanted == "number" && found == "integer");
+    if !schema.types.is_empty() && !schema.types.iter().any(fits) {
+        let wanted = schema.types.join(",");
+        return push(
+            faults,
+            path,
+            format!("Invalid value: \"{found}\": {path} in body must be of type {wanted}: \"{found}\""),
+        );
+    }
+    match value {
+        Value::String(text) => check_text(schema, text, path, faults),
+        Value::Number(_) => check_number(schema, value, path, faults),
+        Value::Array(items) => check_list(schema, items, old, path, faults),
+        Value::Object(map) => check_object(schema, map, old, path, faults),
+        Value::Null | Value::Bool(_) => {}
+    }
+    if !schema.allowed.is_empty() && !schema.allowed.contains(value) {
+        let allowed: Vec<String> = schema.allowed.iter().map(Value::to_string).collect();
+        push(faults, path, format!("Unsupported value: {}: supported values: {}", shown(value), allowed.join(", ")));
+    }
+}
+
+fn check_text(schema: &Schema, text: &str, path: &Path, faults: &mut Vec<Fault>) {
+    let length = text.chars().count() as u64;
+    if let Some(least) = schema.limits.min_length.filter(|least| length < *least) {
+        let rule = format!("{path} in body should be at least {least} chars long");
+        push(faults, path, format!("Invalid value: {}: {rule}", quoted(text)));
+    }
+    if let Some(most) = schema.limits.max_length.filter(|most| length > *most) {
+        push(faults, path, format!("Too long: may not be more than {most} bytes"));
+    }
+    // `anyOf` of integer and string carries the pattern of the string.
+    if let Some(pattern) = schema.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+        push(faults, path, format!("Invalid value: {}: {path} in body should match '{pattern}'", quoted(text)));
+    }
+    if schema.is_time && !is_time(text) {
+        let text = quoted(text);
+        push(faults, path, format!("Invalid value: {text}: {path} in body must be of type date-time: {text}"));
+    }
+}
+
+fn check_number(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Fault>) {
+    let number = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+    let below = |least: i64| number.map_or(value.as_f64() < Some(0.0), |number| number < i128::from(least));
+    let above = |most: i64| number.map_or(value.as_f64() > Some(0.0), |number| number > i128::from(most));
+    if let Some(least) = schema.limits.minimum.filter(|least| below(*least)) {
+        push(
+            faults,
+            path,
+            format!("Invalid value: {value}: {path} in body should be greater than or equal to {least}"),
+        );
+    }
+    if let Some(most) = schema.limits.maximum.filter(|most| above(*most)) {
+        push(faults, path, format!("Invalid value: {value}: {path} in body should be less than or equal to {most}"));
+    }
+}
+
+fn check_list(schema: &Schema, items: &[Value], old: Option<&Value>, path: &Path, faults: &mut Vec<Fault>) {
+    let count = items.len() as u64;
+    if let Some(least) = schema.limits.min_items.filter(|least| count < *least) {
+        push(faults, path, format!("Invalid value: {count}: {path} in body should have at least {least} items"));
+    }
+    if let Some(most) = schema.limits.max_items.filter(|most| count > *most) {
+        push(faults, path, format!("Too many: {count}: must have at most {most} items"));
+    }
+    if let Some(below) = &schema.items {
+        for (index, item) in items.iter().enumerate() {
+            check(below, item, schema.counterpart(item, old), &path.item(index), faults);
+        }
+    }
+}
+
+fn check_object(
+    schema: &Schema,
+    map: &serde_json::Map<String, Value>,
+    old: Option<&Value>,
+    path: &Path,
+    faults: &mut Vec<Fault>,
+) {
+    for name in schema.required.iter().filter(|name| !map.contains_key(*name)) {
+        push(faults, &path.field(name), "Required value".to_owned());
+    }
+    let count = map.len() as u64;
+    if let Some(most) = schema.limits.max_properties.filter(|most| count > *most) {
+        push(faults, path, format!("Too many: {count}: must have at most {most} items"));
+    }
+    for (name, child) in map {
+        if let Some(below) = schema.below(name) {
+            check(below, child, old.and_then(|old| old.get(name)), &path.field(name), faults);
+        }
+    }
+}
+
+/// The items of lists with keys have different ones.
+fn keys(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Fault>) {
+    match value {
+        Value::Array(items) => {
+            if !schema.list_keys.is_empty() {
+                list_keys(schema, items, path, faults);
+            }
+            let Some(below) = &schema.items else { return };
+            for (index, item) in items.iter().enumerate() {
+                keys(below, item, &path.item(index), faults);
+            }
+        }
+        Value::Object(map) => {
+            for (name, child) in map {
+                if let Some(below) = schema.below(name) {
+                    keys(below, child, &path.field(name), faults);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is there three times is reported once, as the API server does.
+fn list_keys(schema: &Schema, items: &[Value], path: &Path, faults: &mut Vec<Fault>) {
+    let (mut seen, mut told) = (HashSet::new(), HashSet::new());
+    for (index, item) in items.iter().enumerate().filter(|(_, item)| item.is_object()) {
+        let key: serde_json::Map<String, Value> =
+            schema.list_keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect();
+        let key = Value::Object(key).to_string();
+        if !seen.insert(key.clone()) && told.insert(key.clone()) {
+            push(faults, &path.item(index), format!("Duplicate value: {key}"));
+        }
+    }
+}
+
+/// As JSON schema calls it; whole numbers are integers, however they are written.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.as_f64().is_some_and(|number| number.fract() == 0.0) => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), quoted)
+}
+
+fn is_time(text: &str) -> bool {
+    serde_json::from_value::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>(text.into()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> Schema {
+        Schema::read(&json!({"type": "object", "required": ["name"], "properties": {
+            "name": {"type": "string", "maxLength": 3, "pattern": "^[a-z]*$"},
+            "mode": {"type": "integer", "minimum": 0, "maximum": 511},
+            "port": {"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+            "state": {"type": "string", "enum": ["On", "Off"]},
+            "items": {"type": "array", "minItems": 1, "maxItems": 2, "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["id"],
+                "items": {"type": "object", "properties": {"id": {"type": "string"}, "size": {"type": "integer", "maximum": 9}}}},
+        }}))
+        .unwrap()
+    }
+
+    fn said(object: &Value, old: Option<&Value>) -> Vec<String> {
+        let faults = validate(&schema(), object, old);
+        faults.iter().map(|fault| format!("{}: {}", fault.field(), fault.message)).collect()
+    }
+
+    #[test]
+    fn faults_read_as_those_of_the_api_server() {
+        let cases = [
+            (json!({}), "name: Required value"),
+            (json!({"name": 1}), "name: Invalid value: \"integer\": name in body must be of type string: \"integer\""),
+            (json!({"name": "äää"}), "name: Invalid value: \"äää\": name in body should match '^[a-z]*$'"),
+            (json!({"name": "abcd"}), "name: Too long: may not be more than 3 bytes"),
+            (
+                json!({"name": "a", "mode": -1}),
+                "mode: Invalid value: -1: mode in body should be greater than or equal to 0",
+            ),
+            (
+                json!({"name": "a", "port": 1.5}),
+                "port: Invalid value: \"number\": port in body must be of type integer,string: \"number\"",
+            ),
+            (
+                json!({"name": "a", "state": "on"}),
+                "state: Unsupported value: \"on\": supported values: \"On\", \"Off\"",
+            ),
+            (json!({"name": "a", "items": []}), "items: Invalid value: 0: items in body should have at least 1 items"),
+            (json!({"name": "a", "items": [{"id": "x"}, {"id": "x"}]}), "items[1]: Duplicate value: {\"id\":\"x\"}"),
+        ];
+        for (object, expected) in cases {
+            assert_eq!(said(&object, None), [expected]);
+        }
+    }
+
+    #[test]
+    fn an_update_may_keep_the_faults_it_does_not_touch() {
+        let old = json!({"name": "A", "items": [{"id": "x", "size": 10}]});
+        assert_eq!(
+            said(&json!({"name": "A", "mode": 1, "items": [{"id": "y"}, {"id": "x", "size": 10}]}), Some(&old)),
+            [""; 0]
+        );
+        assert_eq!(said(&json!({"name": "B", "items": [{"id": "x", "size": 11}]}), Some(&old)).len(), 2);
+    }
+}

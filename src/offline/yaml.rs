@@ -1,0 +1,351 @@
+//! YAML and JSON text to values that know where they stand in it. Knows nothing of Kubernetes.
+//!
+//! Bounded in depth and in what aliases may unfold to, so that no text can make it hang or run out of memory.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+pub use granit_parser::ScalarStyle;
+use granit_parser::{Event, Options, Parser, ScanError, Span, StrInput};
+use serde_json::Value;
+
+use super::scalar::{self, Tag};
+
+/// How deep collections may nest, aliases included.
+const DEPTH_MAX: usize = 128;
+/// How many nodes aliases may add to a text.
+const ALIASED_MAX: usize = 200_000;
+/// The longest key of a JSON text, in characters: that of the longest label or header would do.
+const JSON_KEY_MAX: usize = 1 << 20;
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it is.
+    pub content: Content,
+    /// The bytes that it stands in: of a scalar all, quotes included; of a block scalar its lines; of a collection the
+    /// first.
+    pub place: Range<usize>,
+    /// How a scalar is written.
+    pub style: Option<ScalarStyle>,
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// Text, a number, a boolean or null.
+    Scalar(Value),
+    /// A list.
+    List(Vec<Node>),
+    /// A map, in the order of the text.
+    Map(Vec<Entry>),
+}
+
+/// One entry of a map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_place: Range<usize>,
+    /// The value.
+    pub node: Node,
+}
+
+/// Why a text cannot be read, and where.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TextFault {
+    /// The byte.
+    pub at: usize,
+    /// Why.
+    pub message: String,
+}
+
+impl Node {
+    /// The value without places.
+    pub fn value(&self) -> Value {
+        match &self.content {
+            Content::Scalar(value) => value.clone(),
+            Content::List(items) => items.iter().map(Self::value).collect(),
+            Content::Map(entries) => {
+                entries.iter().map(|entry| (entry.key.clone(), entry.node.value())).collect::<Value>()
+            }
+        }
+    }
+
+    /// The entry of a map.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.content {
+            Content::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            Content::Scalar(_) | Content::List(_) => None,
+        }
+    }
+
+    /// The value of a map's key.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entry(key).map(|entry| &entry.node)
+    }
+
+    /// The text of a scalar that is text.
+    pub fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Scalar(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Nothing, as an empty document has it.
+    pub fn is_null(&self) -> bool {
+        self.content == Content::Scalar(Value::Null)
+    }
+
+    /// How many nodes it consists of, and how deep they nest.
+    fn extent(&self) -> (usize, usize) {
+        let sum = |extents: &mut dyn Iterator<Item = (usize, usize)>| {
+            extents.fold((1, 0), |(size, depth), (more, below)| (size + more, depth.max(below)))
+        };
+        let (size, below) = match &self.content {
+            Content::Scalar(_) => (1, 0),
+            Content::List(items) => sum(&mut items.iter().map(Self::extent)),
+            Content::Map(entries) => sum(&mut entries.iter().map(|entry| entry.node.extent())),
+        };
+        (size, below + 1)
+    }
+}
+
+/// Reads all documents of a text, up to the first fault.
+pub fn read(text: &str) -> (Vec<Node>, Option<TextFault>) {
+    let mut options = Options::default();
+    if text.trim_start().starts_with(['{', '[']) {
+        options.simple_key_max_lookahead = JSON_KEY_MAX;
+    }
+    // Another crate may have turned them on.
+    options.set_emit_comments(false);
+    let parser = Parser::new_from_str_with_options(text, options);
+    let mut reader = Reader { parser, anchors: BTreeMap::new(), aliased: 0 };
+    let mut documents = Vec::new();
+    let fault = reader.documents(&mut documents).err();
+    (documents, fault)
+}
+
+struct Reader<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    /// Finished nodes by the id of their anchor, with their size and depth.
+    anchors: BTreeMap<usize, (Node, usize, usize)>,
+    aliased: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), TextFault> {
+        match self.parser.next_event() {
+            Some(event) => event.map_err(|error| scan_fault(&error)),
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn documents(&mut self, documents: &mut Vec<Node>) -> Result<(), TextFault> {
+        loop {
+            let (event, _) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(()),
+                Event::DocumentStart(..) => {
+                    let (event, span) = self.next()?;
+                    documents.push(self.node(event, &span, 0)?);
+                    self.anchors.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, TextFault> {
+        let place = place(span);
+        if depth > DEPTH_MAX {
+            return Err(fault(&place, format!("nested more than {DEPTH_MAX} levels deep")));
+        }
+        let (content, style, anchor) = match event {
+            Event::Alias(id) => return self.alias(id, &place, depth),
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_empty_plain = style == ScalarStyle::Plain && place.is_empty();
+                let text = if is_empty_plain { "" } else { &*text };
+                let tag = tag.map_or(Tag::Untagged, |tag| Tag::of(tag.core_suffix()));
+                let value = scalar::resolve(text, style == ScalarStyle::Plain, tag);
+                (Content::Scalar(value.map_err(|why| fault(&place, why))?), Some(style), anchor)
+            }
+            Event::SequenceStart(_, anchor, _) => (self.list(depth)?, None, anchor),
+            Event::MappingStart(_, anchor, _) => (self.map(depth)?, None, anchor),
+            _ => return Err(fault(&place, "a value is missing".to_owned())),
+        };
+        let node = Node { content, place, style };
+        if anchor != 0 {
+            let (size, deep) = node.extent();
+            self.anchors.insert(anchor, (node.clone(), size, deep));
+        }
+        Ok(node)
+    }
+
+    fn alias(&mut self, id: usize, place: &Range<usize>, depth: usize) -> Result<Node, TextFault> {
+        let Some((node, size, deep)) = self.anchors.get(&id) else {
+            return Err(fault(place, "the alias stands inside of what it names".to_owned()));
+        };
+        self.aliased += size;
+        if self.aliased > ALIASED_MAX || depth + deep > DEPTH_MAX {
+            return Err(fault(place, "the aliases unfold to too much".to_owned()));
+        }
+        Ok(node.clone())
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Content, TextFault> {
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::SequenceEnd {
+                return Ok(Content::List(items));
+            }
+            items.push(self.node(event, &span, depth + 1)?);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Content, TextFault> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut merged = Vec::new();
+        let mut keys = HashSet::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                break;
+            }
+            let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let key = self.node(event, &span, depth + 1)?;
+            let (event, span) = self.next()?;
+            let node = self.node(event, &span, depth + 1)?;
+            if is_merge {
+                merged.extend(merge_of(node)?);
+                continue;
+            }
+            let name = match &key.content {
+                Content::Scalar(value) => scalar::key(value),
+                Content::List(_) | Content::Map(_) => None,
+            };
+            let Some(name) = name else {
+                return Err(fault(&key.place, "a key must be text, a number or a boolean".to_owned()));
+            };
+            if !keys.insert(name.clone()) {
+                return Err(fault(&key.place, format!("the key {name:?} is there twice in one map")));
+            }
+            entries.push(Entry { key: name, key_place: key.place, node });
+        }
+        // What is written out wins over what is merged, and of the latter what comes first.
+        entries.extend(merged.into_iter().filter(|entry| keys.insert(entry.key.clone())));
+        Ok(Content::Map(entries))
+    }
+}
+
+/// The entries that `<<` adds.
+fn merge_of(node: Node) -> Result<Vec<Entry>, TextFault> {
+    let Node { content, place, .. } = node;
+    match content {
+        Content::Map(entries) => Ok(entries),
+        Content::List(items) if items.iter().all(|item| matches!(item.content, Content::Map(_))) => {
+            Ok(items.into_iter().map(merge_of).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        }
+        _ => Err(fault(&place, "`<<` takes a map or a list of maps".to_owned())),
+    }
+}
+
+fn place(span: &Span) -> Range<usize> {
+    span.byte_range().unwrap_or_default()
+}
+
+fn fault(place: &Range<usize>, message: String) -> TextFault {
+    TextFault { at: place.start, message }
+}
+
+fn scan_fault(error: &ScanError) -> TextFault {
+    TextFault { at: error.marker().byte_offset().unwrap_or_default(), message: error.info() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn values(text: &str) -> Vec<Value> {
+        let (documents, fault) = read(text);
+        assert_eq!(fault, None);
+        documents.iter().map(Node::value).collect()
+    }
+
+    fn refused(text: &str) -> String {
+        let fault = read(text).1.unwrap();
+        format!("{}: {}", fault.at, fault.message)
+    }
+
+    #[test]
+    fn documents_are_read_in_order_with_places() {
+        let text = "a: yes\n---\n# nothing\n---\nb: [1, 'x']\n";
+        assert_eq!(values(text), [json!({"a": true}), json!(null), json!({"b": [1, "x"]})]);
+        let (documents, _) = read(text);
+        let entry = documents[2].entry("b").unwrap();
+        assert_eq!(&text[entry.key_place.clone()], "b");
+        let Content::List(items) = &entry.node.content else { unreachable!() };
+        assert_eq!(&text[items[1].place.clone()], "'x'");
+    }
+
+    #[test]
+    fn windows_line_ends_and_json_are_read() {
+        assert_eq!(values("a: |\r\n  x\r\n  y\r\nb: z\r\n"), [json!({"a": "x\ny\n", "b": "z"})]);
+        assert_eq!(
+            values("{\"a\": \"\\ud83d\\ude00\\/\", \"b\":\t[1.0, null]}"),
+            [json!({"a": "😀/", "b": [1, null]})]
+        );
+        let key = "k".repeat(5_000);
+        assert_eq!(values(&json!({ &key: 1 }).to_string()), [json!({ &key: 1 })]);
+    }
+
+    #[test]
+    fn aliases_and_merges_are_unfolded() {
+        assert_eq!(
+            values("a: &x {k: 1}\nb: *x\nc: {<<: *x, l: 2}"),
+            [json!({"a": {"k": 1}, "b": {"k": 1}, "c": {"k": 1, "l": 2}})]
+        );
+        assert_eq!(
+            values("a: &x {k: 1}\nb: &y {k: 2, m: 3}\nc: {k: 0, <<: [*x, *y]}")[0]["c"],
+            json!({"k": 0, "m": 3})
+        );
+        assert_eq!(refused("a: {<<: 1}"), "8: `<<` takes a map or a list of maps");
+    }
+
+    #[test]
+    fn keys_are_text_and_there_once() {
+        assert_eq!(values("{1: a, yes: b}"), [json!({"1": "a", "true": "b"})]);
+        assert_eq!(refused("a: 1\na: 2"), "5: the key \"a\" is there twice in one map");
+        assert_eq!(refused("? [a]\n: b"), "2: a key must be text, a number or a boolean");
+    }
+
+    #[test]
+    fn what_unfolds_or_nests_without_end_is_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..10 {
+            let item = format!("*a{}, ", level - 1).repeat(10);
+            bomb.push_str(&format!("a{level}: &a{level} [{item}]\n"));
+        }
+        assert!(refused(&bomb).ends_with("the aliases unfold to too much"));
+        assert!(refused("a: &a [*a]").ends_with("the alias stands inside of what it names"));
+        assert!(refused(&"[".repeat(100_000)).contains("nest") || !refused(&"[".repeat(100_000)).is_empty());
+        assert!(!refused(&"- ".repeat(100_000)).is_empty());
+        let chain: String =
+            (1..200).map(|level| format!("- &a{level} [*a{}]\n", level - 1)).collect::<Vec<_>>().concat();
+        assert!(refused(&format!("- &a0 x\n{chain}")).ends_with("the aliases unfold to too much"));
+    }
+
+    #[test]
+    fn documents_before_a_fault_are_kept() {
+        let (documents, fault) = read("a: 1\n---\nb: [\n");
+        assert_eq!(documents.len(), 1);
+        assert!(fault.is_some());
+        assert!(refused("a:\n\tb: 1").starts_with("4: "));
+    }
+}
