@@ -1,6 +1,6 @@
 //! How a kind finds out whether its Workspaces are being used, and which rule decides what happens then.
 
-use crate::workspace_kind::{ActivityProbe, ActivityRule, ActivityRuleMatch, PodTemplate};
+use crate::workspace_kind::{ActivityRule, ActivityRuleMatch, PodTemplate};
 
 /// The longest first line of a script that Linux reads, `#!` included (`BINPRM_BUF_SIZE` less its final NUL).
 pub const SHEBANG_MAX: usize = 255;
@@ -36,17 +36,7 @@ impl ActivityRule {
 impl PodTemplate {
     /// Whether the kind says how activity is found out: with an `activityProbe`, or as early kinds with `culling`.
     pub fn has_activity_probe(&self) -> bool {
-        self.activity_probe.is_some() || self.culling.is_some()
-    }
-}
-
-impl ActivityProbe {
-    /// Seconds between two probes of a kind, as the default where the kind has no probe.
-    pub fn interval_of(template: &PodTemplate) -> i32 {
-        template
-            .activity_probe
-            .as_ref()
-            .map_or_else(crate::workspace_kind::default_probe_interval, |probe| probe.probe_interval_seconds)
+        self.activity_probe.is_some() || self.culling.as_ref().is_some_and(|culling| culling.enabled)
     }
 }
 

@@ -19,7 +19,6 @@ pub use options::{
     OptionSpawnerLabel, OptionsSpawner, PodConfig, PodConfigSpec, PodConfigValue, PodOptions, PortProtocol,
     RedirectMessage, RedirectMessageLevel,
 };
-pub(crate) use pod_template::default_probe_interval;
 pub use pod_template::{
     ActivityProbe, ClusterRoleRef, Culling, CullingActivityProbe, CullingExec, HttpProxy, JupyterActivityProbe,
     JupyterCulling, KindServiceAccount, KindVolumeMounts, PodExecActivityProbe, PodTemplate, Probes, ProxiedPort,

@@ -88,12 +88,10 @@ pub fn arguments() -> impl Iterator<Item = Arg> {
 
 /// The flags of the settings that a verdict depends on, for commands that judge without a cluster.
 pub fn policy_arguments() -> impl Iterator<Item = Arg> {
-    let policy = |setting: &&&Setting| {
-        // Who would apply a file is not known.
-        let asked = setting.group == ADMISSION && setting.flag != CHECK_CLUSTER_ROLE_BIND.flag;
-        asked || setting.flag == CONNECT_PATH_PREFIX.flag
-    };
-    ALL.iter().filter(|setting| !setting.flag.is_empty()).filter(policy).map(|setting| setting.argument())
+    let policy = |setting: &&&Setting| setting.group == ADMISSION || setting.flag == CONNECT_PATH_PREFIX.flag;
+    let settings = ALL.iter().filter(|setting| !setting.flag.is_empty()).filter(policy);
+    // Who would apply a file is not known, so one of them changes nothing here.
+    settings.map(|setting| setting.argument().hide(setting.flag == CHECK_CLUSTER_ROLE_BIND.flag))
 }
 
 const ROUTING: &str = "Routing";

@@ -65,8 +65,8 @@ rules! {
          shows what a field takes. Whole numbers have 32 bits."
     UnknownField "API002" "unknown-field" Schema 0
         "Every field is one that the schema knows."
-        "The API server drops unknown fields, with a warning at most, so a misspelt field has no effect and nobody is told. \
-         Correct the name; the message suggests the nearest field at that place."
+        "kubectl has them refused; sent in other ways they are dropped in silence, so a misspelt field has no effect and nobody \
+         is told. Correct the name; the message suggests the nearest field at that place."
     SchemaRule "API003" "schema-rule" Schema 0
         "The object keeps the rules (CEL) of its CustomResourceDefinition."
         "These tie fields together, such as `must specify exactly one of 'url' or 'configMap'`, or keep a field as it was \
@@ -178,8 +178,8 @@ rules! {
         "A warning: the entry has no effect. Correct the id, or remove the entry."
     PausedEarly "WSK033" "paused-early" WorkspaceKind 19
         "A rule waits at least twice as long as two probes are apart."
-        "A warning: one probe that fails could make a Workspace that is being used look idle. Raise `secondsSinceActive`, or \
-         probe more often."
+        "A warning: what happened since the last probe is not known, so somebody who pauses for a moment may be taken for gone. \
+         Raise `secondsSinceActive`, or probe more often."
 
     WorkspaceName "WS001" "workspace-name" Workspace 0
         "The name of a Workspace is a DNS label."

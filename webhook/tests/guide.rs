@@ -272,7 +272,9 @@ fn rendered(template: &str) -> Result<String, String> {
         known: &BTreeSet::from(["jupyterlab", "tensorboard"]),
         mode: Mode::Strict,
     };
-    let rendered = ValueTemplate::parse(template, &Limits::ENV)?.render(&paths, Mode::Strict)?;
+    let rendered = ValueTemplate::parse(template, &Limits::ENV)
+        .and_then(|template| template.render(&paths, Mode::Strict))
+        .map_err(|fault| fault.detail)?;
     Ok(rendered.text)
 }
 

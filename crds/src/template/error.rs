@@ -1,5 +1,7 @@
 //! What can go wrong with a template, and where in its source.
 
+use crate::ports::nearest;
+
 /// Why a template was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -50,6 +52,12 @@ impl TemplateError {
     pub(super) fn move_to(&mut self, source: &str, offset: usize) {
         let moved = Self::new(self.kind, String::new(), source, offset);
         (self.line, self.column, self.offset) = (moved.line, moved.column, moved.offset);
+    }
+
+    /// Adds advice for the person who wrote `name` for a function.
+    pub(super) fn with_name_hint(mut self, name: &str) -> Self {
+        self.hint = nearest(name, ["httpPathPrefix"]).map(|function| format!("did you mean {function}?"));
+        self
     }
 
     /// Adds advice for the person who wrote `text` where a string was needed.

@@ -172,10 +172,10 @@ impl Parser<'_> {
         let token = self.next_non_space();
         let text = self.text(token);
         let kind = match token.kind {
-            TokenKind::Identifier => OperandKind::Function(
-                Function::named(text)
-                    .ok_or_else(|| self.error(token, &format!("function {} not defined", quoted(text.as_bytes()))))?,
-            ),
+            TokenKind::Identifier => OperandKind::Function(Function::named(text).ok_or_else(|| {
+                let error = self.error(token, &format!("function {} not defined", quoted(text.as_bytes())));
+                error.with_name_hint(text)
+            })?),
             TokenKind::Dot => OperandKind::Dot,
             TokenKind::Nil => OperandKind::Nil,
             TokenKind::Variable => OperandKind::Variable { id: self.used(token)?, name: token.span, first_field: None },

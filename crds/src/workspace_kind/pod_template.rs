@@ -148,7 +148,7 @@ pub struct ActivityProbe {
     pub jupyter: Option<JupyterActivityProbe>,
 }
 
-pub(crate) fn default_probe_interval() -> i32 {
+fn default_probe_interval() -> i32 {
     3600
 }
 

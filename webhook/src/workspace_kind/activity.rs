@@ -75,8 +75,12 @@ fn judge_rules(spec: &WorkspaceKindSpec, findings: &mut Findings) {
             }
             catch_all_seen = true;
         }
-        let (idle, interval) = (rule.config.seconds_since_active, ActivityProbe::interval_of(&spec.pod_template));
-        if rule.pauses() && i64::from(idle) < 2 * i64::from(interval) {
+        let idle = rule.config.seconds_since_active;
+        let interval = spec.pod_template.activity_probe.as_ref().map(|probe| probe.probe_interval_seconds);
+        if let Some(interval) = interval
+            && rule.pauses()
+            && i64::from(idle) < 2 * i64::from(interval)
+        {
             let field = format!("{field}.config.secondsSinceActive");
             let text = format!(
                 "{field} ({idle}) is less than twice the probeIntervalSeconds ({interval}): may pause too early"
