@@ -119,7 +119,7 @@ fn wrong_usage_is_told_in_a_line() {
             &["explain", "request-headers"],
             "error: explain=\"request-headers\": no such rule, did you mean request-header? (explain without a rule lists all)\n",
         ),
-        (&["completion"], "error: command line: an argument is missing (--help shows how it is used)\n"),
+        (&["completion"], "error: <SHELL>: an argument is missing (--help shows how it is used)\n"),
         (&["version", "-o", "yaml"], "error: --output=\"yaml\": must be one of text, json\n"),
     ];
     for (arguments, expected) in cases {
