@@ -1,6 +1,7 @@
 //! All that is to be said about the objects of some texts.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
@@ -27,11 +28,11 @@ const GIVE_THE_KIND: &str = "The kind is neither among the inputs nor among the 
 /// The findings are in the order of the rules; [`Report::sort`] puts them into that of the lines.
 pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
     let mut report = Report { files: inputs.len(), ..Report::default() };
-    let schemas = match Schemas::read() {
+    let schemas = match &*SCHEMAS {
         Ok(schemas) => schemas,
         // Our own schemas: a test reads them.
         Err(why) => {
-            report.unreadable.push(Unreadable { file: "schema".to_owned(), position: None, message: why });
+            report.unreadable.push(Unreadable { file: "schema".to_owned(), position: None, message: why.clone() });
             return report;
         }
     };
@@ -39,7 +40,7 @@ pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
     let stored = objects(stored, &mut report.unreadable);
     let mut facts = Facts::default();
     stored.others.iter().chain(&given.others).for_each(|other| facts.add_other(other));
-    let old = objects_in_place(&schemas, stored.ours);
+    let old = objects_in_place(schemas, stored.ours);
     report.foreign = given.foreign;
     let shaped: Vec<Shaped> = given.ours.iter().map(|object| schemas.shape(object)).collect();
     let all = old.iter().map(|((subject, ..), object)| (*subject, object));
@@ -51,7 +52,7 @@ pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
             Subject::Workspace => facts.add_workspace(object),
         }
     }
-    let mut check = Check { inputs, schemas: &schemas, policy, facts, report };
+    let mut check = Check { inputs, schemas, policy, facts, report };
     for (object, shaped) in given.ours.iter().zip(shaped) {
         let before = old.get(&identity(object.subject, &shaped.object));
         check.object(object, shaped, before);
@@ -64,7 +65,9 @@ fn objects(sources: &[Source], unreadable: &mut Vec<Unreadable>) -> Objects {
     let mut objects = Objects::default();
     for (index, source) in sources.iter().enumerate() {
         let (documents, fault) = yaml::read(source.text());
-        documents.into_iter().for_each(|document| objects.add(index, document));
+        for document in documents {
+            objects.add(index, document);
+        }
         unreadable.extend(fault.map(|fault| Unreadable {
             file: source.name().to_owned(),
             position: Some(source.position(fault.at)),
@@ -86,6 +89,9 @@ fn objects_in_place(schemas: &Schemas, stored: Vec<Object>) -> BTreeMap<Identity
     let shaped = stored.into_iter().map(|object| (object.subject, schemas.shape(&object).object));
     shaped.map(|(subject, object)| (identity(subject, &object), object)).collect()
 }
+
+/// Read once: it takes longer than to check a file.
+static SCHEMAS: LazyLock<Result<Schemas, String>> = LazyLock::new(Schemas::read);
 
 /// The schemas of both kinds.
 struct Schemas {

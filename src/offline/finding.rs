@@ -122,6 +122,14 @@ pub struct Summary {
     pub unreadable: usize,
 }
 
+impl Finding {
+    /// What is wrong with which field; some messages name it themselves.
+    pub fn sentence(&self) -> String {
+        let Self { field, message, .. } = self;
+        if message.starts_with(field.as_str()) { message.clone() } else { format!("{field}: {message}") }
+    }
+}
+
 impl ObjectName {
     /// `namespace/name`, or the name.
     pub fn qualified(&self) -> String {

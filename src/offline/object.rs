@@ -117,7 +117,9 @@ impl Objects {
         let Content::Map(entries) = node.content else { return };
         for entry in entries.into_iter().filter(|entry| entry.key == "items") {
             if let Content::List(items) = entry.node.content {
-                items.into_iter().for_each(|item| self.add(source, item));
+                for item in items {
+                    self.add(source, item);
+                }
             }
         }
     }

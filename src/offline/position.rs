@@ -67,13 +67,11 @@ fn step<'a, 'b>(at: &Found<'a>, path: &'b str) -> Option<(Found<'a>, &'b str)> {
         Content::List(items) => {
             let schema = at.schema.and_then(|schema| schema.items.as_deref());
             let by_key = items.iter().find_map(|item| Some((item, after_item_key(path, item, at.schema?)?)));
-            let (item, left) = match by_key {
-                Some(found) => found,
-                None => {
-                    let (index, left) = path.strip_prefix('[')?.split_once(']')?;
-                    (items.get(index.parse::<usize>().ok()?)?, left)
-                }
+            let by_index = || {
+                let (index, left) = path.strip_prefix('[')?.split_once(']')?;
+                Some((items.get(index.parse::<usize>().ok()?)?, left))
             };
+            let (item, left) = by_key.or_else(by_index)?;
             Some((Found { node: item, key_place: None, schema }, left))
         }
         Content::Scalar(_) => None,

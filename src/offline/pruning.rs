@@ -102,7 +102,9 @@ fn drop_nulls(schema: &Schema, value: &mut Value) {
         }
         Value::Array(items) => {
             let Some(schema) = &schema.items else { return };
-            items.iter_mut().for_each(|item| drop_nulls(schema, item));
+            for item in items {
+                drop_nulls(schema, item);
+            }
         }
         _ => {}
     }

@@ -123,7 +123,7 @@ fn text_of(input: &mut dyn Read) -> io::Result<String> {
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
         io::Error::other(format!("not UTF-8 in line {line}"))
     })
 }

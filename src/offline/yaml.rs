@@ -330,11 +330,11 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let item = format!("*a{}, ", level - 1).repeat(10);
-            bomb.push_str(&format!("a{level}: &a{level} [{item}]\n"));
+            bomb.extend([format!("a{level}: &a{level} [{item}]\n")]);
         }
         assert!(refused(&bomb).ends_with("the aliases unfold to too much"));
         assert!(refused("a: &a [*a]").ends_with("the alias stands inside of what it names"));
-        assert!(refused(&"[".repeat(100_000)).contains("nest") || !refused(&"[".repeat(100_000)).is_empty());
+        assert!(!refused(&"[".repeat(100_000)).is_empty());
         assert!(!refused(&"- ".repeat(100_000)).is_empty());
         let chain: String =
             (1..200).map(|level| format!("- &a{level} [*a{}]\n", level - 1)).collect::<Vec<_>>().concat();

@@ -8,9 +8,10 @@ use crate::offline::source::Unreadable;
 /// Writes a line for each finding and for each file that could not be read.
 pub fn write(report: &Report) -> String {
     let mut text = String::new();
-    for Finding { file, line, column, severity, code, rule, field, message, .. } in &report.findings {
+    for finding in &report.findings {
+        let Finding { file, line, column, severity, code, rule, .. } = finding;
         let (file, title) = (property(file), property(&format!("{code} {rule}")));
-        let message = data(&if field.is_empty() { message.clone() } else { format!("{field}: {message}") });
+        let message = data(&finding.sentence());
         let severity = severity.as_str();
         let _ = writeln!(text, "::{severity} file={file},line={line},col={column},title={title}::{message}");
     }

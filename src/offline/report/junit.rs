@@ -67,8 +67,8 @@ fn case(name: &str, file: &str, errors: &[&Finding], warnings: &[&Finding], text
 
 fn lines(findings: &[&Finding]) -> String {
     let line = |finding: &&Finding| {
-        let Finding { file, line, column, code, field, message, .. } = finding;
-        format!("{file}:{line}:{column}: {code} {field}: {message}")
+        let Finding { file, line, column, code, .. } = finding;
+        format!("{file}:{line}:{column}: {code} {}", finding.sentence())
     };
     findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -1,5 +1,7 @@
 //! SARIF 2.1.0, as code scanning takes it.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 use webhook::rule::Rule;
 
@@ -62,7 +64,7 @@ fn result(finding: &Finding) -> Value {
         "ruleId": finding.code,
         "ruleIndex": Rule::ALL.iter().position(|rule| rule.code() == finding.code),
         "level": finding.severity.as_str(),
-        "message": {"text": format!("{}: {}", finding.field, finding.message)},
+        "message": {"text": finding.sentence()},
         "locations": [{
             "physicalLocation": {"artifactLocation": {"uri": uri(&finding.file)}, "region": region},
             "logicalLocations": [{"fullyQualifiedName": format!("{name}.{}", finding.field)}],
@@ -77,7 +79,7 @@ fn uri(file: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(byte.into());
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            let _ = write!(uri, "%{byte:02X}");
         }
     }
     uri

@@ -34,10 +34,10 @@ pub fn write(report: &Report, sources: &[Source], colours: bool) -> String {
 }
 
 fn one(finding: &Finding, source: Option<&Source>, paint: Paint, text: &mut String) {
-    let Finding { file, line, column, code, rule, field, message, .. } = finding;
+    let Finding { file, line, column, code, rule, .. } = finding;
     let severity = paint.severity(finding.severity, finding.severity.as_str());
-    let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
-    let _ = writeln!(text, "{file}:{line}:{column}: {severity} {code} {rule}: {field}{message}");
+    let sentence = finding.sentence();
+    let _ = writeln!(text, "{file}:{line}:{column}: {severity} {code} {rule}: {sentence}");
     if let Some(source) = source {
         snippet(source, Position { line: *line, column: *column }, paint, text);
     }

@@ -1,0 +1,61 @@
+//! Every case of the schemas gets offline the answer that the API server gives.
+
+use crds::generate::{workspace_crd, workspace_kind_crd};
+use serde_json::Value;
+use workspaces_controller::offline::object::Subject;
+use workspaces_controller::offline::schema::{Fault, Schema};
+use workspaces_controller::offline::{cel, metadata, pruning, validation};
+
+use super::cases::{Case, CaseFile, Expected};
+
+#[test]
+fn workspaces_are_taken_and_refused_as_by_the_api_server() {
+    agrees("workspace.yaml", Subject::Workspace, &workspace_crd());
+}
+
+#[test]
+fn workspace_kinds_are_taken_and_refused_as_by_the_api_server() {
+    agrees("workspace_kind.yaml", Subject::WorkspaceKind, &workspace_kind_crd());
+}
+
+#[track_caller]
+fn agrees(file: &str, subject: Subject, crd: &Value) {
+    let schema = Schema::of_crd(crd).unwrap();
+    let cases = CaseFile::read(file).cases;
+    let wrong: Vec<String> = cases.iter().filter_map(|case| judge(case, &schema, subject).err()).collect();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(cases.len() > 100, "{}", cases.len());
+}
+
+fn shaped(object: &Value, schema: &Schema, subject: Subject) -> (Value, Vec<Fault>) {
+    let mut object = object.clone();
+    let unknown = pruning::shape(schema, &mut object);
+    metadata::complete(subject, &mut object);
+    (object, unknown)
+}
+
+fn judge(case: &Case, schema: &Schema, subject: Subject) -> Result<(), String> {
+    let (object, mut faults) = shaped(&case.object, schema, subject);
+    let old = case.old.as_ref().map(|old| shaped(old, schema, subject).0);
+    faults.extend(metadata::validate(&object));
+    faults.extend(validation::validate(schema, &object, old.as_ref()));
+    let broken: Vec<_> = faults.iter().map(|fault| fault.place.clone()).collect();
+    faults.extend(cel::evaluate(schema, &object, old.as_ref(), &broken));
+    let said: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field(), fault.message)).collect();
+    let (path, what) = &case.constraint;
+    let wrong = |why: &str| Err(format!("{path}: {what}: {why}: {said:?}\n    tried {}", case.object));
+    match &case.expected {
+        Expected::Refused { field, message } => {
+            let elsewhere = faults.iter().any(|fault| !field.starts_with(&fault.field()));
+            let said = faults.iter().any(|fault| fault.message.contains(message));
+            if said && !elsewhere { Ok(()) } else { wrong(&format!("expected {message:?} at {field} alone")) }
+        }
+        Expected::Accepted if faults.is_empty() => Ok(()),
+        Expected::Filled(path, value)
+            if faults.is_empty() && path.find(&mut object.clone()) == Some(&mut value.clone()) =>
+        {
+            Ok(())
+        }
+        Expected::Accepted | Expected::Filled(..) => wrong("expected to be taken"),
+    }
+}
