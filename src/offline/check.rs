@@ -17,6 +17,8 @@ use super::schema::{Fault, Schema};
 use super::source::{Source, Unreadable};
 use super::{cel, metadata, pruning, validation, yaml};
 
+/// As many findings of one object are told; nobody reads more, and looking up where each of thousands stands takes time.
+const FINDINGS_MAX: usize = 200;
 /// Stands in for the advice where a kind is not known, which here may mean that it was not given.
 const GIVE_THE_KIND: &str = "The kind is neither among the inputs nor among the stored objects of --old. Give its file \
                              too; kinds that are only in the cluster can be given with `kubectl get workspacekinds -o \
@@ -52,7 +54,7 @@ pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
             Subject::Workspace => facts.add_workspace(object),
         }
     }
-    let mut check = Check { inputs, schemas, policy, facts, report };
+    let mut check = Check { inputs, schemas, policy, facts, report, found: 0, untold: None };
     for (object, shaped) in given.ours.iter().zip(shaped) {
         let before = old.get(&identity(object.subject, &shaped.object));
         check.object(object, shaped, before);
@@ -138,10 +140,14 @@ struct Check<'a> {
     policy: &'a Policy,
     facts: Facts,
     report: Report,
+    /// How many findings the object at hand has, and the worst of those that are not told.
+    found: usize,
+    untold: Option<Severity>,
 }
 
 impl Check<'_> {
     fn object(&mut self, object: &Object, shaped: Shaped, old: Option<&Value>) {
+        (self.found, self.untold) = (0, None);
         let schema = self.schemas.of(object.subject);
         let Shaped { object: value, unknown } = shaped;
         let mut faults = metadata::validate(&value);
@@ -163,6 +169,7 @@ impl Check<'_> {
             self.push_fault(&place, fault, is_unknown || keeps_from_rules);
         }
         self.webhook(&place, &value, old, &faults, is_unknown || is_refused);
+        self.tell_of_the_rest(&place);
         let position = self.inputs[object.source].position(object.node.place.start);
         self.report.objects.push(Judged {
             file: self.inputs[object.source].name().to_owned(),
@@ -252,6 +259,11 @@ impl Check<'_> {
         message: String,
         masked: bool,
     ) {
+        self.found += 1;
+        if self.found > FINDINGS_MAX {
+            self.untold = self.untold.max(Some(severity));
+            return;
+        }
         let source = &self.inputs[place.object.source];
         let bytes = locate(source.text(), &place.object.node, Some(place.schema), at, target);
         let is_kind_missing = rule == Rule::WorkspaceKindExists && severity == Severity::Error;
@@ -261,6 +273,15 @@ impl Check<'_> {
             advice: advice.to_owned(),
             ..finding(place.object.source, source, bytes, rule, severity, &place.name, field, message)
         });
+    }
+
+    /// Stands for the findings of the object that are not told.
+    fn tell_of_the_rest(&mut self, place: &Place<'_>) {
+        let (Some(severity), index) = (self.untold, place.object.source) else { return };
+        let (source, start) = (&self.inputs[index], place.object.node.place.start);
+        let message = format!("… and {} more findings", self.found - FINDINGS_MAX);
+        let rest = finding(index, source, start..start, Rule::Schema, severity, &place.name, "", message);
+        self.report.findings.push(rest);
     }
 
     fn misfit(&mut self, misfit: &Misfit) {

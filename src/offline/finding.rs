@@ -126,7 +126,11 @@ impl Finding {
     /// What is wrong with which field; some messages name it themselves.
     pub fn sentence(&self) -> String {
         let Self { field, message, .. } = self;
-        if message.starts_with(field.as_str()) { message.clone() } else { format!("{field}: {message}") }
+        if message.starts_with(field.as_str()) || field.is_empty() {
+            message.clone()
+        } else {
+            format!("{field}: {message}")
+        }
     }
 }
 

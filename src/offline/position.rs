@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
+use crds::value_template::cut;
 use serde_json::Value;
-use webhook::field::key;
 
 use super::schema::Schema;
 use super::yaml::{Content, Node, ScalarStyle};
@@ -80,21 +80,27 @@ fn step<'a, 'b>(at: &Found<'a>, path: &'b str) -> Option<(Found<'a>, &'b str)> {
 
 /// What follows `.key` or `[key]`.
 fn after_key<'b>(path: &'b str, name: &str) -> Option<&'b str> {
-    let plain = path.strip_prefix('.').unwrap_or(path).strip_prefix(name);
-    let left = plain.or_else(|| path.strip_prefix(&key("", name)))?;
+    let left = match path.strip_prefix('[') {
+        Some(inner) => after_bracket(inner, name)?,
+        None => path.strip_prefix('.').unwrap_or(path).strip_prefix(name)?,
+    };
     (left.is_empty() || left.starts_with(['.', '['])).then_some(left)
 }
 
 /// What follows `[key]` where an item of a list is named by its key.
 fn after_item_key<'b>(path: &'b str, item: &Node, list: &Schema) -> Option<&'b str> {
-    list.list_keys.iter().find_map(|name| {
-        let text = match &item.get(name)?.content {
-            Content::Scalar(Value::String(text)) => text.clone(),
-            Content::Scalar(value) => value.to_string(),
-            Content::List(_) | Content::Map(_) => return None,
-        };
-        path.strip_prefix(&key("", &text))
+    let inner = path.strip_prefix('[')?;
+    list.list_keys.iter().find_map(|name| match &item.get(name)?.content {
+        Content::Scalar(Value::String(text)) => after_bracket(inner, text),
+        Content::Scalar(value) => after_bracket(inner, &value.to_string()),
+        Content::List(_) | Content::Map(_) => None,
     })
+}
+
+/// What follows `key]`, where long keys are cut.
+fn after_bracket<'b>(path: &'b str, name: &str) -> Option<&'b str> {
+    let left = path.strip_prefix(cut(name))?;
+    left.strip_prefix('…').unwrap_or(left).strip_prefix(']')
 }
 
 /// Where a scalar starts; of a block scalar the `|` or `>`.

@@ -10,6 +10,8 @@ use super::schema::{Fault, Schema};
 
 /// As many known fields as a message lists.
 const LISTED_MAX: usize = 8;
+/// For as many unknown fields the nearest one is looked for, which takes time.
+const SUGGESTED_MAX: usize = 200;
 
 /// Brings an object into the shape in which it is judged; the faults are its unknown fields.
 pub fn shape(schema: &Schema, object: &mut Value) -> Vec<Fault> {
@@ -27,7 +29,8 @@ fn prune(schema: &Schema, value: &mut Value, path: &Path, faults: &mut Vec<Fault
             map.retain(|name, _| {
                 let is_known = schema.below(name).is_some();
                 if !is_known {
-                    faults.push(unknown(schema, name, path));
+                    let suggests = faults.len() < SUGGESTED_MAX;
+                    faults.push(unknown(schema, name, path, suggests));
                 }
                 is_known
             });
@@ -47,9 +50,10 @@ fn prune(schema: &Schema, value: &mut Value, path: &Path, faults: &mut Vec<Fault
     }
 }
 
-fn unknown(schema: &Schema, name: &str, path: &Path) -> Fault {
+fn unknown(schema: &Schema, name: &str, path: &Path, suggests: bool) -> Fault {
     let known = schema.properties.keys().map(String::as_str);
-    let hint = match crds::ports::nearest(name, known.clone()) {
+    let nearest = if suggests { crds::ports::nearest(name, known.clone()) } else { None };
+    let hint = match nearest {
         Some(near) => format!(", did you mean \"{near}\"?"),
         None if (1..=LISTED_MAX).contains(&schema.properties.len()) => {
             format!(" (known here: {})", known.collect::<Vec<_>>().join(", "))

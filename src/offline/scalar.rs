@@ -71,7 +71,7 @@ fn plain(text: &str) -> Result<Value, String> {
 
 fn number(text: &str) -> Option<Number> {
     match text.as_bytes().first()? {
-        b'.' => float(text),
+        b'.' => float(&text.replace('_', "")),
         b'0'..=b'9' | b'+' | b'-' => {
             let digits = text.replace('_', "");
             integer(&digits).or_else(|| float(&digits))
@@ -106,9 +106,9 @@ fn integer(text: &str) -> Option<Number> {
 fn float(text: &str) -> Option<Number> {
     let shaped = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     let value: f64 = text.parse().ok().filter(|value: &f64| shaped && value.is_finite())?;
-    // Below 2^53 every whole number is exact.
+    // Below 2^63 a whole number is exactly an integer of 64 bits.
     #[allow(clippy::cast_possible_truncation)]
-    if value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0 {
+    if value.fract() == 0.0 && value.abs() < 9_223_372_036_854_775_808.0 {
         return Some(Number::from(value as i64));
     }
     Number::from_f64(value)
@@ -155,6 +155,8 @@ mod tests {
             ("08", json!(8)),
             ("1.5", json!(1.5)),
             (".5", json!(0.5)),
+            (".2_5", json!(0.25)),
+            ("9007199254740994.0", json!(9_007_199_254_740_994_i64)),
             ("1e3", json!(1000)),
             ("8888.0", json!(8888)),
             ("18446744073709551615", json!(u64::MAX)),

@@ -45,7 +45,7 @@ fn large_inputs_are_read() {
     assert_eq!(code("one long text", long.as_bytes()), 1);
     let many = format!("{HEAD}  unknown:\n{}", "  - a: 1\n".repeat(1 << 17));
     assert_eq!(code("many items", many.as_bytes()), 1);
-    let fields = (0..100_000).map(|number| format!("  field{number}: 1\n")).collect::<Vec<_>>().concat();
+    let fields = (0..20_000).map(|number| format!("  field{number}: 1\n")).collect::<Vec<_>>().concat();
     assert_eq!(code("many unknown fields", format!("{HEAD}{fields}").as_bytes()), 1);
 }
 
