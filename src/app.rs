@@ -18,11 +18,12 @@ use crate::client::Access;
 use crate::cluster_check::ClusterCheck;
 use crate::config::{Fault, Listen, Settings, settings};
 use crate::health::{self, Readiness};
+use crate::inventory;
 use crate::lookup::ClusterLookup;
 use crate::metrics::{self, Metrics};
 use crate::offline::{
     self,
-    command::{Outcome, Validate},
+    command::{Migrate, Outcome, Validate},
 };
 use crate::reconcile;
 use crate::serve::{self, Drain, DrainState, Limits, Server};
@@ -48,6 +49,23 @@ pub fn start(invocation: Invocation) -> ExitCode {
             Ok(outcome) => return ExitCode::from(outcome.code()),
             Err(error) => Err(error),
         },
+        Invocation::Render(render) => {
+            let written = offline::render::run(
+                &render,
+                &mut io::stdin().lock(),
+                &mut io::stdout().lock(),
+                &mut io::stderr().lock(),
+            );
+            match written {
+                Ok(outcome) => return ExitCode::from(outcome.code()),
+                Err(error) => Err(error),
+            }
+        }
+        Invocation::Migrate(migrate) => match check_migration(*migrate) {
+            Ok(Ok(outcome)) => return ExitCode::from(outcome.code()),
+            Ok(Err(faults)) => return refuse(&faults),
+            Err(error) => Err(error),
+        },
         Invocation::Print(text) => print(&text),
         Invocation::Crds { dir } => write_crds(dir.as_deref()),
     };
@@ -70,9 +88,39 @@ pub fn refuse(faults: &[Fault]) -> ExitCode {
     ExitCode::from(EXIT_SETTINGS)
 }
 
+/// Whether to colour what is printed, see <https://no-color.org>.
+fn wants_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
+}
+
+/// From files, or from the cluster: the only command beside a run that asks one.
+fn check_migration(migrate: Migrate) -> io::Result<Result<Outcome, Vec<Fault>>> {
+    let migrate = Migrate { colours: wants_colours(), ..migrate };
+    let mut stored = Vec::new();
+    if let Some(kubeconfig) = &migrate.cluster {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        use_ring();
+        let read = runtime.block_on(async {
+            let access = Access::configure(kubeconfig.as_deref()).await.map_err(|fault| vec![fault])?;
+            let client = access.client().map_err(|fault| vec![fault])?;
+            Ok::<_, Vec<Fault>>(inventory::read(&client).await)
+        });
+        stored = match read {
+            Ok(sources) => sources.map_err(io::Error::other)?,
+            Err(faults) => return Ok(Err(faults)),
+        };
+    }
+    offline::command::run_migrate(&migrate, stored, &mut io::stdin().lock(), &mut io::stdout().lock()).map(Ok)
+}
+
+/// The one provider of cryptography.
+fn use_ring() {
+    // Two libraries that each bring a default would make the first handshake panic. An error means it is set already.
+    let _ = ring::default_provider().install_default();
+}
+
 fn validate_files(validate: Validate) -> io::Result<Outcome> {
-    let wants_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let validate = Validate { colours: wants_colours && io::stdout().is_terminal(), ..validate };
+    let validate = Validate { colours: wants_colours(), ..validate };
     offline::command::run(&validate, &mut io::stdin().lock(), &mut io::stdout().lock())
 }
 
@@ -94,8 +142,7 @@ fn write_crds(dir: Option<&Path>) -> io::Result<()> {
 }
 
 fn run(settings: Settings) -> ExitCode {
-    // Two libraries that each bring a default would make the first handshake panic. An error means it is set already.
-    let _ = ring::default_provider().install_default();
+    use_ring();
     telemetry::start(&settings.log);
     settings.log();
     let reviews = Builder::new_multi_thread().worker_threads(REVIEW_THREADS).thread_name("review").enable_all().build();

@@ -3,17 +3,19 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
-use crate::config::{self, settings};
+use crate::config::settings;
 use crate::config::{Environment, Fault, Settings};
-use crate::offline::command::Validate;
-use crate::offline::finding::Severity;
-use crate::offline::report::Format;
-use crate::offline::{explain, source};
+use crate::offline::command::{Migrate, Validate};
+use crate::offline::explain;
+use crate::offline::render::Render;
+
+mod files;
+
+use files::output;
 
 const EXAMPLES: &str = "\
 Flags win over environment variables; an empty variable counts as unset. Flags may be written with one or two dashes.
@@ -24,20 +26,8 @@ Examples:
   USE_ISTIO=false workspaces-controller --metrics-bind-address=0
   workspaces-controller crds | kubectl apply --server-side -f -
   workspaces-controller crds --dir ./crds
-  workspaces-controller validate ./manifests";
-
-const VALIDATE_EXAMPLES: &str = "\
-All inputs together are taken for what is in the cluster in the end: the kind of a Workspace is found among them, or among
-the stored objects of --old. Objects of other kinds are skipped and counted.
-
-Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 something could not be read.
-
-Examples:
-  workspaces-controller validate kind.yaml workspace.yaml
-  workspaces-controller validate --old main/manifests pull-request/manifests
-  kubectl kustomize overlays/production | workspaces-controller validate -
-  workspaces-controller validate -o sarif ./manifests > findings.sarif
-  workspaces-controller validate --fail-on warning --port-dialects B ./manifests";
+  workspaces-controller validate ./manifests
+  workspaces-controller migrate --check --cluster";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -53,9 +43,9 @@ Examples:
 
 const NAME: &str = "workspaces-controller";
 /// Everything that is not a run.
-const COMMANDS: [&str; 5] = ["crds", "validate", "explain", "completion", "version"];
+const COMMANDS: [&str; 7] = ["crds", "validate", "render", "migrate", "explain", "completion", "version"];
 /// Commands that the Go controller does not have, so nobody writes their flags as Go does: `-o=json` stays as it is.
-const OWN_COMMANDS: [&str; 4] = ["validate", "explain", "completion", "version"];
+const OWN_COMMANDS: [&str; 6] = ["validate", "render", "migrate", "explain", "completion", "version"];
 
 /// What the user asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +59,10 @@ pub enum Invocation {
     },
     /// Check files without a cluster.
     Validate(Box<Validate>),
+    /// Print what would be applied.
+    Render(Box<Render>),
+    /// Look at what is stored before another controller is replaced.
+    Migrate(Box<Migrate>),
     /// Print a text (help, version and the like) and end.
     Print(String),
 }
@@ -119,7 +113,7 @@ fn command() -> Command {
                 .about("Prints the CustomResourceDefinitions as YAML")
                 .arg(dir.help("Write one file for each kind into this directory instead")),
         )
-        .subcommand(validate_command())
+        .subcommands(files::commands())
         .subcommand(
             Command::new("explain")
                 .about("Explains a rule of admission, or lists all")
@@ -139,42 +133,6 @@ fn command() -> Command {
                 .after_help(COMPLETION_EXAMPLES),
         )
         .subcommand(Command::new("version").about("Prints the version").arg(output(&["text", "json"])))
-}
-
-fn validate_command() -> Command {
-    let names: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
-    let inputs = Arg::new("inputs")
-        .value_name("FILE|DIR|-")
-        .action(ArgAction::Append)
-        .num_args(0..)
-        .help("YAML or JSON files, directories of them, or - for the standard input");
-    let old =
-        Arg::new("old").long("old").value_name("FILE|DIR").action(ArgAction::Append).num_args(1).help(
-            "What is stored already: inputs of the same kind, namespace and name are judged as updates; repeatable",
-        );
-    let fail_on = Arg::new("fail-on")
-        .long("fail-on")
-        .value_name("SEVERITY")
-        .value_parser(PossibleValuesParser::new(["error", "warning"]))
-        .default_value("error")
-        .help("From which findings on the exit code is 1");
-    Command::new("validate")
-        .about("Checks files as the API server and the webhook would, without a cluster")
-        .arg(inputs)
-        .args([old, output(&names), fail_on])
-        .args(settings::policy_arguments())
-        .max_term_width(120)
-        .after_help(VALIDATE_EXAMPLES)
-}
-
-fn output(formats: &[&'static str]) -> Arg {
-    Arg::new("output")
-        .short('o')
-        .long("output")
-        .value_name("FORMAT")
-        .value_parser(PossibleValuesParser::new(formats.to_vec()))
-        .default_value("text")
-        .help("The form of the output")
 }
 
 /// What has no flag, and examples.
@@ -198,13 +156,15 @@ fn invocation(
 ) -> Result<Invocation, Vec<Fault>> {
     let invocation = match matches.subcommand() {
         Some(("crds", matches)) => Invocation::Crds { dir: matches.get_one::<PathBuf>("dir").cloned() },
-        Some(("validate", matches)) => match validate(matches, environment) {
-            Ok(validate) => Invocation::Validate(Box::new(validate)),
-            Err(more) => {
-                faults.extend(more);
-                return Err(faults);
+        Some((name @ ("validate" | "render" | "migrate"), matches)) => {
+            match files::invocation(name, matches, environment) {
+                Ok(invocation) => invocation,
+                Err(more) => {
+                    faults.extend(more);
+                    return Err(faults);
+                }
             }
-        },
+        }
         Some(("explain", matches)) => match explained(matches.get_one::<String>("rule")) {
             Ok(text) => Invocation::Print(text),
             Err(fault) => {
@@ -223,32 +183,6 @@ fn invocation(
         },
     };
     if faults.is_empty() { Ok(invocation) } else { Err(faults) }
-}
-
-fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate, Vec<Fault>> {
-    let texts = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned().collect::<Vec<_>>();
-    let is = |name: &str, value: &str| matches.get_one::<String>(name).is_some_and(|given| given == value);
-    let (inputs, old) = (texts("inputs"), texts("old"));
-    let mut faults = Vec::new();
-    if inputs.is_empty() {
-        let rule = "needs a file, a directory or - for the standard input".to_owned();
-        faults.push(Fault { name: "validate".to_owned(), value: None, rule });
-    }
-    if [&inputs, &old].iter().all(|arguments| arguments.iter().any(|argument| argument == source::STANDARD_INPUT)) {
-        let rule = "the standard input can be read only once".to_owned();
-        faults.push(Fault { name: "--old".to_owned(), value: Some(source::STANDARD_INPUT.to_owned()), rule });
-    }
-    let format =
-        Format::ALL.into_iter().find(|(name, _)| is("output", name)).map_or(Format::Text, |(_, format)| format);
-    let fail_on = if is("fail-on", "warning") { Severity::Warning } else { Severity::Error };
-    match config::policy(matches, environment) {
-        Ok(policy) if faults.is_empty() => Ok(Validate { inputs, old, format, fail_on, colours: false, policy }),
-        Ok(_) => Err(faults),
-        Err(more) => {
-            faults.extend(more);
-            Err(faults)
-        }
-    }
 }
 
 fn explained(rule: Option<&String>) -> Result<String, Fault> {
@@ -315,7 +249,7 @@ fn fault_of(error: &clap::Error) -> Fault {
             "cannot be used together with flags".to_owned()
         }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
-            "no such command; use crds, validate, explain, completion, version or none, and write boolean flags as --flag=false".to_owned()
+            "no such command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false".to_owned()
         }
         ErrorKind::MissingRequiredArgument => "an argument is missing (--help shows how it is used)".to_owned(),
         ErrorKind::InvalidValue if value.is_some() => match error.get(ContextKind::ValidValue) {

@@ -83,6 +83,14 @@ pub fn policy(matches: &ArgMatches, environment: &Environment) -> Result<Policy,
     source.finish().map(|_| policy)
 }
 
+/// How Workspaces are reached; `matches` come from [`settings::routing_arguments`].
+pub fn routing_of(matches: &ArgMatches, environment: &Environment) -> Result<Routing, Vec<Fault>> {
+    let mut source = Source::new(matches, environment);
+    let paths = paths(&mut source);
+    let routing = routing(&mut source, paths);
+    source.finish().map(|_| routing)
+}
+
 /// The scheme of a redirect.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RedirectScheme {
@@ -265,13 +273,17 @@ fn routing(source: &mut Source<'_>, paths: ConnectPaths) -> Routing {
 
 fn admission(source: &mut Source<'_>) -> Policy {
     Policy {
-        paths: source.optional(&settings::CONNECT_PATH_PREFIX, values::path_prefix).unwrap_or_default(),
+        paths: paths(source),
         dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
         cluster_role_bind: source.one(&settings::CHECK_CLUSTER_ROLE_BIND, values::bind_check),
         protected_pod_metadata: source.list(&settings::PROTECTED_POD_METADATA, values::protected_keys),
         enforce_filter_rules: source.one(&settings::ENFORCE_FILTER_RULES, values::boolean),
         enforce_can_mount: source.one(&settings::ENFORCE_CAN_MOUNT, values::boolean),
     }
+}
+
+fn paths(source: &mut Source<'_>) -> ConnectPaths {
+    source.optional(&settings::CONNECT_PATH_PREFIX, values::path_prefix).unwrap_or_default()
 }
 
 fn join(dialects: &BTreeSet<Dialect>) -> String {

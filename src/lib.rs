@@ -8,6 +8,7 @@ pub mod client;
 pub mod cluster_check;
 pub mod config;
 pub mod health;
+mod inventory;
 pub mod istio;
 pub mod lookup;
 pub mod metrics;

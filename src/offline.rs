@@ -7,6 +7,8 @@
 //!                                                                        +- position: field path -> line and column
 //! ```
 //!
+//! `render` and `migrate` go on from there: given (typed objects) -> crate::render -> difference.
+//!
 //! Objects are judged as if all inputs were stored in the end, whatever their order. No clock, no environment, no cluster:
 //! only [`source`] and [`command`] touch files and standard streams.
 
@@ -16,11 +18,14 @@ pub mod command;
 pub mod explain;
 pub mod facts;
 pub mod finding;
+pub mod given;
 pub mod metadata;
+pub mod migrate;
 pub mod object;
 pub mod path;
 pub mod position;
 pub mod pruning;
+pub mod render;
 pub mod report;
 pub mod scalar;
 pub mod schema;

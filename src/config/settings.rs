@@ -94,6 +94,11 @@ pub fn policy_arguments() -> impl Iterator<Item = Arg> {
     settings.map(|setting| setting.argument().hide(setting.flag == CHECK_CLUSTER_ROLE_BIND.flag))
 }
 
+/// The flags of the settings that routes depend on.
+pub fn routing_arguments() -> impl Iterator<Item = Arg> {
+    ALL.iter().filter(|setting| setting.group == ROUTING).map(|setting| setting.argument())
+}
+
 const ROUTING: &str = "Routing";
 const ADMISSION: &str = "Admission";
 const RECONCILE: &str = "Reconcile";

@@ -63,7 +63,8 @@ pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
     check.report
 }
 
-fn objects(sources: &[Source], unreadable: &mut Vec<Unreadable>) -> Objects {
+/// The objects of texts.
+pub(super) fn objects(sources: &[Source], unreadable: &mut Vec<Unreadable>) -> Objects {
     let mut objects = Objects::default();
     for (index, source) in sources.iter().enumerate() {
         let (documents, fault) = yaml::read(source.text());

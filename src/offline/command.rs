@@ -1,12 +1,16 @@
-//! The command `validate`: reads, checks, writes the report, and says how to end.
+//! The commands `validate` and `migrate`: read, check, write the report, and say how to end.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use webhook::Policy;
 
 use super::finding::{Report, Severity};
+use super::migrate::migration;
 use super::report::Format;
+use super::source::Source;
 use super::{check, source};
+use crate::config::Routing;
 
 /// What `validate` was asked to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +29,27 @@ pub struct Validate {
     pub policy: Policy,
 }
 
+/// What `migrate --check` was asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Migrate {
+    /// Files and directories with what is stored, or `-` for the standard input.
+    pub inputs: Vec<String>,
+    /// Whether to ask the cluster instead, and with which kubeconfig.
+    pub cluster: Option<Option<PathBuf>>,
+    /// The form of the report.
+    pub format: Format,
+    /// From which findings on the command fails.
+    pub fail_on: Severity,
+    /// Whether to colour the text.
+    pub colours: bool,
+    /// The settings that verdicts depend on.
+    pub policy: Policy,
+    /// How Workspaces are reached.
+    pub routing: Routing,
+}
+
 /// How the command ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Outcome {
     /// Nothing to complain about.
     Clean,
@@ -55,6 +78,22 @@ impl Outcome {
             Self::Clean
         }
     }
+}
+
+/// Looks at what is stored, in files or given as texts of their own, and writes the report to `output`.
+pub fn run_migrate(
+    migrate: &Migrate,
+    stored: Vec<Source>,
+    input: &mut dyn io::Read,
+    output: &mut dyn Write,
+) -> io::Result<Outcome> {
+    let (mut sources, unreadable) = source::read(&migrate.inputs, input);
+    sources.extend(stored);
+    let mut report = migration(&sources, &migrate.policy, &migrate.routing);
+    report.unreadable.splice(0..0, unreadable);
+    report.sort();
+    output.write_all(migrate.format.write(&report, &sources, migrate.colours).as_bytes())?;
+    Ok(Outcome::of(&report, migrate.fail_on))
 }
 
 /// Checks the inputs and writes the report to `output`.

@@ -12,6 +12,7 @@ mod gate;
 mod gone;
 mod in_use;
 mod kubectl;
+mod offline;
 mod races;
 mod stage;
 mod start;

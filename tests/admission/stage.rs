@@ -113,7 +113,8 @@ pub fn workspace(kind: &str, name: &str) -> Value {
     workspace
 }
 
-fn base(file: &str) -> Value {
+/// An object of the case files.
+pub fn base(file: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(file);
     serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }

@@ -9,6 +9,8 @@ pub enum Table {
     WorkspaceKind,
     /// Workspaces.
     Workspace,
+    /// What changes when this controller takes over from another one.
+    Migration,
 }
 
 macro_rules! rules {
@@ -223,6 +225,11 @@ rules! {
     DeferUpdates "WS013" "defer-updates" Workspace 10
         "`deferUpdates` is not set."
         "A warning: the field has no effect, a running pod is never restarted by itself."
+
+    TakeOverRestart "MIG001" "take-over-restart" Migration 0
+        "The pod of a Workspace is what this controller would make of it."
+        "A warning of `migrate`: nothing restarts by itself. The Workspace is told that a restart is pending, and its pod comes \
+         back as this controller renders it when its user pauses and starts it."
 }
 
 impl Rule {
@@ -263,7 +270,9 @@ mod tests {
 
     #[test]
     fn codes_are_numbered_within_their_table() {
-        for (table, prefix) in [(Table::Schema, "API"), (Table::WorkspaceKind, "WSK"), (Table::Workspace, "WS")] {
+        for (table, prefix) in
+            [(Table::Schema, "API"), (Table::WorkspaceKind, "WSK"), (Table::Workspace, "WS"), (Table::Migration, "MIG")]
+        {
             let codes: Vec<_> = Rule::ALL.iter().filter(|rule| rule.table() == table).map(|rule| rule.code()).collect();
             let expected: Vec<_> = (1..=codes.len()).map(|number| format!("{prefix}{number:03}")).collect();
             assert_eq!(codes, expected);

@@ -1,0 +1,245 @@
+//! The commands that judge and render files.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::Invocation;
+use crate::config::{self, Environment, Fault, settings};
+use crate::offline::command::{Migrate, Validate};
+use crate::offline::finding::Severity;
+use crate::offline::render::{Render, What};
+use crate::offline::report::Format;
+use crate::offline::source;
+
+const VALIDATE_EXAMPLES: &str = "\
+All inputs together are taken for what is in the cluster in the end: the kind of a Workspace is found among them, or among
+the stored objects of --old. Objects of other kinds are skipped and counted.
+
+Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 something could not be read.
+
+Examples:
+  workspaces-controller validate kind.yaml workspace.yaml
+  workspaces-controller validate --old main/manifests pull-request/manifests
+  kubectl kustomize overlays/production | workspaces-controller validate -
+  workspaces-controller validate -o sarif ./manifests > findings.sarif
+  workspaces-controller validate --fail-on warning --port-dialects B ./manifests";
+
+const RENDER_EXAMPLES: &str = "\
+Names of children end in a part that follows from the uid of the Workspace: without one, from zeros. Kinds that are only in
+one of OLD and NEW are taken for both, and so are Workspaces.
+
+Exit codes: 0 all rendered, nothing pending; 1 something cannot be rendered, or a restart would be pending; 2 wrong usage; 3
+something could not be read.
+
+Examples:
+  workspaces-controller render kind.yaml workspace.yaml
+  workspaces-controller render --istio-hosts notebooks.example.com ./manifests
+  workspaces-controller render --diff main/manifests pull-request/manifests
+  kubectl get workspaces,workspacekinds -A -o yaml | workspaces-controller render --diff - new-kind.yaml";
+
+const MIGRATE_EXAMPLES: &str = "\
+Every WorkspaceKind and Workspace is judged as if it were new, and every Workspace that runs is compared with its
+StatefulSet, where that is given. Nothing is changed.
+
+Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 something could not be read.
+
+Examples:
+  workspaces-controller migrate --check --cluster --kubeconfig ~/.kube/config
+  kubectl get workspaces,workspacekinds,statefulsets -A -o yaml > stored.yaml
+  workspaces-controller migrate --check --port-dialects B --fail-on warning stored.yaml";
+
+/// All of them.
+pub(super) fn commands() -> [Command; 3] {
+    [validate_command(), render_command(), migrate_command()]
+}
+
+/// What one of them was asked to do.
+pub(super) fn invocation(
+    name: &str,
+    matches: &ArgMatches,
+    environment: &Environment,
+) -> Result<Invocation, Vec<Fault>> {
+    Ok(match name {
+        "render" => Invocation::Render(Box::new(render(matches, environment)?)),
+        "migrate" => Invocation::Migrate(Box::new(migrate(matches, environment)?)),
+        _ => Invocation::Validate(Box::new(validate(matches, environment)?)),
+    })
+}
+
+fn inputs() -> Arg {
+    Arg::new("inputs")
+        .value_name("FILE|DIR|-")
+        .action(ArgAction::Append)
+        .num_args(0..)
+        .help("YAML or JSON files, directories of them, or - for the standard input")
+}
+
+fn fail_on() -> Arg {
+    Arg::new("fail-on")
+        .long("fail-on")
+        .value_name("SEVERITY")
+        .value_parser(PossibleValuesParser::new(["error", "warning"]))
+        .default_value("error")
+        .help("From which findings on the exit code is 1")
+}
+
+fn report_form() -> Arg {
+    output(&Format::ALL.map(|(name, _)| name))
+}
+
+fn validate_command() -> Command {
+    let old =
+        Arg::new("old").long("old").value_name("FILE|DIR").action(ArgAction::Append).num_args(1).help(
+            "What is stored already: inputs of the same kind, namespace and name are judged as updates; repeatable",
+        );
+    Command::new("validate")
+        .about("Checks files as the API server and the webhook would, without a cluster")
+        .args([inputs(), old, report_form(), fail_on()])
+        .args(settings::policy_arguments())
+        .max_term_width(120)
+        .after_help(VALIDATE_EXAMPLES)
+}
+
+fn render_command() -> Command {
+    let diff = Arg::new("diff")
+        .long("diff")
+        .value_names(["OLD", "NEW"])
+        .num_args(2)
+        .conflicts_with("inputs")
+        .help("Tell instead which Workspaces would have a restart pending, and why");
+    Command::new("render")
+        .about("Prints what the controller would apply for Workspaces, without a cluster")
+        .args([inputs(), diff])
+        .args(settings::routing_arguments())
+        .max_term_width(120)
+        .after_help(RENDER_EXAMPLES)
+}
+
+fn migrate_command() -> Command {
+    let check = Arg::new("check")
+        .long("check")
+        .action(ArgAction::SetTrue)
+        .required(true)
+        .help("Only look; there is nothing else that it does");
+    let cluster = Arg::new("cluster")
+        .long("cluster")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("inputs")
+        .help("Look at what is stored in a cluster instead of in files");
+    let kubeconfig = Arg::new("kubeconfig")
+        .long("kubeconfig")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .env("KUBECONFIG")
+        .requires("cluster")
+        .help("How to reach that cluster");
+    let dialects =
+        settings::policy_arguments().filter(|argument| argument.get_id() != settings::CONNECT_PATH_PREFIX.flag);
+    Command::new("migrate")
+        .about("Tells what changes for stored objects before this controller takes over from another one")
+        .args([check, inputs(), cluster, kubeconfig, report_form(), fail_on()])
+        .args(dialects)
+        .args(settings::routing_arguments())
+        .max_term_width(120)
+        .after_help(MIGRATE_EXAMPLES)
+}
+
+/// In which form the answer is printed.
+pub(super) fn output(formats: &[&'static str]) -> Arg {
+    Arg::new("output")
+        .short('o')
+        .long("output")
+        .value_name("FORMAT")
+        .value_parser(PossibleValuesParser::new(formats.to_vec()))
+        .default_value("text")
+        .help("The form of the output")
+}
+
+fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
+    matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
+}
+
+fn is(matches: &ArgMatches, name: &str, value: &str) -> bool {
+    matches.get_one::<String>(name).is_some_and(|given| given == value)
+}
+
+fn format(matches: &ArgMatches) -> Format {
+    Format::ALL.into_iter().find(|(name, _)| is(matches, "output", name)).map_or(Format::Text, |(_, format)| format)
+}
+
+fn severity(matches: &ArgMatches) -> Severity {
+    if is(matches, "fail-on", "warning") { Severity::Warning } else { Severity::Error }
+}
+
+/// Every command needs something to read.
+fn needs_input(command: &str) -> Fault {
+    let rule = "needs a file, a directory or - for the standard input".to_owned();
+    Fault { name: command.to_owned(), value: None, rule }
+}
+
+fn read_twice(flag: &str) -> Fault {
+    let rule = "the standard input can be read only once".to_owned();
+    Fault { name: flag.to_owned(), value: Some(source::STANDARD_INPUT.to_owned()), rule }
+}
+
+fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate, Vec<Fault>> {
+    let (inputs, old) = (texts(matches, "inputs"), texts(matches, "old"));
+    let mut faults = Vec::new();
+    if inputs.is_empty() {
+        faults.push(needs_input("validate"));
+    }
+    if [&inputs, &old].iter().all(|arguments| arguments.iter().any(|argument| argument == source::STANDARD_INPUT)) {
+        faults.push(read_twice("--old"));
+    }
+    let (format, fail_on) = (format(matches), severity(matches));
+    match config::policy(matches, environment) {
+        Ok(policy) if faults.is_empty() => Ok(Validate { inputs, old, format, fail_on, colours: false, policy }),
+        Ok(_) => Err(faults),
+        Err(more) => {
+            faults.extend(more);
+            Err(faults)
+        }
+    }
+}
+
+fn render(matches: &ArgMatches, environment: &Environment) -> Result<Render, Vec<Fault>> {
+    let routing = config::routing_of(matches, environment);
+    let (inputs, diff) = (texts(matches, "inputs"), texts(matches, "diff"));
+    let what = match (inputs.is_empty(), diff.as_slice()) {
+        (_, [old, new]) if old == source::STANDARD_INPUT && new == old => Err(read_twice("--diff")),
+        (_, [old, new]) => Ok(What::Difference { old: old.clone(), new: new.clone() }),
+        (true, _) => Err(needs_input("render")),
+        (false, _) => Ok(What::Objects(inputs)),
+    };
+    match (what, routing) {
+        (Ok(what), Ok(routing)) => Ok(Render { what, routing }),
+        (what, routing) => Err(what.err().into_iter().chain(routing.err().into_iter().flatten()).collect()),
+    }
+}
+
+fn migrate(matches: &ArgMatches, environment: &Environment) -> Result<Migrate, Vec<Fault>> {
+    let inputs = texts(matches, "inputs");
+    let kubeconfig = matches.get_one::<PathBuf>("kubeconfig").cloned();
+    let cluster = matches.get_flag("cluster").then_some(kubeconfig);
+    let mut faults = Vec::new();
+    if inputs.is_empty() && cluster.is_none() {
+        let rule = "needs files or directories with what is stored, or --cluster".to_owned();
+        faults.push(Fault { name: "migrate".to_owned(), value: None, rule });
+    }
+    match (config::policy(matches, environment), config::routing_of(matches, environment)) {
+        (Ok(policy), Ok(routing)) if faults.is_empty() => {
+            let (format, fail_on) = (format(matches), severity(matches));
+            Ok(Migrate { inputs, cluster, format, fail_on, colours: false, policy, routing })
+        }
+        (policy, routing) => {
+            faults.extend(policy.err().into_iter().flatten());
+            // The path prefix is judged by both.
+            faults.extend(
+                routing.err().into_iter().flatten().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>(),
+            );
+            Err(faults)
+        }
+    }
+}

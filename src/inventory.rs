@@ -1,0 +1,65 @@
+//! What is stored in a cluster, as texts: for the command line, which judges texts.
+
+use kube::api::{ApiResource, ListParams};
+use kube::core::{DynamicObject, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::client::causes;
+use crate::offline::Source;
+
+/// Objects in one answer to a list.
+const PAGE: u32 = 500;
+/// The whole object once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A resource to list: group, version, kind, plural, and whether a cluster need not serve it.
+const RESOURCES: [(&str, &str, &str, &str, bool); 4] = [
+    (crds::GROUP, crds::VERSION, "WorkspaceKind", "workspacekinds", false),
+    (crds::GROUP, crds::VERSION, "Workspace", "workspaces", false),
+    ("apps", "v1", "StatefulSet", "statefulsets", false),
+    (crds::GROUP, "v1", "Notebook", "notebooks", true),
+];
+
+/// Every WorkspaceKind, Workspace, StatefulSet and Notebook, each a text `cluster/<plural>/<namespace>/<name>`.
+///
+/// The error is a sentence for whoever asked.
+pub async fn read(client: &Client) -> Result<Vec<Source>, String> {
+    let mut sources = Vec::new();
+    for (group, version, kind, plural, optional) in RESOURCES {
+        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = match api.list(&params).await {
+                Ok(page) => page,
+                Err(kube::Error::Api(status)) if optional && matches!(status.code, 403 | 404) => break,
+                Err(error) => return Err(format!("cannot list {plural}: {}", causes(&error))),
+            };
+            for mut object in page.items {
+                object.types.get_or_insert_with(|| kube::core::TypeMeta {
+                    api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
+                    kind: kind.to_owned(),
+                });
+                sources.push(text(plural, object)?);
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    Ok(sources)
+}
+
+fn text(plural: &str, mut object: DynamicObject) -> Result<Source, String> {
+    object.metadata.managed_fields = None;
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+    let part = |part: &Option<String>| part.as_ref().map(|part| format!("/{part}")).unwrap_or_default();
+    let name = format!("cluster/{plural}{}{}", part(&object.metadata.namespace), part(&object.metadata.name));
+    let value: Value = serde_json::to_value(&object).map_err(|error| format!("{name}: {error}"))?;
+    let text = serde_saphyr::to_string(&value).map_err(|error| format!("{name}: {error}"))?;
+    Ok(Source::new(name, text))
+}

@@ -1,0 +1,77 @@
+//! The command `migrate --check`: what changes for objects that are stored already, before anybody switches.
+//!
+//! Every object is judged as if it were new, and every Workspace is rendered and compared with the StatefulSet that runs
+//! it. What another controller, or the API server by itself, put there beside our fields stays; items of the lists that
+//! are ours whole would go.
+
+use serde_json::Value;
+use webhook::Policy;
+use webhook::rule::Rule;
+
+use super::check::check;
+use super::finding::{Finding, ObjectName, Report, Severity};
+use super::given::{Given, Key};
+use super::report::count;
+use super::source::Source;
+use crate::config::Routing;
+use crate::render::difference::{Difference, Extra, differences};
+
+/// The lists of which we would own every item.
+const OUR_LISTS: &[&str] = &["env", "ports", "volumeMounts", "volumes", "tolerations"];
+/// How many differences a finding tells.
+const TOLD_MAX: usize = 5;
+
+/// All that is to be said about stored objects: what admission would refuse, and who would be told to restart.
+pub fn migration(sources: &[Source], policy: &Policy, routing: &Routing) -> Report {
+    let mut report = check(sources, &[], policy);
+    let given = Given::read(sources);
+    for (key, workspace) in &given.workspaces {
+        // Whoever cannot be rendered is told so by admission's rules, and keeps what runs.
+        let Ok(desired) = given.render(workspace, routing) else { continue };
+        let Some(running) = running(&given, key).filter(|_| !workspace.spec.paused) else { continue };
+        let desired = serde_json::to_value(&desired.stateful_set).unwrap_or_default();
+        let template = |set: &Value| set["spec"]["template"].clone();
+        let found = differences(&template(running), &template(&desired), Extra::KeptOutside(OUR_LISTS));
+        if !found.is_empty() {
+            let finding = pending(&report, sources, key, &found);
+            report.findings.push(finding);
+        }
+    }
+    report
+}
+
+/// The StatefulSet whose controller is the Workspace.
+fn running<'a>(given: &'a Given, (namespace, name): &Key) -> Option<&'a Value> {
+    given.stateful_sets.iter().find(|set| {
+        let owners = set["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let is_owner =
+            |owner: &Value| owner["kind"] == "Workspace" && owner["name"] == **name && owner["controller"] == true;
+        set["metadata"]["namespace"] == **namespace && owners.iter().any(is_owner)
+    })
+}
+
+fn pending(report: &Report, sources: &[Source], (namespace, name): &Key, found: &[Difference]) -> Finding {
+    let object = ObjectName { kind: "Workspace".to_owned(), namespace: Some(namespace.clone()), name: name.clone() };
+    let judged = report.objects.iter().find(|judged| judged.object == object);
+    let (file, line) = judged.map_or((String::new(), 1), |judged| (judged.file.clone(), judged.line));
+    let source = sources.iter().position(|source| source.name() == file).unwrap_or_default();
+    let told: Vec<String> = found.iter().take(TOLD_MAX).map(ToString::to_string).collect();
+    let rest = found.len() - told.len();
+    let more = if rest == 0 { String::new() } else { format!("; and {}", count(rest, "more difference")) };
+    let rule = Rule::TakeOverRestart;
+    Finding {
+        source,
+        file,
+        line,
+        column: 1,
+        end_column: None,
+        severity: Severity::Warning,
+        code: rule.code().to_owned(),
+        rule: rule.id().to_owned(),
+        object,
+        field: String::new(),
+        message: format!("a restart would be pending: {}{more}", told.join("; ")),
+        advice: rule.advice().to_owned(),
+        masked: false,
+    }
+}
