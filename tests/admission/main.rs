@@ -16,6 +16,7 @@ mod offline;
 mod races;
 mod stage;
 mod start;
+mod stored;
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ mod documents;
 mod hostile;
 mod mistakes;
 mod outputs;
+mod renderings;
 mod schema_files;
 
 // The case files of the schemas are read by the test that shows them to the API server.

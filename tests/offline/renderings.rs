@@ -1,0 +1,111 @@
+//! `render` and `migrate --check`, from the outside.
+
+use serde_json::{Value, json};
+
+use super::{printed, root};
+
+fn example(file: &str) -> String {
+    std::fs::read_to_string(root().join("docs/examples").join(file)).unwrap()
+}
+
+/// A kind and a Workspace of it that runs.
+fn stored() -> String {
+    format!("{}\n---\n{}", example("jupyterlab-kind.yaml"), example("jupyterlab-workspace.yaml"))
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    text.split("\n---\n").skip(1).map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+#[test]
+fn renders_the_objects_in_the_order_in_which_they_are_applied() {
+    let (output, code) = printed(&["render", "-"], &stored());
+    assert_eq!(code, 0, "{output}");
+    assert!(output.starts_with("# Workspace default/my-notebook\n---\n"), "{output}");
+    let objects = documents(&output);
+    let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["ServiceAccount", "StatefulSet", "Service", "VirtualService"]);
+    let prefix = &objects[3]["spec"]["http"][0]["match"][0]["uri"]["prefix"];
+    assert_eq!(prefix, "/workspace/default/my-notebook/jupyterlab/");
+    assert_eq!(printed(&["render", "-"], &stored()).0, output, "the same bytes each time");
+
+    let (output, code) = printed(&["render", "--use-istio=false", "--connect-path-prefix=/n", "-"], &stored());
+    let objects = documents(&output);
+    assert_eq!((objects.len(), code), (3, 0));
+    let env = &objects[1]["spec"]["template"]["spec"]["containers"][0]["env"][0];
+    assert_eq!(env["value"], "/n/default/my-notebook/jupyterlab/");
+}
+
+#[test]
+fn what_cannot_be_rendered_is_told() {
+    let (output, code) = printed(&["render", "-"], &example("jupyterlab-workspace.yaml"));
+    let expected = "Workspace default/my-notebook: workspace kind \"jupyterlab\" is not given\n";
+    assert_eq!((output.as_str(), code), (expected, 1));
+    let broken = stored().replace("paused: false", "paused: 7");
+    let (output, code) = printed(&["render", "-"], &broken);
+    assert!(output.starts_with("Workspace default/my-notebook: spec.paused: "), "{output}");
+    assert_eq!(code, 1);
+    assert_eq!(printed(&["render", "-"], "a: [").1, 3);
+    assert_eq!(printed(&["render"], "").1, 2);
+}
+
+#[test]
+fn tells_which_workspaces_an_edit_leaves_behind_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = folder.path().join("new.yaml");
+    let kind = example("jupyterlab-kind.yaml").replace("name: NB_PREFIX", "name: OTHER_PREFIX");
+    std::fs::write(&new, kind).unwrap();
+    let diff = |old: &str| printed(&["render", "--diff", "-", new.to_str().unwrap()], old);
+    let (output, code) = diff(&stored());
+    let value = "/workspace/default/my-notebook/jupyterlab/";
+    let expected = format!(
+        "Workspace default/my-notebook: a restart would be pending\n  \
+         spec.containers[main].env[NB_PREFIX]: {{\"name\":\"NB_PREFIX\",\"value\":\"{value}\"}} is removed\n  \
+         spec.containers[main].env[OTHER_PREFIX]: {{\"name\":\"OTHER_PREFIX\",\"value\":\"{value}\"}} is added\n\
+         1 Workspace: 1 with a restart pending\n"
+    );
+    assert_eq!((output, code), (expected, 1));
+    // A paused one has no pod that could be left behind.
+    let (output, code) = diff(&stored().replace("paused: false", "paused: true"));
+    assert_eq!((output.as_str(), code), ("1 Workspace: 0 with a restart pending\n", 0));
+}
+
+/// The StatefulSet that another controller made of the Workspace, with what the API server adds by itself.
+fn running() -> Value {
+    let (output, _) = printed(&["render", "-"], &stored());
+    let mut set = documents(&output).swap_remove(1);
+    set["metadata"]["name"] = json!("ws-my-notebook-x7k2p");
+    let pod = &mut set["spec"]["template"]["spec"];
+    pod["dnsPolicy"] = json!("ClusterFirst");
+    pod["containers"][0]["terminationMessagePath"] = json!("/dev/termination-log");
+    set
+}
+
+#[test]
+fn a_take_over_of_what_is_the_same_is_silent() {
+    let all = format!("{}\n---\n{}", stored(), running());
+    let (output, code) = printed(&["migrate", "--check", "--fail-on", "warning", "-"], &all);
+    assert_eq!(code, 0, "{output}");
+}
+
+#[test]
+fn a_take_over_tells_who_is_left_behind_and_what_admission_would_refuse() {
+    let mut set = running();
+    set["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!("/elsewhere/");
+    set["spec"]["template"]["spec"]["containers"][0]["env"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "OLD", "value": "1"}));
+    let faulty =
+        stored().replace("imageConfig: jupyter-scipy_v1.10.0\n      podConfig", "imageConfig: gone\n      podConfig");
+    let (output, code) = printed(&["migrate", "--check", "-"], &format!("{}\n---\n{set}", stored()));
+    assert_eq!(code, 0, "{output}");
+    let message = "warning MIG001 take-over-restart: a restart would be pending: \
+                   spec.containers[main].env[NB_PREFIX].value: \"/elsewhere/\" -> \"/workspace/default/my-notebook/jupyterlab/\"; \
+                   spec.containers[main].env[OLD]: {\"name\":\"OLD\",\"value\":\"1\"} is removed";
+    assert!(output.contains(message), "{output}");
+    assert_eq!(printed(&["migrate", "--check", "--fail-on=warning", "-"], &format!("{}\n---\n{set}", stored())).1, 1);
+    let (output, code) = printed(&["migrate", "--check", "-"], &faulty);
+    assert!(output.contains("error WS007 workspace-image-config: "), "{output}");
+    assert_eq!(code, 1);
+}
