@@ -1,8 +1,10 @@
 //! Every case file gets exactly its answer.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::json;
+use webhook::rule::Rule;
 use webhook::testing::{Case, load};
 
 use crate::{ask, serving, verdict};
@@ -43,6 +45,23 @@ async fn a_dry_run_gets_the_same_answer() {
         review["request"]["dryRun"] = json!(true);
         assert_eq!(ask(&router, case.path, &review).await, real, "{}", case.name);
     }
+}
+
+/// Every rule that a review can break is shown by a case, and every warning.
+#[tokio::test]
+async fn every_rule_is_shown_by_a_case() {
+    // The schema's are the API server's own, the time for templates depends on the machine, and taking over is no review.
+    let elsewhere = [Rule::UnknownField, Rule::SchemaRule, Rule::TemplateTime, Rule::TakeOverRestart];
+    let mut shown = BTreeSet::new();
+    for case in cases() {
+        let router = serving(case.facts().unwrap(), case.policy.clone());
+        let answer = ask(&router, case.path, &case.review("uid")).await;
+        let codes = answer["response"]["auditAnnotations"]["rules"].as_str().unwrap_or_default().to_owned();
+        shown.extend(codes.split(',').map(str::to_owned));
+    }
+    let missing: Vec<&Rule> =
+        Rule::ALL.iter().filter(|rule| !elsewhere.contains(rule) && !shown.contains(rule.code())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// A file stands in the folder of its verdict, and every fault is shown by a case.
