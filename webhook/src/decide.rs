@@ -2,8 +2,8 @@
 
 use std::panic::AssertUnwindSafe;
 
-use crds::WorkspaceKindSpec;
 use futures::FutureExt;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use crate::field::{Fault, SHOWN_MAX};
@@ -79,12 +79,12 @@ pub(crate) async fn answer<L: Lookup>(
     Ok(review::write(&review.api_version, &request.uid, verdict))
 }
 
-/// Accepts a WorkspaceKind in one pass over the body. Kinds are large: reading them twice would double what they cost.
+/// Accepts a WorkspaceKind without building more of the stored one than it takes: kinds are large.
 ///
 /// None for whatever is not plainly acceptable (a panic included), which is then looked at with care.
 fn accepted_at_once(body: &[u8], policy: &Policy, deadline: Instant) -> Option<Vec<u8>> {
     let judging = || {
-        let review: Envelope<'_, WorkspaceKindSpec, workspace_kind::TypedSpec> =
+        let review: Envelope<'_, &RawValue, workspace_kind::Blocks<'_>> =
             serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
         let request = &review.request;
         is_about(Subject::WorkspaceKind, request).ok().filter(|()| !request.uid.is_empty())?;

@@ -1,6 +1,6 @@
 //! The AdmissionReview that the API server sends, read without copying: the specs stay raw JSON until a rule needs them.
 //!
-//! Where both specs are sure to be needed, `Envelope<Spec, OldSpec>` decodes them in the same pass.
+//! Where parts of one are sure to be needed, `Envelope<Spec, OldSpec>` decodes them in the same pass.
 
 use std::borrow::Cow;
 

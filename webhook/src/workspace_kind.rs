@@ -4,7 +4,7 @@
 
 use crds::WorkspaceKindSpec;
 use crds::workspace_kind::PodTemplate;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::field::{Fault, Findings, Warning, introduced};
@@ -14,7 +14,7 @@ use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
 use crate::{BindCheck, Policy};
-use stored::{LenientSpec, StoredTemplate};
+use stored::{StoredSpec, StoredTemplate};
 
 mod activity;
 mod cluster_roles;
@@ -27,7 +27,7 @@ mod stored;
 mod templates;
 mod volumes;
 
-pub(crate) use stored::TypedSpec;
+pub(crate) use stored::Blocks;
 
 /// Tells whether there is time left to judge.
 type InTime<'a> = &'a dyn Fn() -> bool;
@@ -55,25 +55,25 @@ fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>)
 }
 
 /// Accepts a request to create or update a kind that plainly can be; the warnings that go with it.
+///
+/// What an update is held against is compared as text: the API server writes both objects in the same way.
 pub(crate) fn accept(
-    request: &Request<'_, WorkspaceKindSpec, TypedSpec>,
+    request: &Request<'_, &RawValue, Blocks<'_>>,
     policy: &Policy,
     deadline: Instant,
 ) -> Option<Vec<Warning>> {
-    let spec = request.object.as_ref()?.spec.as_ref()?;
-    let template = &spec.pod_template;
+    let text = request.object.as_ref()?.spec?.get();
     let old = request.old_object.as_ref().map(|old| old.spec.as_ref());
-    let may_be = match (&*request.operation, old) {
-        ("CREATE", None) => new_cluster_roles::<Value, Value>(None, template, policy).is_empty(),
-        ("UPDATE", Some(old)) => {
-            let old = &old?.pod_template;
-            old.dialect() == template.dialect()
-                && in_use::touched(old, template).is_empty()
-                && new_cluster_roles(Some(old), template, policy).is_empty()
-        }
-        _ => false,
-    };
-    let findings = may_be.then(|| judge_in_time(spec, policy, &|| Instant::now() < deadline))?;
+    match (&*request.operation, old) {
+        ("CREATE", None) => {}
+        ("UPDATE", Some(old)) => serde_json::from_str::<Blocks<'_>>(text).ok()?.same(old?).then_some(())?,
+        _ => return None,
+    }
+    let spec: WorkspaceKindSpec = serde_json::from_str(text).ok()?;
+    if old.is_none() && !new_cluster_roles(None, &spec.pod_template, policy).is_empty() {
+        return None;
+    }
+    let findings = judge_in_time(&spec, policy, &|| Instant::now() < deadline);
     findings.faults.is_empty().then_some(findings.warnings)
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn decide<L: Lookup>(
     {
         findings.faults = introduced(findings.faults, &judge_in_time(&old, policy, &in_time).faults);
     }
-    let old = decode::<LenientSpec>(request.old_spec()).ok().map(|old| old.pod_template);
+    let old = decode::<StoredSpec>(request.old_spec()).ok().map(|old| old.pod_template);
     findings.add(changes(request, old.as_ref(), &spec.pod_template, lookup, policy).await?);
     findings.sort();
     let Findings { faults, warnings } = findings;
@@ -107,7 +107,7 @@ pub(crate) async fn decide<L: Lookup>(
 /// What is to be said about the way from the stored kind to the new one.
 async fn changes<L: Lookup>(
     request: &Request<'_>,
-    old: Option<&StoredTemplate<Value, Value>>,
+    old: Option<&StoredTemplate>,
     new: &PodTemplate,
     lookup: &L,
     policy: &Policy,
@@ -129,11 +129,7 @@ async fn changes<L: Lookup>(
 }
 
 /// The ClusterRoles that the caller needs the right to bind.
-fn new_cluster_roles<Image, Pod>(
-    old: Option<&StoredTemplate<Image, Pod>>,
-    new: &PodTemplate,
-    policy: &Policy,
-) -> Vec<String> {
+fn new_cluster_roles(old: Option<&StoredTemplate>, new: &PodTemplate, policy: &Policy) -> Vec<String> {
     if policy.cluster_role_bind == BindCheck::Off {
         return Vec::new();
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::equality::semantically_equal;
-use crds::workspace_kind::{ImageConfigSpec, PodConfigSpec, PodTemplate};
+use crds::workspace_kind::PodTemplate;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,36 +20,14 @@ pub(super) enum Touch {
     Removed,
 }
 
-/// How the `spec` of a stored option is compared with a new one.
-pub(super) trait StoredSpec<New> {
-    fn means(&self, new: &New) -> bool;
-}
-
-impl StoredSpec<Self> for ImageConfigSpec {
-    fn means(&self, new: &Self) -> bool {
-        semantically_equal(self, new)
-    }
-}
-
-impl StoredSpec<Self> for PodConfigSpec {
-    fn means(&self, new: &Self) -> bool {
-        semantically_equal(self, new)
-    }
-}
-
-impl<New: DeserializeOwned + PartialEq + Serialize> StoredSpec<New> for Value {
-    /// One that does not decode can run no pod: whatever takes its place repairs it.
-    fn means(&self, new: &New) -> bool {
-        New::deserialize(self).map_or(true, |old| semantically_equal(&old, new))
-    }
+/// Whether a stored `spec` means the same as a new one. One that does not decode can run no pod: whatever takes its place
+/// repairs it.
+fn means<New: DeserializeOwned + PartialEq + Serialize>(stored: &Value, new: &New) -> bool {
+    New::deserialize(stored).map_or(true, |old| semantically_equal(&old, new))
 }
 
 /// The options that an update changes or removes: images first; the changed ones in their order, then the removed ones.
-pub(super) fn touched<Image, Pod>(old: &StoredTemplate<Image, Pod>, new: &PodTemplate) -> Vec<(KindOption, Touch)>
-where
-    Image: StoredSpec<ImageConfigSpec>,
-    Pod: StoredSpec<PodConfigSpec>,
-{
+pub(super) fn touched(old: &StoredTemplate, new: &PodTemplate) -> Vec<(KindOption, Touch)> {
     let images = new.options.image_config.values.iter().map(|value| (&*value.id, &value.spec));
     let mut touched = touched_of(OptionList::ImageConfig, &old.options.image_config.values, images);
     let pods = new.options.pod_config.values.iter().map(|value| (&*value.id, &value.spec));
@@ -57,18 +35,18 @@ where
     touched
 }
 
-fn touched_of<'a, Old: StoredSpec<New>, New: 'a>(
+fn touched_of<'a, New: DeserializeOwned + PartialEq + Serialize + 'a>(
     list: OptionList,
-    old: &[StoredOption<Old>],
+    old: &[StoredOption],
     new: impl Iterator<Item = (&'a str, &'a New)>,
 ) -> Vec<(KindOption, Touch)> {
     let option = |id: &str| KindOption { list, id: id.to_owned() };
-    let before: BTreeMap<&str, &Old> = old.iter().map(|value| (&*value.id, &value.spec)).collect();
+    let before: BTreeMap<&str, &Value> = old.iter().map(|value| (&*value.id, &value.spec)).collect();
     let mut kept = BTreeSet::new();
     let mut touched = Vec::new();
     for (id, spec) in new {
         kept.insert(id);
-        if before.get(id).is_some_and(|old| !old.means(spec)) {
+        if before.get(id).is_some_and(|old| !means(old, spec)) {
             touched.push((option(id), Touch::Changed));
         }
     }

@@ -3,30 +3,65 @@
 use std::collections::BTreeSet;
 
 use crds::ports::Dialect;
-use crds::workspace_kind::{ClusterRoleRef, ImageConfigSpec, PodConfigSpec, ProxiedPort};
+use crds::workspace_kind::{ClusterRoleRef, ProxiedPort};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-/// The stored spec, for a request that is plainly acceptable: in one pass with the new one.
-pub(crate) type TypedSpec = StoredSpec<ImageConfigSpec, PodConfigSpec>;
-
-/// The stored spec, whatever its options look like.
-pub(crate) type LenientSpec = StoredSpec<Value, Value>;
-
+/// The blocks of a spec that an update is held against, as they are written: what is the same text is the same.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct StoredSpec<Image, Pod> {
-    pub pod_template: StoredTemplate<Image, Pod>,
+pub(crate) struct Blocks<'a> {
+    #[serde(borrow)]
+    pod_template: TemplateBlocks<'a>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct StoredTemplate<Image, Pod> {
-    #[serde(default = "Option::default")]
+struct TemplateBlocks<'a> {
+    #[serde(borrow, default)]
+    ports: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    service_account: Option<&'a RawValue>,
+    #[serde(borrow)]
+    options: &'a RawValue,
+}
+
+impl Blocks<'_> {
+    /// Whether no rule about updates can have anything to say.
+    pub fn same(&self, other: &Self) -> bool {
+        let same =
+            |one: Option<&RawValue>, other: Option<&RawValue>| one.map(RawValue::get) == other.map(RawValue::get);
+        let (one, other) = (&self.pod_template, &other.pod_template);
+        one.options.get() == other.options.get()
+            && same(one.service_account, other.service_account)
+            && (same(one.ports, other.ports) || one.dialect().is_some_and(|dialect| other.dialect() == Some(dialect)))
+    }
+}
+
+impl TemplateBlocks<'_> {
+    /// None where the ports do not decode.
+    fn dialect(&self) -> Option<Dialect> {
+        let Some(ports) = self.ports else { return Some(Dialect::of(&[])) };
+        let ports: Option<Vec<ProxiedPort>> = serde_json::from_str(ports.get()).ok()?;
+        Some(Dialect::of(&ports.unwrap_or_default()))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StoredSpec {
+    pub pod_template: StoredTemplate,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StoredTemplate {
+    #[serde(default)]
     ports: Option<Vec<ProxiedPort>>,
-    #[serde(default = "Option::default")]
+    #[serde(default)]
     service_account: Option<StoredServiceAccount>,
-    pub options: StoredOptions<Image, Pod>,
+    pub options: StoredOptions,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -37,23 +72,24 @@ struct StoredServiceAccount {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct StoredOptions<Image, Pod> {
-    pub image_config: StoredValues<Image>,
-    pub pod_config: StoredValues<Pod>,
+pub(super) struct StoredOptions {
+    pub image_config: StoredValues,
+    pub pod_config: StoredValues,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct StoredValues<Spec> {
-    pub values: Vec<StoredOption<Spec>>,
+pub(super) struct StoredValues {
+    pub values: Vec<StoredOption>,
 }
 
+/// One option, whatever its spec looks like.
 #[derive(Debug, Deserialize)]
-pub(crate) struct StoredOption<Spec> {
+pub(super) struct StoredOption {
     pub id: String,
-    pub spec: Spec,
+    pub spec: Value,
 }
 
-impl<Image, Pod> StoredTemplate<Image, Pod> {
+impl StoredTemplate {
     pub fn dialect(&self) -> Dialect {
         Dialect::of(self.ports.as_deref().unwrap_or_default())
     }
