@@ -106,7 +106,11 @@ fn check_migration(migrate: Migrate) -> io::Result<Result<Outcome, Vec<Fault>>> 
             Ok::<_, Vec<Fault>>(inventory::read(&client).await)
         });
         stored = match read {
-            Ok(sources) => sources.map_err(io::Error::other)?,
+            Ok(Ok(sources)) => sources,
+            Ok(Err(why)) => {
+                eprintln!("error: {why}");
+                return Ok(Ok(Outcome::Unreadable));
+            }
             Err(faults) => return Ok(Err(faults)),
         };
     }

@@ -248,6 +248,10 @@ fn fault_of(error: &clap::Error) -> Fault {
         ErrorKind::ArgumentConflict if COMMANDS.contains(&name.as_str()) => {
             "cannot be used together with flags".to_owned()
         }
+        ErrorKind::ArgumentConflict if name.starts_with('-') => "can be given once, and not with all others (--help)".to_owned(),
+        ErrorKind::MissingRequiredArgument if name == "--check" => {
+            "has to be given: to look is all that migrate does, nothing is changed".to_owned()
+        }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
             "no such command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false".to_owned()
         }

@@ -14,14 +14,16 @@ const PAGE: u32 = 500;
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A resource to list: group, version, kind, plural, and whether a cluster need not serve it.
-const RESOURCES: [(&str, &str, &str, &str, bool); 4] = [
+const RESOURCES: [(&str, &str, &str, &str, bool); 5] = [
     (crds::GROUP, crds::VERSION, "WorkspaceKind", "workspacekinds", false),
     (crds::GROUP, crds::VERSION, "Workspace", "workspaces", false),
     ("apps", "v1", "StatefulSet", "statefulsets", false),
     (crds::GROUP, "v1", "Notebook", "notebooks", true),
+    // Filter rules select by their labels.
+    ("", "v1", "Namespace", "namespaces", true),
 ];
 
-/// Every WorkspaceKind, Workspace, StatefulSet and Notebook, each a text `cluster/<plural>/<namespace>/<name>`.
+/// Every WorkspaceKind, Workspace, StatefulSet, Notebook and Namespace, each a text `cluster/<plural>/<namespace>/<name>`.
 ///
 /// The error is a sentence for whoever asked.
 pub async fn read(client: &Client) -> Result<Vec<Source>, String> {

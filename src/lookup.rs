@@ -18,6 +18,7 @@ use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 use webhook::{KindOption, LookupError, Mounted, OptionList, Users};
 
@@ -27,6 +28,8 @@ use crate::stores::Stores;
 
 /// For one call to the API server: the caller has about five seconds for the whole review.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
+/// For the list of Notebooks: it is there at once, or something is wrong with it.
+const NOTEBOOKS_LIMIT: Duration = Duration::from_secs(2);
 /// Workspaces in one answer to a list: more than a message names, and few enough to be had at once.
 const PAGE: usize = 100;
 /// The same where all of them have to be looked at: fewer calls, and still no more than a few megabytes at a time.
@@ -95,7 +98,8 @@ impl webhook::Lookup for ClusterLookup {
         loop {
             let page: Page<User> = self.users_page(kind, LARGE_PAGE, &next, "application/json").await?;
             for user in page.items.into_iter().flatten() {
-                let WorkspaceOptions { image_config, pod_config } = user.spec.pod_template.options;
+                // One that does not say what it selects uses nothing that could be taken away.
+                let Some(WorkspaceOptions { image_config, pod_config }) = user.options() else { continue };
                 let selected = [(OptionList::ImageConfig, image_config), (OptionList::PodConfig, pod_config)];
                 let selected = selected.map(|(list, id)| KindOption { list, id });
                 let asked: Vec<_> = selected.into_iter().filter(|option| options.contains(option)).collect();
@@ -142,7 +146,11 @@ impl webhook::Lookup for ClusterLookup {
     }
 
     async fn notebook(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
-        self.stores.wait_read_model_synced().await;
+        if timeout(NOTEBOOKS_LIMIT, self.stores.wait_notebooks_known()).await.is_err() {
+            return Err(LookupError::Unavailable(
+                "the Notebooks (kubeflow.org/v1) of the cluster could not be listed yet".to_owned(),
+            ));
+        }
         Ok(self.stores.has_notebook(namespace, name))
     }
 
@@ -199,7 +207,7 @@ async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Lo
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         // The API server understood and refused: its reason is about our installation, unless it was overwhelmed.
-        Ok(Err(kube::Error::Api(status))) if !matches!(status.code, 429 | 500..) => {
+        Ok(Err(kube::Error::Api(status))) if !matches!(status.code, 410 | 429 | 500..) => {
             Err(LookupError::Failed(format!("the API server refused to answer: {}", status.message)))
         }
         Ok(Err(error @ kube::Error::SerdeError(_))) => Err(LookupError::Failed(causes(&error))),
@@ -268,22 +276,18 @@ struct UserMetadata {
     metadata: SlimMetadata,
 }
 
-/// A Workspace, as far as it matters which options it selects.
+/// A Workspace, as far as it matters which options it selects. It may not decode, and is one of many.
 #[derive(Deserialize)]
 struct User {
     metadata: SlimMetadata,
-    spec: UserSpec,
+    #[serde(default)]
+    spec: Value,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UserSpec {
-    pod_template: UserPodTemplate,
-}
-
-#[derive(Deserialize)]
-struct UserPodTemplate {
-    options: WorkspaceOptions,
+impl User {
+    fn options(&self) -> Option<WorkspaceOptions> {
+        WorkspaceOptions::deserialize(&self.spec["podTemplate"]["options"]).ok()
+    }
 }
 
 #[derive(Deserialize)]

@@ -157,6 +157,11 @@ impl Stores {
     pub async fn wait_read_model_synced(&self) {
         self.0.kinds.wait_until(synced).await;
         self.0.workspaces.wait_until(synced).await;
+    }
+
+    /// Waits until it is known which Notebooks there are. Only the question for one depends on it: whatever is wrong with
+    /// that resource must not stand in the way of anything else.
+    pub async fn wait_notebooks_known(&self) {
         if self.0.watched.notebooks {
             self.0.notebooks.wait_until(known).await;
         }

@@ -13,6 +13,11 @@ pub fn semantically_equal<T: PartialEq + Serialize>(one: &T, other: &T) -> bool 
     one == other || matches!((meaning(one), meaning(other)), (Ok(one), Ok(other)) if one == other)
 }
 
+/// Whether two quantities are the same, however they are written.
+pub fn same_quantity(one: &str, other: &str) -> bool {
+    one == other || nanos(one).is_some_and(|value| nanos(other) == Some(value))
+}
+
 /// What is left of a value without what makes no difference. `block` is the name of the field that holds it.
 fn meaning(block: &str, value: Value) -> Value {
     match value {
@@ -133,6 +138,7 @@ mod tests {
             assert_eq!(nanos(odd), None, "{odd}");
         }
         let resources = |cpu: &str| json!({"resources": {"requests": {"cpu": cpu}}});
+        assert!(same_quantity("1", "1000m") && !same_quantity("1", "2") && !same_quantity("x", "y"));
         assert!(equal(resources("1"), resources("1000m")));
         assert!(!equal(resources("1"), resources("2")));
         assert!(equal(resources("odd"), resources("odd")) && !equal(resources("odd"), resources("odder")));

@@ -132,9 +132,7 @@ fn migrate_command() -> Command {
         .long("kubeconfig")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .env("KUBECONFIG")
-        .requires("cluster")
-        .help("How to reach that cluster");
+        .help("How to reach that cluster [env: KUBECONFIG]");
     let dialects =
         settings::policy_arguments().filter(|argument| argument.get_id() != settings::CONNECT_PATH_PREFIX.flag);
     Command::new("migrate")
@@ -221,7 +219,8 @@ fn render(matches: &ArgMatches, environment: &Environment) -> Result<Render, Vec
 
 fn migrate(matches: &ArgMatches, environment: &Environment) -> Result<Migrate, Vec<Fault>> {
     let inputs = texts(matches, "inputs");
-    let kubeconfig = matches.get_one::<PathBuf>("kubeconfig").cloned();
+    let given = matches.get_one::<PathBuf>("kubeconfig").cloned();
+    let kubeconfig = given.or_else(|| environment.path(&settings::KUBECONFIG));
     let cluster = matches.get_flag("cluster").then_some(kubeconfig);
     let mut faults = Vec::new();
     if inputs.is_empty() && cluster.is_none() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -20,6 +21,11 @@ impl Environment {
     /// That of this process.
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
+    }
+
+    /// The path in the variable of a setting, unless that is unset or empty.
+    pub fn path(&self, setting: &Setting) -> Option<PathBuf> {
+        setting.env.iter().find_map(|variable| self.get(variable)).map(PathBuf::from)
     }
 
     /// The variable, unless it is unset or empty.

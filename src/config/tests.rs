@@ -158,7 +158,7 @@ fn booleans_are_those_of_go() {
     assert!(fault(&["--use-istio="], &[]).starts_with("--use-istio=\"\": must be true or false"));
     assert_eq!(
         fault(&["--leader-elect", "false"], &[]),
-        "false: no such command; use crds, validate, explain, completion, version or none, and write boolean flags as --flag=false"
+        "false: no such command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false"
     );
 }
 

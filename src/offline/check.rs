@@ -80,6 +80,14 @@ pub(super) fn objects(sources: &[Source], unreadable: &mut Vec<Unreadable>) -> O
     objects
 }
 
+/// An object as the API server would hand it on: without unknown fields, with defaults and with all of its metadata.
+pub(super) fn completed(object: &Object) -> Value {
+    match &*SCHEMAS {
+        Ok(schemas) => schemas.shape(object).object,
+        Err(_) => object.value.clone(),
+    }
+}
+
 /// Kind, namespace and name.
 type Identity = (Subject, String, String);
 
@@ -183,7 +191,10 @@ impl Check<'_> {
     /// What the webhook itself says of the object.
     fn webhook(&mut self, place: &Place<'_>, object: &Value, old: Option<&Value>, faults: &[Fault], masked: bool) {
         let question = Question { object: Some(object), old };
-        let verdict = futures::executor::block_on(question.verdict(&self.facts, self.policy));
+        let lacks_namespace = self.policy.enforce_filter_rules && self.facts.lacks_namespace_of(object);
+        let unfiltered = lacks_namespace.then(|| Policy { enforce_filter_rules: false, ..self.policy.clone() });
+        let policy = unfiltered.as_ref().unwrap_or(self.policy);
+        let verdict = futures::executor::block_on(question.verdict(&self.facts, policy));
         let kind = object["spec"]["kind"].as_str().unwrap_or_default();
         let is_kind_broken = place.object.subject == Subject::Workspace && self.facts.is_broken_kind(kind);
         let mut said = false;
@@ -224,6 +235,20 @@ impl Check<'_> {
                 "spec.kind",
                 Target::Value,
                 message,
+                masked,
+            );
+        }
+        if lacks_namespace {
+            let message = "the Namespace is not given, so the filter rules of the kind could not be checked";
+            let field = "metadata.namespace";
+            self.push(
+                place,
+                Rule::FilterDenied,
+                Severity::Warning,
+                field,
+                field,
+                Target::Value,
+                message.to_owned(),
                 masked,
             );
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crds::filters::depend_on_namespace;
 use crds::{Workspace, WorkspaceKind};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use serde_json::Value;
@@ -39,6 +40,13 @@ impl Facts {
     /// Adds a Workspace; it takes the place of one of the same name.
     pub fn add_workspace(&mut self, object: &Value) {
         self.workspaces.insert((text(object, "namespace"), text(object, "name")), Given::of(object));
+    }
+
+    /// Whether filter rules of the kind of a Workspace ask for the labels of its namespace, and that is not given.
+    pub fn lacks_namespace_of(&self, object: &Value) -> bool {
+        let kind = object["spec"]["kind"].as_str().and_then(|kind| self.kinds.get(kind)).and_then(Given::decoded);
+        let asks = kind.is_some_and(|kind| depend_on_namespace(&kind.spec.filter_rules));
+        asks && self.other("Namespace", "", object["metadata"]["namespace"].as_str().unwrap_or_default()).is_none()
     }
 
     /// Adds an object that is not judged but asked about: a Namespace, a Notebook, or something to mount.

@@ -6,8 +6,7 @@ use crds::{Workspace, WorkspaceKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::check::objects;
-use super::metadata;
+use super::check::{completed, objects};
 use super::object::Subject;
 use super::source::{Source, Unreadable};
 use crate::config::Routing;
@@ -39,16 +38,18 @@ impl Given {
     pub fn read(sources: &[Source]) -> Self {
         let mut given = Self::default();
         let objects = objects(sources, &mut given.unreadable);
-        for mut object in objects.ours {
-            metadata::complete(object.subject, &mut object.value);
+        let misfits = objects.misfits.iter();
+        given.broken = misfits.map(|misfit| format!("{}: {}; see validate", misfit.field, misfit.message)).collect();
+        for object in objects.ours {
+            let completed = completed(&object);
             match object.subject {
                 Subject::WorkspaceKind => {
-                    if let Some(kind) = given.decoded::<WorkspaceKind>(&object.value) {
+                    if let Some(kind) = given.decoded::<WorkspaceKind>(&completed) {
                         given.kinds.insert(kind.metadata.name.clone().unwrap_or_default(), kind);
                     }
                 }
                 Subject::Workspace => {
-                    if let Some(mut workspace) = given.decoded::<Workspace>(&object.value) {
+                    if let Some(mut workspace) = given.decoded::<Workspace>(&completed) {
                         workspace.metadata.uid.get_or_insert_with(|| NO_UID.to_owned());
                         given.workspaces.insert(key(&workspace), workspace);
                     }

@@ -147,7 +147,8 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>, unreadable: &mut Vec<Unre
                 collect(&path, files, unreadable);
             }
         } else if path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
-            && !path.is_dir()
+            // Not a directory behind a link, and nothing that waits for somebody to write.
+            && path.metadata().is_ok_and(|metadata| metadata.is_file())
         {
             files.push(path);
         }

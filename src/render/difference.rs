@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crds::equality::same_quantity;
 use crds::value_template::cut;
 use serde_json::{Map, Value};
 
@@ -10,9 +11,9 @@ use serde_json::{Map, Value};
 pub struct Difference {
     /// Its path, such as `spec.containers[main].env[NB_PREFIX].value`.
     pub path: String,
-    /// Its value before, as JSON; none where it was not there.
+    /// Its value before, as JSON (`…` for environment variables); none where it was not there.
     pub before: Option<String>,
-    /// Its value after, as JSON; none where it is not there any longer.
+    /// Its value after, likewise; none where it is not there any longer.
     pub after: Option<String>,
 }
 
@@ -53,11 +54,14 @@ fn compare(
     found: &mut Vec<Difference>,
 ) {
     match (before, after) {
-        (Some(before), Some(after)) if before == after => {}
+        (Some(before), Some(after)) if before == after || is_same_quantity(path, before, after) => {}
+        // The API server leaves out what is empty.
+        (None, Some(Value::String(text))) | (Some(Value::String(text)), None) if text.is_empty() => {}
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
             let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
             for key in keys {
-                compare(&join(path, key), key, before.get(key), after.get(key), extra, found);
+                let list = if list == "env" { list } else { key };
+                compare(&join(path, key), list, before.get(key), after.get(key), extra, found);
             }
         }
         (Some(Value::Array(before)), Some(Value::Array(after))) => {
@@ -74,12 +78,22 @@ fn compare(
             {}
         (before, after) => {
             let json = |value: &Value| {
+                if list == "env" {
+                    // It may be a password, and reports are public.
+                    return "…".to_owned();
+                }
                 let text = value.to_string();
                 if cut(&text).len() == text.len() { text } else { format!("{}…", cut(&text)) }
             };
             found.push(Difference { path: path.to_owned(), before: before.map(json), after: after.map(json) });
         }
     }
+}
+
+fn is_same_quantity(path: &str, before: &Value, after: &Value) -> bool {
+    let is_quantity = [".limits", ".requests"].iter().any(|block| path.contains(block));
+    is_quantity
+        && matches!((before, after), (Value::String(before), Value::String(after)) if same_quantity(before, after))
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -120,9 +134,9 @@ mod tests {
         let before = container(&[("A", "1"), ("B", "2")], "lab:1");
         let after = container(&[("C", "3"), ("B", "4")], "lab:2");
         let expected = [
-            r#"spec.containers[main].env[A]: {"name":"A","value":"1"} is removed"#,
-            r#"spec.containers[main].env[B].value: "2" -> "4""#,
-            r#"spec.containers[main].env[C]: {"name":"C","value":"3"} is added"#,
+            "spec.containers[main].env[A]: … is removed",
+            "spec.containers[main].env[B].value: … -> …",
+            "spec.containers[main].env[C]: … is added",
             r#"spec.containers[main].image: "lab:1" -> "lab:2""#,
         ];
         assert_eq!(found(&before, &after, Extra::Removed), expected);
@@ -138,13 +152,20 @@ mod tests {
         let after = json!({"metadata": {}, "spec": {"containers": [{"name": "main", "env": []}]}});
         assert_eq!(
             found(&before, &after, Extra::KeptOutside(&["env"])),
-            [r#"spec.containers[main].env[OLD]: {"name":"OLD","value":"1"} is removed"#]
+            ["spec.containers[main].env[OLD]: … is removed"]
         );
         assert!(found(&before, &after, Extra::KeptOutside(&[])).is_empty());
         assert_eq!(
             found(&json!({"labels": {"a.b/c": "x"}}), &json!({"labels": {"a.b/c": "y"}}), Extra::Removed),
             [r#"labels[a.b/c]: "x" -> "y""#]
         );
+    }
+
+    #[test]
+    fn what_the_api_server_writes_in_its_own_way_is_the_same() {
+        let ours = json!({"resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}}, "env": [{"name": "E", "value": ""}]});
+        let stored = json!({"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}, "env": [{"name": "E"}]});
+        assert!(found(&stored, &ours, Extra::Removed).is_empty());
     }
 
     #[test]

@@ -288,7 +288,12 @@ pub fn introduced(new: Vec<Fault>, old: &[Fault]) -> Vec<Fault> {
 /// `path[key]`, with a key of any length cut at 256 bytes.
 pub fn key(path: &str, key: &str) -> String {
     let cut = cut(key);
-    format!("{path}[{cut}{}]", if cut.len() == key.len() { "" } else { "…" })
+    let more = if cut.len() == key.len() { "" } else { "…" };
+    if cut.chars().any(char::is_control) {
+        // Nothing that a terminal acts on, and no second line.
+        return format!("{path}[{}{more}]", cut.escape_default());
+    }
+    format!("{path}[{cut}{more}]")
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ rules! {
         "An extra mount names an extra volume or `home-volume`."
         "Pods with a mount of a volume that does not exist are refused. Correct the name, or add the volume."
     ExtraMountPath "WSK026" "extra-mount-path" WorkspaceKind 15
-        "No two extra mounts lie on one path."
+        "No two extra mounts lie on one path, and none on `/`."
         "`/data`, `/data/` and `/data/.` are the same path. Only one of the mounts could be made."
     ClusterRoleBind "WSK027" "cluster-role-bind" WorkspaceKind 16
         "Who adds a ClusterRole to a kind may bind it."

@@ -14,7 +14,7 @@ use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
 use crate::{BindCheck, Policy};
-use stored::{StoredSpec, StoredTemplate};
+use stored::StoredTemplate;
 
 mod activity;
 mod cluster_roles;
@@ -97,7 +97,7 @@ pub(crate) async fn decide<L: Lookup>(
     {
         findings.faults = introduced(findings.faults, &judge_in_time(&old, policy, &in_time).faults);
     }
-    let old = decode::<StoredSpec>(request.old_spec()).ok().map(|old| old.pod_template);
+    let old = StoredTemplate::of(request.old_spec());
     findings.add(changes(request, old.as_ref(), &spec.pod_template, lookup, policy).await?);
     findings.sort();
     let Findings { faults, warnings } = findings;

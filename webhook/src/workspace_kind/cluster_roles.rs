@@ -1,10 +1,12 @@
 //! Whoever adds a ClusterRole to a kind hands its rights to everybody who may start a Workspace, so they need the right to.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crds::workspace_kind::PodTemplate;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::authentication::v1::UserInfo;
+use tokio::time::timeout;
 
 use crate::BindCheck;
 use crate::field::{Fault, Findings, key, quoted};
@@ -13,6 +15,13 @@ use crate::rule::Rule;
 
 /// How many questions are on their way at the same time.
 const AT_ONCE: usize = 8;
+
+/// How long advice is waited for: all questions are asked at the same time.
+const ADVICE_LIMIT: Duration = Duration::from_secs(1);
+
+fn too_late() -> LookupError {
+    LookupError::Unavailable("the API server did not answer in time".to_owned())
+}
 
 /// The ClusterRoles that an object lists and the stored one does not, in their order.
 pub(super) fn added(template: &PodTemplate, before: &BTreeSet<&str>) -> Vec<String> {
@@ -28,14 +37,20 @@ pub(super) async fn judge<L: Lookup>(
     lookup: &L,
 ) -> Result<Findings, LookupError> {
     let ask = |role: String| async move {
-        match lookup.may_bind(user, &role).await {
+        let answer = match check {
+            BindCheck::Enforce => lookup.may_bind(user, &role).await,
+            // Advice must not cost the verdict.
+            _ => timeout(ADVICE_LIMIT, lookup.may_bind(user, &role)).await.unwrap_or_else(|_| Err(too_late())),
+        };
+        match answer {
             Ok(true) => Ok(None),
             Ok(false) => Ok(Some(refusal(user, &role))),
             Err(error) if check == BindCheck::Enforce => Err(unanswered(&role, error)),
             Err(error) => Ok(Some(warned(&role, &unanswered(&role, error).to_string()))),
         }
     };
-    let answers: Vec<Option<Fault>> = stream::iter(roles.into_iter().map(ask)).buffered(AT_ONCE).try_collect().await?;
+    let at_once = if check == BindCheck::Enforce { AT_ONCE } else { roles.len().max(1) };
+    let answers: Vec<Option<Fault>> = stream::iter(roles.into_iter().map(ask)).buffered(at_once).try_collect().await?;
     let mut findings = Findings { faults: answers.into_iter().flatten().collect(), ..Findings::default() };
     if check == BindCheck::Warn {
         for fault in std::mem::take(&mut findings.faults) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::stored::{StoredOption, StoredTemplate};
+use super::stored::StoredTemplate;
 use crate::field::{Fault, Findings, key, quoted};
 use crate::lookup::{KindOption, Lookup, LookupError, OptionList, Users};
 use crate::rule::Rule;
@@ -29,19 +29,20 @@ fn means<New: DeserializeOwned + PartialEq + Serialize>(stored: &Value, new: &Ne
 /// The options that an update changes or removes: images first; the changed ones in their order, then the removed ones.
 pub(super) fn touched(old: &StoredTemplate, new: &PodTemplate) -> Vec<(KindOption, Touch)> {
     let images = new.options.image_config.values.iter().map(|value| (&*value.id, &value.spec));
-    let mut touched = touched_of(OptionList::ImageConfig, &old.options.image_config.values, images);
+    let mut touched = touched_of(OptionList::ImageConfig, old, images);
     let pods = new.options.pod_config.values.iter().map(|value| (&*value.id, &value.spec));
-    touched.extend(touched_of(OptionList::PodConfig, &old.options.pod_config.values, pods));
+    touched.extend(touched_of(OptionList::PodConfig, old, pods));
     touched
 }
 
 fn touched_of<'a, New: DeserializeOwned + PartialEq + Serialize + 'a>(
     list: OptionList,
-    old: &[StoredOption],
+    old: &StoredTemplate,
     new: impl Iterator<Item = (&'a str, &'a New)>,
 ) -> Vec<(KindOption, Touch)> {
     let option = |id: &str| KindOption { list, id: id.to_owned() };
-    let before: BTreeMap<&str, &Value> = old.iter().map(|value| (&*value.id, &value.spec)).collect();
+    let old = old.options(list);
+    let before: BTreeMap<&str, &Value> = old.iter().map(|value| (value.id, value.spec)).collect();
     let mut kept = BTreeSet::new();
     let mut touched = Vec::new();
     for (id, spec) in new {
@@ -50,8 +51,8 @@ fn touched_of<'a, New: DeserializeOwned + PartialEq + Serialize + 'a>(
             touched.push((option(id), Touch::Changed));
         }
     }
-    let removed = old.iter().filter(|value| !kept.contains(&*value.id));
-    touched.extend(removed.map(|value| (option(&value.id), Touch::Removed)));
+    let removed = old.iter().filter(|value| !kept.contains(value.id));
+    touched.extend(removed.map(|value| (option(value.id), Touch::Removed)));
     touched
 }
 

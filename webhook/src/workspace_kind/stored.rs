@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use crds::ports::Dialect;
-use crds::workspace_kind::{ClusterRoleRef, ProxiedPort};
+use crds::workspace_kind::ProxiedPort;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::lookup::OptionList;
 
 /// The blocks of a spec that an update is held against, as they are written: what is the same text is the same.
 #[derive(Debug, Deserialize)]
@@ -48,54 +50,42 @@ impl TemplateBlocks<'_> {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct StoredSpec {
-    pub pod_template: StoredTemplate,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct StoredTemplate {
-    #[serde(default)]
-    ports: Option<Vec<ProxiedPort>>,
-    #[serde(default)]
-    service_account: Option<StoredServiceAccount>,
-    pub options: StoredOptions,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct StoredServiceAccount {
-    cluster_roles: Vec<ClusterRoleRef>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct StoredOptions {
-    pub image_config: StoredValues,
-    pub pod_config: StoredValues,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct StoredValues {
-    pub values: Vec<StoredOption>,
-}
+/// The stored `podTemplate`, whatever it looks like: each part is read by itself, so that none hides another.
+#[derive(Debug)]
+pub(super) struct StoredTemplate(Value);
 
 /// One option, whatever its spec looks like.
-#[derive(Debug, Deserialize)]
-pub(super) struct StoredOption {
-    pub id: String,
-    pub spec: Value,
+#[derive(Debug)]
+pub(super) struct StoredOption<'a> {
+    pub id: &'a str,
+    pub spec: &'a Value,
 }
 
 impl StoredTemplate {
-    pub fn dialect(&self) -> Dialect {
-        Dialect::of(self.ports.as_deref().unwrap_or_default())
+    /// That of a stored spec; none where there is none.
+    pub fn of(spec: Option<&RawValue>) -> Option<Self> {
+        let mut spec: Value = serde_json::from_str(spec?.get()).ok()?;
+        Some(Self(spec.get_mut("podTemplate")?.take()))
     }
 
-    pub fn cluster_roles(&self) -> BTreeSet<&str> {
-        let roles = self.service_account.iter().flat_map(|account| &account.cluster_roles);
-        roles.map(|role| role.name.as_str()).collect()
+    /// B as soon as an entry has `id`, as [`Dialect::of`] has it.
+    pub fn dialect(&self) -> Dialect {
+        let names_id = |entry: &Value| entry.get("id").is_some_and(Value::is_string);
+        if list(&self.0["ports"]).iter().any(names_id) { Dialect::B } else { Dialect::A }
     }
+
+    /// The names of the ClusterRoles that it lists.
+    pub fn cluster_roles(&self) -> BTreeSet<&str> {
+        list(&self.0["serviceAccount"]["clusterRoles"]).iter().filter_map(|role| role["name"].as_str()).collect()
+    }
+
+    /// The options of a list.
+    pub fn options(&self, of: OptionList) -> Vec<StoredOption<'_>> {
+        let values = list(&self.0["options"][of.as_str()]["values"]).iter();
+        values.filter_map(|value| Some(StoredOption { id: value["id"].as_str()?, spec: &value["spec"] })).collect()
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }

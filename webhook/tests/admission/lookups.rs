@@ -137,3 +137,21 @@ async fn an_option_that_the_cache_knows_to_be_in_use_is_refused_at_once() {
     assert_eq!(answer["response"]["status"]["code"], 422, "{answer}");
     assert_eq!(facts.live_lookups.load(Ordering::Relaxed), 0);
 }
+
+/// What an older schema let through cannot be read any longer; that hides nothing of the rest.
+#[tokio::test]
+async fn an_unreadable_part_of_the_stored_kind_protects_no_change_of_another() {
+    let (mut old, user) = (kind_with_role(), workspace());
+    old["spec"]["podTemplate"]["ports"][0]["protocol"] = json!("TCP");
+    let mut new = kind_with_role();
+    let image = &user["spec"]["podTemplate"]["options"]["imageConfig"];
+    let values = new["spec"]["podTemplate"]["options"]["imageConfig"]["values"].as_array_mut().unwrap();
+    values.iter_mut().find(|value| value["id"] == *image).unwrap()["spec"]["image"] =
+        json!("registry.example.com/other:1");
+    let facts = Facts { may_bind: Some(Vec::new()), ..Facts::new(&[], std::slice::from_ref(&user)).unwrap() };
+    let answer =
+        ask(&serving(facts, Policy::default()), WORKSPACE_KIND_PATH, &Question::update(&new, &old).review("u")).await;
+    let causes = answer["response"]["status"]["details"]["causes"].as_array().unwrap();
+    assert_eq!(causes.len(), 1, "{answer}");
+    assert!(causes[0]["message"].as_str().unwrap().contains("is in use and cannot be changed"), "{answer}");
+}
