@@ -92,8 +92,8 @@ pub fn run_migrate(
     let mut report = migration(&sources, &migrate.policy, &migrate.routing);
     report.unreadable.splice(0..0, unreadable);
     report.sort();
-    output.write_all(migrate.format.write(&report, &sources, migrate.colours).as_bytes())?;
-    Ok(Outcome::of(&report, migrate.fail_on))
+    let text = migrate.format.write(&report, &sources, migrate.colours);
+    written(output, &text, Outcome::of(&report, migrate.fail_on))
 }
 
 /// Checks the inputs and writes the report to `output`.
@@ -105,6 +105,14 @@ pub fn run(validate: &Validate, input: &mut dyn io::Read, output: &mut dyn Write
     unreadable.append(&mut report.unreadable);
     report.unreadable = unreadable;
     report.sort();
-    output.write_all(validate.format.write(&report, &inputs, validate.colours).as_bytes())?;
-    Ok(Outcome::of(&report, validate.fail_on))
+    let text = validate.format.write(&report, &inputs, validate.colours);
+    written(output, &text, Outcome::of(&report, validate.fail_on))
+}
+
+/// Whoever reads may have read enough; what was found stays found.
+fn written(output: &mut dyn Write, text: &str, outcome: Outcome) -> io::Result<Outcome> {
+    match output.write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(outcome),
+        done => done.map(|()| outcome),
+    }
 }

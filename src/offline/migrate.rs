@@ -4,6 +4,8 @@
 //! it. What another controller, or the API server by itself, put there beside our fields stays; items of the lists that
 //! are ours whole would go.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use webhook::Policy;
 use webhook::rule::Rule;
@@ -25,43 +27,60 @@ const TOLD_MAX: usize = 5;
 pub fn migration(sources: &[Source], policy: &Policy, routing: &Routing) -> Report {
     let mut report = check(sources, &[], policy);
     let given = Given::read(sources);
+    let running = running(&given);
+    let places = Places::new(&report, sources);
+    let mut findings = Vec::new();
     for (key, workspace) in &given.workspaces {
         // Whoever cannot be rendered is told so by admission's rules, and keeps what runs.
         let Ok(desired) = given.render(workspace, routing) else { continue };
-        let Some(running) = running(&given, key).filter(|_| !workspace.spec.paused) else { continue };
+        let Some(running) = running.get(key).filter(|_| !workspace.spec.paused) else { continue };
         let desired = serde_json::to_value(&desired.stateful_set).unwrap_or_default();
         let template = |set: &Value| set["spec"]["template"].clone();
         let found = differences(&template(running), &template(&desired), Extra::KeptOutside(OUR_LISTS));
         if !found.is_empty() {
-            let finding = pending(&report, sources, key, &found);
-            report.findings.push(finding);
+            findings.push(pending(&places, key, &found));
         }
     }
+    report.findings.extend(findings);
     report
 }
 
-/// The StatefulSet whose controller is the Workspace.
-fn running<'a>(given: &'a Given, (namespace, name): &Key) -> Option<&'a Value> {
-    given.stateful_sets.iter().find(|set| {
-        let owners = set["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let is_owner =
-            |owner: &Value| owner["kind"] == "Workspace" && owner["name"] == **name && owner["controller"] == true;
-        set["metadata"]["namespace"] == **namespace && owners.iter().any(is_owner)
-    })
+/// The StatefulSets by the Workspace that is their controller.
+fn running(given: &Given) -> BTreeMap<Key, &Value> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let is_owner = |owner: &&Value| owner["kind"] == "Workspace" && owner["controller"] == true;
+    let owned = given.stateful_sets.iter().filter_map(|set| {
+        let owner = set["metadata"]["ownerReferences"].as_array()?.iter().find(is_owner)?;
+        Some(((text(&set["metadata"]["namespace"]), text(&owner["name"])), set))
+    });
+    owned.collect()
 }
 
-fn pending(report: &Report, sources: &[Source], (namespace, name): &Key, found: &[Difference]) -> Finding {
+/// Where objects stand.
+struct Places<'a> {
+    objects: BTreeMap<&'a ObjectName, (&'a str, usize)>,
+    sources: BTreeMap<&'a str, usize>,
+}
+
+impl Places<'_> {
+    fn new<'a>(report: &'a Report, sources: &'a [Source]) -> Places<'a> {
+        let objects = report.objects.iter().map(|judged| (&judged.object, (judged.file.as_str(), judged.line)));
+        let sources = sources.iter().enumerate().map(|(index, source)| (source.name(), index));
+        Places { objects: objects.collect(), sources: sources.collect() }
+    }
+}
+
+fn pending(places: &Places<'_>, (namespace, name): &Key, found: &[Difference]) -> Finding {
     let object = ObjectName { kind: "Workspace".to_owned(), namespace: Some(namespace.clone()), name: name.clone() };
-    let judged = report.objects.iter().find(|judged| judged.object == object);
-    let (file, line) = judged.map_or((String::new(), 1), |judged| (judged.file.clone(), judged.line));
-    let source = sources.iter().position(|source| source.name() == file).unwrap_or_default();
+    let (file, line) = places.objects.get(&object).copied().unwrap_or(("", 1));
+    let source = places.sources.get(file).copied().unwrap_or_default();
     let told: Vec<String> = found.iter().take(TOLD_MAX).map(ToString::to_string).collect();
     let rest = found.len() - told.len();
     let more = if rest == 0 { String::new() } else { format!("; and {}", count(rest, "more difference")) };
     let rule = Rule::TakeOverRestart;
     Finding {
         source,
-        file,
+        file: file.to_owned(),
         line,
         column: 1,
         end_column: None,

@@ -18,6 +18,8 @@ pub struct Source {
     text: String,
     /// The byte at which each line starts.
     lines: Vec<usize>,
+    /// Whether each byte is a character: then columns need not be counted.
+    is_ascii: bool,
 }
 
 /// A line and a column, both from 1, the column in characters.
@@ -46,7 +48,8 @@ impl Source {
         let text: String = text.into();
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.into(), text, lines }
+        let is_ascii = text.is_ascii();
+        Self { name: name.into(), text, lines, is_ascii }
     }
 
     /// What messages call it.
@@ -64,7 +67,21 @@ impl Source {
         let at = self.text.floor_char_boundary(at.min(self.text.len()));
         let line = self.lines.partition_point(|start| *start <= at);
         let start = self.lines[line - 1];
-        Position { line, column: self.text[start..at].chars().count() + 1 }
+        let characters = if self.is_ascii { at - start } else { self.text[start..at].chars().count() };
+        Position { line, column: characters + 1 }
+    }
+
+    /// `count` characters of a line, or fewer, after the first `skipped`.
+    pub fn part(&self, line: usize, skipped: usize, count: usize) -> &str {
+        let line = self.line(line);
+        let byte = |line: &str, characters: usize| {
+            if self.is_ascii {
+                return characters.min(line.len());
+            }
+            line.char_indices().nth(characters).map_or(line.len(), |(at, _)| at)
+        };
+        let rest = &line[byte(line, skipped)..];
+        &rest[..byte(rest, count)]
     }
 
     /// A line, from 1, without its end.
@@ -168,6 +185,10 @@ mod tests {
         assert_eq!(source.position("ä: b\r\n".len()), Position { line: 2, column: 1 });
         assert_eq!(source.position(1_000), Position { line: 3, column: 1 });
         assert_eq!([1, 2, 3, 9].map(|line| source.line(line)), ["ä: b", "c", "", ""]);
+        assert_eq!([(0, 2), (1, 9), (9, 1)].map(|(skipped, count)| source.part(1, skipped, count)), ["ä:", ": b", ""]);
+        let ascii = Source::new("f", "a: b\r\nc\n");
+        assert_eq!(ascii.position(2), Position { line: 1, column: 3 });
+        assert_eq!([(0, 2), (1, 9), (9, 1)].map(|(skipped, count)| ascii.part(1, skipped, count)), ["a:", ": b", ""]);
     }
 
     #[test]

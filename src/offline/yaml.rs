@@ -14,7 +14,7 @@ use super::scalar::{self, Tag};
 /// How deep collections may nest, aliases included.
 const DEPTH_MAX: usize = 128;
 /// How many nodes aliases may add to a text.
-const ALIASED_MAX: usize = 200_000;
+const COPIED_MAX: usize = 200_000;
 /// The longest key of a JSON text, in characters: that of the longest label or header would do.
 const JSON_KEY_MAX: usize = 1 << 20;
 
@@ -122,7 +122,7 @@ pub fn read(text: &str) -> (Vec<Node>, Option<TextFault>) {
     // Another crate may have turned them on.
     options.set_emit_comments(false);
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader { parser, anchors: BTreeMap::new(), aliased: 0 };
+    let mut reader = Reader { parser, anchors: BTreeMap::new(), copied: 0 };
     let mut documents = Vec::new();
     let fault = reader.documents(&mut documents).err();
     (documents, fault)
@@ -132,7 +132,8 @@ struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     /// Finished nodes by the id of their anchor, with their size and depth.
     anchors: BTreeMap<usize, (Node, usize, usize)>,
-    aliased: usize,
+    /// Nodes that are there more than once, for anchors and aliases.
+    copied: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -179,20 +180,31 @@ impl<'a> Reader<'a> {
         let node = Node { content, place, style };
         if anchor != 0 {
             let (size, deep) = node.extent();
+            // Anchors within anchors are kept once each, with all that is below them.
+            self.charge(size, &node.place)?;
             self.anchors.insert(anchor, (node.clone(), size, deep));
         }
         Ok(node)
     }
 
     fn alias(&mut self, id: usize, place: &Range<usize>, depth: usize) -> Result<Node, TextFault> {
-        let Some((node, size, deep)) = self.anchors.get(&id) else {
+        let Some(&(_, size, deep)) = self.anchors.get(&id) else {
             return Err(fault(place, "the alias stands inside of what it names".to_owned()));
         };
-        self.aliased += size;
-        if self.aliased > ALIASED_MAX || depth + deep > DEPTH_MAX {
+        if depth + deep > DEPTH_MAX {
             return Err(fault(place, "the aliases unfold to too much".to_owned()));
         }
-        Ok(node.clone())
+        self.charge(size, place)?;
+        Ok(self.anchors[&id].0.clone())
+    }
+
+    /// Counts nodes that are there more than once.
+    fn charge(&mut self, nodes: usize, place: &Range<usize>) -> Result<(), TextFault> {
+        self.copied += nodes;
+        if self.copied > COPIED_MAX {
+            return Err(fault(place, "the aliases unfold to too much".to_owned()));
+        }
+        Ok(())
     }
 
     fn list(&mut self, depth: usize) -> Result<Content, TextFault> {
@@ -333,6 +345,8 @@ mod tests {
             bomb.extend([format!("a{level}: &a{level} [{item}]\n")]);
         }
         assert!(refused(&bomb).ends_with("the aliases unfold to too much"));
+        let nested = "&a [".repeat(60) + &"x, ".repeat(5_000) + &"]".repeat(60);
+        assert!(refused(&nested).ends_with("the aliases unfold to too much"));
         assert!(refused("a: &a [*a]").ends_with("the alias stands inside of what it names"));
         assert!(!refused(&"[".repeat(100_000)).is_empty());
         assert!(!refused(&"- ".repeat(100_000)).is_empty());

@@ -6,6 +6,7 @@ use crds::filters::{Choice, denials, depend_on_namespace};
 use crds::labels::{LABEL_MAX, is_dns_label, is_dns_subdomain};
 use crds::workspace_kind::FilterRuleScope;
 use crds::{WorkspaceKind, WorkspaceSpec};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::Policy;
 use crate::field::{Fault, Findings, introduced, quoted};
@@ -17,6 +18,9 @@ use crate::rule::Rule;
 
 mod metadata;
 mod volumes;
+
+/// How many questions are on their way at the same time.
+const AT_ONCE: usize = 8;
 
 /// The Workspace to judge.
 #[derive(Clone, Copy, Debug)]
@@ -102,13 +106,13 @@ impl Review<'_> {
         }
         if self.policy.enforce_can_mount {
             let before = self.old.as_ref().map(volumes::mounted).unwrap_or_default();
-            for (mounted, _) in volumes::mounted(spec) {
-                if before.iter().any(|(known, _)| *known == mounted) {
-                    continue;
-                }
+            let is_new = |(mounted, _): &(Mounted, String)| !before.iter().any(|(known, _)| known == mounted);
+            let ask = |(mounted, _): (Mounted, String)| async move {
                 let labels = lookup.mounted_labels(namespace, &mounted).await?;
-                around.mounted.insert(mounted, labels);
-            }
+                Ok::<_, LookupError>((mounted, labels))
+            };
+            let new = volumes::mounted(spec).into_iter().filter(is_new);
+            around.mounted = stream::iter(new.map(ask)).buffered(AT_ONCE).try_collect().await?;
         }
         Ok(around)
     }

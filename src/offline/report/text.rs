@@ -49,14 +49,9 @@ fn one(finding: &Finding, source: Option<&Source>, paint: Paint, text: &mut Stri
 
 /// The line and the caret. Of a long line the part around the caret.
 fn snippet(source: &Source, at: Position, paint: Paint, text: &mut String) {
-    let line = source.line(at.line);
-    let mut start = 0;
-    let mut shown: String = line.chars().take(WIDTH_MAX + 1).collect();
-    if shown.chars().count() > WIDTH_MAX {
-        start = if at.column > WIDTH_MAX - BEFORE { at.column.saturating_sub(BEFORE) } else { 0 };
-        shown = line.chars().skip(start).take(WIDTH_MAX).collect();
-    }
-    let shown: String = shown.chars().map(printable).collect();
+    let is_long = !source.part(at.line, WIDTH_MAX, 1).is_empty();
+    let start = if is_long && at.column > WIDTH_MAX - BEFORE { at.column.saturating_sub(BEFORE) } else { 0 };
+    let shown: String = source.part(at.line, start, WIDTH_MAX).chars().map(printable).collect();
     // A tab takes as much room above the caret as in the line.
     let before = shown.chars().take((at.column - 1).saturating_sub(start));
     let indent: String = before.map(|character| if character == '\t' { '\t' } else { ' ' }).collect();
