@@ -10,17 +10,12 @@
 //! The crate has no cluster client: what it must know about other objects comes through [`Lookup`]. Whether templates
 //! render and headers are safe is decided by the functions of `crds` that the reconciler calls too.
 
-use std::collections::BTreeSet;
-use std::str::FromStr;
-
-use crds::ports::{ConnectPaths, Dialect};
-use wildmatch::WildMatch;
-
 mod decide;
 pub mod field;
 mod http;
 mod lookup;
 mod metadata;
+mod policy;
 mod question;
 mod registration;
 mod request;
@@ -33,97 +28,7 @@ pub mod workspace_kind;
 
 pub use http::{BODY_MAX, Observer, router};
 pub use lookup::{CAN_MOUNT, KindOption, Lookup, LookupError, Mounted, OptionList, Users};
+pub use policy::{BindCheck, Policy, ProtectedKeys};
 pub use question::{Question, answer};
 pub use registration::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 pub use review::{Refusal, Verdict};
-
-/// The settings that a verdict depends on.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Policy {
-    /// Where ports are reached.
-    pub paths: ConnectPaths,
-    /// The dialects of `ports` that kinds may use.
-    pub dialects: BTreeSet<Dialect>,
-    /// Whether who adds a ClusterRole to a kind needs the right to bind it.
-    pub cluster_role_bind: BindCheck,
-    /// The keys of labels and annotations that Workspaces may not set on their pods.
-    pub protected_pod_metadata: ProtectedKeys,
-    /// Whether `filterRules[].effect.api.deny` holds at admission.
-    pub enforce_filter_rules: bool,
-    /// Whether Secrets and PersistentVolumeClaims need a label to be mounted.
-    pub enforce_can_mount: bool,
-}
-
-/// What follows when somebody adds a ClusterRole to a kind that they may not bind.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum BindCheck {
-    /// The kind is refused.
-    #[default]
-    Enforce,
-    /// They are warned.
-    Warn,
-    /// Nothing: it is not looked up.
-    Off,
-}
-
-impl BindCheck {
-    /// As it is set.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Warn => "warn",
-            Self::Off => "off",
-        }
-    }
-}
-
-impl FromStr for BindCheck {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "enforce" => Ok(Self::Enforce),
-            "warn" => Ok(Self::Warn),
-            "off" => Ok(Self::Off),
-            _ => Err(()),
-        }
-    }
-}
-
-/// Keys of labels and annotations, as patterns in which `*` stands for any text and `?` for any character.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct ProtectedKeys(Vec<String>);
-
-impl ProtectedKeys {
-    /// The patterns that apply unless others are set: what Istio and cloud providers read from pods.
-    pub const DEFAULT: [&str; 3] = ["*.istio.io/*", "istio.io/*", "iam.amazonaws.com/*"];
-
-    /// Keys that match one of `patterns`.
-    pub fn new(patterns: impl IntoIterator<Item: Into<String>>) -> Self {
-        Self(patterns.into_iter().map(Into::into).collect())
-    }
-
-    /// The patterns, as they were given.
-    pub fn patterns(&self) -> &[String] {
-        &self.0
-    }
-
-    /// The pattern that a key matches, if any.
-    pub fn matching(&self, key: &str) -> Option<&str> {
-        self.0.iter().map(String::as_str).find(|pattern| WildMatch::new(pattern).matches(key))
-    }
-}
-
-impl Default for Policy {
-    /// What applies without any setting.
-    fn default() -> Self {
-        Self {
-            paths: ConnectPaths::by_dialect(),
-            dialects: BTreeSet::from([Dialect::A, Dialect::B]),
-            cluster_role_bind: BindCheck::Enforce,
-            protected_pod_metadata: ProtectedKeys::new(ProtectedKeys::DEFAULT),
-            enforce_filter_rules: false,
-            enforce_can_mount: false,
-        }
-    }
-}
