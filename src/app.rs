@@ -45,32 +45,17 @@ const FEW_CONNECTIONS: usize = 64;
 pub fn start(invocation: Invocation) -> ExitCode {
     let done = match invocation {
         Invocation::Run(settings) => return run(*settings),
-        Invocation::Validate(validate) => match validate_files(*validate) {
-            Ok(outcome) => return ExitCode::from(outcome.code()),
-            Err(error) => Err(error),
-        },
+        Invocation::Validate(validate) => validate_files(*validate).map(Outcome::into),
         Invocation::Render(render) => {
-            let written = offline::render::run(
-                &render,
-                &mut io::stdin().lock(),
-                &mut io::stdout().lock(),
-                &mut io::stderr().lock(),
-            );
-            match written {
-                Ok(outcome) => return ExitCode::from(outcome.code()),
-                Err(error) => Err(error),
-            }
+            let (mut input, mut output, mut errors) = (io::stdin().lock(), io::stdout().lock(), io::stderr().lock());
+            offline::render::run(&render, &mut input, &mut output, &mut errors).map(Outcome::into)
         }
-        Invocation::Migrate(migrate) => match check_migration(*migrate) {
-            Ok(Ok(outcome)) => return ExitCode::from(outcome.code()),
-            Ok(Err(faults)) => return refuse(&faults),
-            Err(error) => Err(error),
-        },
-        Invocation::Print(text) => print(&text),
-        Invocation::Crds { dir } => write_crds(dir.as_deref()),
+        Invocation::Migrate(migrate) => check_migration(*migrate),
+        Invocation::Print(text) => print(&text).map(|()| ExitCode::SUCCESS),
+        Invocation::Crds { dir } => write_crds(dir.as_deref()).map(|()| ExitCode::SUCCESS),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever reads has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,8 +79,8 @@ fn wants_colours() -> bool {
 }
 
 /// From files, or from the cluster: the only command beside a run that asks one.
-fn check_migration(migrate: Migrate) -> io::Result<Result<Outcome, Vec<Fault>>> {
-    let migrate = Migrate { colours: wants_colours(), ..migrate };
+fn check_migration(mut migrate: Migrate) -> io::Result<ExitCode> {
+    migrate.telling.colours = wants_colours();
     let mut stored = Vec::new();
     if let Some(kubeconfig) = &migrate.cluster {
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -109,12 +94,13 @@ fn check_migration(migrate: Migrate) -> io::Result<Result<Outcome, Vec<Fault>>> 
             Ok(Ok(sources)) => sources,
             Ok(Err(why)) => {
                 eprintln!("error: {why}");
-                return Ok(Ok(Outcome::Unreadable));
+                return Ok(Outcome::Unreadable.into());
             }
-            Err(faults) => return Ok(Err(faults)),
+            Err(faults) => return Ok(refuse(&faults)),
         };
     }
-    offline::command::run_migrate(&migrate, stored, &mut io::stdin().lock(), &mut io::stdout().lock()).map(Ok)
+    offline::command::run_migrate(&migrate, stored, &mut io::stdin().lock(), &mut io::stdout().lock())
+        .map(Outcome::into)
 }
 
 /// The one provider of cryptography.
@@ -123,8 +109,8 @@ fn use_ring() {
     let _ = ring::default_provider().install_default();
 }
 
-fn validate_files(validate: Validate) -> io::Result<Outcome> {
-    let validate = Validate { colours: wants_colours(), ..validate };
+fn validate_files(mut validate: Validate) -> io::Result<Outcome> {
+    validate.telling.colours = wants_colours();
     offline::command::run(&validate, &mut io::stdin().lock(), &mut io::stdout().lock())
 }
 

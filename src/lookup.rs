@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
 use kube::api::PostParams;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::{Api, Client, Resource};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -99,9 +100,9 @@ impl webhook::Lookup for ClusterLookup {
             let page: Page<User> = self.users_page(kind, LARGE_PAGE, &next, "application/json").await?;
             for user in page.items.into_iter().flatten() {
                 // One that does not say what it selects uses nothing that could be taken away.
-                let Some(WorkspaceOptions { image_config, pod_config }) = user.options() else { continue };
-                let selected = [(OptionList::ImageConfig, image_config), (OptionList::PodConfig, pod_config)];
-                let selected = selected.map(|(list, id)| KindOption { list, id });
+                let Some(selection) = user.options() else { continue };
+                let selected =
+                    OptionList::ALL.map(|list| KindOption { list, id: list.selected(&selection).to_owned() });
                 let asked: Vec<_> = selected.into_iter().filter(|option| options.contains(option)).collect();
                 if asked.is_empty() {
                     continue;
@@ -227,11 +228,11 @@ fn users_path(kind: &str, limit: usize, next: &str) -> String {
         "/apis/{}/{}/workspaces?limit={limit}&fieldSelector=spec.kind%3D{}",
         crds::GROUP,
         crds::VERSION,
-        percent_encoded(&selector_value(kind))
+        utf8_percent_encode(&selector_value(kind), NON_ALPHANUMERIC)
     );
     if !next.is_empty() {
         path += "&continue=";
-        path += &percent_encoded(next);
+        path.extend(utf8_percent_encode(next, NON_ALPHANUMERIC));
     }
     debug_assert!(path.parse::<Uri>().is_ok());
     path
@@ -240,20 +241,6 @@ fn users_path(kind: &str, limit: usize, next: &str) -> String {
 /// As field selectors quote: these three would end the value.
 fn selector_value(text: &str) -> String {
     text.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
-}
-
-fn percent_encoded(text: &str) -> String {
-    use std::fmt::Write;
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        // Writing to a String cannot fail.
-        let _ = match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                write!(encoded, "{}", char::from(byte))
-            }
-            _ => write!(encoded, "%{byte:02X}"),
-        };
-        encoded
-    })
 }
 
 #[derive(Deserialize)]
@@ -311,7 +298,7 @@ mod tests {
     fn nothing_in_a_name_can_change_the_question() {
         assert_eq!(
             users_path("a&limit=0,metadata.name=b c", 100, "x=/+"),
-            "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata.name%5C%3Db%20c\
+            "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata%2Ename%5C%3Db%20c\
              &continue=x%3D%2F%2B"
         );
     }

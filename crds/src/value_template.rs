@@ -76,9 +76,17 @@ fn describe(step: &str, source: &str, error: &TemplateError) -> ValueFault {
 
 /// `text` as Go's `%q` writes it, cut at 256 bytes.
 pub fn quoted(text: &str) -> String {
+    shortened(text, crate::template::quote)
+}
+
+/// What `write` makes of `text`, cut at 256 bytes.
+pub fn shortened(text: &str, write: impl FnOnce(&str) -> String) -> String {
     let cut = cut(text);
-    let quoted = crate::template::quote(cut);
-    if cut.len() == text.len() { quoted } else { format!("{quoted}…") }
+    let mut written = write(cut);
+    if cut.len() < text.len() {
+        written.push('…');
+    }
+    written
 }
 
 /// The first 256 bytes of `text`, or one character less.

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::Invocation;
 use crate::config::{self, Environment, Fault, settings};
-use crate::offline::command::{Migrate, Validate};
+use crate::offline::command::{Migrate, Telling, Validate};
 use crate::offline::finding::Severity;
 use crate::offline::render::{Render, What};
 use crate::offline::report::Format;
@@ -163,12 +163,10 @@ fn is(matches: &ArgMatches, name: &str, value: &str) -> bool {
     matches.get_one::<String>(name).is_some_and(|given| given == value)
 }
 
-fn format(matches: &ArgMatches) -> Format {
-    Format::ALL.into_iter().find(|(name, _)| is(matches, "output", name)).map_or(Format::Text, |(_, format)| format)
-}
-
-fn severity(matches: &ArgMatches) -> Severity {
-    if is(matches, "fail-on", "warning") { Severity::Warning } else { Severity::Error }
+fn telling(matches: &ArgMatches) -> Telling {
+    let format = Format::ALL.into_iter().find(|(name, _)| is(matches, "output", name));
+    let fail_on = if is(matches, "fail-on", "warning") { Severity::Warning } else { Severity::Error };
+    Telling { format: format.map_or(Format::Text, |(_, format)| format), fail_on, colours: false }
 }
 
 /// Every command needs something to read.
@@ -191,9 +189,8 @@ fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate,
     if [&inputs, &old].iter().all(|arguments| arguments.iter().any(|argument| argument == source::STANDARD_INPUT)) {
         faults.push(read_twice("--old"));
     }
-    let (format, fail_on) = (format(matches), severity(matches));
     match config::policy(matches, environment) {
-        Ok(policy) if faults.is_empty() => Ok(Validate { inputs, old, format, fail_on, colours: false, policy }),
+        Ok(policy) if faults.is_empty() => Ok(Validate { inputs, old, telling: telling(matches), policy }),
         Ok(_) => Err(faults),
         Err(more) => {
             faults.extend(more);
@@ -229,8 +226,7 @@ fn migrate(matches: &ArgMatches, environment: &Environment) -> Result<Migrate, V
     }
     match (config::policy(matches, environment), config::routing_of(matches, environment)) {
         (Ok(policy), Ok(routing)) if faults.is_empty() => {
-            let (format, fail_on) = (format(matches), severity(matches));
-            Ok(Migrate { inputs, cluster, format, fail_on, colours: false, policy, routing })
+            Ok(Migrate { inputs, cluster, telling: telling(matches), policy, routing })
         }
         (policy, routing) => {
             faults.extend(policy.err().into_iter().flatten());

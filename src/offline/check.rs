@@ -29,7 +29,17 @@ const GIVE_THE_KIND: &str = "The kind is neither among the inputs nor among the 
 ///
 /// The findings are in the order of the rules; [`Report::sort`] puts them into that of the lines.
 pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
-    let mut report = Report { files: inputs.len(), ..Report::default() };
+    let mut unreadable = Vec::new();
+    let given = objects(inputs, &mut unreadable);
+    let stored = objects(stored, &mut unreadable);
+    let mut report = check_objects(inputs, &given, stored, policy);
+    report.unreadable.extend(unreadable);
+    report
+}
+
+/// The same for objects that have been read from `inputs`.
+pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects, policy: &Policy) -> Report {
+    let mut report = Report { files: inputs.len(), foreign: given.foreign, ..Report::default() };
     let schemas = match &*SCHEMAS {
         Ok(schemas) => schemas,
         // Our own schemas: a test reads them.
@@ -38,12 +48,9 @@ pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
             return report;
         }
     };
-    let given = objects(inputs, &mut report.unreadable);
-    let stored = objects(stored, &mut report.unreadable);
     let mut facts = Facts::default();
     stored.others.iter().chain(&given.others).for_each(|other| facts.add_other(other));
     let old = objects_in_place(schemas, stored.ours);
-    report.foreign = given.foreign;
     let shaped: Vec<Shaped> = given.ours.iter().map(|object| schemas.shape(object)).collect();
     let all = old.iter().map(|((subject, ..), object)| (*subject, object));
     for (subject, object) in
@@ -227,35 +234,20 @@ impl Check<'_> {
                  not be checked",
                 field::quoted(kind)
             );
-            self.push(
-                place,
-                Rule::WorkspaceKindExists,
-                Severity::Warning,
-                "spec.kind",
-                "spec.kind",
-                Target::Value,
-                message,
-                masked,
-            );
+            self.warn(place, Rule::WorkspaceKindExists, "spec.kind", message, masked);
         }
         if lacks_namespace {
             let message = "the Namespace is not given, so the filter rules of the kind could not be checked";
-            let field = "metadata.namespace";
-            self.push(
-                place,
-                Rule::FilterDenied,
-                Severity::Warning,
-                field,
-                field,
-                Target::Value,
-                message.to_owned(),
-                masked,
-            );
+            self.warn(place, Rule::FilterDenied, "metadata.namespace", message.to_owned(), masked);
         }
         for Warning { rule, field, text } in verdict.warnings {
             let message = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text).to_owned();
-            self.push(place, rule, Severity::Warning, &field, &field, Target::Value, message, masked);
+            self.warn(place, rule, &field, message, masked);
         }
+    }
+
+    fn warn(&mut self, place: &Place<'_>, rule: Rule, field: &str, message: String, masked: bool) {
+        self.push(place, rule, Severity::Warning, field, field, Target::Value, message, masked);
     }
 
     fn push_fault(&mut self, place: &Place<'_>, fault: &Fault, masked: bool) {

@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use webhook::Policy;
 
 use super::finding::{Report, Severity};
 use super::migrate::migration;
 use super::report::Format;
-use super::source::Source;
+use super::source::{Source, Unreadable};
 use super::{check, source};
 use crate::config::Routing;
 
@@ -19,12 +20,8 @@ pub struct Validate {
     pub inputs: Vec<String>,
     /// Files and directories of objects that are stored already.
     pub old: Vec<String>,
-    /// The form of the report.
-    pub format: Format,
-    /// From which findings on the command fails.
-    pub fail_on: Severity,
-    /// Whether to colour the text.
-    pub colours: bool,
+    /// How to tell what is found.
+    pub telling: Telling,
     /// The settings that verdicts depend on.
     pub policy: Policy,
 }
@@ -36,16 +33,43 @@ pub struct Migrate {
     pub inputs: Vec<String>,
     /// Whether to ask the cluster instead, and with which kubeconfig.
     pub cluster: Option<Option<PathBuf>>,
+    /// How to tell what is found.
+    pub telling: Telling,
+    /// The settings that verdicts depend on.
+    pub policy: Policy,
+    /// How Workspaces are reached.
+    pub routing: Routing,
+}
+
+/// How to tell what is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Telling {
     /// The form of the report.
     pub format: Format,
     /// From which findings on the command fails.
     pub fail_on: Severity,
     /// Whether to colour the text.
     pub colours: bool,
-    /// The settings that verdicts depend on.
-    pub policy: Policy,
-    /// How Workspaces are reached.
-    pub routing: Routing,
+}
+
+impl Telling {
+    /// Writes the report, with what of the arguments could not be read.
+    fn write(
+        self,
+        mut report: Report,
+        unreadable: Vec<Unreadable>,
+        sources: &[Source],
+        output: &mut dyn Write,
+    ) -> io::Result<Outcome> {
+        report.unreadable.splice(0..0, unreadable);
+        report.sort();
+        let outcome = Outcome::of(&report, self.fail_on);
+        match output.write_all(self.format.write(&report, sources, self.colours).as_bytes()) {
+            // Whoever reads may have read enough; what was found stays found.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(outcome),
+            done => done.map(|()| outcome),
+        }
+    }
 }
 
 /// How the command ended.
@@ -59,16 +83,17 @@ pub enum Outcome {
     Unreadable,
 }
 
-impl Outcome {
-    /// The exit code of the process.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Clean => 0,
-            Self::Findings => 1,
-            Self::Unreadable => 3,
-        }
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Clean => 0,
+            Outcome::Findings => 1,
+            Outcome::Unreadable => 3,
+        })
     }
+}
 
+impl Outcome {
     fn of(report: &Report, fail_on: Severity) -> Self {
         if !report.unreadable.is_empty() {
             Self::Unreadable
@@ -89,11 +114,8 @@ pub fn run_migrate(
 ) -> io::Result<Outcome> {
     let (mut sources, unreadable) = source::read(&migrate.inputs, input);
     sources.extend(stored);
-    let mut report = migration(&sources, &migrate.policy, &migrate.routing);
-    report.unreadable.splice(0..0, unreadable);
-    report.sort();
-    let text = migrate.format.write(&report, &sources, migrate.colours);
-    written(output, &text, Outcome::of(&report, migrate.fail_on))
+    let report = migration(&sources, &migrate.policy, &migrate.routing);
+    migrate.telling.write(report, unreadable, &sources, output)
 }
 
 /// Checks the inputs and writes the report to `output`.
@@ -101,18 +123,5 @@ pub fn run(validate: &Validate, input: &mut dyn io::Read, output: &mut dyn Write
     let (inputs, mut unreadable) = source::read(&validate.inputs, input);
     let (stored, more) = source::read(&validate.old, input);
     unreadable.extend(more);
-    let mut report = check(&inputs, &stored, &validate.policy);
-    unreadable.append(&mut report.unreadable);
-    report.unreadable = unreadable;
-    report.sort();
-    let text = validate.format.write(&report, &inputs, validate.colours);
-    written(output, &text, Outcome::of(&report, validate.fail_on))
-}
-
-/// Whoever reads may have read enough; what was found stays found.
-fn written(output: &mut dyn Write, text: &str, outcome: Outcome) -> io::Result<Outcome> {
-    match output.write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(outcome),
-        done => done.map(|()| outcome),
-    }
+    validate.telling.write(check(&inputs, &stored, &validate.policy), unreadable, &inputs, output)
 }

@@ -7,7 +7,7 @@ use crds::filters::depend_on_namespace;
 use crds::{Workspace, WorkspaceKind};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use serde_json::Value;
-use webhook::{CAN_MOUNT, KindOption, Lookup, LookupError, Mounted, OptionList, Users};
+use webhook::{CAN_MOUNT, KindOption, Lookup, LookupError, Mounted, Users};
 
 /// The label that every namespace has, with its name.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -73,11 +73,6 @@ impl Facts {
     pub fn is_broken_kind(&self, name: &str) -> bool {
         matches!(self.kinds.get(name), Some(Given::Broken))
     }
-
-    /// Whether no kind of that name is given.
-    pub fn lacks_kind(&self, name: &str) -> bool {
-        !self.kinds.contains_key(name)
-    }
 }
 
 impl<T: serde::de::DeserializeOwned> Given<T> {
@@ -117,14 +112,7 @@ impl Lookup for Facts {
     }
 
     async fn option_users(&self, kind: &str, option: &KindOption) -> Result<Users, LookupError> {
-        Ok(self.users(kind, |user| {
-            let selected = &user.spec.pod_template.options;
-            option.id
-                == match option.list {
-                    OptionList::ImageConfig => &*selected.image_config,
-                    OptionList::PodConfig => &*selected.pod_config,
-                }
-        }))
+        Ok(self.users(kind, |user| option.is_selected_by(&user.spec)))
     }
 
     /// Nothing has changed since.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::check::{completed, objects};
-use super::object::Subject;
+use super::object::{Objects, Subject};
 use super::source::{Source, Unreadable};
 use crate::config::Routing;
 use crate::render::{self, Desired, Subject as Rendered};
@@ -36,8 +36,14 @@ pub struct Given {
 impl Given {
     /// Decodes the objects of texts; of two with one name the last counts.
     pub fn read(sources: &[Source]) -> Self {
+        let mut unreadable = Vec::new();
+        let objects = objects(sources, &mut unreadable);
+        Self { unreadable, ..Self::of(objects) }
+    }
+
+    /// Decodes objects that have been read.
+    pub(super) fn of(objects: Objects) -> Self {
         let mut given = Self::default();
-        let objects = objects(sources, &mut given.unreadable);
         let misfits = objects.misfits.iter();
         given.broken = misfits.map(|misfit| format!("{}: {}; see validate", misfit.field, misfit.message)).collect();
         for object in objects.ours {

@@ -1,6 +1,6 @@
 //! What the API server wants of the metadata of every object: a name, a namespace, the syntax of labels.
 
-use crds::labels::{is_dns_label, is_dns_subdomain, label_value_fault, qualified_name_fault};
+use crds::labels::{ANNOTATIONS_MAX, is_dns_label, is_dns_subdomain, label_value_fault, qualified_name_fault};
 use serde_json::{Value, json};
 use webhook::field::quoted;
 use webhook::rule::Rule;
@@ -9,8 +9,6 @@ use super::object::Subject;
 use super::path::Path;
 use super::schema::Fault;
 
-/// What all annotations together may take, keys included, in bytes.
-const ANNOTATIONS_MAX: usize = 256 * 1024;
 /// What the API server adds to `generateName`, and to how much of it.
 const GENERATED: &str = "xxxxx";
 const GENERATED_BASE_MAX: usize = 58;

@@ -10,9 +10,10 @@ use serde_json::Value;
 use webhook::Policy;
 use webhook::rule::Rule;
 
-use super::check::check;
+use super::check::{check_objects, objects};
 use super::finding::{Finding, ObjectName, Report, Severity};
 use super::given::{Given, Key};
+use super::object::Objects;
 use super::report::count;
 use super::source::Source;
 use crate::config::Routing;
@@ -25,8 +26,11 @@ const TOLD_MAX: usize = 5;
 
 /// All that is to be said about stored objects: what admission would refuse, and who would be told to restart.
 pub fn migration(sources: &[Source], policy: &Policy, routing: &Routing) -> Report {
-    let mut report = check(sources, &[], policy);
-    let given = Given::read(sources);
+    let mut unreadable = Vec::new();
+    let objects = objects(sources, &mut unreadable);
+    let mut report = check_objects(sources, &objects, Objects::default(), policy);
+    report.unreadable.extend(unreadable);
+    let given = Given::of(objects);
     let running = running(&given);
     let places = Places::new(&report, sources);
     let mut findings = Vec::new();

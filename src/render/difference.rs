@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crds::equality::same_quantity;
-use crds::value_template::cut;
+use crds::value_template::shortened;
 use serde_json::{Map, Value};
 
 /// One field that differs.
@@ -82,8 +82,7 @@ fn compare(
                     // It may be a password, and reports are public.
                     return "…".to_owned();
                 }
-                let text = value.to_string();
-                if cut(&text).len() == text.len() { text } else { format!("{}…", cut(&text)) }
+                shortened(&value.to_string(), str::to_owned)
             };
             found.push(Difference { path: path.to_owned(), before: before.map(json), after: after.map(json) });
         }

@@ -55,13 +55,10 @@ impl Slim for StoredWorkspace {
 
     /// By kind, and by each of the two options: who uses them.
     fn indexes(&self) -> Vec<Box<str>> {
-        let selected = &self.spec.pod_template.options;
-        let option = |list, id: &str| option_index(&self.spec.kind, list, id);
-        vec![
-            self.spec.kind.as_str().into(),
-            option(OptionList::ImageConfig, &selected.image_config),
-            option(OptionList::PodConfig, &selected.pod_config),
-        ]
+        let WorkspaceSpec { kind, pod_template, .. } = &self.spec;
+        let option = |list: OptionList| option_index(kind, list, list.selected(&pod_template.options));
+        let [image, pod] = OptionList::ALL.map(option);
+        vec![kind.as_str().into(), image, pod]
     }
 }
 

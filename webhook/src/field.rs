@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crds::value_template::cut;
 pub use crds::value_template::quoted;
+use crds::value_template::{cut, shortened};
 
 use crate::rule::Rule;
 
@@ -203,8 +203,7 @@ impl Fault {
             }
             Value::Block(json) => {
                 message.push_str(": ");
-                message.push_str(cut(json));
-                message.push_str(if cut(json).len() == json.len() { "" } else { "…" });
+                message.push_str(&shortened(json, str::to_owned));
             }
         }
         if !self.detail.is_empty() {
@@ -287,13 +286,11 @@ pub fn introduced(new: Vec<Fault>, old: &[Fault]) -> Vec<Fault> {
 
 /// `path[key]`, with a key of any length cut at 256 bytes.
 pub fn key(path: &str, key: &str) -> String {
-    let cut = cut(key);
-    let more = if cut.len() == key.len() { "" } else { "…" };
-    if cut.chars().any(char::is_control) {
+    let shown = shortened(key, |key| {
         // Nothing that a terminal acts on, and no second line.
-        return format!("{path}[{}{more}]", cut.escape_default());
-    }
-    format!("{path}[{cut}{more}]")
+        if key.chars().any(char::is_control) { key.escape_default().to_string() } else { key.to_owned() }
+    });
+    format!("{path}[{shown}]")
 }
 
 #[cfg(test)]

@@ -5,8 +5,12 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crds::WorkspaceKind;
+use crds::workspace::WorkspaceOptions;
+use crds::{WorkspaceKind, WorkspaceSpec};
 use k8s_openapi::api::authentication::v1::UserInfo;
+
+/// How many questions of one review are on their way at the same time.
+pub(crate) const AT_ONCE: usize = 8;
 
 /// Where facts come from. The process answers from its caches and, for the `_live` ones, from the API server.
 ///
@@ -69,11 +73,22 @@ pub enum OptionList {
 }
 
 impl OptionList {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::ImageConfig, Self::PodConfig];
+
     /// The name of the field.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ImageConfig => "imageConfig",
             Self::PodConfig => "podConfig",
+        }
+    }
+
+    /// The id that a Workspace selects of it.
+    pub fn selected(self, options: &WorkspaceOptions) -> &str {
+        match self {
+            Self::ImageConfig => &options.image_config,
+            Self::PodConfig => &options.pod_config,
         }
     }
 }
@@ -85,6 +100,13 @@ pub struct KindOption {
     pub list: OptionList,
     /// Its id.
     pub id: String,
+}
+
+impl KindOption {
+    /// Whether a Workspace of the kind selects it.
+    pub fn is_selected_by(&self, workspace: &WorkspaceSpec) -> bool {
+        self.list.selected(&workspace.pod_template.options) == self.id
+    }
 }
 
 /// The label that marks what may be mounted, and its value.

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    KindOption, Lookup, LookupError, Mounted, OptionList, Policy, ProtectedKeys, Question, Users, WORKSPACE_KIND_PATH,
+    KindOption, Lookup, LookupError, Mounted, Policy, ProtectedKeys, Question, Users, WORKSPACE_KIND_PATH,
     WORKSPACE_PATH,
 };
 
@@ -326,14 +326,7 @@ impl Facts {
     }
 
     fn option_users_of(workspaces: &[Workspace], kind: &str, option: &KindOption) -> Users {
-        Self::users_of(workspaces, kind, |workspace| {
-            let selected = &workspace.spec.pod_template.options;
-            option.id
-                == match option.list {
-                    OptionList::ImageConfig => &*selected.image_config,
-                    OptionList::PodConfig => &*selected.pod_config,
-                }
-        })
+        Self::users_of(workspaces, kind, |workspace| option.is_selected_by(&workspace.spec))
     }
 
     /// The labels of another object, if it is there.

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::Policy;
 use crate::field::{Fault, Findings, introduced, quoted};
-use crate::lookup::{Lookup, LookupError, Mounted};
+use crate::lookup::{AT_ONCE, Lookup, LookupError, Mounted};
 use crate::metadata::judge_pod_metadata;
 use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
@@ -18,9 +18,6 @@ use crate::rule::Rule;
 
 mod metadata;
 mod volumes;
-
-/// How many questions are on their way at the same time.
-const AT_ONCE: usize = 8;
 
 /// The Workspace to judge.
 #[derive(Clone, Copy, Debug)]
@@ -65,12 +62,13 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
         policy,
     };
     let mut kind = lookup.kind(&spec.kind).await?;
-    let mut around = review.surroundings(kind.as_deref(), lookup).await?;
+    let mut around = review.surroundings(lookup).await?;
+    around.namespace_labels = review.namespace_labels(kind.as_deref(), lookup).await?;
     let mut findings = review.findings(kind.as_deref(), &around, lookup);
     // The caches may lag behind what happened a moment ago.
     if findings.faults.iter().any(|fault| fault.rule.rests_on_kind()) {
         kind = lookup.kind_live(&spec.kind).await?;
-        around = review.surroundings(kind.as_deref(), lookup).await?;
+        around.namespace_labels = review.namespace_labels(kind.as_deref(), lookup).await?;
         findings = review.findings(kind.as_deref(), &around, lookup);
     }
     if findings.faults.iter().any(|fault| fault.rule == Rule::NotebookName) {
@@ -90,19 +88,12 @@ struct Review<'a> {
 }
 
 impl Review<'_> {
-    /// Looks up what the policies ask about.
-    async fn surroundings<L: Lookup>(
-        &self,
-        kind: Option<&WorkspaceKind>,
-        lookup: &L,
-    ) -> Result<Surroundings, LookupError> {
+    /// Looks up what does not depend on the kind.
+    async fn surroundings<L: Lookup>(&self, lookup: &L) -> Result<Surroundings, LookupError> {
         let Candidate { name, namespace, spec } = self.candidate;
         let mut around = Surroundings::default();
         if self.is_new {
             around.notebook = lookup.notebook(namespace, name).await?;
-        }
-        if self.policy.enforce_filter_rules && kind.is_some_and(|kind| depend_on_namespace(&kind.spec.filter_rules)) {
-            around.namespace_labels = lookup.namespace_labels(namespace).await?;
         }
         if self.policy.enforce_can_mount {
             let before = self.old.as_ref().map(volumes::mounted).unwrap_or_default();
@@ -115,6 +106,20 @@ impl Review<'_> {
             around.mounted = stream::iter(new.map(ask)).buffered(AT_ONCE).try_collect().await?;
         }
         Ok(around)
+    }
+
+    /// Looks up the labels of the namespace, where the rules of the kind ask for them.
+    async fn namespace_labels<L: Lookup>(
+        &self,
+        kind: Option<&WorkspaceKind>,
+        lookup: &L,
+    ) -> Result<BTreeMap<String, String>, LookupError> {
+        let asks = |kind: &WorkspaceKind| depend_on_namespace(&kind.spec.filter_rules);
+        if self.policy.enforce_filter_rules && kind.is_some_and(asks) {
+            lookup.namespace_labels(self.candidate.namespace).await
+        } else {
+            Ok(BTreeMap::new())
+        }
     }
 
     /// What is to be said about the Workspace given its kind; of faults only those that it introduces.

@@ -1,7 +1,6 @@
 //! SARIF 2.1.0, as code scanning takes it.
 
-use std::fmt::Write as _;
-
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use webhook::rule::Rule;
 
@@ -74,13 +73,7 @@ fn result(finding: &Finding) -> Value {
 
 /// A file name as the path of a URI.
 fn uri(file: &str) -> String {
-    let mut uri = String::new();
-    for byte in file.trim_start_matches("./").bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            uri.push(byte.into());
-        } else {
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri
+    /// RFC 3986, section 2.3, and the slash between names.
+    const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+    utf8_percent_encode(file.trim_start_matches("./"), PATH).to_string()
 }

@@ -44,8 +44,7 @@ pub fn measure(controller: &ControllerProcess<'_>, body: &str) -> Result<()> {
 fn goodput(controller: &ControllerProcess<'_>, body: &str, clients: usize, time: Duration) -> Result<f64> {
     let port = port_of(&controller.webhook_url())?;
     let (over, good) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let client = || -> Result<()> {
-        let mut connection = Connection::open(port, controller.ca_pem())?;
+    let client = |mut connection: Connection| -> Result<()> {
         while !over.load(Ordering::Relaxed) {
             let start = Instant::now();
             let allowed = connection.post(KIND_PATH, body)?.contains(r#""allowed":true"#);
@@ -55,12 +54,11 @@ fn goodput(controller: &ControllerProcess<'_>, body: &str, clients: usize, time:
         }
         Ok(())
     };
+    let open = |_| Connection::open(port, controller.ca_pem());
+    let connections = (0..clients).map(open).collect::<Result<Vec<Connection>>>()?;
     std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
-        // All have shaken hands by then.
-        std::thread::sleep(Duration::from_secs(1));
-        good.store(0, Ordering::Relaxed);
         let start = Instant::now();
+        let clients: Vec<_> = connections.into_iter().map(|connection| scope.spawn(|| client(connection))).collect();
         std::thread::sleep(time);
         let (good, taken) = (good.load(Ordering::Relaxed), start.elapsed());
         over.store(true, Ordering::Relaxed);

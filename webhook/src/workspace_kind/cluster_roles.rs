@@ -10,11 +10,8 @@ use tokio::time::timeout;
 
 use crate::BindCheck;
 use crate::field::{Fault, Findings, key, quoted};
-use crate::lookup::{Lookup, LookupError};
+use crate::lookup::{AT_ONCE, Lookup, LookupError};
 use crate::rule::Rule;
-
-/// How many questions are on their way at the same time.
-const AT_ONCE: usize = 8;
 
 /// How long advice is waited for: all questions are asked at the same time.
 const ADVICE_LIMIT: Duration = Duration::from_secs(1);

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crds::ports::Dialect;
-use crds::workspace_kind::ProxiedPort;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -42,11 +41,10 @@ impl Blocks<'_> {
 }
 
 impl TemplateBlocks<'_> {
-    /// None where the ports do not decode.
+    /// None where the ports are no JSON.
     fn dialect(&self) -> Option<Dialect> {
-        let Some(ports) = self.ports else { return Some(Dialect::of(&[])) };
-        let ports: Option<Vec<ProxiedPort>> = serde_json::from_str(ports.get()).ok()?;
-        Some(Dialect::of(&ports.unwrap_or_default()))
+        let ports = self.ports.map_or("null", RawValue::get);
+        Some(dialect(&serde_json::from_str(ports).ok()?))
     }
 }
 
@@ -68,10 +66,9 @@ impl StoredTemplate {
         Some(Self(spec.get_mut("podTemplate")?.take()))
     }
 
-    /// B as soon as an entry has `id`, as [`Dialect::of`] has it.
+    /// The dialect that its ports are written in.
     pub fn dialect(&self) -> Dialect {
-        let names_id = |entry: &Value| entry.get("id").is_some_and(Value::is_string);
-        if list(&self.0["ports"]).iter().any(names_id) { Dialect::B } else { Dialect::A }
+        dialect(&self.0["ports"])
     }
 
     /// The names of the ClusterRoles that it lists.
@@ -84,6 +81,12 @@ impl StoredTemplate {
         let values = list(&self.0["options"][of.as_str()]["values"]).iter();
         values.filter_map(|value| Some(StoredOption { id: value["id"].as_str()?, spec: &value["spec"] })).collect()
     }
+}
+
+/// B as soon as an entry has `id`, as [`Dialect::of`] has it.
+fn dialect(ports: &Value) -> Dialect {
+    let names_id = |entry: &Value| entry.get("id").is_some_and(Value::is_string);
+    if list(ports).iter().any(names_id) { Dialect::B } else { Dialect::A }
 }
 
 fn list(value: &Value) -> &[Value] {
