@@ -2,31 +2,16 @@
 
 use std::panic::AssertUnwindSafe;
 
+use crds::WorkspaceKindSpec;
 use futures::FutureExt;
-use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use crate::field::{Fault, SHOWN_MAX};
 use crate::lookup::{Lookup, LookupError};
-use crate::request::{self, Body, Envelope, Request};
+use crate::request::{self, Body, Envelope, Request, Subject};
 use crate::review::{self, Refusal, Verdict};
-use crate::{Policy, workspace, workspace_kind};
-
-/// What a path is about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Subject {
-    Workspace,
-    WorkspaceKind,
-}
-
-impl Subject {
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Workspace => "Workspace",
-            Self::WorkspaceKind => "WorkspaceKind",
-        }
-    }
-}
+use crate::workspace_kind::{self, Change};
+use crate::{Policy, workspace};
 
 impl From<LookupError> for Refusal {
     fn from(error: LookupError) -> Self {
@@ -45,12 +30,11 @@ pub(crate) async fn answer<L: Lookup>(
     policy: &Policy,
     deadline: Instant,
 ) -> Result<Vec<u8>, String> {
-    if subject == Subject::WorkspaceKind
-        && let Some(accepted) = accepted_at_once(body, policy, deadline)
-    {
-        return Ok(accepted);
-    }
-    let review = match request::read(body) {
+    let review = match request::read(subject, body) {
+        Body::Kinds(review) => {
+            let judging = judge_kind(&review.request, lookup, policy, deadline);
+            return Ok(conclude(subject, &review, judging, deadline).await);
+        }
         Body::Review(review) => review,
         Body::Broken { api_version, uid, why } => {
             tracing::info!(%uid, kind = subject.kind(), "refused a review that does not decode");
@@ -61,9 +45,18 @@ pub(crate) async fn answer<L: Lookup>(
             return Err(format!("the body is not an AdmissionReview whose request.uid can be read: {why}"));
         }
     };
-    let request = &review.request;
-    let judging = timeout_at(deadline, judge(subject, request, lookup, policy, deadline));
-    let verdict = match AssertUnwindSafe(judging).catch_unwind().await {
+    let judging = judge(subject, &review.request, lookup, policy, deadline);
+    Ok(conclude(subject, &review, judging, deadline).await)
+}
+
+/// The answer once `judging` has come to an end, whatever that is.
+async fn conclude<Spec>(
+    subject: Subject,
+    review: &Envelope<'_, Spec>,
+    judging: impl Future<Output = Result<Verdict, Refusal>>,
+    deadline: Instant,
+) -> Vec<u8> {
+    let verdict = match AssertUnwindSafe(timeout_at(deadline, judging)).catch_unwind().await {
         Ok(Ok(verdict)) => verdict.unwrap_or_else(Verdict::from),
         Ok(Err(_)) => Refusal::Unavailable(
             "the webhook could not look up what the verdict depends on before the API server's timeout, try again"
@@ -75,33 +68,12 @@ pub(crate) async fn answer<L: Lookup>(
             Refusal::Internal("the webhook failed while judging the object, this is a bug of it".to_owned()).into()
         }
     };
-    log(subject, request, &verdict);
-    Ok(review::write(&review.api_version, &request.uid, verdict))
-}
-
-/// Accepts a WorkspaceKind without building more of the stored one than it takes: kinds are large.
-///
-/// None for whatever is not plainly acceptable (a panic included), which is then looked at with care.
-fn accepted_at_once(body: &[u8], policy: &Policy, deadline: Instant) -> Option<Vec<u8>> {
-    let judging = || {
-        let review: Envelope<'_, &RawValue, workspace_kind::Blocks<'_>> =
-            serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
-        let request = &review.request;
-        is_about(Subject::WorkspaceKind, request).ok().filter(|()| !request.uid.is_empty())?;
-        let mut warnings = workspace_kind::accept(request, policy, deadline)?;
-        if !warnings.is_empty() && matches!(request::read(body), Body::Review(raw) if raw.request.keeps_spec()) {
-            // Nobody wants to read about what they did not touch.
-            warnings.clear();
-        }
-        let verdict = Verdict { refusal: None, warnings };
-        log(Subject::WorkspaceKind, request, &verdict);
-        Some(review::write(&review.api_version, &request.uid, verdict))
-    };
-    std::panic::catch_unwind(AssertUnwindSafe(judging)).ok().flatten()
+    log(subject, &review.request, &verdict);
+    review::write(&review.api_version, &review.request.uid, verdict)
 }
 
 /// Refuses objects that the path does not judge.
-fn is_about<S, O>(subject: Subject, request: &Request<'_, S, O>) -> Result<(), Refusal> {
+fn is_about<Spec>(subject: Subject, request: &Request<'_, Spec>) -> Result<(), Refusal> {
     let (expected, group) = (subject.kind(), crds::GROUP);
     match &request.kind {
         Some(kind) if kind.kind != expected || kind.group != group => {
@@ -112,7 +84,22 @@ fn is_about<S, O>(subject: Subject, request: &Request<'_, S, O>) -> Result<(), R
     }
 }
 
-/// Judges a request whose body could be read.
+/// Judges a request whose kinds decode.
+pub(crate) async fn judge_kind<L: Lookup>(
+    request: &Request<'_, Box<WorkspaceKindSpec>>,
+    lookup: &L,
+    policy: &Policy,
+    deadline: Instant,
+) -> Result<Verdict, Refusal> {
+    is_about(Subject::WorkspaceKind, request)?;
+    match &*request.operation {
+        "UPDATE" if request.keeps_spec() => Ok(Verdict::default()),
+        "CREATE" | "UPDATE" => workspace_kind::decide(request, &Change::of(request)?, lookup, policy, deadline).await,
+        _ => other_operation(Subject::WorkspaceKind, request, lookup).await,
+    }
+}
+
+/// Judges any request.
 pub(crate) async fn judge<L: Lookup>(
     subject: Subject,
     request: &Request<'_>,
@@ -125,8 +112,19 @@ pub(crate) async fn judge<L: Lookup>(
         (_, "UPDATE") if request.keeps_spec() => Ok(Verdict::default()),
         (Subject::Workspace, "CREATE" | "UPDATE") => workspace::decide(request, lookup, policy).await,
         (Subject::WorkspaceKind, "CREATE" | "UPDATE") => {
-            workspace_kind::decide(request, lookup, policy, deadline).await
+            workspace_kind::decide(request, &Change::of_parts(request)?, lookup, policy, deadline).await
         }
+        _ => other_operation(subject, request, lookup).await,
+    }
+}
+
+/// Judges a request that stores nothing.
+async fn other_operation<L: Lookup, Spec>(
+    subject: Subject,
+    request: &Request<'_, Spec>,
+    lookup: &L,
+) -> Result<Verdict, Refusal> {
+    match (subject, &*request.operation) {
         (Subject::WorkspaceKind, "DELETE") => workspace_kind::decide_delete(request, lookup).await,
         (Subject::Workspace, "DELETE") | (_, "CONNECT") => Ok(Verdict::default()),
         (_, other) => Err(Refusal::BadRequest(format!("operation {} is not known", crate::field::quoted(other)))),
@@ -134,7 +132,7 @@ pub(crate) async fn judge<L: Lookup>(
 }
 
 /// One line for a refusal: which fields, what sort of fault and which rule; never a value.
-fn log<S, O>(subject: Subject, request: &Request<'_, S, O>, verdict: &Verdict) {
+fn log<Spec>(subject: Subject, request: &Request<'_, Spec>, verdict: &Verdict) {
     let Some(refusal) = &verdict.refusal else {
         tracing::debug!(
             uid = %request.uid, kind = subject.kind(), namespace = request.namespace(), name = request.name(),

@@ -15,9 +15,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Policy;
-use crate::decide::{self, Subject};
+use crate::decide;
 use crate::lookup::Lookup;
 use crate::registration::{WORKSPACE_KIND_PATH, WORKSPACE_PATH};
+use crate::request::Subject;
 
 /// The largest body: object and old object, each at most 3 MiB in the API server, and some room.
 pub const BODY_MAX: usize = 7 << 20;

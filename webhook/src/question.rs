@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
-use crate::decide::{self, Subject};
-use crate::request::{self, Body};
+use crate::decide;
+use crate::request::{self, Body, Subject};
 use crate::review::{Refusal, Verdict};
 use crate::{Lookup, Policy, WORKSPACE_KIND_PATH};
 
@@ -71,19 +71,18 @@ impl<'a> Question<'a> {
     /// The verdict that the webhook of the object's kind would give.
     pub async fn verdict<L: Lookup>(&self, lookup: &L, policy: &Policy) -> Verdict {
         let body = self.review("question").to_string();
-        let review = match request::read(body.as_bytes()) {
-            Body::Review(review) => review,
-            Body::Broken { why, .. } | Body::Unreadable(why) => return Refusal::BadRequest(why).into(),
-        };
-        let kind = review.request.kind.as_ref().map_or("", |kind| &kind.kind);
-        let Some(subject) = [Subject::Workspace, Subject::WorkspaceKind].into_iter().find(|known| known.kind() == kind)
-        else {
+        let kind = self.object.or(self.old).and_then(|object| object["kind"].as_str()).unwrap_or_default();
+        let Some(subject) = Subject::ALL.into_iter().find(|known| known.kind() == kind) else {
             return Refusal::BadRequest(format!("no webhook judges objects of kind {}", crate::field::quoted(kind)))
                 .into();
         };
-        decide::judge(subject, &review.request, lookup, policy, Instant::now() + PATIENCE)
-            .await
-            .unwrap_or_else(Verdict::from)
+        let deadline = Instant::now() + PATIENCE;
+        let verdict = match request::read(subject, body.as_bytes()) {
+            Body::Kinds(review) => decide::judge_kind(&review.request, lookup, policy, deadline).await,
+            Body::Review(review) => decide::judge(subject, &review.request, lookup, policy, deadline).await,
+            Body::Broken { why, .. } | Body::Unreadable(why) => Err(Refusal::BadRequest(why)),
+        };
+        verdict.unwrap_or_else(Verdict::from)
     }
 }
 

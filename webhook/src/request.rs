@@ -1,9 +1,8 @@
-//! The AdmissionReview that the API server sends, read without copying: the specs stay raw JSON until a rule needs them.
-//!
-//! Where parts of one are sure to be needed, `Envelope<Spec, OldSpec>` decodes them in the same pass.
+//! The AdmissionReview that the API server sends: in one pass where its objects decode, else with their specs as raw JSON.
 
 use std::borrow::Cow;
 
+use crds::WorkspaceKindSpec;
 use k8s_openapi::api::authentication::v1::UserInfo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,11 +11,31 @@ use serde_json::value::RawValue;
 use crate::field::Fault;
 use crate::rule::Rule;
 
+/// What a path is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Subject {
+    Workspace,
+    WorkspaceKind,
+}
+
+impl Subject {
+    pub const ALL: [Self; 2] = [Self::Workspace, Self::WorkspaceKind];
+
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Workspace => "Workspace",
+            Self::WorkspaceKind => "WorkspaceKind",
+        }
+    }
+}
+
 /// What could be read of a body.
 #[allow(clippy::large_enum_variant)] // one a request, moved once
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
-    /// A review.
+    /// A review of WorkspaceKinds that decode. They are large: reading them twice would cost more than judging them.
+    Kinds(Envelope<'a, Box<WorkspaceKindSpec>>),
+    /// Any review.
     Review(Envelope<'a>),
     /// A review that is broken somewhere, with a uid to answer to.
     Broken {
@@ -34,17 +53,17 @@ pub(crate) enum Body<'a> {
 /// An AdmissionReview.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Envelope<'a, Spec = &'a RawValue, OldSpec = &'a RawValue> {
+pub(crate) struct Envelope<'a, Spec = &'a RawValue> {
     #[serde(borrow, default = "default_api_version")]
     pub api_version: Cow<'a, str>,
     #[serde(borrow)]
-    pub request: Request<'a, Spec, OldSpec>,
+    pub request: Request<'a, Spec>,
 }
 
 /// The request of an AdmissionReview, as far as a verdict needs it. A dry run gets the same verdict: it is not read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Request<'a, Spec = &'a RawValue, OldSpec = &'a RawValue> {
+pub(crate) struct Request<'a, Spec = &'a RawValue> {
     #[serde(borrow)]
     pub uid: Cow<'a, str>,
     #[serde(borrow)]
@@ -61,7 +80,7 @@ pub(crate) struct Request<'a, Spec = &'a RawValue, OldSpec = &'a RawValue> {
     #[serde(borrow, default = "Option::default")]
     pub object: Option<Object<'a, Spec>>,
     #[serde(borrow, default = "Option::default")]
-    pub old_object: Option<Object<'a, OldSpec>>,
+    pub old_object: Option<Object<'a, Spec>>,
 }
 
 /// The kind of the object under review.
@@ -91,6 +110,25 @@ pub(crate) struct Metadata<'a> {
     pub namespace: Cow<'a, str>,
 }
 
+/// What tells whether an update touches a spec.
+pub(crate) trait SameSpec {
+    /// Whether nothing is changed.
+    fn is_same(&self, old: &Self) -> bool;
+}
+
+impl SameSpec for Box<WorkspaceKindSpec> {
+    fn is_same(&self, old: &Self) -> bool {
+        self == old
+    }
+}
+
+impl SameSpec for &RawValue {
+    /// Byte for byte: the API server writes both in the same way.
+    fn is_same(&self, old: &Self) -> bool {
+        self.get() == old.get()
+    }
+}
+
 /// The least that must be readable for an answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,7 +150,15 @@ fn default_api_version() -> Cow<'static, str> {
 }
 
 /// Reads a body.
-pub(crate) fn read(body: &[u8]) -> Body<'_> {
+pub(crate) fn read(subject: Subject, body: &[u8]) -> Body<'_> {
+    if subject == Subject::WorkspaceKind
+        // All of the text is looked at once, and not string by string.
+        && let Ok(text) = std::str::from_utf8(body)
+        && let Ok(review) = serde_json::from_str::<Envelope<'_, Box<WorkspaceKindSpec>>>(text)
+        && !review.request.uid.is_empty()
+    {
+        return Body::Kinds(review);
+    }
     let why = match serde_json::from_slice::<Envelope<'_>>(body) {
         Ok(review) if review.request.uid.is_empty() => return Body::Unreadable("request.uid is empty".to_owned()),
         Ok(review) => return Body::Review(review),
@@ -128,12 +174,34 @@ pub(crate) fn read(body: &[u8]) -> Body<'_> {
     }
 }
 
-impl<Spec, OldSpec> Request<'_, Spec, OldSpec> {
+impl<Spec> Request<'_, Spec> {
     /// The name to judge: with `generateName` the API server has already put the generated one into the object.
     pub fn name(&self) -> &str {
         let new = self.object.as_ref().map_or("", |object| &object.metadata.name);
         let old = self.old_object.as_ref().map_or("", |object| &object.metadata.name);
         [new, old, &self.name].into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+    }
+
+    /// The spec of the object as it would be stored.
+    pub fn spec(&self) -> Option<&Spec> {
+        self.object.as_ref()?.spec.as_ref()
+    }
+
+    /// The spec of the object as it is stored.
+    pub fn old_spec(&self) -> Option<&Spec> {
+        self.old_object.as_ref()?.spec.as_ref()
+    }
+
+    /// Whether a request is an update that leaves the spec as it was.
+    pub fn keeps_spec(&self) -> bool
+    where
+        Spec: SameSpec,
+    {
+        let same = match (self.spec(), self.old_spec()) {
+            (Some(new), Some(old)) => new.is_same(old),
+            (new, old) => new.is_none() && old.is_none(),
+        };
+        self.operation == "UPDATE" && self.old_object.is_some() && same
     }
 
     /// Who asks. Somebody without a name may nothing.
@@ -148,31 +216,19 @@ impl<Spec, OldSpec> Request<'_, Spec, OldSpec> {
     }
 }
 
-impl<'a> Request<'a> {
-    /// The spec of the object as it would be stored.
-    pub fn spec(&self) -> Option<&'a RawValue> {
-        self.object.as_ref().and_then(|object| object.spec)
-    }
-
-    /// The spec of the object as it is stored.
-    pub fn old_spec(&self) -> Option<&'a RawValue> {
-        self.old_object.as_ref().and_then(|object| object.spec)
-    }
-
-    /// Whether an update leaves the spec as it was, byte for byte: the API server writes both in the same way.
-    pub fn keeps_spec(&self) -> bool {
-        self.old_object.is_some() && self.spec().map(RawValue::get) == self.old_spec().map(RawValue::get)
-    }
-}
-
 /// Decodes a spec, or names the first field that does not.
-pub(crate) fn decode<T: DeserializeOwned>(spec: Option<&RawValue>) -> Result<T, Box<Fault>> {
-    let spec = spec.ok_or_else(|| Box::new(Fault::required(Rule::Schema, "spec", "")))?.get();
+pub(crate) fn decode<T: DeserializeOwned>(spec: Option<&&RawValue>) -> Result<T, Box<Fault>> {
+    let spec = spec.ok_or_else(missing)?.get();
     // Keeping track of the path costs time, so only when it is asked for.
     serde_json::from_str(spec).or_else(|_| {
         let tracked = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(spec));
         tracked.map_err(|error| Box::new(undecodable(&error)))
     })
+}
+
+/// The fault of an object without a spec.
+pub(crate) fn missing() -> Box<Fault> {
+    Box::new(Fault::required(Rule::Schema, "spec", ""))
 }
 
 fn undecodable(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
@@ -194,7 +250,7 @@ mod tests {
     use super::*;
 
     fn review(text: &str) -> Envelope<'_> {
-        match read(text.as_bytes()) {
+        match read(Subject::Workspace, text.as_bytes()) {
             Body::Review(review) => review,
             other => panic!("{other:?}"),
         }
@@ -232,12 +288,12 @@ mod tests {
             r#"{"apiVersion":"v","request":{"uid":"u","operation":"CREATE","object":{},"object":{}}}"#,
         ];
         for text in cases {
-            match read(text.as_bytes()) {
+            match read(Subject::Workspace, text.as_bytes()) {
                 Body::Broken { api_version, uid, .. } => assert_eq!((&*api_version, &*uid), ("v", "u"), "{text}"),
                 other => panic!("{text}: {other:?}"),
             }
         }
-        match read(br#"{"apiVersion":7,"request":{"uid":"u"}}"#) {
+        match read(Subject::Workspace, br#"{"apiVersion":7,"request":{"uid":"u"}}"#) {
             Body::Broken { api_version, .. } => assert_eq!(api_version, "admission.k8s.io/v1"),
             other => panic!("{other:?}"),
         }
@@ -254,7 +310,7 @@ mod tests {
             r#"{"request":{"uid":""}}"#,
             r#"{"request":{"uid":7}}"#,
         ] {
-            assert!(matches!(read(text.as_bytes()), Body::Unreadable(_)), "{text}");
+            assert!(matches!(read(Subject::WorkspaceKind, text.as_bytes()), Body::Unreadable(_)), "{text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use cluster::ControllerProcess;
 use serde_json::{Value, json};
 
 use crate::process::{cpu_seconds, peak_memory, reset_peak_memory, resident_memory};
-use crate::reviews::{KIND_PATH, kind_update, port_of, post};
+use crate::reviews::{KIND_PATH, port_of, post, review, with_another_image};
 use crate::{Result, figure, ratio};
 
 /// Of the kind as JSON; the review holds it twice.
@@ -15,19 +15,20 @@ const REVIEWS: usize = 50;
 
 /// Measures and prints.
 pub fn measure(controller: &ControllerProcess<'_>, kind: &Value) -> Result<()> {
-    let body = kind_update(&large(kind)?).to_string();
+    let kind = large(kind)?;
+    let body = review("UPDATE", &with_another_image(&kind), &kind).to_string();
     let (pid, port) = (controller.pid()?, port_of(&controller.webhook_url())?);
-    let review = |times| post(port, controller.ca_pem(), KIND_PATH, &body, times);
+    let reviewed = |times| post(port, controller.ca_pem(), KIND_PATH, &body, times);
     // First of all: what earlier reviews of this size left behind would be used again.
     reset_peak_memory(pid)?;
     let rest = resident_memory(pid)?;
-    review(1)?;
+    reviewed(1)?;
     #[allow(clippy::cast_precision_loss)]
     let memory = peak_memory(pid)?.saturating_sub(rest) as f64 / body.len() as f64;
 
-    review(5)?;
+    reviewed(5)?;
     let before = cpu_seconds(pid)?;
-    review(REVIEWS)?;
+    reviewed(REVIEWS)?;
     let ours = per_review(cpu_seconds(pid)? - before);
     let this = i32::try_from(std::process::id())?;
     let before = cpu_seconds(this)?;

@@ -33,10 +33,12 @@ pub fn measure(cluster: &Cluster, binary: &Path) -> Result<()> {
     let null = Null::start(controller.certificate_dir())?;
 
     let update = kind_update(&kind).to_string();
+    let addition = review("UPDATE", &with_another_image(&kind), &kind).to_string();
     let create = workspace_create().to_string();
     let kib = |body: &str| body.len() / 1024;
     let cases = [
         (format!("WorkspaceKind UPDATE, {} KiB kind", kib(&kind.to_string())), KIND_PATH, update, 1305.0),
+        ("WorkspaceKind UPDATE that adds an image".to_owned(), KIND_PATH, addition, 1305.0),
         (format!("Workspace CREATE, {} B review", create.len()), WORKSPACE_PATH, create, 152.0),
     ];
     for (what, path, body, go) in cases {
@@ -222,10 +224,22 @@ fn large_kind() -> Value {
 }
 
 /// An UPDATE of the kind that is allowed.
-pub fn kind_update(kind: &Value) -> Value {
+fn kind_update(kind: &Value) -> Value {
     let mut changed = kind.clone();
     changed["spec"]["spawner"]["description"] = json!("A description that has been changed");
     review("UPDATE", &changed, kind)
+}
+
+/// The kind with one more image.
+pub fn with_another_image(kind: &Value) -> Value {
+    let mut changed = kind.clone();
+    if let Some(images) = changed["spec"]["podTemplate"]["options"]["imageConfig"]["values"].as_array_mut() {
+        images.extend(images.first().cloned().map(|mut image| {
+            image["id"] = json!("image_new");
+            image
+        }));
+    }
+    changed
 }
 
 fn workspace_create() -> Value {
@@ -237,7 +251,7 @@ fn workspace_create() -> Value {
 }
 
 /// A review as the API server sends it.
-fn review(operation: &str, object: &Value, old: &Value) -> Value {
+pub fn review(operation: &str, object: &Value, old: &Value) -> Value {
     let kind = &object["kind"];
     let options = if operation == "UPDATE" { "UpdateOptions" } else { "CreateOptions" };
     let resource = format!("{}s", kind.as_str().unwrap_or_default().to_lowercase());

@@ -1,5 +1,6 @@
 //! Whoever adds a ClusterRole to a kind hands its rights to everybody who may start a Workspace, so they need the right to.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ fn too_late() -> LookupError {
 }
 
 /// The ClusterRoles that an object lists and the stored one does not, in their order.
-pub(super) fn added(template: &PodTemplate, before: &BTreeSet<&str>) -> Vec<String> {
+pub(super) fn added(template: &PodTemplate, before: Option<&BTreeSet<Cow<'_, str>>>) -> Vec<String> {
     let roles = template.service_account.iter().flat_map(|account| &account.cluster_roles);
-    roles.filter(|role| !before.contains(&*role.name)).map(|role| role.name.clone()).collect()
+    let is_new = |name: &str| before.is_none_or(|before| !before.contains(name));
+    roles.filter(|role| is_new(&role.name)).map(|role| role.name.clone()).collect()
 }
 
 /// Asks for each role whether `user` may bind it.

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::equality::semantically_equal;
 use crds::workspace_kind::PodTemplate;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use super::stored::StoredTemplate;
+use super::stored::{StoredOption, StoredTemplate};
 use crate::field::{Fault, Findings, key, quoted};
 use crate::lookup::{KindOption, Lookup, LookupError, OptionList, Users};
 use crate::rule::Rule;
@@ -20,39 +18,37 @@ pub(super) enum Touch {
     Removed,
 }
 
-/// Whether a stored `spec` means the same as a new one. One that does not decode can run no pod: whatever takes its place
-/// repairs it.
-fn means<New: DeserializeOwned + PartialEq + Serialize>(stored: &Value, new: &New) -> bool {
-    New::deserialize(stored).map_or(true, |old| semantically_equal(&old, new))
-}
-
 /// The options that an update changes or removes: images first; the changed ones in their order, then the removed ones.
-pub(super) fn touched(old: &StoredTemplate, new: &PodTemplate) -> Vec<(KindOption, Touch)> {
+pub(super) fn touched(old: &StoredTemplate<'_>, new: &PodTemplate) -> Vec<(KindOption, Touch)> {
     let images = new.options.image_config.values.iter().map(|value| (&*value.id, &value.spec));
-    let mut touched = touched_of(OptionList::ImageConfig, old, images);
+    let mut touched = touched_of(OptionList::ImageConfig, &old.images, images);
     let pods = new.options.pod_config.values.iter().map(|value| (&*value.id, &value.spec));
-    touched.extend(touched_of(OptionList::PodConfig, old, pods));
+    touched.extend(touched_of(OptionList::PodConfig, &old.pods, pods));
     touched
 }
 
-fn touched_of<'a, New: DeserializeOwned + PartialEq + Serialize + 'a>(
+fn touched_of<'a, Spec: Clone + PartialEq + Serialize + 'a>(
     list: OptionList,
-    old: &StoredTemplate,
-    new: impl Iterator<Item = (&'a str, &'a New)>,
+    old: &[StoredOption<'_, Spec>],
+    new: impl Iterator<Item = (&'a str, &'a Spec)> + Clone,
 ) -> Vec<(KindOption, Touch)> {
+    if old.iter().map(|value| (&*value.id, value.spec.as_deref())).eq(new.clone().map(|(id, spec)| (id, Some(spec)))) {
+        // Nearly always, and much sooner found.
+        return Vec::new();
+    }
     let option = |id: &str| KindOption { list, id: id.to_owned() };
-    let old = old.options(list);
-    let before: BTreeMap<&str, &Value> = old.iter().map(|value| (value.id, value.spec)).collect();
+    let before: BTreeMap<&str, Option<&Spec>> = old.iter().map(|value| (&*value.id, value.spec.as_deref())).collect();
     let mut kept = BTreeSet::new();
     let mut touched = Vec::new();
     for (id, spec) in new {
         kept.insert(id);
-        if before.get(id).is_some_and(|old| !means(old, spec)) {
+        // One that does not decode can run no pod: whatever takes its place repairs it.
+        if before.get(id).copied().flatten().is_some_and(|old| !semantically_equal(old, spec)) {
             touched.push((option(id), Touch::Changed));
         }
     }
-    let removed = old.iter().filter(|value| !kept.contains(value.id));
-    touched.extend(removed.map(|value| (option(value.id), Touch::Removed)));
+    let removed = old.iter().filter(|value| !kept.contains(&*value.id));
+    touched.extend(removed.map(|value| (option(&value.id), Touch::Removed)));
     touched
 }
 

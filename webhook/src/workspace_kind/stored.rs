@@ -1,86 +1,78 @@
-//! What matters of the stored spec of a kind: it decodes where the rest may not.
+//! What an update of a kind is held against: that which matters of the stored spec, also where the rest does not decode.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crds::ports::Dialect;
+use crds::workspace_kind::{ImageConfigSpec, PodConfigSpec, PodTemplate};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::lookup::OptionList;
 
-/// The blocks of a spec that an update is held against, as they are written: what is the same text is the same.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Blocks<'a> {
-    #[serde(borrow)]
-    pod_template: TemplateBlocks<'a>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TemplateBlocks<'a> {
-    #[serde(borrow, default)]
-    ports: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    service_account: Option<&'a RawValue>,
-    #[serde(borrow)]
-    options: &'a RawValue,
-}
-
-impl Blocks<'_> {
-    /// Whether no rule about updates can have anything to say.
-    pub fn same(&self, other: &Self) -> bool {
-        let same =
-            |one: Option<&RawValue>, other: Option<&RawValue>| one.map(RawValue::get) == other.map(RawValue::get);
-        let (one, other) = (&self.pod_template, &other.pod_template);
-        one.options.get() == other.options.get()
-            && same(one.service_account, other.service_account)
-            && (same(one.ports, other.ports) || one.dialect().is_some_and(|dialect| other.dialect() == Some(dialect)))
-    }
-}
-
-impl TemplateBlocks<'_> {
-    /// None where the ports are no JSON.
-    fn dialect(&self) -> Option<Dialect> {
-        let ports = self.ports.map_or("null", RawValue::get);
-        Some(dialect(&serde_json::from_str(ports).ok()?))
-    }
-}
-
-/// The stored `podTemplate`, whatever it looks like: each part is read by itself, so that none hides another.
+/// That which matters of a stored `podTemplate`.
 #[derive(Debug)]
-pub(super) struct StoredTemplate(Value);
-
-/// One option, whatever its spec looks like.
-#[derive(Debug)]
-pub(super) struct StoredOption<'a> {
-    pub id: &'a str,
-    pub spec: &'a Value,
-}
-
-impl StoredTemplate {
-    /// That of a stored spec; none where there is none.
-    pub fn of(spec: Option<&RawValue>) -> Option<Self> {
-        let mut spec: Value = serde_json::from_str(spec?.get()).ok()?;
-        Some(Self(spec.get_mut("podTemplate")?.take()))
-    }
-
+pub(super) struct StoredTemplate<'a> {
     /// The dialect that its ports are written in.
-    pub fn dialect(&self) -> Dialect {
-        dialect(&self.0["ports"])
-    }
-
+    pub dialect: Dialect,
     /// The names of the ClusterRoles that it lists.
-    pub fn cluster_roles(&self) -> BTreeSet<&str> {
-        list(&self.0["serviceAccount"]["clusterRoles"]).iter().filter_map(|role| role["name"].as_str()).collect()
-    }
+    pub cluster_roles: BTreeSet<Cow<'a, str>>,
+    /// The values of `imageConfig`.
+    pub images: Vec<StoredOption<'a, ImageConfigSpec>>,
+    /// The values of `podConfig`.
+    pub pods: Vec<StoredOption<'a, PodConfigSpec>>,
+}
 
-    /// The options of a list.
-    pub fn options(&self, of: OptionList) -> Vec<StoredOption<'_>> {
-        let values = list(&self.0["options"][of.as_str()]["values"]).iter();
-        values.filter_map(|value| Some(StoredOption { id: value["id"].as_str()?, spec: &value["spec"] })).collect()
+/// One option.
+#[derive(Debug)]
+pub(super) struct StoredOption<'a, Spec: Clone> {
+    pub id: Cow<'a, str>,
+    /// None where it does not decode.
+    pub spec: Option<Cow<'a, Spec>>,
+}
+
+impl<'a> From<&'a PodTemplate> for StoredTemplate<'a> {
+    fn from(template: &'a PodTemplate) -> Self {
+        fn option<'a, Spec: Clone>(id: &'a str, spec: &'a Spec) -> StoredOption<'a, Spec> {
+            StoredOption { id: Cow::Borrowed(id), spec: Some(Cow::Borrowed(spec)) }
+        }
+        let (images, pods) = (&template.options.image_config.values, &template.options.pod_config.values);
+        let roles = template.service_account.iter().flat_map(|account| &account.cluster_roles);
+        Self {
+            dialect: template.dialect(),
+            cluster_roles: roles.map(|role| Cow::Borrowed(&*role.name)).collect(),
+            images: images.iter().map(|value| option(&value.id, &value.spec)).collect(),
+            pods: pods.iter().map(|value| option(&value.id, &value.spec)).collect(),
+        }
     }
+}
+
+impl StoredTemplate<'static> {
+    /// That of a spec of which parts may not decode: each is read by itself, so that none hides another. None where there
+    /// is no template at all.
+    pub fn of_parts(spec: Option<&&RawValue>) -> Option<Self> {
+        let spec: Value = serde_json::from_str(spec?.get()).ok()?;
+        let template = spec.get("podTemplate")?;
+        let roles = list(&template["serviceAccount"]["clusterRoles"]).iter();
+        Some(Self {
+            dialect: dialect(&template["ports"]),
+            cluster_roles: roles.filter_map(|role| Some(role["name"].as_str()?.to_owned().into())).collect(),
+            images: options(template, OptionList::ImageConfig),
+            pods: options(template, OptionList::PodConfig),
+        })
+    }
+}
+
+fn options<'de, Spec: Clone + Deserialize<'de>>(
+    template: &'de Value,
+    of: OptionList,
+) -> Vec<StoredOption<'static, Spec>> {
+    let option = |value: &'de Value| {
+        let id = Cow::Owned(value["id"].as_str()?.to_owned());
+        Some(StoredOption { id, spec: Spec::deserialize(&value["spec"]).ok().map(Cow::Owned) })
+    };
+    list(&template["options"][of.as_str()]["values"]).iter().filter_map(option).collect()
 }
 
 /// B as soon as an entry has `id`, as [`Dialect::of`] has it.
