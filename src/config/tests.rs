@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+use webhook::ProtectedKeys;
+
 use crate::cli::{self, Invocation};
 
 use super::*;
@@ -246,6 +248,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "a b/*",
         "must consist of letters, digits, '-', '_', '.', '/' and the wildcards '*' and '?'",
     ),
+    (
+        "--protected-pod-metadata",
+        "a,",
+        "must consist of letters, digits, '-', '_', '.', '/' and the wildcards '*' and '?'",
+    ),
     ("REDIRECT_MISSING_SLASH", "maybe", "must be true or false"),
     ("--redirect-scheme", "ftp", "must be http or https"),
     ("ENABLE_WEBHOOKS", "no", "must be true or false"),
@@ -294,6 +301,7 @@ fn accepts_what_is_unusual_but_right() {
         ("--cluster-domain", vec!["local", "a.b.c", "k8s-1.example"]),
         ("--connect-path-prefix", vec!["/a", "/a/b.c~d_e-f"]),
         ("--port-dialects", vec!["A", "B,A", "A,A"]),
+        ("--protected-pod-metadata", vec!["", "*", "a.example/b-?,c"]),
         ("--max-concurrent-reconciles", vec!["1", "1000"]),
         ("--webhook-bind-address", vec!["127.0.0.1:0", ":0", "[::1]:9443", "localhost:1", "0.0.0.0:9443", "[::]:9443"]),
         ("--log-level", vec!["off", "ERROR", "debug,kube=trace", "warn,webhook=debug"]),
@@ -302,6 +310,14 @@ fn accepts_what_is_unusual_but_right() {
             good(&[flag, value], &[]);
         }
     }
+}
+
+#[test]
+fn protected_keys_can_be_none() {
+    assert_eq!(good(&["--protected-pod-metadata="], &[]).policy.protected_pod_metadata, ProtectedKeys::default());
+    // As for every variable, empty is unset.
+    let patterns = good(&[], &[("PROTECTED_POD_METADATA", "")]).policy.protected_pod_metadata;
+    assert_eq!(patterns.patterns(), ProtectedKeys::DEFAULT);
 }
 
 #[test]

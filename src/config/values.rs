@@ -56,6 +56,9 @@ pub fn protected_keys(values: &[&str]) -> Result<ProtectedKeys, String> {
     let is_pattern = |pattern: &&str| {
         !pattern.is_empty() && pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./*?".contains(&byte))
     };
+    if values == [""] {
+        return Ok(ProtectedKeys::default());
+    }
     match values.iter().find(|pattern| !is_pattern(pattern)) {
         None => Ok(ProtectedKeys::new(values.iter().copied())),
         Some(_) => Err("must consist of letters, digits, '-', '_', '.', '/' and the wildcards '*' and '?'".to_owned()),

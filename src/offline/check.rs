@@ -62,9 +62,12 @@ pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects,
         }
     }
     let mut check = Check { inputs, schemas, policy, facts, report, found: 0, untold: None };
-    for (object, shaped) in given.ours.iter().zip(shaped) {
-        let before = old.get(&identity(object.subject, &shaped.object));
-        check.object(object, shaped, before);
+    let identities: Vec<Identity> =
+        given.ours.iter().zip(&shaped).map(|(object, shaped)| identity(object.subject, &shaped.object)).collect();
+    let last: BTreeMap<&Identity, &Object> = identities.iter().zip(&given.ours).collect();
+    for ((object, shaped), identity) in given.ours.iter().zip(shaped).zip(&identities) {
+        let later = last.get(identity).copied().filter(|later| !std::ptr::eq(*later, object) && is_named(object));
+        check.object(object, shaped, old.get(identity), later);
     }
     given.misfits.iter().for_each(|misfit| check.misfit(misfit));
     check.report
@@ -101,6 +104,11 @@ type Identity = (Subject, String, String);
 fn identity(subject: Subject, object: &Value) -> Identity {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     (subject, text("namespace"), text("name"))
+}
+
+/// A generated name makes an object of its own each time.
+fn is_named(object: &Object) -> bool {
+    object.value["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty())
 }
 
 fn objects_in_place(schemas: &Schemas, stored: Vec<Object>) -> BTreeMap<Identity, Value> {
@@ -162,7 +170,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn object(&mut self, object: &Object, shaped: Shaped, old: Option<&Value>) {
+    /// `later`: the last of the inputs that is the same object, where this one is not it.
+    fn object(&mut self, object: &Object, shaped: Shaped, old: Option<&Value>, later: Option<&Object>) {
         (self.found, self.untold) = (0, None);
         let schema = self.schemas.of(object.subject);
         let Shaped { object: value, unknown } = shaped;
@@ -185,6 +194,12 @@ impl Check<'_> {
             self.push_fault(&place, fault, is_unknown || keeps_from_rules);
         }
         self.webhook(&place, &value, old, &faults, is_unknown || is_refused);
+        if let Some(later) = later {
+            let source = &self.inputs[later.source];
+            let line = source.position(later.node.place.start).line;
+            let message = format!("the same object stands in {}:{line} once more, and that one counts", source.name());
+            self.warn(&place, Rule::ObjectTwice, "metadata.name", message, false);
+        }
         self.tell_of_the_rest(&place);
         let position = self.inputs[object.source].position(object.node.place.start);
         self.report.objects.push(Judged {

@@ -39,6 +39,7 @@ pub fn page() -> String {
         (Table::Schema, "What the API server checks itself"),
         (Table::WorkspaceKind, "WorkspaceKind"),
         (Table::Workspace, "Workspace"),
+        (Table::Files, "Files"),
         (Table::Migration, "Taking over from another controller"),
     ];
     for (table, title) in tables {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use workspaces_controller::config::settings::{self, Setting, Shape};
 
-use crate::helm::{NAMESPACE, SOME_CA, documents, objects, only, template, text};
+use crate::helm::{NAMESPACE, SOME_CA, documents, helm, objects, only, template, text};
 
 /// Settings that the chart gives by other means than a value of the same name, or not at all.
 const NOT_VALUES: [&str; 6] = [
@@ -93,6 +93,16 @@ fn every_setting_reaches_the_program() {
         assert_eq!(given(flag), 1, "--{flag}");
     }
     assert!(args.contains(&"--istio-gateway=c/d") && args.contains(&"--redirect-scheme=https"));
+}
+
+#[test]
+fn protected_keys_can_be_none() {
+    let none = ["template", "x", "charts/workspaces-controller", "--set-json", "settings.protectedPodMetadata=[]"];
+    let answer = helm(&none, None);
+    let objects = documents(&answer.stdout);
+    assert!(answer.success, "{}", answer.stderr);
+    let arguments = &only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(arguments.as_array().unwrap().contains(&"--protected-pod-metadata=".into()), "{arguments}");
 }
 
 /// What helm says to a wrong value, and the part of it that an administrator needs.

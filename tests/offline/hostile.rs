@@ -73,9 +73,18 @@ fn fields_of_any_type_are_judged() {
 }
 
 #[test]
-fn nothing_and_what_is_not_ours_is_clean() {
-    for text in ["", "---\n---\n", "# only a comment\n", "just text", "- 1\n", "apiVersion: v1\nkind: List\nitems: ~\n"]
-    {
+fn a_pipe_that_brings_nothing_is_unreadable() {
+    for command in [&["validate", "-"][..], &["render", "-"], &["migrate", "--check", "-"]] {
+        for text in ["", " \n"] {
+            let (output, code) = crate::printed(command, text);
+            assert!(code == 3 && output.contains("stdin: "), "{command:?} {text:?}: {code} {output}");
+        }
+    }
+}
+
+#[test]
+fn documents_without_objects_and_what_is_not_ours_are_clean() {
+    for text in ["---\n---\n", "# only a comment\n", "just text", "- 1\n", "apiVersion: v1\nkind: List\nitems: ~\n"] {
         assert_eq!(code(text, text.as_bytes()), 0, "{text}");
     }
 }

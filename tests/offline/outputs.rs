@@ -98,6 +98,29 @@ fn stored_objects_make_updates_of_inputs() {
 }
 
 #[test]
+fn the_same_object_twice_is_told() {
+    let kind = std::fs::read_to_string(root().join("docs/examples/jupyterlab-kind.yaml")).unwrap();
+    let both = format!("{kind}\n---\n{kind}");
+    let (output, code) = json_of(&["validate", "-o", "json", "-"], &both);
+    let findings = output["findings"].as_array().unwrap();
+    let told: Vec<_> = findings
+        .iter()
+        .map(|finding| (finding["code"].as_str().unwrap(), finding["message"].as_str().unwrap()))
+        .collect();
+    let second = both.lines().enumerate().filter(|(_, line)| line.starts_with("apiVersion: ")).nth(1).unwrap().0 + 1;
+    let message = format!("the same object stands in stdin:{second} once more, and that one counts");
+    assert_eq!((told, code), (vec![("FILE001", &*message)], 0));
+    // A generated name is another one each time, and what is stored is meant to be replaced.
+    let generated = kind.replace("  name: jupyterlab", "  generateName: jupyterlab-");
+    assert_ne!(generated, kind);
+    let (output, _) = json_of(&["validate", "-o", "json", "-"], &format!("{generated}\n---\n{generated}"));
+    assert_eq!(output["findings"], serde_json::json!([]), "{output}");
+    let stored = root().join("docs/examples/jupyterlab-kind.yaml");
+    let (output, _) = json_of(&["validate", "-o", "json", "--old", stored.to_str().unwrap(), "-"], &kind);
+    assert_eq!(output["findings"], serde_json::json!([]), "{output}");
+}
+
+#[test]
 fn settings_that_change_verdicts_are_taken() {
     let kind = root().join("docs/examples/jupyterlab-kind.yaml");
     let kind = kind.to_str().unwrap();

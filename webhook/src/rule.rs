@@ -9,6 +9,8 @@ pub enum Table {
     WorkspaceKind,
     /// Workspaces.
     Workspace,
+    /// What is odd about files.
+    Files,
     /// What changes when this controller takes over from another one.
     Migration,
 }
@@ -225,6 +227,11 @@ rules! {
     DeferUpdates "WS013" "defer-updates" Workspace 10
         "`deferUpdates` is not set."
         "A warning: the field has no effect, a running pod is never restarted by itself."
+
+    ObjectTwice "FILE001" "object-twice" Files 0
+        "No object stands twice in the files."
+        "A warning of the command line: `kubectl apply` stores one after the other, so only the last one stays, and Workspaces \
+         are judged against that. Remove one, or give it another name."
 
     TakeOverRestart "MIG001" "take-over-restart" Migration 0
         "The pod of a Workspace is what this controller would make of it."
