@@ -7,7 +7,7 @@ use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
 use webhook::field::{self, Warning};
 use webhook::rule::{Rule, Table};
-use webhook::{Policy, Question, Refusal};
+use webhook::{BindCheck, Policy, Question, Refusal};
 
 use super::facts::Facts;
 use super::finding::{Finding, Judged, ObjectName, Report, Severity};
@@ -61,6 +61,8 @@ pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects,
             Subject::Workspace => facts.add_workspace(object),
         }
     }
+    // Who will apply the files is not known.
+    let policy = &Policy { cluster_role_bind: BindCheck::Off, ..policy.clone() };
     let mut check = Check { inputs, schemas, policy, facts, report, found: 0, untold: None };
     let identities: Vec<Identity> =
         given.ours.iter().zip(&shaped).map(|(object, shaped)| identity(object.subject, &shaped.object)).collect();

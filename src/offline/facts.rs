@@ -124,7 +124,7 @@ impl Lookup for Facts {
         Ok(BTreeMap::new())
     }
 
-    /// Whoever applies the files is not known.
+    /// Who will apply the files is not known, so nobody asks.
     async fn may_bind(&self, _user: &UserInfo, _cluster_role: &str) -> Result<bool, LookupError> {
         Ok(true)
     }

@@ -99,10 +99,10 @@ pub fn read<S: AsRef<str>>(arguments: &[S], standard_input: &mut dyn Read) -> (V
     for argument in arguments.iter().map(AsRef::as_ref) {
         if argument == STANDARD_INPUT {
             if seen.insert(PathBuf::from(argument)) {
-                let text = text_of(standard_input).and_then(|text| match text.trim().is_empty() {
+                let text = text_of(standard_input).and_then(|text| {
                     // Else a pipe whose first command fails would pass every check.
-                    true => Err(io::Error::other("nothing came: did the command before it fail?")),
-                    false => Ok(text),
+                    let nothing = || io::Error::other("nothing came: did the command before it fail?");
+                    if text.trim().is_empty() { Err(nothing()) } else { Ok(text) }
                 });
                 keep("stdin", text, &mut sources, &mut unreadable);
             }

@@ -127,6 +127,16 @@ fn settings_that_change_verdicts_are_taken() {
     let (output, code) = printed(&["validate", "--port-dialects=B", kind], "");
     assert_eq!(code, 1);
     assert!(output.contains("WSK004"), "{output}");
+    // Nobody knows who will apply it.
+    let kind_with_role = std::fs::read_to_string(kind)
+        .unwrap()
+        .replace("  podTemplate:\n", "  podTemplate:\n    serviceAccount: {clusterRoles: [{name: view}]}\n");
+    assert!(kind_with_role.contains("view"));
+    for check in ["enforce", "warn", "off"] {
+        let arguments = ["validate", "--fail-on=warning", "--check-cluster-role-bind", check, "-"];
+        let (output, code) = printed(&arguments, &kind_with_role);
+        assert_eq!(code, 0, "{check}: {output}");
+    }
     let (output, code) = printed(&["validate", "--connect-path-prefix=x/", kind], "");
     assert_eq!(code, 2);
     assert!(output.starts_with("error: --connect-path-prefix=\"x/\": "), "{output}");

@@ -68,7 +68,8 @@ impl<'a> Question<'a> {
         json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request})
     }
 
-    /// The verdict that the webhook of the object's kind would give.
+    /// The verdict that the webhook of the object's kind would give. Questions about ClusterRoles that only make warnings
+    /// are bounded in time, so with [`BindCheck::Warn`](crate::BindCheck::Warn) it takes a tokio runtime.
     pub async fn verdict<L: Lookup>(&self, lookup: &L, policy: &Policy) -> Verdict {
         let body = self.review("question").to_string();
         let kind = self.object.or(self.old).and_then(|object| object["kind"].as_str()).unwrap_or_default();
