@@ -167,3 +167,80 @@ fn log<Spec>(subject: Subject, request: &Request<'_, Spec>, verdict: &Verdict) {
         _ => refused!(tracing::Level::INFO),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::time::Duration;
+
+    use crds::testing::Generator;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Question;
+    use crate::testing::Facts;
+
+    /// The verdict on kinds that decode, and the one that it gets when its parts are looked at.
+    async fn verdicts(review: &Value, facts: &Facts) -> [Result<Verdict, Refusal>; 2] {
+        let (body, policy, deadline) = (review.to_string(), Policy::default(), Instant::now() + Duration::from_mins(1));
+        let Body::Kinds(whole) = request::read(Subject::WorkspaceKind, body.as_bytes()) else { panic!("{body}") };
+        let parts: Envelope<'_> = serde_json::from_str(&body).unwrap();
+        [
+            judge_kind(&whole.request, facts, &policy, deadline).await,
+            judge(Subject::WorkspaceKind, &parts.request, facts, &policy, deadline).await,
+        ]
+    }
+
+    #[tokio::test]
+    async fn a_kind_gets_the_same_verdict_whole_and_in_parts() {
+        let mut generator = Generator::new(5);
+        let mut refused = [0, 0];
+        for round in 0..300 {
+            let [mut old, mut new] = [(); 2].map(|()| json!(generator.workspace_kind()));
+            if round % 2 == 0 {
+                // What Workspaces use is changed and removed, beside what has not been touched.
+                new = old.clone();
+                new["spec"]["podTemplate"]["options"]["podConfig"]["values"][0]["spec"]["nodeSelector"] =
+                    json!({"a": "b"});
+                new["spec"]["podTemplate"]["options"]["imageConfig"]["values"].as_array_mut().unwrap().remove(0);
+            }
+            if round % 3 == 0 {
+                old["spec"]["podTemplate"]["serviceAccount"] = json!({"clusterRoles": [{"name": "view"}]});
+            }
+            for kind in [&mut old, &mut new] {
+                kind["metadata"]["name"] = json!("kind");
+            }
+            let mut user = json!(crds::testing::workspace("ns", "user", if round % 4 < 2 { "kind" } else { "other" }));
+            user["spec"]["podTemplate"]["options"] = json!({"imageConfig": "image-0", "podConfig": "pod-0"});
+            let facts = Facts { may_bind: Some(Vec::new()), ..Facts::new(&[], &[user]).unwrap() };
+            let deleted = Question::delete(&old).review("u");
+            for review in [Question::create(&new).review("u"), Question::update(&new, &old).review("u"), deleted] {
+                let [whole, parts] = verdicts(&review, &facts).await;
+                assert_eq!(whole, parts, "round {round}: {review}");
+                refused[usize::from(whole.is_ok_and(|verdict| verdict.refusal.is_none()))] += 1;
+            }
+        }
+        assert!(refused.iter().all(|count| *count > 100), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn odd_requests_get_the_same_verdict_whole_and_in_parts() {
+        let kind = json!(crds::testing::workspace_kind("kind"));
+        let mut other = kind.clone();
+        other["spec"]["spawner"]["description"] = json!("Another one");
+        let objects = [Value::Null, json!({}), json!({"spec": null}), kind, other];
+        let facts = Facts::default();
+        for operation in ["CREATE", "UPDATE", "DELETE", "CONNECT", "PATCH"] {
+            for (object, old) in objects.iter().flat_map(|object| objects.iter().map(move |old| (object, old))) {
+                for kind in ["WorkspaceKind", "Workspace"] {
+                    let review = json!({"request": {
+                        "uid": "u", "operation": operation, "kind": {"group": crds::GROUP, "kind": kind}, "name": "kind",
+                        "object": object, "oldObject": old,
+                    }});
+                    let [whole, parts] = verdicts(&review, &facts).await;
+                    assert_eq!(whole, parts, "{review}");
+                }
+            }
+        }
+    }
+}
