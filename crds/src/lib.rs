@@ -5,6 +5,7 @@
 //! no clock, no environment.
 
 pub mod activity;
+mod bounded;
 pub mod conditions;
 mod core_types;
 pub mod environment;

@@ -46,7 +46,7 @@ pub struct Misfit {
     pub source: usize,
     /// The whole of it.
     pub node: Node,
-    /// `apiVersion` or `kind`.
+    /// `apiVersion`, `kind` or, for a list, `items`.
     pub field: &'static str,
     /// Why the API server would not know it.
     pub message: String,
@@ -114,6 +114,10 @@ impl Objects {
     }
 
     fn add_items(&mut self, source: usize, node: Node) {
+        if node.get("items").is_some_and(|items| !items.is_null() && !matches!(items.content, Content::List(_))) {
+            let message = "Invalid value: must be a list of objects".to_owned();
+            return self.misfits.push(Misfit { source, node, field: "items", message });
+        }
         let Content::Map(entries) = node.content else { return };
         for entry in entries.into_iter().filter(|entry| entry.key == "items") {
             if let Content::List(items) = entry.node.content {
@@ -169,6 +173,11 @@ mod tests {
                 "apiVersion: Invalid value: \"kubeflow.org/v1alpha1\": the only version of a WorkspaceKind is kubeflow.org/v1beta1"
             ]
         );
+        assert_eq!(
+            said("apiVersion: v1\nkind: List\nitems: {a: 1}"),
+            ["items: Invalid value: must be a list of objects"]
+        );
+        assert_eq!(said("apiVersion: v1\nkind: List\nitems:"), [""; 0]);
         assert_eq!(said("kind: Workspace"), ["apiVersion: Required value: kubeflow.org/v1beta1 for a Workspace"]);
     }
 }

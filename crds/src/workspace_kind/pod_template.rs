@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::PodMetadata;
 use super::options::{PodOptions, PortProtocol};
+use crate::bounded;
+
+/// The most items of `extraVolumes`: each takes 3 KB of memory, however short it is written.
+const EXTRA_VOLUMES_MAX: usize = 500;
 
 /// The pod that a Workspace of the kind runs as.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -66,8 +70,15 @@ pub struct PodTemplate {
     pub extra_volume_mounts: Vec<VolumeMount>,
 
     /// Further volumes of the pod, as in a Pod. The names `home-volume`, `data-volume-<n>` and `secret-volume-<n>` are taken.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded::list::<_, _, EXTRA_VOLUMES_MAX>"
+    )]
+    #[schemars(
+        length(max = EXTRA_VOLUMES_MAX),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
     pub extra_volumes: Vec<Volume>,
 
     /// The security context of the pod.

@@ -39,6 +39,28 @@ async fn thousands_of_redirects_to_nowhere_are_refused_in_time() {
     assert_eq!(found.causes[50].message, "… and 1950 more");
 }
 
+/// Read, each of them takes 3 KB: what is written in 300 KB would take more memory than a pod has.
+#[tokio::test]
+async fn volumes_without_end_are_refused_before_they_are_all_read() {
+    let mut kind = kind();
+    kind["spec"]["podTemplate"]["extraVolumes"] = json!(vec![json!({}); 100_000]);
+    let found = verdict(&answer(&kind).await.0);
+    let causes: Vec<_> = found.causes.iter().map(|cause| (&*cause.field, &*cause.message)).collect();
+    let message = "Invalid value: length 501, expected a list of at most 500 items";
+    assert_eq!((found.refused, causes), (Some(422), vec![("spec.podTemplate.extraVolumes", message)]));
+}
+
+#[tokio::test]
+async fn more_values_than_any_kind_has_are_not_read() {
+    let mut kind = kind();
+    kind["spec"]["podTemplate"]["extraEnv"] = json!(vec![json!({}); 250_000]);
+    let (answer, _) = answer(&kind).await;
+    let status = &answer["response"]["status"];
+    assert_eq!((answer["response"]["uid"].as_str(), status["code"].as_u64()), (Some("u"), Some(400)));
+    let message = "the AdmissionReview does not decode: it holds more than 400000 values";
+    assert_eq!(status["message"], message);
+}
+
 #[tokio::test]
 async fn thousands_of_entries_for_no_port_are_refused_in_time() {
     let mut kind = kind();
