@@ -10,6 +10,9 @@ use super::PodMetadata;
 use super::options::{PodOptions, PortProtocol};
 use crate::bounded;
 
+/// The most items of `extraEnv`: each takes 280 bytes of memory, however short it is written.
+const EXTRA_ENV_MAX: usize = 5_000;
+
 /// The most items of `extraVolumes`: each takes 3 KB of memory, however short it is written.
 const EXTRA_VOLUMES_MAX: usize = 500;
 
@@ -60,8 +63,11 @@ pub struct PodTemplate {
 
     /// Environment variables of the `main` container. A `value` is a Go template; `httpPathPrefix "<port id>"` gives the
     /// path of a port, for example `{{ httpPathPrefix "jupyterlab" }}`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded::list::<_, _, EXTRA_ENV_MAX>")]
+    #[schemars(
+        length(max = EXTRA_ENV_MAX),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
     pub extra_env: Vec<EnvVar>,
 
     /// Further mounts of the `main` container. Each names a volume of `extraVolumes` or `home-volume`.
