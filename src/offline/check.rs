@@ -7,11 +7,11 @@ use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
 use webhook::field::{self, Warning};
 use webhook::rule::{Rule, Table};
-use webhook::{BindCheck, Policy, Question, Refusal};
+use webhook::{BindCheck, Policy, Question, Refusal, Subject};
 
 use super::facts::Facts;
 use super::finding::{Finding, Judged, ObjectName, Report, Severity};
-use super::object::{Misfit, Object, Objects, Subject};
+use super::object::{Misfit, Object, Objects};
 use super::position::{Target, locate};
 use super::schema::{Fault, Schema};
 use super::source::{Source, Unreadable};

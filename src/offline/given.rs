@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crds::{Workspace, WorkspaceKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use webhook::Subject;
 
 use super::check::{completed, objects};
-use super::object::{Objects, Subject};
+use super::object::Objects;
 use super::source::{Source, Unreadable};
 use crate::config::Routing;
 use crate::render::{self, Desired, Subject as Rendered};

@@ -2,10 +2,10 @@
 
 use crds::labels::{ANNOTATIONS_MAX, is_dns_label, is_dns_subdomain, label_value_fault, qualified_name_fault};
 use serde_json::{Value, json};
+use webhook::Subject;
 use webhook::field::quoted;
 use webhook::rule::Rule;
 
-use super::object::Subject;
 use super::path::Path;
 use super::schema::Fault;
 

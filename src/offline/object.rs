@@ -1,30 +1,9 @@
 //! Documents to the objects that we judge; all else is counted or, where it is likely a mistake, a finding.
 
 use serde_json::Value;
+use webhook::Subject;
 
 use super::yaml::{Content, Node};
-
-/// The kinds of objects that we judge.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Subject {
-    /// A Workspace.
-    Workspace,
-    /// A WorkspaceKind.
-    WorkspaceKind,
-}
-
-impl Subject {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::Workspace, Self::WorkspaceKind];
-
-    /// The `kind` of the object.
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Workspace => "Workspace",
-            Self::WorkspaceKind => "WorkspaceKind",
-        }
-    }
-}
 
 /// An object as it is written.
 #[derive(Clone, Debug)]

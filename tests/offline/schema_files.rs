@@ -2,7 +2,7 @@
 
 use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
-use workspaces_controller::offline::object::Subject;
+use webhook::Subject;
 use workspaces_controller::offline::schema::{Fault, Schema};
 use workspaces_controller::offline::{cel, metadata, pruning, validation};
 

@@ -11,16 +11,20 @@ use serde_json::value::RawValue;
 use crate::field::Fault;
 use crate::rule::Rule;
 
-/// What a path is about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Subject {
+/// The kinds of objects that are judged; each has a webhook.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Subject {
+    /// A Workspace.
     Workspace,
+    /// A WorkspaceKind.
     WorkspaceKind,
 }
 
 impl Subject {
+    /// Both of them.
     pub const ALL: [Self; 2] = [Self::Workspace, Self::WorkspaceKind];
 
+    /// The `kind` of the object.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Workspace => "Workspace",
