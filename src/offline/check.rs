@@ -15,7 +15,7 @@ use super::object::{Misfit, Object, Objects};
 use super::position::{Target, locate};
 use super::schema::{Fault, Schema};
 use super::source::{Source, Unreadable};
-use super::{cel, metadata, pruning, validation, yaml};
+use super::{cel, metadata, pruning, validation};
 
 /// As many findings of one object are told; nobody reads more, and looking up where each of thousands stands takes time.
 const FINDINGS_MAX: usize = 200;
@@ -29,17 +29,13 @@ const GIVE_THE_KIND: &str = "The kind is neither among the inputs nor among the 
 ///
 /// The findings are in the order of the rules; [`Report::sort`] puts them into that of the lines.
 pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
-    let mut unreadable = Vec::new();
-    let given = objects(inputs, &mut unreadable);
-    let stored = objects(stored, &mut unreadable);
-    let mut report = check_objects(inputs, &given, stored, policy);
-    report.unreadable.extend(unreadable);
-    report
+    check_objects(inputs, &Objects::read(inputs), Objects::read(stored), policy)
 }
 
 /// The same for objects that have been read from `inputs`.
 pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects, policy: &Policy) -> Report {
-    let mut report = Report { files: inputs.len(), foreign: given.foreign, ..Report::default() };
+    let unreadable = given.unreadable.iter().chain(&stored.unreadable).cloned().collect();
+    let mut report = Report { files: inputs.len(), foreign: given.foreign, unreadable, ..Report::default() };
     let schemas = match &*SCHEMAS {
         Ok(schemas) => schemas,
         // Our own schemas: a test reads them.
@@ -73,23 +69,6 @@ pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects,
     }
     given.misfits.iter().for_each(|misfit| check.misfit(misfit));
     check.report
-}
-
-/// The objects of texts.
-pub(super) fn objects(sources: &[Source], unreadable: &mut Vec<Unreadable>) -> Objects {
-    let mut objects = Objects::default();
-    for (index, source) in sources.iter().enumerate() {
-        let (documents, fault) = yaml::read(source.text());
-        for document in documents {
-            objects.add(index, document);
-        }
-        unreadable.extend(fault.map(|fault| Unreadable {
-            file: source.name().to_owned(),
-            position: Some(source.position(fault.at)),
-            message: fault.message,
-        }));
-    }
-    objects
 }
 
 /// An object as the API server would hand it on: without unknown fields, with defaults and with all of its metadata.

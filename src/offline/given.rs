@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use webhook::Subject;
 
-use super::check::{completed, objects};
+use super::check::completed;
 use super::object::Objects;
 use super::source::{Source, Unreadable};
 use crate::config::Routing;
@@ -37,14 +37,12 @@ pub struct Given {
 impl Given {
     /// Decodes the objects of texts; of two with one name the last counts.
     pub fn read(sources: &[Source]) -> Self {
-        let mut unreadable = Vec::new();
-        let objects = objects(sources, &mut unreadable);
-        Self { unreadable, ..Self::of(objects) }
+        Self::of(Objects::read(sources))
     }
 
     /// Decodes objects that have been read.
     pub(super) fn of(objects: Objects) -> Self {
-        let mut given = Self::default();
+        let mut given = Self { unreadable: objects.unreadable, ..Self::default() };
         let misfits = objects.misfits.iter();
         given.broken = misfits.map(|misfit| format!("{}: {}; see validate", misfit.field, misfit.message)).collect();
         for object in objects.ours {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use webhook::Policy;
 use webhook::rule::Rule;
 
-use super::check::{check_objects, objects};
+use super::check::check_objects;
 use super::finding::{Finding, ObjectName, Report, Severity};
 use super::given::{Given, Key};
 use super::object::Objects;
@@ -26,10 +26,8 @@ const TOLD_MAX: usize = 5;
 
 /// All that is to be said about stored objects: what admission would refuse, and who would be told to restart.
 pub fn migration(sources: &[Source], policy: &Policy, routing: &Routing) -> Report {
-    let mut unreadable = Vec::new();
-    let objects = objects(sources, &mut unreadable);
+    let objects = Objects::read(sources);
     let mut report = check_objects(sources, &objects, Objects::default(), policy);
-    report.unreadable.extend(unreadable);
     let given = Given::of(objects);
     let running = running(&given);
     let places = Places::new(&report, sources);

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use webhook::Subject;
 
-use super::yaml::{Content, Node};
+use super::source::{Source, Unreadable};
+use super::yaml::{self, Content, Node};
 
 /// An object as it is written.
 #[derive(Clone, Debug)]
@@ -51,9 +52,28 @@ pub struct Objects {
     pub foreign: usize,
     /// Those of them that something is asked about.
     pub others: Vec<Value>,
+    /// What could not be read.
+    pub unreadable: Vec<Unreadable>,
 }
 
 impl Objects {
+    /// The objects of texts.
+    pub fn read(sources: &[Source]) -> Self {
+        let mut objects = Self::default();
+        for (index, source) in sources.iter().enumerate() {
+            let (documents, fault) = yaml::read(source.text());
+            for document in documents {
+                objects.add(index, document);
+            }
+            objects.unreadable.extend(fault.map(|fault| Unreadable {
+                file: source.name().to_owned(),
+                position: Some(source.position(fault.at)),
+                message: fault.message,
+            }));
+        }
+        objects
+    }
+
     /// Adds a document of a text. Lists are unfolded; empty documents are nothing.
     pub fn add(&mut self, source: usize, node: Node) {
         if node.is_null() {

@@ -202,9 +202,9 @@ impl<Spec> Request<'_, Spec> {
         self.object.as_ref()?.spec.as_ref()
     }
 
-    /// The spec of the object as it is stored.
+    /// The spec of the object as it is stored, for an update: nothing else is held against it.
     pub fn old_spec(&self) -> Option<&Spec> {
-        self.old_object.as_ref()?.spec.as_ref()
+        self.old_object.as_ref().filter(|_| self.operation == "UPDATE")?.spec.as_ref()
     }
 
     /// Whether a request is an update that leaves the spec as it was.

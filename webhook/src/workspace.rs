@@ -57,7 +57,7 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
     let review = Review {
         candidate: Candidate { name: request.name(), namespace: request.namespace(), spec: &spec },
         // A stored object that no longer decodes has no faults to excuse.
-        old: request.old_object.as_ref().and_then(|_| decode(request.old_spec()).ok()),
+        old: decode(request.old_spec()).ok(),
         is_new: request.old_object.is_none(),
         policy,
     };

@@ -66,7 +66,7 @@ impl<'a> Change<'a> {
     /// That of a request whose objects decode.
     pub fn of(request: &'a Request<'_, Box<WorkspaceKindSpec>>) -> Result<Self, Refusal> {
         let new = request.spec().ok_or_else(|| refusal(request, vec![*missing()]))?;
-        let old = request.old_spec().filter(|_| request.operation == "UPDATE");
+        let old = request.old_spec();
         let held = old.map(|old| StoredTemplate::from(&old.pod_template));
         Ok(Self { new: Cow::Borrowed(new), old: old.map(Cow::Borrowed), held })
     }
@@ -74,7 +74,7 @@ impl<'a> Change<'a> {
     /// That of a request of whose objects parts may not decode.
     pub fn of_parts(request: &Request<'_>) -> Result<Self, Refusal> {
         let new = decode(request.spec()).map_err(|fault| refusal(request, vec![*fault]))?;
-        let old = request.old_spec().filter(|_| request.operation == "UPDATE");
+        let old = request.old_spec();
         Ok(Self { new: Cow::Owned(new), old: decode(old).ok().map(Cow::Owned), held: StoredTemplate::of_parts(old) })
     }
 }
