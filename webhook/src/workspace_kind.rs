@@ -19,6 +19,7 @@ use stored::StoredTemplate;
 mod activity;
 mod cluster_roles;
 mod filters;
+mod headers;
 mod in_use;
 mod options;
 mod ports;

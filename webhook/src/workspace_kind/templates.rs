@@ -7,16 +7,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::environment::EnvTemplates;
-use crds::headers::{FaultKind, HeaderFault, HeaderPlace, HeaderTemplates};
 use crds::ports::{Dialect, PortPaths, advice_on_port, unknown_port};
 use crds::template::{Functions, Mode};
-use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate, ProxiedPort, RequestHeaders};
+use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate};
 use k8s_openapi::api::core::v1::EnvVar;
 
+use super::{InTime, headers};
 use crate::Policy;
 use crate::field::{Fault, Findings, Warning, key, quoted};
 use crate::rule::Rule;
-use crate::workspace_kind::InTime;
 
 /// The shortest and the longest name that a Workspace and a namespace can have.
 const NAMES: [&str; 2] = ["a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"];
@@ -33,7 +32,7 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, in_time: InTime<'_>
     }
     for (index, entry) in template.proxied_ports().iter().enumerate() {
         if let Some(headers) = entry.http_proxy.as_ref().and_then(|proxy| proxy.request_headers.as_ref()) {
-            request_headers(index, entry, headers, &stage, findings);
+            headers::judge(index, entry, headers, &stage, findings);
         }
         if !in_time() {
             return findings.faults.push(too_slow());
@@ -42,8 +41,8 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, in_time: InTime<'_>
 }
 
 /// Everything that templates of one kind are rendered against.
-struct Stage<'a> {
-    template: &'a PodTemplate,
+pub(super) struct Stage<'a> {
+    pub template: &'a PodTemplate,
     dialect: Dialect,
     policy: &'a Policy,
     /// Thousands of templates that each use up their limits are not worth waiting for.
@@ -78,7 +77,7 @@ impl<'a> Stage<'a> {
     ///
     /// `render` gives the ids that a template asked for, if it got to its end. With the same answers it does the same, so
     /// if all image values agree on these ids, one of them stands for all.
-    fn render_everywhere(&self, mut render: impl FnMut(&Situation<'_>) -> Option<Vec<String>>) {
+    pub fn render_everywhere(&self, mut render: impl FnMut(&Situation<'_>) -> Option<Vec<String>>) {
         self.unknown.borrow_mut().clear();
         for name in NAMES {
             for selected in self.distinct.iter().take_while(|_| (self.in_time)()) {
@@ -100,7 +99,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The fault of a template. Which ids exist is advice, not part of what is wrong: it changes with other fields.
-    fn fault(&self, rule: Rule, field: String, value: &str, detail: &str) -> Fault {
+    pub fn fault(&self, rule: Rule, field: String, value: &str, detail: &str) -> Fault {
         let fault = Fault::invalid(rule, field, value, detail);
         let unknown = self.unknown.borrow();
         match unknown.iter().find(|id| detail.ends_with(&unknown_port(id))) {
@@ -110,13 +109,13 @@ impl<'a> Stage<'a> {
     }
 
     /// Those of `ids` that some image values lack.
-    fn varying<'b>(&'b self, ids: &'b [String]) -> impl Iterator<Item = String> + 'b {
+    pub fn varying<'b>(&'b self, ids: &'b [String]) -> impl Iterator<Item = String> + 'b {
         ids.iter().filter(|id| self.varying.contains(id.as_str())).cloned()
     }
 }
 
 /// Says which of `values` lack a port that a template asks for: it renders empty there.
-fn warning(field: String, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) -> Option<Warning> {
+pub(super) fn warning(field: String, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) -> Option<Warning> {
     let lacks = |value: &ImageConfigValue, id: &str| !value.spec.ports.iter().any(|port| port.id == id);
     let absent = |id: &&String| values.iter().any(|value| lacks(value, id));
     let ids: Vec<&String> = asked.iter().filter(absent).collect();
@@ -148,7 +147,7 @@ fn fitting(ids: &[&str], bytes: usize) -> String {
 }
 
 /// One image value and Workspace that templates are rendered for.
-struct Situation<'a> {
+pub(super) struct Situation<'a> {
     stage: &'a Stage<'a>,
     paths: PortPaths<'a>,
 }
@@ -193,86 +192,11 @@ fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) {
     }
 }
 
-fn request_headers(
-    index: usize,
-    entry: &ProxiedPort,
-    headers: &RequestHeaders,
-    stage: &Stage<'_>,
-    findings: &mut Findings,
-) {
-    let base = format!("spec.podTemplate.ports[{index}].httpProxy.requestHeaders");
-    let (templates, mut found) = HeaderTemplates::parse(headers);
-    let mut asked: BTreeMap<HeaderPlace, BTreeSet<String>> = BTreeMap::new();
-    stage.render_everywhere(|situation| match templates.render(situation, Mode::Strict) {
-        Ok(operations) => {
-            let mut all = Vec::new();
-            for (place, ids) in operations.port_ids {
-                let varying: BTreeSet<String> = stage.varying(&ids).collect();
-                if !varying.is_empty() {
-                    asked.entry(place).or_default().extend(varying);
-                }
-                all.extend(ids);
-            }
-            Some(all)
-        }
-        Err(faults) => {
-            add_new(&mut found, faults);
-            None
-        }
-    });
-    found.sort_by(|one, other| one.place.cmp(&other.place));
-    for fault in found {
-        let field = field_of(&base, &fault.place);
-        findings.faults.push(header_fault(field, entry.key(), &fault, stage));
-    }
-    // The headers are changed on the way to this port only, so image values without it do not matter.
-    let has_port = |value: &&ImageConfigValue| value.spec.ports.iter().any(|port| port.id == entry.key());
-    for (place, ids) in asked {
-        let values: Vec<_> = stage.template.options.image_config.values.iter().filter(has_port).collect();
-        findings.warnings.extend(warning(field_of(&base, &place), &ids, &values));
-    }
-    for name in headers.set.keys() {
-        if headers.add.keys().any(|added| added.eq_ignore_ascii_case(name)) {
-            let text = format!("{base}: {} is both set and added: it is set first, then appended to", quoted(name));
-            findings.warn(Rule::HeaderSetAndAdded, key(&format!("{base}.set"), name), text);
-        }
-    }
-}
-
 /// Adds what is not there yet: the same text is not repeated for each image value that it fails for.
-fn add_new<T: PartialEq>(found: &mut Vec<T>, more: Vec<T>) {
+pub(super) fn add_new<T: PartialEq>(found: &mut Vec<T>, more: Vec<T>) {
     for fault in more {
         if !found.contains(&fault) {
             found.push(fault);
         }
-    }
-}
-
-fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_>) -> Fault {
-    let rule = Rule::RequestHeader;
-    let (list, name) = match &fault.place {
-        HeaderPlace::Set(name) => ("set", name),
-        HeaderPlace::Add(name) => ("add", name),
-        HeaderPlace::Remove(_, name) => ("remove", name),
-    };
-    let described = match fault.kind {
-        FaultKind::Invalid => stage.fault(rule, field, &fault.value, &fault.detail),
-        // Which of two spellings is the second one depends on their order.
-        FaultKind::Duplicate => {
-            let detail = fault.detail.clone();
-            let fault = Fault { detail, ..Fault::duplicate(rule, field, &fault.value) };
-            return fault.about(format!("{port}/{list}/{}", name.to_ascii_lowercase()));
-        }
-        FaultKind::Forbidden => Fault::forbidden(rule, field, &fault.detail),
-    };
-    // Some details do not tell values apart, and another unsafe value is another fault.
-    described.about(format!("{port}/{list}/{name}: {}", fault.value)).pointing(fault.at)
-}
-
-fn field_of(base: &str, place: &HeaderPlace) -> String {
-    match place {
-        HeaderPlace::Set(name) => key(&format!("{base}.set"), name),
-        HeaderPlace::Add(name) => key(&format!("{base}.add"), name),
-        HeaderPlace::Remove(index, _) => format!("{base}.remove[{index}]"),
     }
 }
