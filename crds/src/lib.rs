@@ -5,6 +5,7 @@
 //! no clock, no environment.
 
 pub mod activity;
+pub mod apply_body;
 mod bounded;
 pub mod conditions;
 mod core_types;
