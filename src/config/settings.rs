@@ -145,7 +145,9 @@ settings! {
         "Dialects of WorkspaceKind ports to accept: A (`portId`), B (`id`)";
     CHECK_CLUSTER_ROLE_BIND = "check-cluster-role-bind", [], "enforce", Value, "CHECK", ADMISSION,
         "What follows when somebody adds a ClusterRole to a WorkspaceKind that they may not bind: enforce, warn or off";
-    PROTECTED_POD_METADATA = "protected-pod-metadata", ["PROTECTED_POD_METADATA"], "*.istio.io/*,istio.io/*,iam.amazonaws.com/*", List, "PATTERN", ADMISSION,
+    PROTECTED_POD_METADATA = "protected-pod-metadata", ["PROTECTED_POD_METADATA"],
+        "*.istio.io/*,istio.io/*,istio,iam.amazonaws.com/*,eks.amazonaws.com/*,azure.workload.identity/*,\
+         cni.projectcalico.org/*,k8s.v1.cni.cncf.io/*,linkerd.io/*,container.apparmor.security.beta.kubernetes.io/*", List, "PATTERN", ADMISSION,
         "Keys of labels and annotations that a Workspace may not set on its pod, `*` for any text; repeatable, or a comma list; empty for none";
     ENFORCE_FILTER_RULES = "enforce-filter-rules", [], "false", Switch, "BOOL", ADMISSION,
         "Refuse Workspaces that `filterRules[].effect.api.deny` of their kind denies";

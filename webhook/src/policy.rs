@@ -64,8 +64,19 @@ impl FromStr for BindCheck {
 pub struct ProtectedKeys(Vec<String>);
 
 impl ProtectedKeys {
-    /// The patterns that apply unless others are set: what Istio and cloud providers read from pods.
-    pub const DEFAULT: [&str; 3] = ["*.istio.io/*", "istio.io/*", "iam.amazonaws.com/*"];
+    /// The patterns that apply unless others are set: what meshes, networks, cloud providers and nodes read from pods.
+    pub const DEFAULT: [&str; 10] = [
+        "*.istio.io/*",
+        "istio.io/*",
+        "istio",
+        "iam.amazonaws.com/*",
+        "eks.amazonaws.com/*",
+        "azure.workload.identity/*",
+        "cni.projectcalico.org/*",
+        "k8s.v1.cni.cncf.io/*",
+        "linkerd.io/*",
+        "container.apparmor.security.beta.kubernetes.io/*",
+    ];
 
     /// Keys that match one of `patterns`.
     pub fn new(patterns: impl IntoIterator<Item: Into<String>>) -> Self {
