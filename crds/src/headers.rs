@@ -14,6 +14,15 @@ use crate::workspace_kind::RequestHeaders;
 pub const VALUE_MAX: usize = 8 * 1024;
 /// The longest name, in bytes. Envoy rejects all routes for one of more than 16 KiB; servers take far less.
 pub const NAME_MAX: usize = 256;
+/// The most bytes that the names and rendered values of one port have together. Envoy takes requests with up to 60 KiB.
+pub const PORT_MAX: usize = 32 * 1024;
+/// The most bytes that the headers of all ports of an image have together, as the API server stores them: it takes objects
+/// of up to 1.5 MiB.
+pub const ROUTE_MAX: usize = 512 * 1024;
+/// Above this many bytes of names and rendered values, many servers refuse the request.
+pub const PORT_ADVISED: usize = 8 * 1024;
+/// Above this many headers, many servers refuse the request.
+pub const COUNT_ADVISED: usize = 64;
 
 /// Headers that must not be set or added: they frame the message or end at the next hop.
 const FORBIDDEN_TO_SET: &[&str] = &[
@@ -29,7 +38,13 @@ const FORBIDDEN_TO_SET: &[&str] = &[
 ];
 
 /// Headers that must not be removed: the request would not arrive, or arrive as another one.
-const FORBIDDEN_TO_REMOVE: &[&str] = &["connection", "content-length", "host", "transfer-encoding", "upgrade"];
+const FORBIDDEN_TO_REMOVE: &[&str] =
+    &["connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"];
+
+/// Headers by which servers behind the gateway know who somebody is.
+const IDENTITIES: &[&str] = &["kubeflow-userid", "x-forwarded-client-cert"];
+/// Headers with this prefix steer Envoy.
+const ENVOY_PREFIX: &str = "x-envoy-";
 
 /// Envoy's command operators that tell nothing a visitor may not know, and cannot fail.
 const ALLOWED_COMMANDS: &[&str] =
@@ -65,13 +80,16 @@ pub enum HeaderPlace {
     Add(String),
     /// `remove[index]`, with the name that stands there.
     Remove(usize, String),
+    /// All of them together.
+    All,
 }
 
 impl HeaderPlace {
-    /// The name of the header.
+    /// The name of the header; empty for all of them together.
     pub fn name(&self) -> &str {
         match self {
             Self::Set(name) | Self::Add(name) | Self::Remove(_, name) => name,
+            Self::All => "",
         }
     }
 }
@@ -147,6 +165,9 @@ impl HeaderTemplates {
                 }
             }
         }
+        if faults.is_empty() {
+            faults.extend(operations.size_fault());
+        }
         if faults.is_empty() { Ok(operations) } else { Err(faults) }
     }
 }
@@ -155,6 +176,63 @@ impl HeaderOperations {
     /// Whether nothing is done to any header.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+
+    /// What is wrong with operations that do not come from templates, such as those of a stored route; `at` of a fault
+    /// counts bytes of the rendered value.
+    pub fn judge(&self) -> Vec<HeaderFault> {
+        let mut seen = BTreeSet::new();
+        let remove =
+            self.remove.iter().enumerate().map(|(index, name)| (HeaderPlace::Remove(index, name.clone()), None));
+        let places = self.values().map(|(place, value)| (place, Some(value))).chain(remove);
+        let mut faults = Vec::new();
+        for (place, value) in places {
+            faults.extend(name_fault(&place, &mut seen));
+            let Some((value, (detail, at))) =
+                value.and_then(|value| Some((value, rendered_fault(place.name(), value)?)))
+            else {
+                continue;
+            };
+            faults.push(HeaderFault { place, kind: FaultKind::Invalid, value: value.to_owned(), detail, at });
+        }
+        faults.extend(self.size_fault());
+        faults
+    }
+
+    /// The bytes of all names and values together.
+    pub fn bytes(&self) -> usize {
+        self.texts().map(str::len).sum()
+    }
+
+    /// The bytes that all names and values take in the store of the API server, which escapes some characters.
+    pub fn stored_bytes(&self) -> usize {
+        self.texts().map(stored_bytes).sum()
+    }
+
+    /// How many headers the server behind the gateway gets from here.
+    pub fn sent(&self) -> usize {
+        self.set.len() + self.add.len()
+    }
+
+    fn values(&self) -> impl Iterator<Item = (HeaderPlace, &String)> {
+        let set = self.set.iter().map(|(name, value)| (HeaderPlace::Set(name.clone()), value));
+        set.chain(self.add.iter().map(|(name, value)| (HeaderPlace::Add(name.clone()), value)))
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let pairs = self.set.iter().chain(&self.add);
+        pairs.flat_map(|(name, value)| [name, value]).chain(&self.remove).map(String::as_str)
+    }
+
+    fn size_fault(&self) -> Option<HeaderFault> {
+        let bytes = self.bytes();
+        (bytes > PORT_MAX).then(|| HeaderFault {
+            place: HeaderPlace::All,
+            kind: FaultKind::Invalid,
+            value: String::new(),
+            detail: format!("names and rendered values have more than {PORT_MAX} bytes together"),
+            at: None,
+        })
     }
 
     fn put(&mut self, place: &HeaderPlace, value: String) {
@@ -168,6 +246,45 @@ impl HeaderOperations {
             self.remove.push(name.to_owned());
         }
     }
+}
+
+/// The bytes of `text` in JSON as Go writes it (`encoding/json` with its default escapes).
+fn stored_bytes(text: &str) -> usize {
+    let escapes: usize = text
+        .bytes()
+        .map(|byte| match byte {
+            b'<' | b'>' | b'&' => "\\u003c".len() - 1,
+            b'"' | b'\\' | b'\t' => 1,
+            _ => 0,
+        })
+        .sum();
+    text.len() + escapes
+}
+
+/// What a header does beside reaching the server, when it is set or added.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// It steers Envoy: `x-envoy-retry-on`, for one, makes it send a POST twice.
+    SteersGateway,
+    /// Servers take it for who the visitor is.
+    Identity,
+}
+
+impl Effect {
+    /// That of the header `name`, in any spelling.
+    pub fn of(name: &str) -> Option<Self> {
+        let name = canonical(name);
+        if name.starts_with(ENVOY_PREFIX) {
+            Some(Self::SteersGateway)
+        } else {
+            IDENTITIES.contains(&name.as_str()).then_some(Self::Identity)
+        }
+    }
+}
+
+/// The name as servers compare it: in lower case, and with `-` for `_`, which those in the tradition of CGI make one.
+fn canonical(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
 }
 
 /// Whether Istio makes a host rewrite of it.
@@ -185,7 +302,7 @@ fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<
     let (list, forbidden): (u8, &[&str]) = match place {
         HeaderPlace::Set(_) => (0, FORBIDDEN_TO_SET),
         HeaderPlace::Add(_) => (1, FORBIDDEN_TO_SET),
-        HeaderPlace::Remove(..) => (2, FORBIDDEN_TO_REMOVE),
+        HeaderPlace::Remove(..) | HeaderPlace::All => (2, FORBIDDEN_TO_REMOVE),
     };
     if lowercase != ":authority" && !is_token(name) {
         return fault(
@@ -199,10 +316,14 @@ fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<
     if list != 0 && is_host(&lowercase) {
         return fault(FaultKind::Forbidden, "the host of a request can only be changed with requestHeaders.set");
     }
-    if forbidden.contains(&lowercase.as_str()) {
+    let canonical = canonical(name);
+    if forbidden.contains(&canonical.as_str()) {
+        let spelling = if name.contains('_') { ", also when it is spelt with '_'" } else { "" };
         return fault(
             FaultKind::Forbidden,
-            &format!("header {lowercase:?} frames the request or belongs to one connection, and cannot be changed"),
+            &format!(
+                "header {canonical:?} frames the request or belongs to one connection, and cannot be changed{spelling}"
+            ),
         );
     }
     let (key, alike) = if is_host(&lowercase) {
@@ -224,15 +345,21 @@ fn value_fault(name: &str, value: &str, template: &ValueTemplate) -> Option<Valu
     Some(ValueFault { detail, at: at.filter(|_| template.source() == value) })
 }
 
+/// Whether a character cannot be in the value of a header: control characters but TAB, and what readers on the way take
+/// for a line break (U+2028, U+2029) or for no character at all (U+FEFF, U+FFFE, U+FFFF).
+fn is_unsafe(character: char) -> bool {
+    (character.is_control() && character != '\t')
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}
+
 /// What is wrong with a rendered value, and at which byte of it.
 fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<usize>)> {
     // Templates have the same limit, but bytes that are not UTF-8 grow when they are replaced.
     if value.len() > VALUE_MAX {
         return Some((format!("renders to more than {VALUE_MAX} bytes"), None));
     }
-    let mut characters = value.char_indices();
-    if let Some((at, control)) = characters.find(|(_, character)| character.is_ascii_control() && *character != '\t') {
-        return Some(match control {
+    if let Some((at, character)) = value.char_indices().find(|(_, character)| is_unsafe(*character)) {
+        return Some(match character {
             // A line break cannot be seen where it stands.
             '\n' | '\r' => {
                 let detail = "renders to a value with a line break, which no header can hold: YAML block scalars \
@@ -240,9 +367,8 @@ fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<usize>)> {
                 (detail.to_owned(), None)
             }
             other => {
-                let code = other as u32;
-                let detail =
-                    format!("renders to a value with the control character U+{code:04X}, which no header can hold");
+                let (what, code) = (if other.is_control() { "control character" } else { "character" }, other as u32);
+                let detail = format!("renders to a value with the {what} U+{code:04X}, which no header can hold");
                 (detail, Some(at))
             }
         });
@@ -377,10 +503,30 @@ mod tests {
             assert_eq!(kinds(judge(&[(name, "v")], &[], &[])), [FaultKind::Forbidden], "{name}");
             assert_eq!(kinds(judge(&[], &[(name, "v")], &[])), [FaultKind::Forbidden], "{name}");
         }
-        for name in ["Host", "Content-Length", "transfer-encoding", "Connection", "upgrade", ":authority"] {
+        for name in ["Host", "Content-Length", "transfer-encoding", "Connection", "upgrade", "Expect", ":authority"] {
             assert_eq!(kinds(judge(&[], &[], &[name])), [FaultKind::Forbidden], "{name}");
         }
-        assert!(judge(&[], &[], &["te", "expect"]).is_ok());
+        assert!(judge(&[], &[], &["te"]).is_ok());
+        // Servers in the tradition of CGI read both spellings as one.
+        for name in ["Content_Length", "transfer_encoding", "Proxy-Connection", "PROXY_CONNECTION", "keep_alive"] {
+            assert_eq!(kinds(judge(&[(name, "v")], &[], &[])), [FaultKind::Forbidden], "{name}");
+            assert_eq!(kinds(judge(&[], &[(name, "v")], &[])), [FaultKind::Forbidden], "{name}");
+        }
+        assert_eq!(kinds(judge(&[], &[], &["Content_Length", "transfer_Encoding"])), [FaultKind::Forbidden; 2]);
+        assert!(judge(&[("X_A", "1"), ("X-A", "2")], &[], &["Proxy_Connection"]).is_ok());
+    }
+
+    #[test]
+    fn knows_headers_that_steer_the_gateway_or_say_who_somebody_is() {
+        for name in ["x-envoy-retry-on", "X-Envoy-Max-Retries", "X_ENVOY_ORIGINAL_PATH"] {
+            assert_eq!(Effect::of(name), Some(Effect::SteersGateway), "{name}");
+        }
+        for name in ["kubeflow-userid", "Kubeflow_UserID", "X-Forwarded-Client-Cert"] {
+            assert_eq!(Effect::of(name), Some(Effect::Identity), "{name}");
+        }
+        for name in ["X-Forwarded-For", "x-envoy", "Authorization"] {
+            assert_eq!(Effect::of(name), None, "{name}");
+        }
     }
 
     #[test]
@@ -411,6 +557,13 @@ mod tests {
             assert_eq!(kinds(judge(&[("X-A", value)], &[], &[])), [FaultKind::Invalid], "{value:?}");
         }
         assert!(judge(&[("X-A", "a\tb ü")], &[], &[]).is_ok());
+        for character in ('\u{80}'..='\u{9f}').chain("\u{2028}\u{2029}\u{feff}\u{fffe}\u{ffff}".chars()) {
+            let faults = judge(&[], &[("X-A", &format!("ab{character}c"))], &[]).unwrap_err();
+            assert_eq!((faults.len(), faults[0].at), (1, Some(2)), "{character:?}");
+            assert!(faults[0].detail.contains(&format!("U+{:04X}", character as u32)), "{}", faults[0].detail);
+        }
+        assert_eq!(kinds(judge(&[("X-A", "{{ printf \"a%c%cb\" 133 133 }}")], &[], &[])), [FaultKind::Invalid]);
+        assert!(judge(&[("X-A", "\u{a0}\u{fffd}\u{2027}\u{1fffe}\u{10ffff}")], &[], &[]).is_ok());
         let faults = judge(&[("X-A", "a\n")], &[], &[]).unwrap_err();
         assert!(faults[0].detail.contains("write `|-` or `>-`"), "{}", faults[0].detail);
     }
@@ -450,6 +603,43 @@ mod tests {
         assert_eq!(faults, []);
         let faults = templates.render(&Paths, Mode::Stored).unwrap_err();
         assert_eq!(faults[0].detail, "renders to more than 8192 bytes");
+    }
+
+    #[test]
+    fn all_headers_of_a_port_are_bounded_together() {
+        let value = "v".repeat(4096 - 4);
+        let names: Vec<String> = (0..8).map(|number| format!("X-{number:02}")).collect();
+        let set: Vec<(&str, &str)> = names.iter().map(|name| (&**name, &*value)).collect();
+        assert_eq!(judge(&set, &[], &[]).unwrap().bytes(), PORT_MAX);
+        let faults = judge(&set, &[], &["y"]).unwrap_err();
+        assert_eq!((&faults[0].place, faults.len()), (&HeaderPlace::All, 1));
+        // The templates are short, what they render to is not.
+        let templates: Vec<(&str, &str)> = names.iter().map(|name| (&**name, "{{ printf \"%8192d\" 1 }}")).collect();
+        assert_eq!(judge(&templates, &[], &[]).unwrap_err()[0].place, HeaderPlace::All);
+    }
+
+    #[test]
+    fn counts_bytes_as_go_stores_them() {
+        for text in ["", "plain ü", "a<b>&c", "say \"\\\"\t."] {
+            let go = serde_json::to_string(text).unwrap().replace('<', "\\u003c").replace('>', "\\u003e");
+            assert_eq!(stored_bytes(text), go.replace('&', "\\u0026").len() - "\"\"".len(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rendered_operations_are_judged_as_templates_are() {
+        let good = HeaderOperations { set: map(&[("X-A", "a {{ b"), ("Host", "a.b")]), ..HeaderOperations::default() };
+        assert_eq!(good.judge(), []);
+        let bad = HeaderOperations {
+            set: map(&[("X-A", "a\nb"), ("a b", "c")]),
+            add: map(&[("X-B", "100%")]),
+            remove: vec!["Host".to_owned()],
+            port_ids: Vec::new(),
+        };
+        let places: Vec<HeaderPlace> = bad.judge().into_iter().map(|fault| fault.place).collect();
+        let set = |name: &str| HeaderPlace::Set(name.to_owned());
+        let expected = [set("X-A"), set("a b"), HeaderPlace::Add("X-B".into()), HeaderPlace::Remove(0, "Host".into())];
+        assert_eq!(places, expected);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! One bad header makes Envoy refuse the routes of everybody, so rendered headers are judged here again, whatever
 //! admission said.
 
-use crds::headers::{HeaderFault, HeaderOperations, HeaderPlace, HeaderTemplates};
+use crds::headers::{HeaderFault, HeaderOperations, HeaderPlace, HeaderTemplates, ROUTE_MAX};
 use crds::ports::Dialect;
 use crds::template::Mode;
 use crds::workspace_kind::{ImagePort, ProxiedPort};
@@ -72,6 +72,7 @@ pub(super) fn desired(scene: &Scene<'_>, routing: &Routing) -> Route {
     }
     let mut http = Vec::new();
     let mut faults = Vec::new();
+    let mut bytes = 0;
     for port in &scene.image.ports {
         let entry = scene.template.proxied_port(&port.id);
         if entry.is_none() && scene.paths.dialect == Dialect::B {
@@ -80,6 +81,7 @@ pub(super) fn desired(scene: &Scene<'_>, routing: &Routing) -> Route {
         }
         match headers(scene, entry) {
             Ok(headers) => {
+                bytes += headers.as_ref().map_or(0, HeaderOperations::stored_bytes);
                 let path = path(scene, port);
                 if routing.redirect_missing_slash {
                     http.push(missing_slash(&path, routing.redirect_scheme));
@@ -88,6 +90,10 @@ pub(super) fn desired(scene: &Scene<'_>, routing: &Routing) -> Route {
             }
             Err(unsafe_headers) => faults.extend(unsafe_headers),
         }
+    }
+    if bytes > ROUTE_MAX {
+        let detail = format!("the headers of all ports have more than {ROUTE_MAX} bytes together");
+        faults.push(UnsafeHeader { field: "spec.podTemplate.ports".to_owned(), detail });
     }
     if !faults.is_empty() {
         return Route::Refused(RouteFault::Headers(faults));
@@ -109,7 +115,7 @@ fn route(
     routing: &Routing,
     port: &ImagePort,
     entry: Option<&ProxiedPort>,
-    headers: Option<Headers>,
+    headers: Option<HeaderOperations>,
     path: String,
 ) -> HttpRoute {
     let proxy = entry.and_then(|entry| entry.http_proxy.as_ref());
@@ -119,7 +125,7 @@ fn route(
         matches: vec![HttpMatch { uri: StringMatch::Prefix(path) }],
         redirect: None,
         rewrite: removes_prefix.then(|| HttpRewrite { uri: "/".to_owned() }),
-        headers,
+        headers: headers.map(Headers::from),
         route: vec![RouteDestination { destination: Destination { host, port: PortSelector { number: port.port } } }],
     }
 }
@@ -138,26 +144,41 @@ fn missing_slash(path: &str, scheme: Option<RedirectScheme>) -> HttpRoute {
 }
 
 /// What the entry of a port does to headers, judged; nothing when it does nothing.
-fn headers(scene: &Scene<'_>, entry: Option<&ProxiedPort>) -> Result<Option<Headers>, Vec<UnsafeHeader>> {
+fn headers(scene: &Scene<'_>, entry: Option<&ProxiedPort>) -> Result<Option<HeaderOperations>, Vec<UnsafeHeader>> {
     let proxy = entry.and_then(|entry| entry.http_proxy.as_ref());
     let Some((entry, headers)) = entry.zip(proxy.and_then(|proxy| proxy.request_headers.as_ref())) else {
         return Ok(None);
     };
     let (templates, mut faults) = HeaderTemplates::parse(headers);
     match templates.render(&scene.paths, Mode::Stored) {
-        Ok(operations) if faults.is_empty() => return Ok((!operations.is_empty()).then(|| operations.into())),
+        Ok(operations) if faults.is_empty() => return Ok((!operations.is_empty()).then_some(operations)),
         Ok(_) => {}
         Err(more) => faults.extend(more),
     }
     let index = scene.template.proxied_ports().iter().position(|port| std::ptr::eq(port, entry)).unwrap_or_default();
-    Err(faults.iter().map(|fault| unsafe_header(index, fault)).collect())
+    let base = format!("spec.podTemplate.ports[{index}].httpProxy.requestHeaders");
+    Err(faults.iter().map(|fault| unsafe_header(&base, fault)).collect())
 }
 
-fn unsafe_header(entry: usize, fault: &HeaderFault) -> UnsafeHeader {
-    let place = match &fault.place {
-        HeaderPlace::Set(name) => format!("set[{name}]"),
-        HeaderPlace::Add(name) => format!("add[{name}]"),
-        HeaderPlace::Remove(index, _) => format!("remove[{index}]"),
+/// The headers of a stored VirtualService that must not reach Istio, whoever wrote them there.
+pub fn judge_stored(spec: &VirtualServiceSpec) -> Vec<UnsafeHeader> {
+    let mut found = Vec::new();
+    for (index, route) in spec.http.iter().enumerate() {
+        let Some(Headers { request: RouteHeaders { set, add, remove } }) = route.headers.clone() else { continue };
+        let base = format!("spec.http[{index}].headers.request");
+        let faults = HeaderOperations { set, add, remove, port_ids: Vec::new() }.judge();
+        found.extend(faults.iter().map(|fault| unsafe_header(&base, fault)));
+    }
+    found
+}
+
+/// The fault of a header below the field `base`.
+fn unsafe_header(base: &str, fault: &HeaderFault) -> UnsafeHeader {
+    let field = match &fault.place {
+        HeaderPlace::Set(name) => format!("{base}.set[{name}]"),
+        HeaderPlace::Add(name) => format!("{base}.add[{name}]"),
+        HeaderPlace::Remove(index, _) => format!("{base}.remove[{index}]"),
+        HeaderPlace::All => base.to_owned(),
     };
     let detail = if fault.detail.starts_with("failed to ") {
         // The text of a template quotes its source, which users of the Workspace need not see.
@@ -165,7 +186,7 @@ fn unsafe_header(entry: usize, fault: &HeaderFault) -> UnsafeHeader {
     } else {
         fault.detail.clone()
     };
-    UnsafeHeader { field: format!("spec.podTemplate.ports[{entry}].httpProxy.requestHeaders.{place}"), detail }
+    UnsafeHeader { field, detail }
 }
 
 impl From<HeaderOperations> for Headers {

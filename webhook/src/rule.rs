@@ -88,7 +88,7 @@ rules! {
         "Request headers are Go templates that render to what Istio and Envoy take and what hurts nobody."
         "One bad header makes Envoy reject the routes of the whole gateway. Names are HTTP tokens and not those that frame \
          the message; values have no line break (YAML `|` and `>` add one: write `|-`, `>-` or quotes) and write a percent \
-         sign as `%%`."
+         sign as `%%`. All headers of a port together have at most 32 KiB once rendered, those of all ports of an image 512 KiB."
     PortDialectServed "WSK004" "port-dialect-served" WorkspaceKind 3
         "The entries of `ports` name their port in a way that this installation serves."
         "`--port-dialects` says whether kinds may use `portId` (A), `id` (B) or either. The stock Kubeflow backend and user \
@@ -184,6 +184,18 @@ rules! {
         "A rule waits at least twice as long as two probes are apart."
         "A warning: what happened since the last probe is not known, so somebody who pauses for a moment may be taken for gone. \
          Raise `secondsSinceActive`, or probe more often."
+
+    MapKeyLength "WSK034" "map-key-length" WorkspaceKind 15
+        "Keys of maps such as `csi.volumeAttributes` have at most 1,022 bytes."
+        "The API server cannot read an object that the controller applies with a longer one. Characters that have to be \
+         escaped count as they are written, `\\u0085` six times."
+    HeaderEffect "WSK035" "header-effect" WorkspaceKind 19
+        "Headers are for the server behind the gateway."
+        "A warning: `x-envoy-*` steers Envoy (a `set` of `x-envoy-retry-on` repeats POSTs), and servers take \
+         `kubeflow-userid` and `x-forwarded-client-cert` for who the visitor is. Set them only where that is what you want."
+    HeadersLarge "WSK036" "headers-large" WorkspaceKind 19
+        "The headers of a port have at most 8 KiB, and are at most 64."
+        "A warning: many servers refuse requests with more. Send less, or make sure that the server takes it."
 
     WorkspaceName "WS001" "workspace-name" Workspace 0
         "The name of a Workspace is a DNS label."

@@ -21,6 +21,7 @@ mod cluster_roles;
 mod filters;
 mod headers;
 mod in_use;
+mod map_keys;
 mod options;
 mod ports;
 mod redirects;
@@ -49,6 +50,7 @@ fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>)
     activity::judge(spec, &mut findings);
     filters::judge(&spec.filter_rules, &mut findings);
     volumes::judge(template, &mut findings);
+    map_keys::judge(template, &mut findings);
     findings.sort();
     findings
 }

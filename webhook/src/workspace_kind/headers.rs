@@ -1,10 +1,14 @@
-//! Rules of `requestHeaders`: each operation renders, whatever the Workspace is called, to what the gateway takes.
+//! Rules of `requestHeaders`: each operation renders, whatever the Workspace is called, to what the gateway takes, and all
+//! of them together fit what servers and the API server take.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::headers::{FaultKind, HeaderFault, HeaderPlace, HeaderTemplates};
+use crds::headers::{
+    COUNT_ADVISED, Effect, FaultKind, HeaderFault, HeaderOperations, HeaderPlace, HeaderTemplates, PORT_ADVISED,
+    PORT_MAX, ROUTE_MAX,
+};
 use crds::template::Mode;
-use crds::workspace_kind::{ImageConfigValue, ProxiedPort, RequestHeaders};
+use crds::workspace_kind::{ImageConfigValue, PodTemplate, ProxiedPort, RequestHeaders};
 
 use super::templates::{Stage, add_new, warning};
 use crate::field::{Fault, Findings, key, quoted};
@@ -16,12 +20,14 @@ pub(super) fn judge(
     headers: &RequestHeaders,
     stage: &Stage<'_>,
     findings: &mut Findings,
-) {
+) -> Size {
     let base = format!("spec.podTemplate.ports[{index}].httpProxy.requestHeaders");
     let (templates, mut found) = HeaderTemplates::parse(headers);
     let mut asked: BTreeMap<HeaderPlace, BTreeSet<String>> = BTreeMap::new();
+    let mut largest = Size::default();
     stage.render_everywhere(|situation| match templates.render(situation, Mode::Strict) {
         Ok(operations) => {
+            largest = largest.max(Size::of(&operations));
             let mut all = Vec::new();
             for (place, ids) in operations.port_ids {
                 let varying: BTreeSet<String> = stage.varying(&ids).collect();
@@ -54,6 +60,71 @@ pub(super) fn judge(
             findings.warn(Rule::HeaderSetAndAdded, key(&format!("{base}.set"), name), text);
         }
     }
+    warn_of_effects(&base, headers, findings);
+    if largest.bytes > PORT_ADVISED || largest.sent > COUNT_ADVISED {
+        let Size { bytes, sent, .. } = largest;
+        let text = format!(
+            "{base}: {bytes} bytes, {sent} headers: many servers refuse more than {PORT_ADVISED} bytes or {COUNT_ADVISED} headers"
+        );
+        findings.warn(Rule::HeadersLarge, base, text);
+    }
+    largest
+}
+
+/// Warns of headers that do more than reach the server.
+fn warn_of_effects(base: &str, headers: &RequestHeaders, findings: &mut Findings) {
+    let set = headers.set.keys().map(|name| HeaderPlace::Set(name.clone()));
+    let add = headers.add.keys().map(|name| HeaderPlace::Add(name.clone()));
+    for place in set.chain(add) {
+        let what = match Effect::of(place.name()) {
+            None => continue,
+            Some(Effect::SteersGateway) => "steers the gateway (retries, timeouts)",
+            Some(Effect::Identity) => "servers take it for who the visitor is",
+        };
+        let field = field_of(base, &place);
+        let text = format!("{field}: {what}");
+        findings.warn(Rule::HeaderEffect, field, text);
+    }
+}
+
+/// How large the headers of a port are once rendered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Size {
+    bytes: usize,
+    stored_bytes: usize,
+    sent: usize,
+}
+
+impl Size {
+    fn of(operations: &HeaderOperations) -> Self {
+        Self { bytes: operations.bytes(), stored_bytes: operations.stored_bytes(), sent: operations.sent() }
+    }
+
+    /// The larger of each.
+    fn max(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.max(other.bytes),
+            stored_bytes: self.stored_bytes.max(other.stored_bytes),
+            sent: self.sent.max(other.sent),
+        }
+    }
+}
+
+/// The fault of an image whose VirtualService would be too large to be stored. `sizes` are by port id.
+pub(super) fn judge_route(template: &PodTemplate, sizes: &BTreeMap<&str, Size>, findings: &mut Findings) {
+    let bytes = |value: &&ImageConfigValue| {
+        let sizes = value.spec.ports.iter().filter_map(|port| sizes.get(&*port.id));
+        sizes.map(|size| size.stored_bytes).sum::<usize>()
+    };
+    let mut values = template.options.image_config.values.iter();
+    if let Some(value) = values.find(|value| bytes(value) > ROUTE_MAX) {
+        let hint = format!(
+            ": the names and rendered values of all headers of imageConfig {} together, as they are stored",
+            quoted(&value.id)
+        );
+        let fault = Fault::too_long(Rule::RequestHeader, "spec.podTemplate.ports", ROUTE_MAX);
+        findings.faults.push(fault.about("all headers").with_hint(hint));
+    }
 }
 
 fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_>) -> Fault {
@@ -62,6 +133,10 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_
         HeaderPlace::Set(name) => ("set", name),
         HeaderPlace::Add(name) => ("add", name),
         HeaderPlace::Remove(_, name) => ("remove", name),
+        HeaderPlace::All => {
+            let hint = ": the names and rendered values of all headers of the port together";
+            return Fault::too_long(rule, field, PORT_MAX).about(port).with_hint(hint);
+        }
     };
     let described = match fault.kind {
         FaultKind::Invalid => stage.fault(rule, field, &fault.value, &fault.detail),
@@ -82,5 +157,6 @@ fn field_of(base: &str, place: &HeaderPlace) -> String {
         HeaderPlace::Set(name) => key(&format!("{base}.set"), name),
         HeaderPlace::Add(name) => key(&format!("{base}.add"), name),
         HeaderPlace::Remove(index, _) => format!("{base}.remove[{index}]"),
+        HeaderPlace::All => base.to_owned(),
     }
 }

@@ -30,14 +30,16 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, in_time: InTime<'_>
             return findings.faults.push(too_slow());
         }
     }
+    let mut sizes = BTreeMap::new();
     for (index, entry) in template.proxied_ports().iter().enumerate() {
         if let Some(headers) = entry.http_proxy.as_ref().and_then(|proxy| proxy.request_headers.as_ref()) {
-            headers::judge(index, entry, headers, &stage, findings);
+            sizes.insert(entry.key(), headers::judge(index, entry, headers, &stage, findings));
         }
         if !in_time() {
             return findings.faults.push(too_slow());
         }
     }
+    headers::judge_route(template, &sizes, findings);
 }
 
 /// Everything that templates of one kind are rendered against.
