@@ -120,6 +120,7 @@ pub struct Metrics {
     certificate_expiry: Gauge,
     connections: Gauge,
     connections_refused: Counter,
+    unsafe_routes: Counter,
 }
 
 impl Default for Metrics {
@@ -204,6 +205,11 @@ impl Metrics {
                 &mut registry,
                 "workspaces_server_connection_faults",
                 "Connections ended by the server: failed handshakes, time-outs, broken requests",
+            ),
+            unsafe_routes: counter(
+                &mut registry,
+                "workspaces_unsafe_virtual_services_stored",
+                "VirtualServices found stored with other headers than were applied, which Envoy may refuse",
             ),
             registry,
         }
@@ -291,6 +297,11 @@ impl Metrics {
     pub fn connection(&self) -> InFlight {
         self.connections.inc();
         InFlight(self.connections.clone())
+    }
+
+    /// A VirtualService was found whose stored headers are not what was applied, and unsafe.
+    pub fn unsafe_route_stored(&self) {
+        self.unsafe_routes.inc();
     }
 
     /// The server ended a connection because of what the client did, or did not do.

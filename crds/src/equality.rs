@@ -36,7 +36,8 @@ fn meaning(block: &str, value: Value) -> Value {
     }
 }
 
-fn is_absent(name: &str, value: &Value) -> bool {
+/// Whether the value of the field `name` says as much as its absence.
+pub fn is_absent(name: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),

@@ -1,7 +1,7 @@
 //! How the errors of each step read in the status: one word for programs, a sentence for people.
 
 use super::apply::ApplyError;
-use crate::render::{RenderFault, RouteFault};
+use crate::render::{RenderFault, RouteFault, UnsafeHeader, describe_headers};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,6 +36,15 @@ impl From<&RouteFault> for Fault {
     }
 }
 
+impl Fault {
+    /// That of a VirtualService which is stored with headers that must not reach Istio.
+    pub fn of_stored_route(name: &str, headers: &[UnsafeHeader]) -> Self {
+        let headers = describe_headers(headers);
+        let message = format!("VirtualService {name} is stored otherwise than it was applied: {headers}");
+        Self { reason: "UnsafeHeader", message }
+    }
+}
+
 impl From<&ApplyError> for Fault {
     fn from(error: &ApplyError) -> Self {
         let reason = match error {
@@ -43,6 +52,7 @@ impl From<&ApplyError> for Fault {
             ApplyError::LeftBehind { .. } => "LeftBehind",
             ApplyError::BeingDeleted { .. } => "BeingDeleted",
             ApplyError::Refused { .. } => "Refused",
+            ApplyError::TooLarge { .. } => "TooLarge",
             ApplyError::NotInstalled { .. } => "NotInstalled",
             ApplyError::Contested { .. } => "Contested",
             ApplyError::Unreachable { .. } => "Unreachable",

@@ -43,7 +43,8 @@ pub async fn run(
     }
     let routing = settings.routing.clone();
     let use_istio = routing.use_istio;
-    let context = Arc::new(Context { client: client.clone(), stores: stores.clone(), routing });
+    let context =
+        Arc::new(Context { client: client.clone(), stores: stores.clone(), routing, metrics: metrics.clone() });
     let look = |key, memory| workspace::look(context.clone(), key, memory);
     let limit = settings.max_concurrent_reconciles;
     let run = runner::run(stores.triggers(), limit, &metrics, shutdown, look);

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use crds::WorkspaceKind;
+use crds::{WorkspaceKind, apply_body};
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
@@ -95,10 +95,12 @@ impl Plan {
 }
 
 /// The hash of an object as it will be applied, but for the annotation that holds it.
-fn hash(object: &(impl Metadata<Ty = ObjectMeta> + Serialize)) -> Hash {
+///
+/// It is that of the body of the apply: what an earlier version wrote otherwise has another one, and is written anew.
+pub(super) fn hash(object: &(impl Metadata<Ty = ObjectMeta> + Serialize)) -> Hash {
     let mut sink = HashSink(Sha256::new());
     // Neither the types nor the sink can fail; were one to, what was hashed so far still tells versions apart.
-    let _ = serde_json::to_writer(io::BufWriter::new(&mut sink), object);
+    let _ = apply_body::write(io::BufWriter::new(&mut sink), object);
     let digest = sink.0.finalize();
     let text = digest.iter().take(HASH_BYTES).fold(String::with_capacity(2 * HASH_BYTES), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -37,6 +37,19 @@ pub(super) struct Made {
     pub undecided: bool,
     /// Mounts that found their path taken.
     pub left_out: Vec<LeftOutMount>,
+    /// Children that mutating webhooks changed.
+    pub changed: Vec<ChangedChild>,
+}
+
+/// A child that the API server stores otherwise than it was applied, because a mutating webhook changed it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct ChangedChild {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The paths of the fields.
+    pub fields: Vec<String>,
 }
 
 /// How far the route is.
@@ -160,7 +173,18 @@ fn ready(facts: Facts<'_>, status: &WorkspaceStatus) -> Wanted {
         WorkspaceState::Error => (ConditionStatus::False, "PodError"),
         WorkspaceState::Unknown => (ConditionStatus::False, "PodUnknown"),
     };
-    Wanted::new(READY, holds, reason, status.state_message.clone() + &left_out(&made.left_out))
+    let message = status.state_message.clone() + &left_out(&made.left_out) + &changed(&made.changed);
+    Wanted::new(READY, holds, reason, message)
+}
+
+fn changed(children: &[ChangedChild]) -> String {
+    const SHOWN: usize = 3;
+    children.iter().fold(String::new(), |text, ChangedChild { kind, name, fields }| {
+        let shown = fields.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = fields.len().saturating_sub(SHOWN);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("{text}; a mutating webhook changed {kind} {name}: {shown}{more}")
+    })
 }
 
 fn left_out(mounts: &[LeftOutMount]) -> String {

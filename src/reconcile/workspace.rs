@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crds::WorkspaceKind;
 use crds::workspace::{WorkspaceState, WorkspaceStatus};
+use k8s_openapi::Resource as _;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::Patch;
 use kube::{Api, Client};
@@ -15,8 +18,10 @@ use super::apply::{ApplyError, ChildKind, ChildMemory, Children, Next, REQUEST_T
 use super::fault::Fault;
 use super::plan::{Inputs, Plan, RoutePlan};
 use super::queue::Verdict;
-use super::status::{self, Facts, Made, RouteState};
+use super::status::{self, ChangedChild, Facts, Made, RouteState};
 use crate::config::Routing;
+use crate::istio::VirtualService;
+use crate::metrics::Metrics;
 use crate::render::names::ChildNames;
 use crate::render::{self, Desired, Route};
 use crate::stores::Stores;
@@ -41,6 +46,13 @@ pub(super) struct Context {
     pub client: Client,
     pub stores: Stores,
     pub routing: Routing,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Context {
+    fn routes_installed(&self) -> bool {
+        self.stores.virtual_services().progress() == Progress::Synced
+    }
 }
 
 /// What is remembered of a Workspace between two looks. Losing it costs reads and renderings, never a write.
@@ -89,6 +101,7 @@ pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) ->
         unreachable: false,
     };
     look.make_real(kind.as_deref()).await;
+    look.note_stored();
     look.memory.unreachable = if look.unreachable { look.memory.unreachable.saturating_add(1) } else { 0 };
     look.write_status().await;
     let verdict = match (look.failed, look.again) {
@@ -165,14 +178,30 @@ impl<'a> Look<'a> {
         self.made.left_out.clone_from(&plan.left_out);
         self.made.route = match &plan.route {
             RoutePlan::Off => RouteState::Off,
-            RoutePlan::Wanted(_) if !self.routes_installed() => RouteState::NotInstalled,
+            RoutePlan::Wanted(_) if !self.context.routes_installed() => RouteState::NotInstalled,
             RoutePlan::Wanted(_) => RouteState::Ready,
             RoutePlan::Refused(fault) => RouteState::Fault(fault.into()),
         };
     }
 
-    fn routes_installed(&self) -> bool {
-        self.context.stores.virtual_services().progress() == Progress::Synced
+    /// What the status says about children that the API server stores otherwise than they were applied.
+    fn note_stored(&mut self) {
+        let (names, memory) = (&self.names, &*self.memory);
+        let children = [
+            (ServiceAccount::KIND, &names.service_account, &memory.service_account),
+            (StatefulSet::KIND, &names.stateful_set, &memory.stateful_set),
+            (Service::KIND, &names.service, &memory.service),
+            (VirtualService::KIND, &names.service, &memory.virtual_service),
+        ];
+        for (kind, name, ChildMemory { stored, .. }) in children {
+            if !stored.differences.is_empty() {
+                self.made.changed.push(ChangedChild { kind, name: name.clone(), fields: stored.differences.clone() });
+            }
+        }
+        let unsafe_headers = &memory.virtual_service.stored.unsafe_headers;
+        if self.made.route == RouteState::Ready && !unsafe_headers.is_empty() {
+            self.made.route = RouteState::Fault(Fault::of_stored_route(&names.service, unsafe_headers));
+        }
     }
 
     /// Whether every child is as planned.
@@ -189,14 +218,19 @@ impl<'a> Look<'a> {
         ) && self.children(stores.services()).is_settled(&self.service_key(), &plan.service, &memory.service)
             && match &plan.route {
                 RoutePlan::Off => true,
-                RoutePlan::Wanted(_) if !self.routes_installed() => true,
+                RoutePlan::Wanted(_) if !self.context.routes_installed() => true,
                 RoutePlan::Wanted(hash) => self.children(stores.virtual_services()).is_settled(
                     &self.service_key(),
                     hash,
                     &memory.virtual_service,
                 ),
                 RoutePlan::Refused(fault) => {
-                    fault.keeps_existing() || !self.children(stores.virtual_services()).exists(&self.service_key())
+                    let (key, routes) = (self.service_key(), self.children(stores.virtual_services()));
+                    if fault.keeps_existing() {
+                        routes.is_kept(&key, &memory.virtual_service)
+                    } else {
+                        !routes.exists(&key)
+                    }
                 }
             }
     }
@@ -237,19 +271,22 @@ impl<'a> Look<'a> {
         let (key, children) = (self.service_key(), self.children(stores.services()));
         let result = children.ensure(&key, &plan.service, &mut self.memory.service, &mut desired.service).await;
         self.take_pod(result);
-        self.apply_route(&plan, &mut desired.route).await;
+        self.apply_route(&plan, &mut desired).await;
         self.memory.plan = Some(plan);
     }
 
-    async fn apply_route(&mut self, plan: &Plan, route: &mut Route) {
+    async fn apply_route(&mut self, plan: &Plan, desired: &mut Desired) {
         let (key, children) = (self.service_key(), self.children(self.context.stores.virtual_services()));
-        let result = match (&plan.route, route) {
-            (RoutePlan::Wanted(hash), Route::Wanted(route)) if self.routes_installed() => {
-                children.ensure(&key, hash, &mut self.memory.virtual_service, route).await
+        let memory = &mut self.memory.virtual_service;
+        let result = match (&plan.route, &mut desired.route) {
+            (RoutePlan::Wanted(hash), Route::Wanted(route)) if self.context.routes_installed() => {
+                children.ensure(&key, hash, memory, route).await
             }
-            (RoutePlan::Refused(fault), _) if !fault.keeps_existing() => {
-                children.remove(&key, &mut self.memory.virtual_service).await
+            // Service and VirtualService have the same metadata.
+            (RoutePlan::Refused(fault), _) if fault.keeps_existing() => {
+                children.keep(&key, &desired.service.metadata, memory).await
             }
+            (RoutePlan::Refused(_), _) => children.remove(&key, memory).await,
             _ => return,
         };
         match result {
@@ -373,7 +410,8 @@ impl<'a> Look<'a> {
     }
 
     fn children<K: ChildKind>(&self, collection: &'a Collection<Child<K>>) -> Children<'a, K> {
-        Children::new(&self.context.client, &self.workspace.identity, collection)
+        let Context { client, metrics, .. } = self.context;
+        Children::new(client, metrics, &self.workspace.identity, collection)
     }
 
     fn key(&self, name: &str) -> Key {

@@ -1,8 +1,9 @@
 //! What tells two pod templates apart, in words: the reason why a running pod is not what a restart would bring.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use crds::equality::same_quantity;
+use crds::equality::{is_absent, same_quantity};
 use crds::value_template::shortened;
 use serde_json::{Map, Value};
 
@@ -45,20 +46,19 @@ pub fn differences(before: &Value, after: &Value, extra: Extra) -> Vec<Differenc
 }
 
 /// `list`: the name of the list that holds these values, if one does.
-fn compare(
+fn compare<'a>(
     path: &str,
     list: &str,
-    before: Option<&Value>,
-    after: Option<&Value>,
+    before: Option<&'a Value>,
+    after: Option<&'a Value>,
     extra: Extra,
     found: &mut Vec<Difference>,
 ) {
     match (before, after) {
         (Some(before), Some(after)) if before == after || is_same_quantity(path, before, after) => {}
-        // The API server leaves out what is empty.
-        (None, Some(Value::String(text))) | (Some(Value::String(text)), None) if text.is_empty() => {}
+        (None, Some(value)) | (Some(value), None) if is_left_out(list, value) => {}
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
-            let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
             for key in keys {
                 let list = if list == "env" { list } else { key };
                 compare(&join(path, key), list, before.get(key), after.get(key), extra, found);
@@ -66,11 +66,12 @@ fn compare(
         }
         (Some(Value::Array(before)), Some(Value::Array(after))) => {
             let (before, after) = (keyed(before), keyed(after));
+            let by_key = |items: &[(String, &'a Value)]| items.iter().cloned().collect::<HashMap<_, _>>();
+            let (of_before, of_after) = (by_key(&before), by_key(&after));
             for (key, value) in &before {
-                let other = after.iter().find(|(other, _)| other == key).map(|(_, value)| *value);
-                compare(&format!("{path}[{key}]"), list, Some(value), other, extra, found);
+                compare(&format!("{path}[{key}]"), list, Some(value), of_after.get(key).copied(), extra, found);
             }
-            for (key, value) in after.iter().filter(|(key, _)| !before.iter().any(|(other, _)| other == key)) {
+            for (key, value) in after.iter().filter(|(key, _)| !of_before.contains_key(key)) {
                 compare(&format!("{path}[{key}]"), list, None, Some(value), extra, found);
             }
         }
@@ -89,8 +90,19 @@ fn compare(
     }
 }
 
+/// Whether the API server leaves the value of the field `name` out.
+fn is_left_out(name: &str, value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => !value,
+        Value::Number(value) => value.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        value => is_absent(name, value),
+    }
+}
+
 fn is_same_quantity(path: &str, before: &Value, after: &Value) -> bool {
-    let is_quantity = [".limits", ".requests"].iter().any(|block| path.contains(block));
+    let is_quantity = [".limits.", ".requests."].iter().any(|block| path.contains(block))
+        || [".sizeLimit", ".divisor"].iter().any(|field| path.ends_with(field));
     is_quantity
         && matches!((before, after), (Value::String(before), Value::String(after)) if same_quantity(before, after))
 }
@@ -103,13 +115,15 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// The items of a list by what tells them apart: their mount path or name, else their place.
+/// The items of a list by what tells them apart: their mount path or name where all have one of their own, else their
+/// place.
 fn keyed(items: &[Value]) -> Vec<(String, &Value)> {
     let name = |item: &Map<String, Value>| {
         ["mountPath", "name"].iter().find_map(|key| item.get(*key)?.as_str().map(str::to_owned))
     };
     let keys: Vec<Option<String>> = items.iter().map(|item| item.as_object().and_then(name)).collect();
-    let named = keys.iter().all(Option::is_some);
+    let distinct: BTreeSet<&String> = keys.iter().flatten().collect();
+    let named = distinct.len() == items.len();
     let key = |(index, key): (usize, Option<String>)| key.filter(|_| named).unwrap_or_else(|| index.to_string());
     keys.into_iter().enumerate().map(key).zip(items).collect()
 }
@@ -162,9 +176,44 @@ mod tests {
 
     #[test]
     fn what_the_api_server_writes_in_its_own_way_is_the_same() {
-        let ours = json!({"resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}}, "env": [{"name": "E", "value": ""}]});
-        let stored = json!({"resources": {"requests": {"cpu": "1", "memory": "1Gi"}}, "env": [{"name": "E"}]});
+        let ours = json!({
+            "resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": {}},
+            "env": [{"name": "E", "value": ""}],
+            "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "0.5Gi"}}],
+            "volumeMounts": [{"mountPath": "/v", "name": "v", "readOnly": false}],
+            "tolerations": [],
+        });
+        let stored = json!({
+            "resources": {"requests": {"cpu": "1", "memory": "1Gi"}},
+            "env": [{"name": "E"}],
+            "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "512Mi"}}],
+            "volumeMounts": [{"mountPath": "/v", "name": "v"}],
+        });
         assert!(found(&stored, &ours, Extra::Removed).is_empty());
+        // An empty selector matches everything, an absent one nothing.
+        assert_eq!(found(&json!({}), &json!({"labelSelector": {}}), Extra::Removed).len(), 1);
+    }
+
+    #[test]
+    fn items_with_one_name_are_compared_by_place() {
+        let headers = |second: &str| json!([{"name": "X", "value": "1"}, {"name": "X", "value": second}]);
+        assert!(found(&headers("2"), &headers("2"), Extra::Removed).is_empty());
+        assert_eq!(found(&headers("2"), &headers("3"), Extra::Removed), [r#"[1].value: "2" -> "3""#]);
+    }
+
+    #[test]
+    fn what_was_put_beside_ours_is_no_difference_where_it_may_stay() {
+        let ours = json!({"containers": [{"name": "main", "env": [{"name": "A", "value": "1000m"}]}], "replicas": 1});
+        let mut stored = ours.clone();
+        stored["containers"] = json!([{"name": "sidecar", "image": "x"}, ours["containers"][0]]);
+        stored["containers"][1]["env"] = json!([{"name": "B"}, {"name": "A", "value": "1000m"}]);
+        stored["dnsPolicy"] = json!("ClusterFirst");
+        assert!(found(&stored, &ours, Extra::KeptOutside(&[])).is_empty());
+        // No quantity, although it looks like one.
+        stored["containers"][1]["env"][1]["value"] = json!("1");
+        assert_eq!(found(&stored, &ours, Extra::KeptOutside(&[])), ["containers[main].env[A].value: … -> …"]);
+        stored["containers"][1]["env"] = json!([{"name": "B"}]);
+        assert_eq!(found(&stored, &ours, Extra::KeptOutside(&[])), ["containers[main].env[A]: … is added"]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::istio::VirtualService;
 use names::ChildNames;
 
 pub use options::{OptionFault, resolve as resolve_options};
-pub use virtual_service::{RouteFault, UnsafeHeader};
+pub use virtual_service::{RouteFault, UnsafeHeader, describe_headers, judge_stored};
 pub use volumes::LeftOutMount;
 
 /// The Workspace to render for.

@@ -22,7 +22,7 @@ const TEMPORARY_REDIRECT: u16 = 307;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RouteFault {
     /// Headers that Istio or Envoy refuses, or that hurt others. A route that exists stays as it is.
-    #[error("{}", describe(.0))]
+    #[error("{}", describe_headers(.0))]
     Headers(Vec<UnsafeHeader>),
     /// The paths of the Workspace could lie over those of other tenants. A route that exists is taken away.
     #[error(
@@ -51,8 +51,8 @@ pub struct UnsafeHeader {
     pub detail: String,
 }
 
-/// The first faults; a condition's message is bounded.
-fn describe(headers: &[UnsafeHeader]) -> String {
+/// The first of the headers, each with its field and what is wrong; a condition's message is bounded.
+pub fn describe_headers(headers: &[UnsafeHeader]) -> String {
     const SHOWN: usize = 3;
     let mut parts: Vec<String> =
         headers.iter().take(SHOWN).map(|header| format!("{}: {}", header.field, header.detail)).collect();

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::slim::{Identity, OwnedFields, Owner, Slim, WireMetadata};
 
@@ -21,6 +22,8 @@ pub struct Child<K> {
     pub applied_hash: Option<Box<str>>,
     /// The fields that are ours.
     pub fields: Option<OwnedFields>,
+    /// Its `metadata.generation`, which grows with each change of its spec; none where the resource has none.
+    pub generation: Option<i64>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -33,6 +36,7 @@ impl<K> Clone for Child<K> {
             owner: self.owner.clone(),
             applied_hash: self.applied_hash.clone(),
             fields: self.fields.clone(),
+            generation: self.generation,
             kind: PhantomData,
         }
     }
@@ -45,10 +49,23 @@ impl<K> PartialEq for Child<K> {
             && self.owner == other.owner
             && self.applied_hash == other.applied_hash
             && self.fields == other.fields
+            && self.generation == other.generation
     }
 }
 
 impl<K> Child<K> {
+    fn from_metadata(mut metadata: WireMetadata) -> Self {
+        Self {
+            identity: metadata.identity(),
+            owner: metadata.owner(),
+            fields: metadata.owned_fields(),
+            generation: metadata.generation,
+            workspace: metadata.labels.workspace,
+            applied_hash: metadata.annotations.applied_hash,
+            kind: PhantomData,
+        }
+    }
+
     /// Whether it belongs to the object with that uid.
     pub fn is_owned_by(&self, uid: &str) -> bool {
         self.owner.as_ref().is_some_and(|owner| *owner.uid == *uid)
@@ -68,15 +85,7 @@ impl<'de, K> Deserialize<'de> for Child<K> {
         struct Wire {
             metadata: WireMetadata,
         }
-        let Wire { mut metadata } = Wire::deserialize(deserializer)?;
-        Ok(Self {
-            identity: metadata.identity(),
-            owner: metadata.owner(),
-            fields: metadata.owned_fields(),
-            workspace: metadata.labels.workspace,
-            applied_hash: metadata.annotations.applied_hash,
-            kind: PhantomData,
-        })
+        Ok(Self::from_metadata(Wire::deserialize(deserializer)?.metadata))
     }
 }
 
@@ -95,5 +104,35 @@ impl<K: Resource<DynamicType = ()> + std::fmt::Debug + 'static> Slim for Child<K
         {
             fields.text = None;
         }
+    }
+}
+
+/// A child with its spec, as the API server answers a read or a write of it. Not kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WholeChild<K> {
+    /// What is kept of it.
+    pub child: Child<K>,
+    /// Its `spec`; null where the resource has none.
+    pub spec: Value,
+}
+
+impl<'de, K> Deserialize<'de> for WholeChild<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            metadata: WireMetadata,
+            #[serde(default)]
+            spec: Value,
+        }
+        let Wire { metadata, spec } = Wire::deserialize(deserializer)?;
+        Ok(Self { child: Child::from_metadata(metadata), spec })
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + PartialEq + 'static> Slim for WholeChild<K> {
+    type Of = K;
+
+    fn identity(&self) -> &Identity {
+        &self.child.identity
     }
 }

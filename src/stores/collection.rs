@@ -150,13 +150,6 @@ impl<T: Slim> Collection<T> {
             .collect()
     }
 
-    /// Replaces an object by a version of it that differs only in what is worked out from it.
-    pub(crate) fn refine(&self, key: &Key, refine: impl FnOnce(&mut T)) {
-        if let Some(entry) = self.write().by_key.get_mut(key) {
-            refine(Arc::make_mut(&mut entry.object));
-        }
-    }
-
     // A panic while the lock is held leaves whole entries behind.
 
     fn read(&self) -> RwLockReadGuard<'_, Objects<T>> {

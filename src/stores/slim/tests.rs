@@ -64,7 +64,9 @@ fn only_another_set_of_our_fields_is_news() {
     let (ours, less) = (json!({"f:spec": {"f:replicas": {}}}), json!({"f:spec": {}}));
     collection.put(decoded(&child("1", &ours))).unwrap();
     let key = Key::new("ns", "ws-lab-1");
-    collection.refine(&key, |child: &mut Set| child.fields.as_mut().unwrap().text = None);
+    let mut known = decoded(&child("1", &ours));
+    known.fields.as_mut().unwrap().text = None;
+    collection.put_answer(known);
     assert!(collection.put(decoded(&child("2", &ours))).is_none());
     assert_eq!(collection.get(&key).unwrap().fields.as_ref().unwrap().text, None, "what is known is not kept twice");
     assert!(collection.put(decoded(&child("3", &less))).is_some());
