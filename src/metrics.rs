@@ -35,6 +35,7 @@ pub fn max_descriptors() -> Option<usize> {
 enum ControllerName {
     workspace,
     workspacekind,
+    routecleanup,
 }
 
 /// A loop of this process.
@@ -44,6 +45,8 @@ pub enum Controller {
     Workspace,
     /// Keeps the status and the finalizer of WorkspaceKinds.
     WorkspaceKind,
+    /// Deletes the VirtualServices of Workspaces that are being deleted or gone.
+    RouteCleanup,
 }
 
 /// How one reconcile ended.
@@ -346,6 +349,7 @@ impl Controller {
         match self {
             Self::Workspace => ControllerName::workspace,
             Self::WorkspaceKind => ControllerName::workspacekind,
+            Self::RouteCleanup => ControllerName::routecleanup,
         }
     }
 

@@ -22,11 +22,12 @@ use kube::runtime::watcher;
 use kube::{Api, Client};
 
 use crate::istio::VirtualService;
+use crate::render::names::ChildNames;
 use child::Child;
 use collection::{Change, Collection, Progress};
 use notebook::StoredNotebook;
 use pod::Pod;
-use slim::{Incoming, Key, Slim};
+use slim::{Identity, Incoming, Key, Owner, Slim};
 use watching::News;
 use webhook::{KindOption, Users};
 use workspace::{StoredKind, StoredWorkspace};
@@ -51,6 +52,7 @@ struct Inner {
     virtual_services: Collection<Child<VirtualService>>,
     pods: Collection<Pod>,
     triggers: Triggers,
+    route_triggers: Triggers,
     watched: Watched,
 }
 
@@ -88,15 +90,16 @@ impl Stores {
         if !watched.children {
             return (stores, tasks);
         }
-        tasks.push((
-            "watch service accounts",
-            stores.child_task(client.clone(), "serviceaccounts", |all| &all.service_accounts),
-        ));
-        tasks
-            .push(("watch stateful sets", stores.child_task(client.clone(), "statefulsets", |all| &all.stateful_sets)));
-        tasks.push(("watch services", stores.child_task(client.clone(), "services", |all| &all.services)));
+        let task =
+            stores.child_task(client.clone(), "serviceaccounts", |all| &all.service_accounts, Inner::child_changed);
+        tasks.push(("watch service accounts", task));
+        let task = stores.child_task(client.clone(), "statefulsets", |all| &all.stateful_sets, Inner::child_changed);
+        tasks.push(("watch stateful sets", task));
+        let task = stores.child_task(client.clone(), "services", |all| &all.services, Inner::child_changed);
+        tasks.push(("watch services", task));
         if watched.istio {
-            let task = stores.child_task(client.clone(), "virtualservices", |all| &all.virtual_services);
+            let (name, changed) = ("virtualservices", Inner::route_changed);
+            let task = stores.child_task(client.clone(), name, |all| &all.virtual_services, changed);
             tasks.push(("watch virtual services", task));
         }
         tasks.push(("watch pods", stores.pod_task(client)));
@@ -229,6 +232,16 @@ impl Stores {
         &self.0.triggers
     }
 
+    /// The VirtualServices whose Workspace is being deleted, gone or not known.
+    pub fn route_triggers(&self) -> &Triggers {
+        &self.0.route_triggers
+    }
+
+    /// Whether the Workspace that owns something in `namespace` is known, and not being deleted.
+    pub fn is_present(&self, namespace: &str, owner: &Owner) -> bool {
+        self.0.is_present(namespace, owner)
+    }
+
     fn kind_task(&self, client: Client) -> BoxFuture<'static, ()> {
         let all = self.0.clone();
         async move {
@@ -246,8 +259,8 @@ impl Stores {
         let all = self.0.clone();
         async move {
             let tell = |news: News<'_, StoredWorkspace>| match news {
-                News::Changed(change) => all.trigger(&key_of(change), Urgency::Now),
-                News::Listed(change) => all.trigger(&key_of(change), Urgency::Bulk),
+                News::Changed(change) => all.workspace_changed(change, Urgency::Now),
+                News::Listed(change) => all.workspace_changed(change, Urgency::Bulk),
                 News::Installed => {}
             };
             watching::watch("workspaces", Api::all(client), watcher::Config::default(), &all.workspaces, tell).await;
@@ -268,6 +281,7 @@ impl Stores {
         client: Client,
         resource: &'static str,
         of: fn(&Inner) -> &Collection<Child<K>>,
+        changed: fn(&Inner, &Change<Child<K>>, Urgency),
     ) -> BoxFuture<'static, ()>
     where
         K: kube::Resource<DynamicType = ()> + std::fmt::Debug + 'static,
@@ -275,8 +289,8 @@ impl Stores {
         let all = self.0.clone();
         async move {
             let tell = |news: News<'_, Child<K>>| match news {
-                News::Changed(change) => all.child_changed(change, Urgency::Settling),
-                News::Listed(change) => all.child_changed(change, Urgency::Bulk),
+                News::Changed(change) => changed(&all, change, Urgency::Settling),
+                News::Listed(change) => changed(&all, change, Urgency::Bulk),
                 // Routes can be made now, or cannot any longer.
                 News::Installed => all.trigger_all(),
             };
@@ -311,6 +325,36 @@ impl Inner {
         for key in self.workspaces.keys() {
             self.trigger(&key, Urgency::Bulk);
         }
+    }
+
+    fn workspace_changed(&self, change: &Change<StoredWorkspace>, urgency: Urgency) {
+        self.trigger(&key_of(change), urgency);
+        if !self.watched.istio {
+            return;
+        }
+        let after = change.after.as_ref();
+        for workspace in change.before.iter().chain(after) {
+            let Identity { key, uid, .. } = &workspace.identity;
+            let stays = after.is_some_and(|after| after.identity.uid == *uid && !after.identity.deleting);
+            if !stays {
+                let route = Key::new(&key.namespace, &ChildNames::new(&key.name, uid).service);
+                self.route_triggers.add(route, Urgency::Now);
+            }
+        }
+    }
+
+    fn route_changed(&self, change: &Change<Child<VirtualService>>, urgency: Urgency) {
+        self.child_changed(change, urgency);
+        let Some(route) = &change.after else { return };
+        let Identity { key, .. } = &route.identity;
+        if route.owner.as_ref().is_some_and(|owner| !self.is_present(&key.namespace, owner)) {
+            self.route_triggers.add(key.clone(), Urgency::Now);
+        }
+    }
+
+    fn is_present(&self, namespace: &str, owner: &Owner) -> bool {
+        let workspace = self.workspaces.get(&Key::new(namespace, &owner.name));
+        workspace.is_some_and(|workspace| workspace.identity.uid == owner.uid && !workspace.identity.deleting)
     }
 
     fn child_changed<K>(&self, change: &Change<Child<K>>, urgency: Urgency) {

@@ -10,6 +10,7 @@ mod ownership;
 mod plan;
 mod pod_state;
 mod queue;
+mod route_cleanup;
 mod routes_off;
 mod runner;
 mod status;
@@ -18,10 +19,11 @@ mod workspace;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use kube::Client;
 
 use crate::config::Settings;
-use crate::metrics::Metrics;
+use crate::metrics::{Controller, Metrics};
 use crate::stores::{Stores, Urgency};
 use workspace::Context;
 
@@ -47,14 +49,19 @@ pub async fn run(
         Arc::new(Context { client: client.clone(), stores: stores.clone(), routing, metrics: metrics.clone() });
     let look = |key, memory| workspace::look(context.clone(), key, memory);
     let limit = settings.max_concurrent_reconciles;
-    let run = runner::run(stores.triggers(), limit, &metrics, shutdown, look);
-    if use_istio {
-        run.await;
-    } else {
-        // Never ends by itself; ended with the other one.
-        tokio::select! {
-            () = run => {}
-            () = routes_off::remove_all(&client, &stores) => {}
+    let run = runner::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, look);
+    // Never ends by itself; ended with the other one.
+    let other_routes = async {
+        if use_istio {
+            let look = |key, ()| route_cleanup::look(client.clone(), stores.clone(), key).map(|verdict| ((), verdict));
+            let routes = stores.route_triggers();
+            runner::run(Controller::RouteCleanup, routes, limit, &metrics, std::future::pending(), look).await;
+        } else {
+            routes_off::remove_all(&client, &stores).await;
         }
+    };
+    tokio::select! {
+        () = run => {}
+        () = other_routes => {}
     }
 }

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use crds::labels::WORKSPACE_NAME_LABEL;
-use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::api::ListParams;
 use kube::{Api, Client};
 
+use super::route_cleanup::{made_for, remove};
 use crate::istio::VirtualService;
-use crate::render::names::ChildNames;
 use crate::stores::Stores;
 use crate::stores::child::Child;
 use crate::stores::slim::{Incoming, Key};
@@ -49,23 +49,9 @@ async fn remove_once(client: &Client, stores: &Stores) -> kube::Result<()> {
 }
 
 /// Whether it is the VirtualService that we made for an existing Workspace. Those of others go with their owners.
-fn is_ours(child: &Child<VirtualService>, stores: &Stores) -> bool {
-    child.owner.as_ref().is_some_and(|owner| {
-        let workspace = stores.workspaces().get(&Key::new(&child.identity.key.namespace, &owner.name));
+fn is_ours(route: &Child<VirtualService>, stores: &Stores) -> bool {
+    made_for(route).is_some_and(|owner| {
+        let workspace = stores.workspaces().get(&Key::new(&route.identity.key.namespace, &owner.name));
         workspace.is_some_and(|workspace| workspace.identity.uid == owner.uid)
-            && child.identity.key.name == ChildNames::new(&owner.name, &owner.uid).service
     })
-}
-
-async fn remove(client: &Client, child: &Child<VirtualService>) -> kube::Result<()> {
-    let Key { namespace, name } = &child.identity.key;
-    let api: Api<Incoming<Child<VirtualService>>> = Api::namespaced(client.clone(), namespace);
-    let uid = Some(child.identity.uid.to_string());
-    let params =
-        DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
-    match api.delete(name, &params).await {
-        // Gone, or another one by now.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        result => result.map(drop),
-    }
 }

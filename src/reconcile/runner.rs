@@ -25,11 +25,13 @@ struct Runner<'a, M> {
     memories: HashMap<Key, M>,
     running: HashMap<Id, (Key, Instant)>,
     tasks: JoinSet<Ended<M>>,
+    controller: Controller,
     metrics: &'a Metrics,
 }
 
 /// Looks at Workspaces as triggers tell, until `shutdown`.
 pub(super) async fn run<M, F>(
+    controller: Controller,
     triggers: &Triggers,
     concurrency: usize,
     metrics: &Metrics,
@@ -39,12 +41,13 @@ pub(super) async fn run<M, F>(
     M: Default + Send + 'static,
     F: Future<Output = Ended<M>> + Send + 'static,
 {
-    metrics.announce_controller(Controller::Workspace, concurrency);
+    metrics.announce_controller(controller, concurrency);
     let mut runner = Runner {
         queue: Queue::default(),
         memories: HashMap::new(),
         running: HashMap::new(),
         tasks: JoinSet::new(),
+        controller,
         metrics,
     };
     let mut shutdown = std::pin::pin!(shutdown);
@@ -57,7 +60,7 @@ pub(super) async fn run<M, F>(
         {
             runner.begin(key, now, &look);
         }
-        metrics.set_queue_depth(Controller::Workspace, runner.queue.len());
+        metrics.set_queue_depth(controller, runner.queue.len());
         let due = if runner.running.len() < concurrency { runner.queue.next_due() } else { None };
         if let Some(due) = due
             && due != timer.deadline()
@@ -83,7 +86,7 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
     fn add(&mut self, keys: HashMap<Key, Urgency>) {
         let now = Instant::now();
         for (key, urgency) in keys {
-            self.metrics.queue_added(Controller::Workspace);
+            self.metrics.queue_added(self.controller);
             self.queue.add(key, urgency, now);
         }
     }
@@ -93,7 +96,7 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
         F: Future<Output = Ended<M>> + Send + 'static,
     {
         let memory = self.memories.remove(&key).unwrap_or_default();
-        self.metrics.reconcile_started(Controller::Workspace);
+        self.metrics.reconcile_started(self.controller);
         let id = self.tasks.spawn(look(key.clone(), memory)).id();
         self.running.insert(id, (key, now));
     }
@@ -108,8 +111,8 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
             verdict
         } else {
             // What it remembered is lost with it, so the next look starts from nothing.
-            tracing::error!(workspace = %key, "reconciling panicked; trying again");
-            self.metrics.reconcile_panicked(Controller::Workspace);
+            tracing::error!(object = %key, "reconciling panicked; trying again");
+            self.metrics.reconcile_panicked(self.controller);
             Verdict::Failed(None)
         };
         let now = Instant::now();
@@ -118,9 +121,9 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
             Verdict::Again(_) => ReconcileResult::RequeueAfter,
             Verdict::Failed(_) => ReconcileResult::Error,
         };
-        self.metrics.reconcile_finished(Controller::Workspace, result, now - began);
+        self.metrics.reconcile_finished(self.controller, result, now - began);
         if result == ReconcileResult::Error {
-            self.metrics.queue_retried(Controller::Workspace);
+            self.metrics.queue_retried(self.controller);
         }
         self.queue.finished(&key, verdict, now);
     }
@@ -159,7 +162,7 @@ mod tests {
                     }
                 };
                 let shutdown = async { drop(stopped.await) };
-                run(&triggers, 2, &metrics, shutdown, look).await;
+                run(Controller::Workspace, &triggers, 2, &metrics, shutdown, look).await;
             }
         });
         let mut names = Vec::new();
@@ -204,7 +207,7 @@ mod tests {
                 seen.recv().await.unwrap();
             }
         };
-        run(&triggers, 3, &metrics, shutdown, look).await;
+        run(Controller::Workspace, &triggers, 3, &metrics, shutdown, look).await;
         assert_eq!(most.load(Ordering::SeqCst), 3);
     }
 }

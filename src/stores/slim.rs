@@ -104,7 +104,7 @@ pub struct Incoming<T> {
 
 impl<T: Slim> Incoming<T> {
     /// Who it is, also when the rest of it cannot be read.
-    pub(super) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         match &self.object {
             Ok(object) => object.identity().clone(),

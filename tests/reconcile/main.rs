@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod children;
+mod deleted;
 mod drift;
 mod foreign;
 mod istio;

@@ -63,8 +63,16 @@ impl Loop {
     /// How many Workspaces have been looked at, whatever came of it.
     pub fn looks(&self) -> u64 {
         let text = self.metrics.encode().unwrap();
-        let samples = text.lines().filter(|line| line.starts_with("controller_runtime_reconcile_total{"));
+        let of_workspaces = "controller_runtime_reconcile_total{controller=\"workspace\",";
+        let samples = text.lines().filter(|line| line.starts_with(of_workspaces));
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// The value of a metric without labels.
+    pub fn metric(&self, name: &str) -> String {
+        let text = self.metrics.encode().unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     /// Stops the loop and its watches.

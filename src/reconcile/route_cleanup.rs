@@ -1,0 +1,75 @@
+//! Routes of Workspaces that are being deleted, or gone: they are deleted at once, also while a finalizer holds their
+//! Workspace. Garbage collection would get to them later, and until then people would be routed by rules that no edit of
+//! the kind reaches any more.
+
+use std::sync::Arc;
+
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Client};
+
+use super::queue::Verdict;
+use crate::istio::VirtualService;
+use crate::render::names::ChildNames;
+use crate::stores::Stores;
+use crate::stores::child::Child;
+use crate::stores::slim::{Incoming, Key, Owner};
+use crate::stores::workspace::StoredWorkspace;
+
+/// Looks at the VirtualService of that name: deletes it if it is that of a Workspace which is being deleted, or gone.
+pub(super) async fn look(client: Client, stores: Stores, key: Key) -> Verdict {
+    let Some((route, owner)) = abandoned(&stores, &key) else { return Verdict::Gone };
+    match remove_if_gone(&client, &stores, &route, &owner).await {
+        Ok(()) => Verdict::Gone,
+        Err(error) => {
+            tracing::warn!(object = %key, %error, "the route of a deleted Workspace could not be deleted; trying again");
+            Verdict::Failed(None)
+        }
+    }
+}
+
+/// The VirtualService with its owner, unless the owner is known to be there.
+fn abandoned(stores: &Stores, key: &Key) -> Option<(Arc<Child<VirtualService>>, Owner)> {
+    let route = stores.virtual_services().get(key).filter(|route| !route.identity.deleting)?;
+    let owner = made_for(&route)?.clone();
+    (!stores.is_present(&key.namespace, &owner)).then_some((route, owner))
+}
+
+/// The Workspace that we made a VirtualService for; none where it was made by somebody else.
+pub(super) fn made_for(route: &Child<VirtualService>) -> Option<&Owner> {
+    let owner = route.owner.as_ref().filter(|owner| &*owner.kind == "Workspace")?;
+    (route.identity.key.name == ChildNames::new(&owner.name, &owner.uid).service).then_some(owner)
+}
+
+async fn remove_if_gone(
+    client: &Client,
+    stores: &Stores,
+    route: &Child<VirtualService>,
+    owner: &Owner,
+) -> kube::Result<()> {
+    let key = Key::new(&route.identity.key.namespace, &owner.name);
+    let is_known = stores.workspaces().get(&key).is_some_and(|workspace| workspace.identity.uid == owner.uid);
+    // One that is not known may be so new that the watch has not brought it yet.
+    if !is_known && exists(client, &key, owner).await? {
+        return Ok(());
+    }
+    remove(client, route).await
+}
+
+async fn exists(client: &Client, key: &Key, owner: &Owner) -> kube::Result<bool> {
+    let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(client.clone(), &key.namespace);
+    let found = api.get_opt(&key.name).await?.map(|incoming| incoming.identity());
+    Ok(found.is_some_and(|identity| identity.uid == owner.uid && !identity.deleting))
+}
+
+/// Deletes a VirtualService, unless it is another one by now.
+pub(super) async fn remove(client: &Client, route: &Child<VirtualService>) -> kube::Result<()> {
+    let Key { namespace, name } = &route.identity.key;
+    let api: Api<Incoming<Child<VirtualService>>> = Api::namespaced(client.clone(), namespace);
+    let uid = Some(route.identity.uid.to_string());
+    let params =
+        DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
+    match api.delete(name, &params).await {
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        result => result.map(drop),
+    }
+}
