@@ -8,6 +8,7 @@ mod deleted;
 mod drift;
 mod foreign;
 mod istio;
+mod mutating;
 mod process;
 mod rest;
 mod routes;
