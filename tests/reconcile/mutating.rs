@@ -104,7 +104,8 @@ fn register(world: &World, url: &str, ca: &str) {
     });
     let path = format!("{}?dryRun=All", Child::VirtualService.collection(&world.namespace));
     world.wait("the webhook to be asked", || {
-        let stored = world.cluster.api().create(&path, &probe).and_then(Reply::ok).map_err(|error| error.to_string())?;
+        let stored =
+            world.cluster.api().create(&path, &probe).and_then(Reply::ok).map_err(|error| error.to_string())?;
         if stored["spec"] == probe["spec"] { Err(stored.to_string()) } else { Ok(()) }
     });
 }

@@ -27,7 +27,7 @@ pub struct Loop {
     metrics: Arc<Metrics>,
 }
 
-fn settings(args: &[&str]) -> Settings {
+pub fn settings(args: &[&str]) -> Settings {
     let line = std::iter::once("workspaces-controller").chain(args.iter().copied()).map(OsString::from);
     match cli::parse(line, &Environment::from_iter(Vec::<(OsString, OsString)>::new())) {
         Ok(Invocation::Run(settings)) => *settings,
