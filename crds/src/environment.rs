@@ -2,8 +2,13 @@
 
 use k8s_openapi::api::core::v1::EnvVar;
 
+use crate::stored_bytes;
 use crate::template::{Functions, Limits, Mode};
 use crate::value_template::{ValueFault, ValueTemplate};
+
+/// The most bytes that the names and rendered values of all variables have together, as the API server stores them: it
+/// takes objects of up to 1.5 MiB, and Linux starts no program with more than 2 MiB of arguments and variables.
+pub const ALL_MAX: usize = 512 * 1024;
 
 /// The variables of a kind, parsed once and rendered for many Workspaces.
 #[derive(Debug)]
@@ -37,6 +42,13 @@ pub struct RenderedEnv {
     pub variable: EnvVar,
     /// The port ids passed to `httpPathPrefix`.
     pub port_ids: Vec<String>,
+}
+
+impl RenderedEnv {
+    /// The bytes that name and value take in the store of the API server.
+    pub fn stored_bytes(&self) -> usize {
+        stored_bytes(&self.variable.name) + self.variable.value.as_deref().map_or(0, stored_bytes)
+    }
 }
 
 impl<'a> EnvTemplates<'a> {

@@ -53,6 +53,39 @@ fn a_workspace_without_its_kind_can_be_paused_and_runs_when_the_kind_comes() {
     lab.wait_running();
 }
 
+/// By etcd, by the API server's client of etcd, and by the API server itself.
+#[test]
+fn what_is_too_large_to_be_stored_is_reported_and_not_tried_again_soon() {
+    let cases = [
+        (30, "etcdserver: request is too large"),
+        (40, "rpc error: code = ResourceExhausted desc = trying to send message larger than max"),
+        (60, "Request entity too large: limit is 3145728"),
+    ];
+    for (variables, words) in cases {
+        let world = World::new("too-large", |template| {
+            let variable = |number| json!({"name": format!("V{number}"), "value": "{{ printf \"%60000d\" 1 }}"});
+            template["extraEnv"] = (0..variables).map(variable).collect();
+        });
+        let mark = world.mark();
+        let lab = world.create("lab", |_| {});
+        let status = lab.wait_state("Error");
+        let message = format!("Workspace StatefulSet {} is too large to be stored: {words}", lab.names.stateful_set);
+        assert!(status["stateMessage"].as_str().unwrap().starts_with(&message), "{status}");
+        assert_eq!(condition(&status, "Ready")["reason"], "TooLarge");
+        assert_eq!(condition(&status, "RouteReady")["status"], "True");
+        // Somebody changes another child: the loop looks at all of them.
+        lab.patch_child(Child::Service, &json!({"spec": {"selector": {"statefulset": "other"}}}));
+        world.wait("the Service to be restored", || {
+            let selector = lab.child(Child::Service)["spec"]["selector"]["statefulset"].clone();
+            if selector == "lab" { Ok(()) } else { Err(selector.to_string()) }
+        });
+        let tried = world.writes(mark).resource("statefulsets");
+        assert_eq!(tried.count(), 1, "{tried:?}");
+        world.update_kind(|template| template["extraEnv"] = json!([]));
+        lab.wait_running();
+    }
+}
+
 #[test]
 fn what_the_api_server_refuses_is_told_in_its_words() {
     let world = World::new("refused", |template| {

@@ -71,7 +71,6 @@ impl Setup<'_> {
             "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
             "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
-            "--max-request-bytes=10485760".to_owned(),
             "--quota-backend-bytes=8589934592".to_owned(),
         ];
         self.start("etcd", &self.tools.etcd, args.to_vec())

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::environment::EnvTemplates;
+use crds::environment::{ALL_MAX as ENV_MAX, EnvTemplates, RenderedEnv};
 use crds::ports::{Dialect, PortPaths, advice_on_port, unknown_port};
 use crds::template::{Functions, Mode};
 use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate};
@@ -24,11 +24,17 @@ const WARNING_MAX: usize = 120;
 
 pub(super) fn judge(template: &PodTemplate, policy: &Policy, in_time: InTime<'_>, findings: &mut Findings) {
     let stage = Stage::new(template, policy, in_time);
+    let mut stored_bytes = 0;
     for variable in &template.extra_env {
-        environment(variable, &stage, findings);
+        stored_bytes += environment(variable, &stage, findings);
         if !in_time() {
             return findings.faults.push(too_slow());
         }
+    }
+    if stored_bytes > ENV_MAX {
+        let fault = Fault::too_long(Rule::ExtraEnvTemplate, "spec.podTemplate.extraEnv", ENV_MAX);
+        let hint = ": the names and rendered values of all variables together, as they are stored";
+        findings.faults.push(fault.about("all variables").with_hint(hint));
     }
     let mut sizes = BTreeMap::new();
     for (index, entry) in template.proxied_ports().iter().enumerate() {
@@ -169,12 +175,15 @@ fn too_slow() -> Fault {
     Fault::forbidden(Rule::TemplateTime, "spec.podTemplate", detail)
 }
 
-fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) {
+/// Judges one variable, and returns the most bytes that it takes in the store of the API server.
+fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) -> usize {
     let field = || format!("{}.value", key("spec.podTemplate.extraEnv", &variable.name));
     let (templates, mut found) = EnvTemplates::parse(std::slice::from_ref(variable));
     let mut asked = BTreeSet::new();
+    let mut largest = 0;
     stage.render_everywhere(|situation| match templates.render(situation, Mode::Strict) {
         Ok(rendered) => {
+            largest = largest.max(rendered.iter().map(RenderedEnv::stored_bytes).sum());
             let ids: Vec<String> = rendered.into_iter().flat_map(|rendered| rendered.port_ids).collect();
             asked.extend(stage.varying(&ids));
             Some(ids)
@@ -192,6 +201,7 @@ fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) {
         let values: Vec<&ImageConfigValue> = stage.template.options.image_config.values.iter().collect();
         findings.warnings.extend(warning(field(), &asked, &values));
     }
+    largest
 }
 
 /// Adds what is not there yet: the same text is not repeated for each image value that it fails for.
