@@ -148,6 +148,8 @@ pub(super) enum Next {
     Wait(Option<Duration>),
 }
 
+/// What the API server says where a webhook with side effects would have to take part in a dry run.
+const NO_DRY_RUN: &str = "does not support dry run";
 /// How often a name that somebody else has is looked at: no event tells that it is free.
 const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
 /// How long garbage collection is given to take away what an earlier Workspace left before that counts as foreign.
@@ -218,8 +220,8 @@ impl Settled {
 /// How what the API server stores differs from what was applied, by the doing of a mutating webhook.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Stored {
-    /// The paths of the fields with another value.
-    pub differences: Vec<String>,
+    /// The paths of the fields with another value, for people; empty where there are none.
+    pub differences: String,
     /// Headers that must not reach Istio.
     pub unsafe_headers: Vec<UnsafeHeader>,
 }
@@ -357,7 +359,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
         let differences = differences(object, &stored.spec);
         if !differences.is_empty() && !self.would_be_stored(object, &stored).await? {
             tracing::warn!(
-                object = %seen.identity.key, kind = K::KIND, fields = differences.join(" "),
+                object = %seen.identity.key, kind = K::KIND, fields = differences,
                 "what is stored is not what was applied; writing it anew"
             );
             drop(self.judge_stored(&stored.spec));
@@ -372,8 +374,10 @@ impl<'a, K: ChildKind> Children<'a, K> {
         let Identity { key, uid, .. } = &stored.child.identity;
         match self.send(object, Precondition::Same(uid), Purpose::DryRun).await {
             Ok(answer) => Ok(answer.spec == stored.spec),
-            // A webhook that cannot take part in a dry run, or refuses it: writing would be of no more use.
-            Err(Conflict::Error(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(true),
+            // Whatever that webhook would do, it did when this was written.
+            Err(Conflict::Error(ApplyError::Refused { message, .. })) if message.contains(NO_DRY_RUN) => Ok(true),
+            // Writing it says why.
+            Err(Conflict::Error(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(false),
             Err(conflict) => Err(Self::error(&key.name, conflict)),
         }
     }
@@ -431,7 +435,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
     }
 
     /// Notes that nothing is to be done while a child stays as it is.
-    fn settle(&self, memory: &mut ChildMemory, stored: WholeChild<K>, differences: Vec<String>) {
+    fn settle(&self, memory: &mut ChildMemory, stored: WholeChild<K>, differences: String) {
         let WholeChild { mut child, spec } = stored;
         memory.settled = Settled::of(&child);
         let unsafe_headers = if differences.is_empty() { Vec::new() } else { self.judge_stored(&spec) };
@@ -562,7 +566,7 @@ impl Children<'_, VirtualService> {
         let route =
             VirtualServiceSpec::deserialize(&stored.spec).map(|spec| VirtualService::new(metadata.clone(), spec));
         if route.is_ok_and(|route| stored.child.applied_hash.as_ref() == Some(&hash(&route))) {
-            self.settle(memory, stored, Vec::new());
+            self.settle(memory, stored, String::new());
             return Ok(false);
         }
         tracing::warn!(
@@ -608,12 +612,17 @@ fn covers<K: ChildKind>(child: &Child<K>, object: &K) -> bool {
     serde_json::to_value(object).is_ok_and(|desired| ownership::covers(fields, &desired))
 }
 
-/// The paths of the fields of `object` that `stored`, its spec, has with other values.
-fn differences<K: ChildKind>(object: &K, stored: &Value) -> Vec<String> {
+/// The paths of the first fields of `object` that `stored`, its spec, has with other values, for people.
+fn differences<K: ChildKind>(object: &K, stored: &Value) -> String {
+    const SHOWN: usize = 3;
     let applied = serde_json::to_value(object).unwrap_or_default();
-    let Some(applied) = applied.get("spec") else { return Vec::new() };
+    let Some(applied) = applied.get("spec") else { return String::new() };
     let found = difference::differences(stored, applied, Extra::KeptOutside(&[]));
-    found.into_iter().map(|difference| format!("spec.{}", difference.path)).collect()
+    let mut shown: Vec<String> = found.iter().take(SHOWN).map(|field| format!("spec.{}", field.path)).collect();
+    if found.len() > SHOWN {
+        shown.push(format!("and {} more", found.len() - SHOWN));
+    }
+    shown.join(", ")
 }
 
 /// The parameters of a patch that is no apply.

@@ -48,8 +48,8 @@ pub(super) struct ChangedChild {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// The paths of the fields.
-    pub fields: Vec<String>,
+    /// The paths of the fields, for people.
+    pub fields: String,
 }
 
 /// How far the route is.
@@ -178,12 +178,8 @@ fn ready(facts: Facts<'_>, status: &WorkspaceStatus) -> Wanted {
 }
 
 fn changed(children: &[ChangedChild]) -> String {
-    const SHOWN: usize = 3;
     children.iter().fold(String::new(), |text, ChangedChild { kind, name, fields }| {
-        let shown = fields.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = fields.len().saturating_sub(SHOWN);
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-        format!("{text}; a mutating webhook changed {kind} {name}: {shown}{more}")
+        format!("{text}; a mutating webhook changed {kind} {name}: {fields}")
     })
 }
 
