@@ -4,6 +4,10 @@
 //! What the API server answers is compared with what was sent. What a mutating webhook changed on the way is its
 //! business: it is noted, and not changed back.
 
+mod error;
+mod memory;
+mod stored;
+
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
@@ -22,11 +26,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+pub(super) use error::{ApplyError, Next};
+use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
+pub(super) use memory::ChildMemory;
+use stored::differences;
+
 use super::ownership;
-use super::plan::{Hash, hash};
+use super::plan::Hash;
 use crate::istio::{VirtualService, VirtualServiceSpec};
 use crate::metrics::Metrics;
-use crate::render::difference::{self, Extra};
 use crate::render::{self, UnsafeHeader};
 use crate::stores::child::{Child, WholeChild};
 use crate::stores::collection::Collection;
@@ -62,179 +70,6 @@ impl ChildKind for Service {}
 impl ChildKind for VirtualService {
     fn judge_stored(spec: &Value) -> Vec<UnsafeHeader> {
         VirtualServiceSpec::deserialize(spec).map(|spec| render::judge_stored(&spec)).unwrap_or_default()
-    }
-}
-
-/// Why a child is not as it should be.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum ApplyError {
-    /// Wait: an object that is not ours has the name.
-    #[error("{kind} {name} already exists and is not owned by the Workspace")]
-    Foreign {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// Wait: an earlier Workspace of this name left it behind; garbage collection takes it away.
-    #[error("{kind} {name} is left from an earlier Workspace of this name")]
-    LeftBehind {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// Wait: ours is being deleted, by somebody else; its name is free when that is done.
-    #[error("{kind} {name} is being deleted")]
-    BeingDeleted {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// Retry, slower and slower: the API server, a quota or another webhook refuses it. The message is theirs.
-    #[error("{kind} {name} was refused: {message}")]
-    Refused {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// In the words of who refused it.
-        message: String,
-    },
-    /// Wait: it is larger than the API server or its store takes, and stays so until the kind or the Workspace changes. The
-    /// message is theirs.
-    #[error("{kind} {name} is too large to be stored: {message}")]
-    TooLarge {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// In the words of who refused it.
-        message: String,
-    },
-    /// Wait: the API server does not know the kind; the watch tells when it does.
-    #[error("{kind} is not installed")]
-    NotInstalled {
-        /// The kind.
-        kind: &'static str,
-    },
-    /// Wait: somebody else keeps changing our fields; they are put back, but not at any pace.
-    #[error("{kind} {name} is being changed by somebody else")]
-    Contested {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// Retry: the object changed meanwhile, or the API server could not be asked.
-    #[error("{kind} {name} could not be written: {why}")]
-    Unreachable {
-        /// Its kind.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// What went wrong.
-        why: String,
-    },
-}
-
-/// When to try again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Next {
-    /// With a growing pause.
-    Retry,
-    /// When an event tells, or after this long if none can.
-    Wait(Option<Duration>),
-}
-
-/// What the API server says where a webhook with side effects would have to take part in a dry run.
-const NO_DRY_RUN: &str = "does not support dry run";
-/// How often a name that somebody else has is looked at: no event tells that it is free.
-const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
-/// How long garbage collection is given to take away what an earlier Workspace left before that counts as foreign.
-const LEFT_BEHIND_PATIENCE: Duration = Duration::from_secs(5);
-/// How soon something that was too large is tried again. Only new limits of the API server could change the answer.
-const TOO_LARGE_AGAIN: Duration = Duration::from_mins(5);
-/// The least time between two writes of the same to one child.
-const SAME_WRITE_AGAIN: Duration = Duration::from_millis(500);
-
-impl ApplyError {
-    /// The error without the words of others, which may quote what was written.
-    pub fn without_quotes(&self) -> String {
-        match self {
-            Self::Refused { kind, name, .. } => format!("{kind} {name} was refused; the Workspace's status says why"),
-            other => other.to_string(),
-        }
-    }
-
-    /// When to try again.
-    pub fn next(&self) -> Next {
-        match self {
-            Self::Foreign { .. } => Next::Wait(Some(FOREIGN_AGAIN)),
-            Self::LeftBehind { .. } => Next::Wait(Some(LEFT_BEHIND_PATIENCE)),
-            Self::Contested { .. } => Next::Wait(Some(SAME_WRITE_AGAIN)),
-            Self::TooLarge { .. } => Next::Wait(Some(TOO_LARGE_AGAIN)),
-            Self::BeingDeleted { .. } | Self::NotInstalled { .. } => Next::Wait(None),
-            Self::Refused { .. } | Self::Unreachable { .. } => Next::Retry,
-        }
-    }
-}
-
-/// What is remembered of a child.
-#[derive(Debug, Default)]
-pub(super) struct ChildMemory {
-    /// The state in which nothing is to be done.
-    settled: Option<Settled>,
-    /// What differs from what was applied in that state.
-    pub stored: Stored,
-    /// What was written last, and when.
-    written: Option<(Hash, Instant)>,
-    /// What was too large, when, and in whose words.
-    too_large: Option<(Hash, Instant, String)>,
-    /// Whether it has been in place once.
-    existed: bool,
-    /// Since when somebody else has had its name, each time that it was looked at.
-    foreign: Option<Instant>,
-}
-
-/// A version of a child that was found to be as wanted.
-#[derive(Debug, Eq, PartialEq)]
-struct Settled {
-    /// The hash of what was applied.
-    hash: Box<str>,
-    /// The digest of the fields that are ours.
-    fields: u64,
-    /// The generation: a mutating webhook may change our fields in the request of somebody else.
-    generation: Option<i64>,
-}
-
-impl Settled {
-    /// That version; none of a child to which nothing of ours was applied.
-    fn of<K>(child: &Child<K>) -> Option<Self> {
-        let fields = child.fields.as_ref()?.digest;
-        Some(Self { hash: child.applied_hash.clone()?, fields, generation: child.generation })
-    }
-}
-
-/// How what the API server stores differs from what was applied, by the doing of a mutating webhook.
-#[derive(Debug, Default, Eq, PartialEq)]
-pub(super) struct Stored {
-    /// The paths of the fields with another value, for people; empty where there are none.
-    pub differences: String,
-    /// Headers that must not reach Istio.
-    pub unsafe_headers: Vec<UnsafeHeader>,
-}
-
-impl ChildMemory {
-    /// Whether a child is as it was when it was last found to be as wanted, and that is still what is wanted.
-    fn holds<K>(&self, child: &Child<K>, hash: &Hash) -> bool {
-        self.settled.as_ref().is_some_and(|settled| settled.hash == *hash) && self.holds_any(child)
-    }
-
-    /// Whether a child is as it was when it was last found to be as wanted.
-    fn holds_any<K>(&self, child: &Child<K>) -> bool {
-        self.settled.is_some() && self.settled == Settled::of(child)
     }
 }
 
@@ -339,49 +174,6 @@ impl<'a, K: ChildKind> Children<'a, K> {
         }
     }
 
-    /// Whether a child whose hash and fields say that it is as wanted really holds what was applied, but for what a mutating
-    /// webhook changed; noted if so. An earlier version, or somebody in our name, may have written something else.
-    async fn is_as_applied(
-        &self,
-        seen: &Child<K>,
-        hash: &Hash,
-        memory: &mut ChildMemory,
-        object: &mut K,
-    ) -> Result<bool, ApplyError> {
-        let is_wanted = |child: &Child<K>| child.applied_hash.as_deref() == Some(&**hash) && covers(child, object);
-        if !is_wanted(seen) {
-            return Ok(false);
-        }
-        let Some(stored) = self.read(&seen.identity.key.name).await? else { return Ok(false) };
-        if stored.child.identity.uid != seen.identity.uid || !is_wanted(&stored.child) {
-            return Ok(false);
-        }
-        let differences = differences(object, &stored.spec);
-        if !differences.is_empty() && !self.would_be_stored(object, &stored).await? {
-            tracing::warn!(
-                object = %seen.identity.key, kind = K::KIND, fields = differences,
-                "what is stored is not what was applied; writing it anew"
-            );
-            drop(self.judge_stored(&stored.spec));
-            return Ok(false);
-        }
-        self.settle(memory, stored, differences);
-        Ok(true)
-    }
-
-    /// Whether applying `object` would give what is stored: then it is as mutating webhooks want it. Nothing is written.
-    async fn would_be_stored(&self, object: &mut K, stored: &WholeChild<K>) -> Result<bool, ApplyError> {
-        let Identity { key, uid, .. } = &stored.child.identity;
-        match self.send(object, Precondition::Same(uid), Purpose::DryRun).await {
-            Ok(answer) => Ok(answer.spec == stored.spec),
-            // Whatever that webhook would do, it did when this was written.
-            Err(Conflict::Error(ApplyError::Refused { message, .. })) if message.contains(NO_DRY_RUN) => Ok(true),
-            // Writing it says why.
-            Err(Conflict::Error(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(false),
-            Err(conflict) => Err(Self::error(&key.name, conflict)),
-        }
-    }
-
     /// Deletes the child `name` if it is ours; true when that took a write.
     pub async fn remove(&self, key: &Key, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
         let Some(child) = self.present(key) else { return Ok(false) };
@@ -432,25 +224,6 @@ impl<'a, K: ChildKind> Children<'a, K> {
             let differences = differences(object, &answer.spec);
             self.settle(memory, answer, differences);
         }
-    }
-
-    /// Notes that nothing is to be done while a child stays as it is.
-    fn settle(&self, memory: &mut ChildMemory, stored: WholeChild<K>, differences: String) {
-        let WholeChild { mut child, spec } = stored;
-        memory.settled = Settled::of(&child);
-        let unsafe_headers = if differences.is_empty() { Vec::new() } else { self.judge_stored(&spec) };
-        memory.stored = Stored { differences, unsafe_headers };
-        child.fields.iter_mut().for_each(|fields| fields.text = None);
-        self.collection.put_answer(child);
-    }
-
-    /// What of a stored spec, which is not what was applied, must not reach Istio.
-    fn judge_stored(&self, spec: &Value) -> Vec<UnsafeHeader> {
-        let found = K::judge_stored(spec);
-        if !found.is_empty() {
-            self.metrics.unsafe_route_stored();
-        }
-        found
     }
 
     /// The error of a write, which is remembered where it would only be repeated.
@@ -552,37 +325,6 @@ impl<'a, K: ChildKind> Children<'a, K> {
     }
 }
 
-impl Children<'_, VirtualService> {
-    /// Leaves a route whose successor cannot be rendered as it is, if it is what was applied when it could; one that holds
-    /// anything else is removed. True when that took a write.
-    pub async fn keep(&self, key: &Key, metadata: &ObjectMeta, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
-        if self.is_kept(key, memory) {
-            return Ok(false);
-        }
-        let Some(stored) = self.read(&key.name).await?.filter(|stored| stored.child.is_owned_by(&self.owner.uid))
-        else {
-            return Ok(false);
-        };
-        let route =
-            VirtualServiceSpec::deserialize(&stored.spec).map(|spec| VirtualService::new(metadata.clone(), spec));
-        if route.is_ok_and(|route| stored.child.applied_hash.as_ref() == Some(&hash(&route))) {
-            self.settle(memory, stored, String::new());
-            return Ok(false);
-        }
-        tracing::warn!(
-            object = %key, kind = "VirtualService",
-            "what is stored is not what was applied, and nothing can be applied now; deleting it"
-        );
-        drop(self.judge_stored(&stored.spec));
-        self.remove(key, memory).await
-    }
-
-    /// Whether [`Children::keep`] has nothing to do.
-    pub fn is_kept(&self, key: &Key, memory: &ChildMemory) -> bool {
-        self.present(key).is_none_or(|child| memory.holds_any(&child))
-    }
-}
-
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Purpose {
     Write,
@@ -610,19 +352,6 @@ enum Conflict {
 fn covers<K: ChildKind>(child: &Child<K>, object: &K) -> bool {
     let Some(fields) = child.fields.as_ref().and_then(|fields| fields.text.as_deref()) else { return false };
     serde_json::to_value(object).is_ok_and(|desired| ownership::covers(fields, &desired))
-}
-
-/// The paths of the first fields of `object` that `stored`, its spec, has with other values, for people.
-fn differences<K: ChildKind>(object: &K, stored: &Value) -> String {
-    const SHOWN: usize = 3;
-    let applied = serde_json::to_value(object).unwrap_or_default();
-    let Some(applied) = applied.get("spec") else { return String::new() };
-    let found = difference::differences(stored, applied, Extra::KeptOutside(&[]));
-    let mut shown: Vec<String> = found.iter().take(SHOWN).map(|field| format!("spec.{}", field.path)).collect();
-    if found.len() > SHOWN {
-        shown.push(format!("and {} more", found.len() - SHOWN));
-    }
-    shown.join(", ")
 }
 
 /// The parameters of a patch that is no apply.

@@ -1,0 +1,64 @@
+//! What is remembered of a child between two looks.
+
+use tokio::time::Instant;
+
+use crate::reconcile::plan::Hash;
+use crate::render::UnsafeHeader;
+use crate::stores::child::Child;
+
+/// What is remembered of a child.
+#[derive(Debug, Default)]
+pub(in crate::reconcile) struct ChildMemory {
+    /// The state in which nothing is to be done.
+    pub(super) settled: Option<Settled>,
+    /// What differs from what was applied in that state.
+    pub stored: Stored,
+    /// What was written last, and when.
+    pub(super) written: Option<(Hash, Instant)>,
+    /// What was too large, when, and in whose words.
+    pub(super) too_large: Option<(Hash, Instant, String)>,
+    /// Whether it has been in place once.
+    pub(super) existed: bool,
+    /// Since when somebody else has had its name, each time that it was looked at.
+    pub(super) foreign: Option<Instant>,
+}
+
+/// A version of a child that was found to be as wanted.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Settled {
+    /// The hash of what was applied.
+    hash: Box<str>,
+    /// The digest of the fields that are ours.
+    fields: u64,
+    /// The generation: a mutating webhook may change our fields in the request of somebody else.
+    generation: Option<i64>,
+}
+
+impl Settled {
+    /// That version; none of a child to which nothing of ours was applied.
+    pub(super) fn of<K>(child: &Child<K>) -> Option<Self> {
+        let fields = child.fields.as_ref()?.digest;
+        Some(Self { hash: child.applied_hash.clone()?, fields, generation: child.generation })
+    }
+}
+
+/// How what the API server stores differs from what was applied, by the doing of a mutating webhook.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(in crate::reconcile) struct Stored {
+    /// The paths of the fields with another value, for people; empty where there are none.
+    pub differences: String,
+    /// Headers that must not reach Istio.
+    pub unsafe_headers: Vec<UnsafeHeader>,
+}
+
+impl ChildMemory {
+    /// Whether a child is as it was when it was last found to be as wanted, and that is still what is wanted.
+    pub(super) fn holds<K>(&self, child: &Child<K>, hash: &Hash) -> bool {
+        self.settled.as_ref().is_some_and(|settled| settled.hash == *hash) && self.holds_any(child)
+    }
+
+    /// Whether a child is as it was when it was last found to be as wanted.
+    pub(super) fn holds_any<K>(&self, child: &Child<K>) -> bool {
+        self.settled.is_some() && self.settled == Settled::of(child)
+    }
+}
