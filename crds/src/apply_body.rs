@@ -29,6 +29,11 @@ pub fn write(sink: impl Write, object: &impl Serialize) -> serde_json::Result<()
     object.serialize(&mut Serializer::with_formatter(sink, Escaping))
 }
 
+/// Whether some character of `text` is escaped here that plain JSON would leave as it is.
+pub fn is_escaped(text: &str) -> bool {
+    text.contains(is_unsafe)
+}
+
 /// Whether a map with this key can be applied.
 pub fn is_key(key: &str) -> bool {
     // Most keys are short, and an escaped character takes six times its bytes at most.

@@ -6,9 +6,10 @@ use crate::stored_bytes;
 use crate::template::{Functions, Limits, Mode};
 use crate::value_template::{ValueFault, ValueTemplate};
 
-/// The most bytes that the names and rendered values of all variables have together, as the API server stores them: it
-/// takes objects of up to 1.5 MiB, and Linux starts no program with more than 2 MiB of arguments and variables.
-pub const ALL_MAX: usize = 512 * 1024;
+/// The most bytes that the names and rendered values of all variables have together, in the JSON of the pod template that
+/// a ControllerRevision holds: etcd takes objects of up to 1.5 MiB, and Linux starts no program with more than 2 MiB of
+/// arguments and variables.
+pub const ALL_MAX: usize = 1024 * 1024;
 
 /// The variables of a kind, parsed once and rendered for many Workspaces.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub struct RenderedEnv {
 }
 
 impl RenderedEnv {
-    /// The bytes that name and value take in the store of the API server.
+    /// The bytes that name and value take in JSON, as the API server stores it.
     pub fn stored_bytes(&self) -> usize {
         stored_bytes(&self.variable.name) + self.variable.value.as_deref().map_or(0, stored_bytes)
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::stored_bytes;
 use crate::template::{Functions, Limits, Mode};
-use crate::value_template::{ValueFault, ValueTemplate};
+use crate::value_template::{ValueFault, ValueTemplate, key};
 use crate::workspace_kind::RequestHeaders;
 
 /// The longest rendered value, in bytes.
@@ -91,6 +91,16 @@ impl HeaderPlace {
         match self {
             Self::Set(name) | Self::Add(name) | Self::Remove(_, name) => name,
             Self::All => "",
+        }
+    }
+
+    /// The field, where `requestHeaders` or its like is at `base`.
+    pub fn field(&self, base: &str) -> String {
+        match self {
+            Self::Set(name) => key(&format!("{base}.set"), name),
+            Self::Add(name) => key(&format!("{base}.add"), name),
+            Self::Remove(index, _) => format!("{base}.remove[{index}]"),
+            Self::All => base.to_owned(),
         }
     }
 }
@@ -179,8 +189,7 @@ impl HeaderOperations {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
     }
 
-    /// What is wrong with operations that do not come from templates, such as those of a stored route; `at` of a fault
-    /// counts bytes of the rendered value.
+    /// What is wrong with operations that do not come from templates, such as those of a stored route.
     pub fn judge(&self) -> Vec<HeaderFault> {
         let mut seen = BTreeSet::new();
         let remove =
@@ -194,6 +203,7 @@ impl HeaderOperations {
             else {
                 continue;
             };
+            let detail = format!("holds {detail}");
             faults.push(HeaderFault { place, kind: FaultKind::Invalid, value: value.to_owned(), detail, at });
         }
         faults.extend(self.size_fault());
@@ -330,6 +340,7 @@ fn is_token(name: &str) -> bool {
 /// What is wrong with what a template was rendered to. Where it is just text, the place is that in the template.
 fn value_fault(name: &str, value: &str, template: &ValueTemplate) -> Option<ValueFault> {
     let (detail, at) = rendered_fault(name, value)?;
+    let detail = format!("renders to {detail}");
     Some(ValueFault { detail, at: at.filter(|_| template.source() == value) })
 }
 
@@ -340,29 +351,29 @@ fn is_unsafe(character: char) -> bool {
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// What is wrong with a rendered value, and at which byte of it.
+/// What is wrong with a rendered value, as what follows "renders to", and at which byte of it.
 fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<usize>)> {
     // Templates have the same limit, but bytes that are not UTF-8 grow when they are replaced.
     if value.len() > VALUE_MAX {
-        return Some((format!("renders to more than {VALUE_MAX} bytes"), None));
+        return Some((format!("more than {VALUE_MAX} bytes"), None));
     }
     if let Some((at, character)) = value.char_indices().find(|(_, character)| is_unsafe(*character)) {
         return Some(match character {
             // A line break cannot be seen where it stands.
             '\n' | '\r' => {
-                let detail = "renders to a value with a line break, which no header can hold: YAML block scalars \
+                let detail = "a value with a line break, which no header can hold: YAML block scalars \
                               (`|` and `>`) end with one, write `|-` or `>-`, or a quoted string";
                 (detail.to_owned(), None)
             }
             other => {
                 let (what, code) = (if other.is_control() { "control character" } else { "character" }, other as u32);
-                let detail = format!("renders to a value with the {what} U+{code:04X}, which no header can hold");
+                let detail = format!("a value with the {what} U+{code:04X}, which no header can hold");
                 (detail, Some(at))
             }
         });
     }
     if is_host(&name.to_ascii_lowercase()) {
-        let detail = "must render to a valid host or host:port (e.g. 'example.com:8080')";
+        let detail = "no valid host or host:port (e.g. 'example.com:8080')";
         return (!is_host_value(value)).then(|| (detail.to_owned(), None));
     }
     let (detail, at) = command_fault(value)?;
@@ -381,7 +392,7 @@ fn command_fault(value: &str) -> Option<(String, usize)> {
         let end = after.find('%').filter(|&end| ALLOWED_COMMANDS.contains(&&after[..end]));
         let Some(end) = end else {
             let detail = format!(
-                "renders to a value with '%', which starts a command of the gateway: write '%%' for a percent sign \
+                "a value with '%', which starts a command of the gateway: write '%%' for a percent sign \
                  (allowed commands: {})",
                 allowed_commands()
             );

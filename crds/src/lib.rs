@@ -44,8 +44,8 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// The bytes that `text` takes in the store of the API server: in JSON as Go writes it (`encoding/json` with its default
-/// escapes).
+/// The bytes that `text` takes in JSON as Go writes it (`encoding/json` with its default escapes), in which the API server
+/// stores custom resources and the pod templates in ControllerRevisions.
 pub fn stored_bytes(text: &str) -> usize {
     text.chars()
         .map(|character| match character {

@@ -93,3 +93,12 @@ pub fn shortened(text: &str, write: impl FnOnce(&str) -> String) -> String {
 pub fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(QUOTED_MAX.min(text.len()))]
 }
+
+/// `path[key]`, with a key of any length cut at 256 bytes.
+pub fn key(path: &str, key: &str) -> String {
+    let shown = shortened(key, |key| {
+        // Nothing that a terminal acts on, and no second line.
+        if key.chars().any(char::is_control) { key.escape_default().to_string() } else { key.to_owned() }
+    });
+    format!("{path}[{shown}]")
+}

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-pub use crds::value_template::quoted;
 use crds::value_template::{cut, shortened};
+pub use crds::value_template::{key, quoted};
 
 use crate::rule::Rule;
 
@@ -282,15 +282,6 @@ pub fn introduced(new: Vec<Fault>, old: &[Fault]) -> Vec<Fault> {
         }
     }
     new.into_iter().zip(is_new).filter_map(|(fault, is_new)| is_new.then_some(fault)).collect()
-}
-
-/// `path[key]`, with a key of any length cut at 256 bytes.
-pub fn key(path: &str, key: &str) -> String {
-    let shown = shortened(key, |key| {
-        // Nothing that a terminal acts on, and no second line.
-        if key.chars().any(char::is_control) { key.escape_default().to_string() } else { key.to_owned() }
-    });
-    format!("{path}[{shown}]")
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ rules! {
         "The values of `extraEnv` are Go templates that render for every image."
         "The language is that of Go's text/template with the one function `httpPathPrefix \"<port id>\"`. Write its argument \
          in double quotes, name a port that exists, and keep `{{` and `}}` in pairs. All names and rendered values together \
-         have at most 512 KiB."
+         have at most 1 MiB."
     RequestHeader "WSK003" "request-header" WorkspaceKind 2
         "Request headers are Go templates that render to what Istio and Envoy take and what hurts nobody."
         "One bad header makes Envoy reject the routes of the whole gateway. Names are HTTP tokens and not those that frame \

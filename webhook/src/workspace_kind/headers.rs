@@ -45,14 +45,14 @@ pub(super) fn judge(
     });
     found.sort_by(|one, other| one.place.cmp(&other.place));
     for fault in found {
-        let field = field_of(&base, &fault.place);
+        let field = fault.place.field(&base);
         findings.faults.push(header_fault(field, entry.key(), &fault, stage));
     }
     // The headers are changed on the way to this port only, so image values without it do not matter.
     let has_port = |value: &&ImageConfigValue| value.spec.ports.iter().any(|port| port.id == entry.key());
     for (place, ids) in asked {
         let values: Vec<_> = stage.template.options.image_config.values.iter().filter(has_port).collect();
-        findings.warnings.extend(warning(field_of(&base, &place), &ids, &values));
+        findings.warnings.extend(warning(place.field(&base), &ids, &values));
     }
     for name in headers.set.keys() {
         if headers.add.keys().any(|added| added.eq_ignore_ascii_case(name)) {
@@ -81,7 +81,7 @@ fn warn_of_effects(base: &str, headers: &RequestHeaders, findings: &mut Findings
             Some(Effect::SteersGateway) => "steers the gateway (retries, timeouts)",
             Some(Effect::Identity) => "servers take it for who the visitor is",
         };
-        let field = field_of(base, &place);
+        let field = place.field(base);
         let text = format!("{field}: {what}");
         findings.warn(Rule::HeaderEffect, field, text);
     }
@@ -150,13 +150,4 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_
     };
     // Some details do not tell values apart, and another unsafe value is another fault.
     described.about(format!("{port}/{list}/{name}: {}", fault.value)).pointing(fault.at)
-}
-
-fn field_of(base: &str, place: &HeaderPlace) -> String {
-    match place {
-        HeaderPlace::Set(name) => key(&format!("{base}.set"), name),
-        HeaderPlace::Add(name) => key(&format!("{base}.add"), name),
-        HeaderPlace::Remove(index, _) => format!("{base}.remove[{index}]"),
-        HeaderPlace::All => base.to_owned(),
-    }
 }

@@ -2,7 +2,6 @@
 
 use crds::apply_body::{KEY_MAX, is_key};
 use crds::workspace_kind::PodTemplate;
-use k8s_openapi::api::core::v1::Volume;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -10,18 +9,13 @@ use crate::field::{Fault, Findings, key};
 use crate::rule::Rule;
 
 pub(super) fn judge(template: &PodTemplate, findings: &mut Findings) {
-    for volume in template.extra_volumes.iter().filter(|volume| has_maps(volume)) {
+    for volume in &template.extra_volumes {
         judge_block(&key("spec.podTemplate.extraVolumes", &volume.name), volume, findings);
     }
     for value in &template.options.pod_config.values {
         let field = key("spec.podTemplate.options.podConfig.values", &value.id);
         judge_block(&format!("{field}.spec"), &value.spec, findings);
     }
-}
-
-/// The other sources of volumes are made of fields and lists.
-fn has_maps(volume: &Volume) -> bool {
-    volume.csi.is_some() || volume.flex_volume.is_some() || volume.ephemeral.is_some()
 }
 
 fn judge_block(field: &str, block: &impl Serialize, findings: &mut Findings) {
