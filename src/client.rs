@@ -8,6 +8,7 @@ use http::header::USER_AGENT;
 use http::{HeaderValue, Uri};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::Status;
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 
@@ -76,6 +77,11 @@ async fn from_files(paths: &Path) -> Result<Config, String> {
     }
     let config = Config::from_custom_kubeconfig(merged, &KubeConfigOptions::default()).await;
     config.map_err(|error| format!("is not complete: {}", causes(&error)))
+}
+
+/// Whether a `Status` is about an object: one that is not found, say, and not a resource that the API server does not serve.
+pub fn names_object(status: &Status) -> bool {
+    status.details.as_ref().is_some_and(|details| !details.name.is_empty())
 }
 
 /// An error with what caused it, on one line, without the repetitions that wrapping brings.

@@ -237,6 +237,11 @@ impl Stores {
         &self.0.route_triggers
     }
 
+    /// The Workspace with that uid is being deleted, or gone: so goes its VirtualService.
+    pub fn abandon_route(&self, workspace: &Key, uid: &str) {
+        self.0.abandon_route(workspace, uid);
+    }
+
     /// Whether the Workspace that owns something in `namespace` is known, and not being deleted.
     pub fn is_present(&self, namespace: &str, owner: &Owner) -> bool {
         self.0.is_present(namespace, owner)
@@ -327,18 +332,21 @@ impl Inner {
         }
     }
 
+    fn abandon_route(&self, workspace: &Key, uid: &str) {
+        if self.watched.istio {
+            let route = Key::new(&workspace.namespace, &ChildNames::new(&workspace.name, uid).service);
+            self.route_triggers.add(route, Urgency::Now);
+        }
+    }
+
     fn workspace_changed(&self, change: &Change<StoredWorkspace>, urgency: Urgency) {
         self.trigger(&key_of(change), urgency);
-        if !self.watched.istio {
-            return;
-        }
         let after = change.after.as_ref();
         for workspace in change.before.iter().chain(after) {
             let Identity { key, uid, .. } = &workspace.identity;
             let stays = after.is_some_and(|after| after.identity.uid == *uid && !after.identity.deleting);
             if !stays {
-                let route = Key::new(&key.namespace, &ChildNames::new(&key.name, uid).service);
-                self.route_triggers.add(route, Urgency::Now);
+                self.abandon_route(key, uid);
             }
         }
     }

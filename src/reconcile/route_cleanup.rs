@@ -8,6 +8,7 @@ use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 
 use super::queue::Verdict;
+use crate::client::names_object;
 use crate::istio::VirtualService;
 use crate::render::names::ChildNames;
 use crate::stores::Stores;
@@ -52,13 +53,23 @@ async fn remove_if_gone(
     if !is_known && exists(client, &key, owner).await? {
         return Ok(());
     }
-    remove(client, route).await
+    remove(client, route).await?;
+    // Asked again before the watch says so, it would be deleted twice.
+    drop(stores.virtual_services().remove(&route.identity));
+    Ok(())
 }
 
 async fn exists(client: &Client, key: &Key, owner: &Owner) -> kube::Result<bool> {
     let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(client.clone(), &key.namespace);
-    let found = api.get_opt(&key.name).await?.map(|incoming| incoming.identity());
-    Ok(found.is_some_and(|identity| identity.uid == owner.uid && !identity.deleting))
+    match api.get(&key.name).await {
+        Ok(incoming) => {
+            let identity = incoming.identity();
+            Ok(identity.uid == owner.uid && !identity.deleting)
+        }
+        // Unless it is the resource that is not known: that says nothing about the Workspace.
+        Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Deletes a VirtualService, unless it is another one by now.

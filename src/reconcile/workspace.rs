@@ -8,6 +8,7 @@ use crds::workspace::{WorkspaceState, WorkspaceStatus};
 use k8s_openapi::Resource as _;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::Patch;
 use kube::{Api, Client};
@@ -19,6 +20,7 @@ use super::fault::Fault;
 use super::plan::{Inputs, Plan, RoutePlan};
 use super::queue::Verdict;
 use super::status::{self, ChangedChild, Facts, Made, RouteState};
+use crate::client::names_object;
 use crate::config::Routing;
 use crate::istio::VirtualService;
 use crate::metrics::Metrics;
@@ -76,12 +78,15 @@ pub(super) struct Memory {
 
 /// Makes one Workspace real and says so in its status.
 pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) -> (Memory, Verdict) {
-    let Some(workspace) = context.stores.workspaces().get(&key) else { return (memory, Verdict::Gone) };
-    if workspace.identity.deleting {
-        // Its children go with it: garbage collection follows their owner references.
+    let workspace = context.stores.workspaces().get(&key);
+    let Some(workspace) = workspace.filter(|workspace| !workspace.identity.deleting) else {
+        // Its children go with it: garbage collection follows their owner references. Its route does not wait for that; the
+        // look before this one may just have written it.
+        context.stores.abandon_route(&key, &memory.uid);
         return (memory, Verdict::Gone);
-    }
+    };
     if memory.uid != workspace.identity.uid {
+        context.stores.abandon_route(&key, &memory.uid);
         memory = Memory { uid: workspace.identity.uid.clone(), ..Memory::default() };
     }
     let kind = context.stores.kind(&workspace.spec.kind);
@@ -239,6 +244,8 @@ impl<'a> Look<'a> {
     async fn apply(&mut self, kind: &WorkspaceKind, plan: Plan, mut desired: Box<Desired>) {
         let mut plan = plan;
         let context = self.context;
+        // Service and VirtualService have the same metadata.
+        let route_metadata = desired.service.metadata.clone();
         let stores = &context.stores;
         let (mut held, mut has_account) = (false, true);
         if let (Some(hash), Some(account)) = (&plan.service_account, &mut desired.service_account) {
@@ -271,21 +278,18 @@ impl<'a> Look<'a> {
         let (key, children) = (self.service_key(), self.children(stores.services()));
         let result = children.ensure(&key, &plan.service, &mut self.memory.service, &mut desired.service).await;
         self.take_pod(result);
-        self.apply_route(&plan, &mut desired).await;
+        self.apply_route(&plan, &mut desired.route, &route_metadata).await;
         self.memory.plan = Some(plan);
     }
 
-    async fn apply_route(&mut self, plan: &Plan, desired: &mut Desired) {
+    async fn apply_route(&mut self, plan: &Plan, route: &mut Route, metadata: &ObjectMeta) {
         let (key, children) = (self.service_key(), self.children(self.context.stores.virtual_services()));
         let memory = &mut self.memory.virtual_service;
-        let result = match (&plan.route, &mut desired.route) {
+        let result = match (&plan.route, route) {
             (RoutePlan::Wanted(hash), Route::Wanted(route)) if self.context.routes_installed() => {
                 children.ensure(&key, hash, memory, route).await
             }
-            // Service and VirtualService have the same metadata.
-            (RoutePlan::Refused(fault), _) if fault.keeps_existing() => {
-                children.keep(&key, &desired.service.metadata, memory).await
-            }
+            (RoutePlan::Refused(fault), _) if fault.keeps_existing() => children.keep(&key, metadata, memory).await,
             (RoutePlan::Refused(_), _) => children.remove(&key, memory).await,
             _ => return,
         };
@@ -381,7 +385,7 @@ impl<'a> Look<'a> {
             Err(_) => Err(StatusError::TimedOut),
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
                 // Unless it is the resource that is unknown.
-                if status.details.is_some_and(|details| !details.name.is_empty()) {
+                if names_object(&status) {
                     drop(self.context.stores.workspaces().remove(&self.workspace.identity));
                 }
                 Ok(())

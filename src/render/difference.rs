@@ -5,7 +5,7 @@ use std::fmt;
 
 use crds::equality::{is_absent, same_quantity};
 use crds::value_template::shortened;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// One field that differs.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -41,9 +41,33 @@ pub enum Extra {
 /// All differences, ordered by path; lists of named things are compared by name.
 pub fn differences(before: &Value, after: &Value, extra: Extra) -> Vec<Difference> {
     let mut found = Vec::new();
-    compare("", "", Some(before), Some(after), extra, &mut found);
+    compare("", "", Some(before), Some(after), extra, &mut |path, list, before, after| {
+        let json = |value: &Value| {
+            if list == "env" {
+                // It may be a password, and reports are public.
+                return "…".to_owned();
+            }
+            shortened(&value.to_string(), str::to_owned)
+        };
+        found.push(Difference { path: path.to_owned(), before: before.map(json), after: after.map(json) });
+    });
     found
 }
+
+/// The paths of the fields of `applied` that `stored` has with another value, or not at all, each with what was applied.
+/// What only `stored` has is left aside, and so is what the API server may have filled in.
+pub fn stored_otherwise<'a>(applied: &'a Value, stored: &'a Value) -> Vec<(String, &'a Value)> {
+    let mut found = Vec::new();
+    compare("", "", Some(stored), Some(applied), Extra::KeptOutside(&[]), &mut |path, list, _, applied| {
+        if let Some(applied) = applied.filter(|applied| !is_left_out(list, applied)) {
+            found.push((path.to_owned(), applied));
+        }
+    });
+    found
+}
+
+/// What is called for each difference: path, name of the field that holds it, before, after.
+type Found<'f, 'a> = dyn FnMut(&str, &str, Option<&'a Value>, Option<&'a Value>) + 'f;
 
 /// `list`: the name of the list that holds these values, if one does.
 fn compare<'a>(
@@ -52,7 +76,7 @@ fn compare<'a>(
     before: Option<&'a Value>,
     after: Option<&'a Value>,
     extra: Extra,
-    found: &mut Vec<Difference>,
+    found: &mut Found<'_, 'a>,
 ) {
     match (before, after) {
         (Some(before), Some(after)) if before == after || is_same_quantity(path, before, after) => {}
@@ -65,7 +89,8 @@ fn compare<'a>(
             }
         }
         (Some(Value::Array(before)), Some(Value::Array(after))) => {
-            let (before, after) = (keyed(before), keyed(after));
+            let named = are_named(before) && are_named(after);
+            let (before, after) = (keyed(before, named), keyed(after, named));
             let by_key = |items: &[(String, &'a Value)]| items.iter().cloned().collect::<HashMap<_, _>>();
             let (of_before, of_after) = (by_key(&before), by_key(&after));
             for (key, value) in &before {
@@ -77,16 +102,7 @@ fn compare<'a>(
         }
         (Some(_), None) if matches!(extra, Extra::KeptOutside(lists) if !path.ends_with(']') || !lists.contains(&list)) =>
             {}
-        (before, after) => {
-            let json = |value: &Value| {
-                if list == "env" {
-                    // It may be a password, and reports are public.
-                    return "…".to_owned();
-                }
-                shortened(&value.to_string(), str::to_owned)
-            };
-            found.push(Difference { path: path.to_owned(), before: before.map(json), after: after.map(json) });
-        }
+        (before, after) => found(path, list, before, after),
     }
 }
 
@@ -101,7 +117,7 @@ fn is_left_out(name: &str, value: &Value) -> bool {
 }
 
 fn is_same_quantity(path: &str, before: &Value, after: &Value) -> bool {
-    let is_quantity = [".limits.", ".requests."].iter().any(|block| path.contains(block))
+    let is_quantity = [".limits.", ".limits[", ".requests.", ".requests["].iter().any(|block| path.contains(block))
         || [".sizeLimit", ".divisor"].iter().any(|field| path.ends_with(field));
     is_quantity
         && matches!((before, after), (Value::String(before), Value::String(after)) if same_quantity(before, after))
@@ -115,17 +131,22 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// The items of a list by what tells them apart: their mount path or name where all have one of their own, else their
-/// place.
-fn keyed(items: &[Value]) -> Vec<(String, &Value)> {
-    let name = |item: &Map<String, Value>| {
-        ["mountPath", "name"].iter().find_map(|key| item.get(*key)?.as_str().map(str::to_owned))
+/// What tells an item of a list from others: its mount path or name.
+fn name_of(item: &Value) -> Option<&str> {
+    ["mountPath", "name"].iter().find_map(|key| item.get(*key)?.as_str())
+}
+
+/// Whether each item of a list has a name of its own.
+fn are_named(items: &[Value]) -> bool {
+    items.iter().filter_map(name_of).collect::<BTreeSet<_>>().len() == items.len()
+}
+
+/// The items of a list by name, or by place.
+fn keyed(items: &[Value], named: bool) -> Vec<(String, &Value)> {
+    let keyed = |(index, item): (usize, _)| {
+        (name_of(item).filter(|_| named).map_or_else(|| index.to_string(), str::to_owned), item)
     };
-    let keys: Vec<Option<String>> = items.iter().map(|item| item.as_object().and_then(name)).collect();
-    let distinct: BTreeSet<&String> = keys.iter().flatten().collect();
-    let named = distinct.len() == items.len();
-    let key = |(index, key): (usize, Option<String>)| key.filter(|_| named).unwrap_or_else(|| index.to_string());
-    keys.into_iter().enumerate().map(key).zip(items).collect()
+    items.iter().enumerate().map(keyed).collect()
 }
 
 #[cfg(test)]
@@ -177,14 +198,14 @@ mod tests {
     #[test]
     fn what_the_api_server_writes_in_its_own_way_is_the_same() {
         let ours = json!({
-            "resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}, "limits": {}},
+            "resources": {"requests": {"cpu": "1000m", "memory": "1024Mi", "nvidia.com/gpumem": "3000"}, "limits": {}},
             "env": [{"name": "E", "value": ""}],
             "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "0.5Gi"}}],
             "volumeMounts": [{"mountPath": "/v", "name": "v", "readOnly": false}],
             "tolerations": [],
         });
         let stored = json!({
-            "resources": {"requests": {"cpu": "1", "memory": "1Gi"}},
+            "resources": {"requests": {"cpu": "1", "memory": "1Gi", "nvidia.com/gpumem": "3k"}},
             "env": [{"name": "E"}],
             "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "512Mi"}}],
             "volumeMounts": [{"mountPath": "/v", "name": "v"}],
@@ -201,19 +222,33 @@ mod tests {
         assert_eq!(found(&headers("2"), &headers("3"), Extra::Removed), [r#"[1].value: "2" -> "3""#]);
     }
 
+    fn paths(applied: &Value, stored: &Value) -> Vec<String> {
+        stored_otherwise(applied, stored).into_iter().map(|(path, _)| path).collect()
+    }
+
     #[test]
-    fn what_was_put_beside_ours_is_no_difference_where_it_may_stay() {
-        let ours = json!({"containers": [{"name": "main", "env": [{"name": "A", "value": "1000m"}]}], "replicas": 1});
+    fn what_is_stored_beside_ours_or_filled_in_is_not_stored_otherwise() {
+        let ours = json!({
+            "containers": [{
+                "name": "main", "env": [{"name": "A", "value": "1000m"}], "ports": [{"name": "http-80", "containerPort": 80}],
+                "livenessProbe": {"timeoutSeconds": 0, "httpGet": {"path": "", "port": 80}},
+            }],
+            "replicas": 1,
+        });
         let mut stored = ours.clone();
         stored["containers"] = json!([{"name": "sidecar", "image": "x"}, ours["containers"][0]]);
-        stored["containers"][1]["env"] = json!([{"name": "B"}, {"name": "A", "value": "1000m"}]);
+        let main = &mut stored["containers"][1];
+        main["env"] = json!([{"name": "B"}, {"name": "A", "value": "1000m"}]);
+        main["ports"] = json!([{"name": "http-80", "containerPort": 80}, {"containerPort": 81}]);
+        main["livenessProbe"] = json!({"timeoutSeconds": 1, "httpGet": {"path": "/", "port": 80}});
         stored["dnsPolicy"] = json!("ClusterFirst");
-        assert!(found(&stored, &ours, Extra::KeptOutside(&[])).is_empty());
+        assert!(stored_otherwise(&ours, &stored).is_empty());
         // No quantity, although it looks like one.
         stored["containers"][1]["env"][1]["value"] = json!("1");
-        assert_eq!(found(&stored, &ours, Extra::KeptOutside(&[])), ["containers[main].env[A].value: … -> …"]);
+        assert_eq!(paths(&ours, &stored), ["containers[main].env[A].value"]);
         stored["containers"][1]["env"] = json!([{"name": "B"}]);
-        assert_eq!(found(&stored, &ours, Extra::KeptOutside(&[])), ["containers[main].env[A]: … is added"]);
+        stored["replicas"] = json!(2);
+        assert_eq!(paths(&ours, &stored), ["containers[main].env[A]", "replicas"]);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! One bad header makes Envoy refuse the routes of everybody, so rendered headers are judged here again, whatever
 //! admission said.
 
-use crds::headers::{HeaderFault, HeaderOperations, HeaderPlace, HeaderTemplates, ROUTE_MAX};
+use crds::headers::{HeaderFault, HeaderOperations, HeaderTemplates, ROUTE_MAX};
 use crds::ports::Dialect;
 use crds::template::Mode;
 use crds::workspace_kind::{ImagePort, ProxiedPort};
+use serde_json::Value;
 
 use super::{Route, Scene};
 use crate::config::{RedirectScheme, Routing};
@@ -160,33 +161,48 @@ fn headers(scene: &Scene<'_>, entry: Option<&ProxiedPort>) -> Result<Option<Head
     Err(faults.iter().map(|fault| unsafe_header(&base, fault)).collect())
 }
 
-/// The headers of a stored VirtualService that must not reach Istio, whoever wrote them there.
-pub fn judge_stored(spec: &VirtualServiceSpec) -> Vec<UnsafeHeader> {
+/// The headers in the spec of a stored VirtualService that must not reach Istio, whoever wrote them there.
+pub fn judge_stored(spec: &Value) -> Vec<UnsafeHeader> {
     let mut found = Vec::new();
-    for (index, route) in spec.http.iter().enumerate() {
-        let Some(Headers { request: RouteHeaders { set, add, remove } }) = route.headers.clone() else { continue };
-        let base = format!("spec.http[{index}].headers.request");
-        let faults = HeaderOperations { set, add, remove, port_ids: Vec::new() }.judge();
-        found.extend(faults.iter().map(|fault| unsafe_header(&base, fault)));
+    for (index, http) in items(&spec["http"]).enumerate() {
+        let path = format!("spec.http[{index}]");
+        judge_headers(&path, http, &mut found);
+        for (index, route) in items(&http["route"]).enumerate() {
+            judge_headers(&format!("{path}.route[{index}]"), route, &mut found);
+        }
     }
     found
 }
 
+/// Judges the `headers` of a route or of one of its destinations. Only headers are looked at, so all else may be anything.
+fn judge_headers(path: &str, holder: &Value, found: &mut Vec<UnsafeHeader>) {
+    for side in ["request", "response"] {
+        let block = &holder["headers"][side];
+        let texts = |list: &str| {
+            let members = block[list].as_object().into_iter().flatten();
+            members.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+        };
+        let remove = items(&block["remove"]).filter_map(Value::as_str).map(str::to_owned).collect();
+        let operations =
+            HeaderOperations { set: texts("set"), add: texts("add"), remove, ..HeaderOperations::default() };
+        let base = format!("{path}.headers.{side}");
+        found.extend(operations.judge().iter().map(|fault| unsafe_header(&base, fault)));
+    }
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
 /// The fault of a header below the field `base`.
 fn unsafe_header(base: &str, fault: &HeaderFault) -> UnsafeHeader {
-    let field = match &fault.place {
-        HeaderPlace::Set(name) => format!("{base}.set[{name}]"),
-        HeaderPlace::Add(name) => format!("{base}.add[{name}]"),
-        HeaderPlace::Remove(index, _) => format!("{base}.remove[{index}]"),
-        HeaderPlace::All => base.to_owned(),
-    };
     let detail = if fault.detail.starts_with("failed to ") {
         // The text of a template quotes its source, which users of the Workspace need not see.
         "is no template that can be rendered".to_owned()
     } else {
         fault.detail.clone()
     };
-    UnsafeHeader { field, detail }
+    UnsafeHeader { field: fault.place.field(base), detail }
 }
 
 impl From<HeaderOperations> for Headers {

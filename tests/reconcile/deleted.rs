@@ -1,6 +1,6 @@
 //! The route of a deleted Workspace goes at once, by our own hand.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cluster::{ClusterOptions, Reply, Server};
 use serde_json::{Value, json};
@@ -49,6 +49,28 @@ fn a_workspace_that_a_finalizer_holds_keeps_its_pod_and_loses_its_route() {
     world.wait("the Workspace to go", || world.find(&lab.path()).map_or(Ok(()), |lab| Err(lab.to_string())));
 }
 
+/// A tenant could try this as often as they like: what a reconcile writes after the deletion must not stay.
+#[test]
+fn a_workspace_that_is_deleted_while_it_is_reconciled_leaves_no_route() {
+    let world = World::new("race", |_| {});
+    let labs: Vec<_> = (0..40)
+        .map(|number: u32| {
+            let lab = world.create(&format!("lab-{number}"), |spec| spec["paused"] = json!(true));
+            finalizers(&lab, &json!(["example.com/held"]));
+            // From before the first write to after the last one.
+            std::thread::sleep(Duration::from_millis(u64::from(number % 20)));
+            lab.delete();
+            lab
+        })
+        .collect();
+    // Whatever was under way when the last one was deleted has ended when one that came later runs.
+    world.create("last", |_| {}).wait_running();
+    wait_routes(&world, 1);
+    for lab in labs {
+        finalizers(&lab, &json!(null));
+    }
+}
+
 #[test]
 fn routes_of_deleted_workspaces_do_not_wait_for_garbage_collection() {
     let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
@@ -67,7 +89,7 @@ fn routes_of_deleted_workspaces_do_not_wait_for_garbage_collection() {
     cluster.api().delete(&workspaces).and_then(Reply::ok).unwrap();
     wait_routes(&world, 0);
     println!("the routes of {WORKSPACES} deleted Workspaces were gone after {:?}", started.elapsed());
-    let deletes = world.writes(mark).resource("virtualservices");
+    let deletes = world.writes(mark).accepted().resource("virtualservices");
     assert_eq!(deletes.count(), WORKSPACES, "{deletes:?}");
     assert_eq!(deletes.verb("delete").count(), WORKSPACES);
 

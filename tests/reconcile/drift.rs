@@ -95,6 +95,18 @@ fn fields_of_others_stay_and_cost_nothing() {
     ]}});
     lab.patch_child(Child::Service, &spec);
     lab.patch_child(Child::StatefulSet, &json!({"spec": {"minReadySeconds": 1}}));
+    // Ours, and so a look that comes after all of the above.
+    let hash = json!({"metadata": {"annotations": {"notebooks.kubeflow.org/applied-hash": null}}});
+    lab.patch_child(Child::ServiceAccount, &hash);
+    world.wait("the hash of the ServiceAccount", || {
+        let account = lab.child(Child::ServiceAccount);
+        let hash = &account["metadata"]["annotations"]["notebooks.kubeflow.org/applied-hash"];
+        if hash.is_string() { Ok(()) } else { Err(account.to_string()) }
+    });
+    let writes = world.writes(mark).filter(|request| request.resource != "workspaces");
+    assert_eq!(writes.clone().resource("serviceaccounts").count(), 1, "{writes:?}");
+    assert_eq!(writes.count(), 1, "{writes:?}");
+    let mark = world.mark();
     // A change of ours makes the loop look at everything, after it has seen all of the above.
     lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
     world.wait("the new image", || {

@@ -32,7 +32,7 @@ struct Mutating {
 
 impl Mutating {
     /// Changes StatefulSets and VirtualServices of the namespace by the JSON patch that `patch` answers for each.
-    fn start(world: &World, patch: fn(&Value) -> Value) -> Self {
+    fn start(world: &World, operations: &[&str], patch: fn(&Value) -> Value) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let certificates = tempfile::tempdir().unwrap();
         let ca = Ca::issue("mutating", SystemTime::now(), Duration::from_hours(1)).unwrap();
@@ -60,7 +60,7 @@ impl Mutating {
             drain: Drain::default(),
         };
         runtime.spawn(server.run());
-        register(world, &format!("https://{address}/"), &ca.cert_pem());
+        register(world, operations, &format!("https://{address}/"), &ca.cert_pem());
         Self { _runtime: runtime, _certificates: certificates }
     }
 }
@@ -72,11 +72,11 @@ fn answer(request: &Value, patch: fn(&Value) -> Value) -> Value {
     }})
 }
 
-fn register(world: &World, url: &str, ca: &str) {
+fn register(world: &World, operations: &[&str], url: &str, ca: &str) {
     let rule = |group: &str, version: &str, resource: &str| {
         json!({
             "apiGroups": [group], "apiVersions": [version], "resources": [resource],
-            "operations": ["CREATE", "UPDATE"], "scope": "Namespaced",
+            "operations": operations, "scope": "Namespaced",
         })
     };
     let configuration = json!({
@@ -126,10 +126,16 @@ fn policy(object: &Value) -> Value {
     ])
 }
 
-/// What no policy engine should do: a line break gets into a header.
+/// What no policy engine should do: a line break gets into a header, beside ours and where the route is none of ours.
 fn poison(object: &Value) -> Value {
     if object["kind"] == "VirtualService" {
-        return json!([{"op": "add", "path": "/spec/http/0/headers/request/set/X-Path", "value": "a\nb"}]);
+        let theirs = json!({"match": [{"uri": {"regex": "/theirs/.*"}}], "route": [{
+            "destination": {"host": "theirs"}, "headers": {"response": {"add": {"X-Theirs": "100%"}}},
+        }]});
+        return json!([
+            {"op": "add", "path": "/spec/http/0/headers/request/set/X-Tenant", "value": "a\nb"},
+            {"op": "add", "path": "/spec/http/1", "value": theirs},
+        ]);
     }
     json!([])
 }
@@ -141,15 +147,19 @@ fn ready_message(lab: &WorkspaceHandle<'_>) -> String {
 #[test]
 fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_are_reported() {
     let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
-    let (policed, poisoned) = (World::on(cluster, "policed"), World::on(cluster, "poisoned"));
-    let _policy = Mutating::start(&policed, policy);
-    let _poison = Mutating::start(&poisoned, poison);
-    for world in [&policed, &poisoned] {
+    let [policed, poisoned, created] = ["policed", "poisoned", "created"].map(|name| World::on(cluster, name));
+    let always = ["CREATE", "UPDATE"];
+    let _policy = Mutating::start(&policed, &always, policy);
+    let _poison = Mutating::start(&poisoned, &always, poison);
+    let _policy_for_new_objects = Mutating::start(&created, &["CREATE"], policy);
+    for world in [&policed, &poisoned, &created] {
         world.create_kind(|_| {});
     }
     let running = Loop::start(cluster, &[]);
-    let (lab, bad) = (policed.create("lab", |_| {}), poisoned.create("lab", |_| {}));
+    let (lab, bad, new) =
+        (policed.create("lab", |_| {}), poisoned.create("lab", |_| {}), created.create("lab", |_| {}));
     lab.wait_running();
+    new.wait_running();
     let (set, route) = (&lab.names.stateful_set, &lab.names.service);
     let noted = format!(
         "Workspace is running; a mutating webhook changed StatefulSet {set}: \
@@ -166,11 +176,13 @@ fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_
     let route_ready = condition(&status, "RouteReady");
     assert_eq!(route_ready["status"], "False");
     let expected = format!(
-        "VirtualService {} is stored otherwise than it was applied: spec.http[0].headers.request.set[X-Path]: \
-         renders to a value with a line break",
+        "VirtualService {} is stored otherwise than it was applied: spec.http[0].headers.request.set[X-Tenant]: \
+         holds a value with a line break",
         bad.names.service
     );
-    assert!(route_ready["message"].as_str().unwrap().starts_with(&expected), "{route_ready}");
+    let message = route_ready["message"].as_str().unwrap();
+    assert!(message.starts_with(&expected), "{route_ready}");
+    assert!(message.contains("spec.http[1].route[0].headers.response.add[X-Theirs]: "), "{route_ready}");
     assert_eq!(running.metric("workspaces_unsafe_virtual_services_stored_total"), "1");
 
     // Something of the Workspace that needs no write of a child makes the loop look at everything.
@@ -184,7 +196,7 @@ fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_
     running.stop();
     let mark = policed.mark();
     let again = Loop::start(cluster, &[]);
-    policed.wait("both to be looked at", || if again.looks() >= 2 { Ok(()) } else { Err(again.looks().to_string()) });
+    policed.wait("all to be looked at", || if again.looks() >= 3 { Ok(()) } else { Err(again.looks().to_string()) });
     // A change afterwards shows that whatever the start had to write is written.
     lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
     policed.wait("the new image", || {
@@ -197,6 +209,8 @@ fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_
         assert_eq!(writes.clone().resource(child.resource()).count(), 1, "{child:?}\n{writes:?}");
     }
     assert_eq!(ready_message(&lab), noted);
-    assert!(poisoned.writes(mark).is_empty(), "{:?}", poisoned.writes(mark));
+    for world in [&poisoned, &created] {
+        assert!(world.writes(mark).is_empty(), "{:?}", world.writes(mark));
+    }
     again.stop();
 }

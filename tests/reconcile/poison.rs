@@ -27,22 +27,21 @@ pub struct Poisoned<'a> {
     /// Its StatefulSet and its VirtualService are as an earlier version left them. The first can be written as it was
     /// meant, the second cannot: its header is refused now.
     pub folded: WorkspaceHandle<'a>,
-    /// Somebody applied something else in our name, with our hash.
-    pub forged: WorkspaceHandle<'a>,
+    /// Its StatefulSet was applied with our hash, but as an earlier version wrote it.
+    pub forged_set: WorkspaceHandle<'a>,
+    /// Somebody applied a VirtualService that freezes the gateway, in our name and with our hash.
+    pub forged_route: WorkspaceHandle<'a>,
 }
 
 impl Poisoned<'_> {
     /// Poisons them, while no loop runs.
     pub fn poison(&self) {
         self.write_as_earlier();
-        for child in [Child::StatefulSet, Child::VirtualService] {
-            let manifest = &mut applied(&self.forged.child(child));
-            match child {
-                Child::StatefulSet => manifest["spec"]["template"]["spec"]["containers"][0]["image"] = json!("evil:1"),
-                _ => manifest["spec"]["http"][0]["headers"]["request"]["set"]["X-Path"] = json!(STORED),
-            }
-            apply(&self.forged, child, manifest);
-        }
+        apply(&self.forged_set, Child::StatefulSet, &applied(&self.forged_set.child(Child::StatefulSet)));
+        assert_eq!(variable(&self.forged_set), STORED);
+        let mut route = applied(&self.forged_route.child(Child::VirtualService));
+        route["spec"]["http"][0]["headers"]["request"]["set"]["X-Path"] = json!(STORED);
+        apply(&self.forged_route, Child::VirtualService, &route);
     }
 
     fn write_as_earlier(&self) {
@@ -64,19 +63,17 @@ impl Poisoned<'_> {
 
     /// Whether everything is as it has to be, and what is not.
     pub fn healed(&self) -> Result<(), String> {
-        let set = self.forged.child(Child::StatefulSet);
-        let image = &set["spec"]["template"]["spec"]["containers"][0]["image"];
-        let path = header_of(&self.forged, "X-Path");
+        let path = header_of(&self.forged_route, "X-Path");
         let route = self.folded.find_child(Child::VirtualService);
         let route_ready = condition(&self.folded.get()["status"], "RouteReady");
         let message = route_ready["message"].as_str().unwrap_or_default();
-        let good = variable(&self.folded) == RENDERED
-            && image == "registry.example.com/small:1"
+        let variables = [&self.folded, &self.forged_set].map(variable);
+        let good = variables.iter().all(|value| value == RENDERED)
             && path != STORED
             && route.is_none()
             && route_ready["reason"] == "UnsafeHeader"
             && message.contains("requestHeaders.set[X-Folded]: ");
-        let is = || format!("{image} {path} {route:?} {route_ready}");
+        let is = || format!("{variables:?} {path} {route:?} {route_ready}");
         if good { Ok(()) } else { Err(is()) }
     }
 }

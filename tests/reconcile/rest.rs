@@ -102,8 +102,13 @@ fn three_hundred_workspaces_at_rest_cost_no_write_and_neither_does_a_restart() {
             })
         })
         .collect();
-    let poisoned = Poisoned { folded: folding.create("folded", |_| {}), forged: plain.create("forged", |_| {}) };
-    for lab in labs.iter().chain([&poisoned.folded, &poisoned.forged]) {
+    let poisoned = Poisoned {
+        folded: folding.create("folded", |_| {}),
+        forged_set: folding.create("forged-set", |_| {}),
+        forged_route: plain.create("forged-route", |_| {}),
+    };
+    let Poisoned { folded, forged_set, forged_route } = &poisoned;
+    for lab in labs.iter().chain([folded, forged_set, forged_route]) {
         lab.wait_status("settled", |status| matches!(status["state"].as_str(), Some("Running" | "Paused")));
     }
     let created = cluster.audit().all().unwrap().by(USER).writes();
@@ -119,10 +124,9 @@ fn three_hundred_workspaces_at_rest_cost_no_write_and_neither_does_a_restart() {
     let healed = started.elapsed();
     println!("healed {healed:?} after the start");
     assert!(healed < HEALED_WITHIN, "{healed:?}");
-    let names =
-        [&poisoned.folded, &poisoned.forged].map(|lab| [&lab.names.stateful_set, &lab.names.service, &lab.name]);
+    let names = [folded, forged_set, forged_route].map(|lab| [&lab.names.stateful_set, &lab.names.service, &lab.name]);
     let is_healing = |request: &Request| names.iter().flatten().any(|name| **name == request.name);
-    has_rested(&plain, mark, (&again, WORKSPACES as u64 + 2), REST[1], is_healing);
+    has_rested(&plain, mark, (&again, WORKSPACES as u64 + 3), REST[1], is_healing);
     let healing = plain.writes(mark);
     for (resource, count) in [("statefulsets", 2), ("virtualservices", 2), ("serviceaccounts", 0), ("services", 0)] {
         assert_eq!(healing.clone().resource(resource).count(), count, "{healing:?}");

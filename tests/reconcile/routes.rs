@@ -1,8 +1,10 @@
 //! Routes follow the Workspace, and unsafe ones never reach Istio.
 
+use cluster::{ClusterOptions, Reply};
 use serde_json::{Value, json};
 
-use crate::world::{Child, World, condition};
+use crate::process::Loop;
+use crate::world::{Child, World, condition, control_plane};
 
 fn prefixes(route: &Value) -> Vec<String> {
     let http = route["spec"]["http"].as_array().unwrap();
@@ -65,4 +67,35 @@ fn an_unsafe_header_in_a_stored_kind_keeps_the_old_route_and_makes_no_new_one() 
         let set = lab.child(Child::VirtualService)["spec"]["http"][0]["headers"]["request"]["set"].clone();
         assert_eq!(set["X-Bad"], "100%%");
     }
+}
+
+#[test]
+fn a_route_whose_successor_is_refused_outlives_a_restart_and_edits_of_others() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "refused");
+    world.create_kind(|_| {});
+    let running = Loop::start(cluster, &[]);
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let route = lab.child(Child::VirtualService);
+    running.stop();
+    world.update_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["Content_Length"] = json!("3");
+        template["extraEnv"] = json!([]);
+    });
+    let refused = || {
+        lab.wait_status("without a route that is ready", |status| {
+            condition(status, "RouteReady")["reason"] == "UnsafeHeader"
+        })
+    };
+    let running = Loop::start(cluster, &[]);
+    refused();
+    assert_eq!(lab.child(Child::VirtualService), route);
+    // Another field of the route, and the StatefulSet with ours: the loop looks at both.
+    let theirs = json!([{"op": "add", "path": "/spec/exportTo", "value": ["*"]}]);
+    cluster.api().json_patch(&lab.child_path(Child::VirtualService), &theirs).and_then(Reply::ok).unwrap();
+    lab.patch(&json!({"podTemplate": {"options": {"podConfig": "big"}}}));
+    refused();
+    assert_eq!(lab.child(Child::VirtualService)["metadata"]["uid"], route["metadata"]["uid"]);
+    running.stop();
 }

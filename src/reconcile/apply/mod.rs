@@ -22,18 +22,18 @@ use k8s_openapi::{Metadata, NamespaceResourceScope};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 pub(super) use error::{ApplyError, Next};
 use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
 pub(super) use memory::ChildMemory;
-use stored::differences;
 
 use super::ownership;
 use super::plan::Hash;
-use crate::istio::{VirtualService, VirtualServiceSpec};
+use crate::client::names_object;
+use crate::istio::VirtualService;
 use crate::metrics::Metrics;
 use crate::render::{self, UnsafeHeader};
 use crate::stores::child::{Child, WholeChild};
@@ -57,19 +57,25 @@ pub(super) trait ChildKind:
     + Serialize
     + 'static
 {
+    /// Whether it has a spec.
+    const HAS_SPEC: bool = true;
+
     /// What of a stored spec may hurt others; nothing in most kinds of children.
     fn judge_stored(_spec: &Value) -> Vec<UnsafeHeader> {
         Vec::new()
     }
 }
 
-impl ChildKind for ServiceAccount {}
+impl ChildKind for ServiceAccount {
+    const HAS_SPEC: bool = false;
+}
+
 impl ChildKind for StatefulSet {}
 impl ChildKind for Service {}
 
 impl ChildKind for VirtualService {
     fn judge_stored(spec: &Value) -> Vec<UnsafeHeader> {
-        VirtualServiceSpec::deserialize(spec).map(|spec| render::judge_stored(&spec)).unwrap_or_default()
+        render::judge_stored(spec)
     }
 }
 
@@ -221,8 +227,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
         memory.written = Some((hash.clone(), Instant::now()));
         memory.too_large = None;
         if answer.child.identity.key == *key {
-            let differences = differences(object, &answer.spec);
-            self.settle(memory, answer, differences);
+            self.settle_written(memory, answer, object);
         }
     }
 
@@ -308,9 +313,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
         let kind = K::KIND;
         match status.code {
             // The resource, not an object of it.
-            404 if status.details.as_ref().is_none_or(|details| details.name.is_empty()) => {
-                Conflict::Error(ApplyError::NotInstalled { kind })
-            }
+            404 if !names_object(&status) => Conflict::Error(ApplyError::NotInstalled { kind }),
             404 | 409 => Conflict::Outdated(status.message),
             _ if is_too_large(&status) => {
                 Conflict::Error(ApplyError::TooLarge { kind, name: name.to_owned(), message: status.message })

@@ -1,5 +1,9 @@
 //! Compares what the API server stores with what was applied.
+//!
+//! Two things can stand between them: a mutating webhook, whose changes are its own business, and an earlier version that
+//! wrote bodies which the API server read in another way than they were meant.
 
+use crds::apply_body;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -9,17 +13,16 @@ use super::memory::{ChildMemory, Settled, Stored};
 use super::{ChildKind, Children, Conflict, Precondition, Purpose, covers};
 use crate::istio::{VirtualService, VirtualServiceSpec};
 use crate::reconcile::plan::{Hash, hash};
-use crate::render::UnsafeHeader;
-use crate::render::difference::{self, Extra};
+use crate::render::difference;
 use crate::stores::child::{Child, WholeChild};
-use crate::stores::slim::{Identity, Key};
+use crate::stores::slim::Key;
 
 /// What the API server says where a webhook with side effects would have to take part in a dry run.
 const NO_DRY_RUN: &str = "does not support dry run";
 
 impl<K: ChildKind> Children<'_, K> {
     /// Whether a child whose hash and fields say that it is as wanted really holds what was applied, but for what a mutating
-    /// webhook changed; noted if so. An earlier version, or somebody in our name, may have written something else.
+    /// webhook changed; noted if so.
     pub(super) async fn is_as_applied(
         &self,
         seen: &Child<K>,
@@ -27,82 +30,90 @@ impl<K: ChildKind> Children<'_, K> {
         memory: &mut ChildMemory,
         object: &mut K,
     ) -> Result<bool, ApplyError> {
-        let is_wanted = |child: &Child<K>| child.applied_hash.as_deref() == Some(&**hash) && covers(child, object);
-        if !is_wanted(seen) {
+        let has_hash = |child: &Child<K>| child.applied_hash.as_deref() == Some(&**hash);
+        // The fields of one that was found to be as wanted are not kept; they come with the object.
+        let has_fields = seen.fields.as_ref().is_some_and(|fields| fields.text.is_some());
+        if !has_hash(seen) || (has_fields && !covers(seen, object)) {
             return Ok(false);
         }
-        let Some(stored) = self.read(&seen.identity.key.name).await? else { return Ok(false) };
-        if stored.child.identity.uid != seen.identity.uid || !is_wanted(&stored.child) {
+        let stored = if K::HAS_SPEC || !has_fields {
+            self.read(&seen.identity.key.name).await?
+        } else {
+            Some(WholeChild { child: seen.clone(), spec: Value::Null })
+        };
+        let Some(stored) = stored else { return Ok(false) };
+        let child = &stored.child;
+        if child.identity.uid != seen.identity.uid || !has_hash(child) || !covers(child, object) {
             return Ok(false);
         }
-        let differences = differences(object, &stored.spec);
-        if !differences.is_empty() && !self.would_be_stored(object, &stored).await? {
-            tracing::warn!(
-                object = %seen.identity.key, kind = K::KIND, fields = differences,
-                "what is stored is not what was applied; writing it anew"
-            );
-            drop(self.judge_stored(&stored.spec));
+        let (found, misread) = compare(object, &stored.spec);
+        if misread || (!found.unsafe_headers.is_empty() && !self.stays_unsafe(object, child).await?) {
+            let (object, fields) = (&child.identity.key, &found.differences);
+            tracing::warn!(%object, kind = K::KIND, fields, "what is stored is not what was applied; applying it again");
+            self.count_unsafe(&found);
             return Ok(false);
         }
-        self.settle(memory, stored, differences);
+        self.settle(memory, stored, found);
         Ok(true)
     }
 
-    /// Whether applying `object` would give what is stored: then it is as mutating webhooks want it. Nothing is written.
-    async fn would_be_stored(&self, object: &mut K, stored: &WholeChild<K>) -> Result<bool, ApplyError> {
-        let Identity { key, uid, .. } = &stored.child.identity;
-        match self.send(object, Precondition::Same(uid), Purpose::DryRun).await {
-            Ok(answer) => Ok(answer.spec == stored.spec),
-            // Whatever that webhook would do, it did when this was written.
+    /// Whether `object` would be stored with unsafe headers if it were applied now: then a mutating webhook adds them.
+    async fn stays_unsafe(&self, object: &mut K, child: &Child<K>) -> Result<bool, ApplyError> {
+        match self.send(object, Precondition::Same(&child.identity.uid), Purpose::DryRun).await {
+            Ok(answer) => Ok(!K::judge_stored(&answer.spec).is_empty()),
             Err(Conflict::Error(ApplyError::Refused { message, .. })) if message.contains(NO_DRY_RUN) => Ok(true),
-            // Writing it says why.
+            // Applying it says why.
             Err(Conflict::Error(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(false),
-            Err(conflict) => Err(Self::error(&key.name, conflict)),
+            Err(conflict) => Err(Self::error(&child.identity.key.name, conflict)),
         }
     }
 
-    /// Notes that nothing is to be done while a child stays as it is.
-    pub(super) fn settle(&self, memory: &mut ChildMemory, stored: WholeChild<K>, differences: String) {
-        let WholeChild { mut child, spec } = stored;
+    /// Notes that nothing is to be done while a child stays as the answer to a write shows it.
+    pub(super) fn settle_written(&self, memory: &mut ChildMemory, answer: WholeChild<K>, object: &K) {
+        let (found, _) = compare(object, &answer.spec);
+        self.settle(memory, answer, found);
+    }
+
+    fn settle(&self, memory: &mut ChildMemory, stored: WholeChild<K>, found: Stored) {
+        let mut child = stored.child;
+        self.count_unsafe(&found);
         memory.settled = Settled::of(&child);
-        let unsafe_headers = if differences.is_empty() { Vec::new() } else { self.judge_stored(&spec) };
-        memory.stored = Stored { differences, unsafe_headers };
+        memory.stored = found;
         child.fields.iter_mut().for_each(|fields| fields.text = None);
         self.collection.put_answer(child);
     }
 
-    /// What of a stored spec, which is not what was applied, must not reach Istio.
-    fn judge_stored(&self, spec: &Value) -> Vec<UnsafeHeader> {
-        let found = K::judge_stored(spec);
-        if !found.is_empty() {
+    fn count_unsafe(&self, found: &Stored) {
+        if !found.unsafe_headers.is_empty() {
             self.metrics.unsafe_route_stored();
         }
-        found
     }
 }
 
 impl Children<'_, VirtualService> {
     /// Leaves a route whose successor cannot be rendered as it is, if it is what was applied when it could; one that holds
-    /// anything else is removed. True when that took a write.
+    /// anything else is removed. `metadata` is that of the route as rendered. True when that took a write.
     pub async fn keep(&self, key: &Key, metadata: &ObjectMeta, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
         if self.is_kept(key, memory) {
             return Ok(false);
         }
-        let Some(stored) = self.read(&key.name).await?.filter(|stored| stored.child.is_owned_by(&self.owner.uid))
-        else {
-            return Ok(false);
-        };
-        let route =
-            VirtualServiceSpec::deserialize(&stored.spec).map(|spec| VirtualService::new(metadata.clone(), spec));
-        if route.is_ok_and(|route| stored.child.applied_hash.as_ref() == Some(&hash(&route))) {
-            self.settle(memory, stored, String::new());
+        let stored = self.read(&key.name).await?.filter(|stored| stored.child.is_owned_by(&self.owner.uid));
+        let Some(stored) = stored else { return Ok(false) };
+        let found = Stored { unsafe_headers: VirtualService::judge_stored(&stored.spec), ..Stored::default() };
+        let spec = VirtualServiceSpec::deserialize(&stored.spec);
+        let was_applied = spec.is_ok_and(|spec| {
+            let route = VirtualService::new(metadata.clone(), spec);
+            stored.child.applied_hash.as_ref() == Some(&hash(&route))
+        });
+        if was_applied {
+            self.settle(memory, stored, found);
             return Ok(false);
         }
         tracing::warn!(
             object = %key, kind = "VirtualService",
             "what is stored is not what was applied, and nothing can be applied now; deleting it"
         );
-        drop(self.judge_stored(&stored.spec));
+        self.count_unsafe(&found);
         self.remove(key, memory).await
     }
 
@@ -112,15 +123,18 @@ impl Children<'_, VirtualService> {
     }
 }
 
-/// The paths of the first fields of `object` that `stored`, its spec, has with other values, for people.
-pub(super) fn differences<K: ChildKind>(object: &K, stored: &Value) -> String {
+/// How the spec that is stored differs from that of `object`, and whether a YAML reader may have done it.
+fn compare<K: ChildKind>(object: &K, stored: &Value) -> (Stored, bool) {
     const SHOWN: usize = 3;
     let applied = serde_json::to_value(object).unwrap_or_default();
-    let Some(applied) = applied.get("spec") else { return String::new() };
-    let found = difference::differences(stored, applied, Extra::KeptOutside(&[]));
-    let mut shown: Vec<String> = found.iter().take(SHOWN).map(|field| format!("spec.{}", field.path)).collect();
-    if found.len() > SHOWN {
-        shown.push(format!("and {} more", found.len() - SHOWN));
+    let changed = applied.get("spec").map(|spec| difference::stored_otherwise(spec, stored)).unwrap_or_default();
+    let is_misread = |(path, value): &(String, &Value)| {
+        [Some(&**path), value.as_str()].into_iter().flatten().any(apply_body::is_escaped)
+    };
+    let misread = changed.iter().any(is_misread);
+    let mut differences: Vec<String> = changed.iter().take(SHOWN).map(|(path, _)| format!("spec.{path}")).collect();
+    if changed.len() > SHOWN {
+        differences.push(format!("and {} more", changed.len() - SHOWN));
     }
-    shown.join(", ")
+    (Stored { differences: differences.join(", "), unsafe_headers: K::judge_stored(stored) }, misread)
 }
