@@ -7,12 +7,23 @@ use crate::workspace::RedirectStep;
 /// Why redirects lead nowhere.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RedirectError {
-    /// The redirects run in a circle; the ids in order, starting at the smallest.
-    #[error("redirect cycle detected: [{}]", .0.join(" "))]
-    Cycle(Vec<String>),
+    /// The value to start from does not exist.
+    #[error("{0:?} does not exist")]
+    NoStart(String),
     /// A redirect names a value that does not exist.
-    #[error("redirect target {0:?} does not exist")]
-    Missing(String),
+    #[error("redirect target {target:?} of {source_id:?} does not exist")]
+    Missing {
+        /// The id that does not exist.
+        target: String,
+        /// The id of the value with the redirect.
+        source_id: String,
+    },
+    /// The redirects form a cycle.
+    #[error("redirect of {source_id:?} closes a cycle")]
+    Cycle {
+        /// The id of the value whose redirect leads back to one that was passed already.
+        source_id: String,
+    },
 }
 
 /// Follows the redirects from `start` to their end.
@@ -28,11 +39,15 @@ pub fn follow<'a>(
     let mut source = start;
     loop {
         match target_of(source) {
-            None => return Err(RedirectError::Missing(source.to_owned())),
+            None => return Err(RedirectError::NoStart(source.to_owned())),
             Some(None) => return Ok(steps),
             Some(Some(target)) => {
+                let source_id = || source.to_owned();
+                if target_of(target).is_none() {
+                    return Err(RedirectError::Missing { target: target.to_owned(), source_id: source_id() });
+                }
                 if !seen.insert(target) {
-                    return Err(RedirectError::Cycle(cycle_from(target, |id| target_of(id).flatten())));
+                    return Err(RedirectError::Cycle { source_id: source_id() });
                 }
                 steps.push(RedirectStep { source: source.to_owned(), target: target.to_owned() });
                 source = target;
@@ -101,15 +116,17 @@ mod tests {
     }
 
     #[test]
-    fn names_the_cycle_without_the_way_into_it() {
+    fn names_the_redirect_that_closes_a_cycle() {
         let error = walk("x", &[("x", Some("c")), ("c", Some("a")), ("a", Some("b")), ("b", Some("c"))]).unwrap_err();
-        assert_eq!(error.to_string(), "redirect cycle detected: [a b c]");
-        assert_eq!(walk("a", &[("a", Some("a"))]), Err(RedirectError::Cycle(vec!["a".into()])));
+        assert_eq!(error.to_string(), "redirect of \"b\" closes a cycle");
+        assert_eq!(walk("a", &[("a", Some("a"))]), Err(RedirectError::Cycle { source_id: "a".into() }));
     }
 
     #[test]
     fn names_a_missing_target() {
-        assert_eq!(walk("a", &[("a", Some("z"))]), Err(RedirectError::Missing("z".into())));
+        let missing = RedirectError::Missing { target: "z".into(), source_id: "a".into() };
+        assert_eq!(walk("a", &[("a", Some("z"))]), Err(missing));
+        assert_eq!(walk("z", &[("a", Some("z"))]), Err(RedirectError::NoStart("z".into())));
     }
 
     #[test]

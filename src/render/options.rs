@@ -1,8 +1,6 @@
 //! Which image and size a Workspace selects, and where redirects would take it. Redirects never change a Workspace by
 //! themselves: they only show in its status.
 
-use std::collections::BTreeSet;
-
 use crds::redirects::{self, RedirectError};
 use crds::workspace::{OptionStatus, PodTemplateOptionsStatus, WorkspaceOptions};
 use crds::workspace_kind::{ImageConfigSpec, OptionRedirect, PodConfigSpec, PodTemplate};
@@ -85,28 +83,15 @@ fn follow<'a>(
     selected: &'a str,
     target_of: impl Fn(&str) -> Option<Option<&'a str>>,
 ) -> Result<OptionStatus, OptionFault> {
-    match redirects::follow(selected, &target_of) {
+    match redirects::follow(selected, target_of) {
         Ok(redirect_chain) => {
             let desired = redirect_chain.last().map_or(selected, |step| step.target.as_str()).to_owned();
             Ok(OptionStatus { desired: Some(desired), redirect_chain })
         }
-        Err(RedirectError::Missing(id)) if id == selected => Err(OptionFault::NotFound { list, id }),
-        Err(RedirectError::Missing(id)) => {
-            Err(OptionFault::TargetNotFound { list, id, from: last_before_fault(selected, target_of) })
+        Err(RedirectError::NoStart(id)) => Err(OptionFault::NotFound { list, id }),
+        Err(RedirectError::Missing { target, source_id }) => {
+            Err(OptionFault::TargetNotFound { list, id: target, from: source_id })
         }
-        Err(RedirectError::Cycle(_)) => Err(OptionFault::Circular { list, id: last_before_fault(selected, target_of) }),
+        Err(RedirectError::Cycle { source_id }) => Err(OptionFault::Circular { list, id: source_id }),
     }
-}
-
-/// The last value on the way from `start` before one that does not exist or was there already.
-fn last_before_fault<'a>(start: &'a str, target_of: impl Fn(&str) -> Option<Option<&'a str>>) -> String {
-    let mut seen = BTreeSet::from([start]);
-    let mut at = start;
-    while let Some(Some(next)) = target_of(at) {
-        if target_of(next).is_none() || !seen.insert(next) {
-            break;
-        }
-        at = next;
-    }
-    at.to_owned()
 }
