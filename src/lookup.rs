@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::WorkspaceKind;
+use crds::options::{KindOption, OptionList};
 use crds::workspace::WorkspaceOptions;
 use http::header::ACCEPT;
 use http::{Request, Uri};
@@ -21,7 +22,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
-use webhook::{KindOption, LookupError, Mounted, OptionList, Users};
+use webhook::{LookupError, Mounted, Users};
 
 use crate::client::{causes, root_cause};
 use crate::notebook::Notebook;
@@ -86,7 +87,8 @@ impl webhook::Lookup for ClusterLookup {
 
     async fn option_users(&self, kind: &str, option: &KindOption) -> Result<Users, LookupError> {
         self.stores.wait_read_model_synced().await;
-        Ok(self.stores.option_users(kind, option))
+        let (count, first) = self.stores.option_users(kind, option, Users::NAMED);
+        Ok(Users { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() })
     }
 
     async fn option_users_live(

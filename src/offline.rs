@@ -31,6 +31,7 @@ pub mod scalar;
 pub mod schema;
 pub mod source;
 pub mod validation;
+pub mod violation;
 pub mod yaml;
 
 pub use check::check;

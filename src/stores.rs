@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crds::WorkspaceKind;
 use crds::labels::WORKSPACE_NAME_LABEL;
+use crds::options::KindOption;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -29,7 +30,6 @@ use notebook::StoredNotebook;
 use pod::Pod;
 use slim::{Identity, Incoming, Key, Owner, Slim};
 use watching::News;
-use webhook::{KindOption, Users};
 use workspace::{StoredKind, StoredWorkspace};
 
 pub use triggers::{Triggers, Urgency};
@@ -187,9 +187,9 @@ impl Stores {
         self.0.workspaces.first_indexed(kind, 0).0
     }
 
-    /// The Workspaces that name an option of the kind, paused and deleting ones too; of them as many as a message names.
-    pub fn option_users(&self, kind: &str, option: &KindOption) -> Users {
-        self.0.workspaces.option_users(kind, option)
+    /// How many Workspaces name an option of the kind, paused and deleting ones too, and the keys of the first `few`.
+    pub fn option_users(&self, kind: &str, option: &KindOption, few: usize) -> (usize, Vec<Key>) {
+        self.0.workspaces.option_users(kind, option, few)
     }
 
     /// Whether there is a Notebook of that name. None where Notebooks are not served.

@@ -16,6 +16,8 @@ pub mod generate;
 pub mod headers;
 pub mod labels;
 pub mod mounts;
+pub mod nearest;
+pub mod options;
 pub mod ports;
 pub mod redirects;
 pub mod template;

@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::nearest::nearest;
 use crate::template::{Functions, Mode};
 use crate::value_template::quoted;
 use crate::workspace_kind::{ImagePort, PodTemplate, ProxiedPort};
 
 /// How many ids an error lists.
 const LISTED_MAX: usize = 20;
-/// How many pairs of characters are compared in search of the nearest id: advice must not cost more than the verdict.
-const COMPARED_MAX: usize = 200_000;
 
 /// How the entries of `spec.podTemplate.ports[]` name their port. One kind uses one dialect.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -189,33 +188,6 @@ pub fn advice_on_port(port_id: &str, known: &BTreeSet<&str>) -> String {
     format!("{hint} (valid ids: {}{more})", ids.join(", "))
 }
 
-/// The candidate that `wanted` most likely means, by edit distance; of several equally near ones the first.
-///
-/// None when all are farther away than a third of the longer of the two. Of very many or very long candidates only the
-/// first are looked at.
-pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wanted = wanted.to_lowercase();
-    let length = wanted.chars().count();
-    let mut compared = 0;
-    let mut best = None;
-    for candidate in candidates {
-        let other = candidate.chars().count();
-        let farthest = length.max(other).div_ceil(3);
-        if length.abs_diff(other) > farthest {
-            continue;
-        }
-        compared += length * other;
-        if compared > COMPARED_MAX {
-            break;
-        }
-        let distance = strsim::osa_distance(&wanted, &candidate.to_lowercase());
-        if distance <= farthest && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
-        }
-    }
-    best.map(|(_, candidate)| candidate)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -247,24 +219,6 @@ mod tests {
         for good in ["/a", "/a/b", "/~a/b-c_d.e", "/..."] {
             assert!(ConnectPaths::fixed(good).is_ok(), "{good:?}");
         }
-    }
-
-    #[test]
-    fn the_nearest_id_is_suggested_only_when_it_is_near() {
-        let ids = ["jupyterlab", "rstudio", "code-server"];
-        assert_eq!(nearest("jupterlab", ids), Some("jupyterlab"));
-        assert_eq!(nearest("JupyterLab", ids), Some("jupyterlab"));
-        assert_eq!(nearest("rstuido", ids), Some("rstudio"));
-        assert_eq!(nearest("vnc", ids), None);
-        assert_eq!(nearest("a", []), None);
-    }
-
-    #[test]
-    fn the_search_for_the_nearest_id_ends() {
-        let long = "x".repeat(COMPARED_MAX);
-        let others = ["jupyterlabs", "a"].into_iter().chain(std::iter::repeat("jupyterlob"));
-        assert_eq!(nearest("jupyterlab", others), Some("jupyterlabs"));
-        assert_eq!(nearest(&long, [&*long]), None);
     }
 
     #[test]

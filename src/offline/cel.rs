@@ -8,11 +8,12 @@ use serde_json::Value;
 use webhook::rule::Rule;
 
 use super::path::Path;
-use super::schema::{Fault, Schema};
+use super::schema::Schema;
+use super::violation::Violation;
 
 /// Evaluates all rules of an object that has its defaults. `broken` are places at which the schema found a fault: no rule
 /// can be evaluated around them.
-pub fn evaluate(schema: &Schema, object: &Value, old: Option<&Value>, broken: &[Path]) -> Vec<Fault> {
+pub fn evaluate(schema: &Schema, object: &Value, old: Option<&Value>, broken: &[Path]) -> Vec<Violation> {
     let mut walk = Walk { validator: Validator::new(), broken, faults: Vec::new() };
     walk.node(schema, object, old, &Path::default());
     walk.faults
@@ -21,7 +22,7 @@ pub fn evaluate(schema: &Schema, object: &Value, old: Option<&Value>, broken: &[
 struct Walk<'a> {
     validator: Validator,
     broken: &'a [Path],
-    faults: Vec<Fault>,
+    faults: Vec<Violation>,
 }
 
 impl Walk<'_> {
@@ -39,7 +40,7 @@ impl Walk<'_> {
                 let mut place = path.clone();
                 place.0.extend(Path::of(&error.field_path).0);
                 let message = format!("Invalid value: \"{class}\": {}", error.message);
-                self.faults.push(Fault { rule: Rule::SchemaRule, place, field: None, message });
+                self.faults.push(Violation { rule: Rule::SchemaRule, place, field: None, message });
             }
         }
         match value {

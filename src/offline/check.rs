@@ -13,8 +13,9 @@ use super::facts::Facts;
 use super::finding::{Finding, Judged, ObjectName, Report, Severity};
 use super::object::{Misfit, Object, Objects};
 use super::position::{Target, locate};
-use super::schema::{Fault, Schema};
+use super::schema::Schema;
 use super::source::{Source, Unreadable};
+use super::violation::Violation;
 use super::{cel, metadata, pruning, validation};
 
 /// As many findings of one object are told; nobody reads more, and looking up where each of thousands stands takes time.
@@ -109,7 +110,7 @@ struct Schemas {
 /// An object as it would be judged, and what is wrong with the way it is written.
 struct Shaped {
     object: Value,
-    unknown: Vec<Fault>,
+    unknown: Vec<Violation>,
 }
 
 impl Schemas {
@@ -192,7 +193,7 @@ impl Check<'_> {
     }
 
     /// What the webhook itself says of the object.
-    fn webhook(&mut self, place: &Place<'_>, object: &Value, old: Option<&Value>, faults: &[Fault], masked: bool) {
+    fn webhook(&mut self, place: &Place<'_>, object: &Value, old: Option<&Value>, faults: &[Violation], masked: bool) {
         let question = Question { object: Some(object), old };
         let lacks_namespace = self.policy.enforce_filter_rules && self.facts.lacks_namespace_of(object);
         let unfiltered = lacks_namespace.then(|| Policy { enforce_filter_rules: false, ..self.policy.clone() });
@@ -217,8 +218,12 @@ impl Check<'_> {
             Some(Refusal::BadRequest(why) | Refusal::Unavailable(why) | Refusal::Internal(why)) => {
                 said = faults.is_empty();
                 if said {
-                    let fault =
-                        Fault { rule: Rule::Schema, place: super::path::Path::default(), field: None, message: why };
+                    let fault = Violation {
+                        rule: Rule::Schema,
+                        place: super::path::Path::default(),
+                        field: None,
+                        message: why,
+                    };
                     self.push_fault(place, &fault, masked);
                 }
             }
@@ -246,7 +251,7 @@ impl Check<'_> {
         self.push(place, rule, Severity::Warning, field, field, Target::Value, message, masked);
     }
 
-    fn push_fault(&mut self, place: &Place<'_>, fault: &Fault, masked: bool) {
+    fn push_fault(&mut self, place: &Place<'_>, fault: &Violation, masked: bool) {
         let target = if fault.rule == Rule::UnknownField { Target::Key } else { Target::Value };
         let (field, at) = (fault.field(), fault.place.to_string());
         self.push(place, fault.rule, Severity::Error, &field, &at, target, fault.message.clone(), masked);
@@ -372,7 +377,7 @@ fn object_name_of(object: &Value) -> ObjectName {
 }
 
 /// Whether the API server skips the rules of an object with this fault: it may be too far from what they expect.
-fn keeps_from_rules(fault: &Fault) -> bool {
+fn keeps_from_rules(fault: &Violation) -> bool {
     let message = &fault.message;
     !(message.starts_with("Invalid value") || message.starts_with("Duplicate value"))
         || message.contains("in body must be of type")

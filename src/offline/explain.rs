@@ -8,7 +8,7 @@ use webhook::rule::{Rule, Table};
 pub fn find(text: &str) -> Result<Rule, Option<&'static str>> {
     let names = || Rule::ALL.iter().flat_map(|rule| [rule.code(), rule.id()]);
     Rule::find(text).ok_or_else(|| {
-        let near = crds::ports::nearest(text, names())?;
+        let near = crds::nearest::nearest(text, names())?;
         names().find(|name| *name == near)
     })
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crds::filters::depend_on_namespace;
+use crds::options::KindOption;
 use crds::{Workspace, WorkspaceKind};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use serde_json::Value;
-use webhook::{CAN_MOUNT, KindOption, Lookup, LookupError, Mounted, Users};
+use webhook::{CAN_MOUNT, Lookup, LookupError, Mounted, Users};
 
 /// The label that every namespace has, with its name.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";

@@ -7,7 +7,7 @@ use webhook::field::quoted;
 use webhook::rule::Rule;
 
 use super::path::Path;
-use super::schema::Fault;
+use super::violation::Violation;
 
 /// What the API server adds to `generateName`, and to how much of it.
 const GENERATED: &str = "xxxxx";
@@ -67,12 +67,12 @@ fn text(value: Option<&Value>) -> &str {
 }
 
 /// Judges the metadata of an object that is complete.
-pub fn validate(object: &Value) -> Vec<Fault> {
+pub fn validate(object: &Value) -> Vec<Violation> {
     let mut faults = Vec::new();
     let metadata = &object["metadata"];
     let at = Path::of("metadata");
     let mut push = |place: &Path, field: Option<&str>, message: String| {
-        faults.push(Fault { rule: Rule::Schema, place: place.clone(), field: field.map(str::to_owned), message });
+        faults.push(Violation { rule: Rule::Schema, place: place.clone(), field: field.map(str::to_owned), message });
     };
     let name = text(metadata.get("name"));
     if name.is_empty() {

@@ -6,7 +6,8 @@ use serde_json::Value;
 use webhook::rule::Rule;
 
 use super::path::Path;
-use super::schema::{Fault, Schema};
+use super::schema::Schema;
+use super::violation::Violation;
 
 /// As many known fields as a message lists.
 const LISTED_MAX: usize = 8;
@@ -14,7 +15,7 @@ const LISTED_MAX: usize = 8;
 const SUGGESTED_MAX: usize = 200;
 
 /// Brings an object into the shape in which it is judged; the faults are its unknown fields.
-pub fn shape(schema: &Schema, object: &mut Value) -> Vec<Fault> {
+pub fn shape(schema: &Schema, object: &mut Value) -> Vec<Violation> {
     let mut faults = Vec::new();
     prune(schema, object, &Path::default(), &mut faults);
     fill(schema, object);
@@ -22,7 +23,7 @@ pub fn shape(schema: &Schema, object: &mut Value) -> Vec<Fault> {
     faults
 }
 
-fn prune(schema: &Schema, value: &mut Value, path: &Path, faults: &mut Vec<Fault>) {
+fn prune(schema: &Schema, value: &mut Value, path: &Path, faults: &mut Vec<Violation>) {
     match value {
         // An object where the schema has none is a fault of its type, not of its fields.
         Value::Object(map) if schema.types.iter().any(|name| name == "object") => {
@@ -50,9 +51,9 @@ fn prune(schema: &Schema, value: &mut Value, path: &Path, faults: &mut Vec<Fault
     }
 }
 
-fn unknown(schema: &Schema, name: &str, path: &Path, suggests: bool) -> Fault {
+fn unknown(schema: &Schema, name: &str, path: &Path, suggests: bool) -> Violation {
     let known = schema.properties.keys().map(String::as_str);
-    let nearest = if suggests { crds::ports::nearest(name, known.clone()) } else { None };
+    let nearest = if suggests { crds::nearest::nearest(name, known.clone()) } else { None };
     let hint = match nearest {
         Some(near) => format!(", did you mean \"{near}\"?"),
         None if (1..=LISTED_MAX).contains(&schema.properties.len()) => {
@@ -61,7 +62,7 @@ fn unknown(schema: &Schema, name: &str, path: &Path, suggests: bool) -> Fault {
         None => String::new(),
     };
     let message = format!("unknown field {}{hint}", crds::template::quote(name));
-    Fault { rule: Rule::UnknownField, place: path.field(name), field: None, message }
+    Violation { rule: Rule::UnknownField, place: path.field(name), field: None, message }
 }
 
 /// A null counts as missing: no field of ours is nullable.

@@ -12,8 +12,6 @@ use kube_cel::CompiledSchema;
 use regex::Regex;
 use serde_json::Value;
 
-use super::path::Path;
-
 /// The keyword of CEL rules.
 const RULES: &str = "x-kubernetes-validations";
 /// The keywords that are applied.
@@ -88,26 +86,6 @@ pub struct Limits {
     pub max_items: Option<u64>,
     /// `maxProperties`
     pub max_properties: Option<u64>,
-}
-
-/// What the API server would say about a place before it asks any webhook.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fault {
-    /// The rule: schema, unknown field or CEL rule.
-    pub rule: webhook::rule::Rule,
-    /// The place that it is about.
-    pub place: Path,
-    /// The path that the API server names, where that is not the place.
-    pub field: Option<String>,
-    /// What is wrong, without the path.
-    pub message: String,
-}
-
-impl Fault {
-    /// The path to show.
-    pub fn field(&self) -> String {
-        self.field.clone().unwrap_or_else(|| self.place.to_string())
-    }
 }
 
 impl fmt::Debug for Schema {

@@ -7,10 +7,11 @@ use webhook::field::quoted;
 use webhook::rule::Rule;
 
 use super::path::Path;
-use super::schema::{Fault, Schema};
+use super::schema::Schema;
+use super::violation::Violation;
 
 /// Judges an object that has its defaults; `old` is what it takes the place of.
-pub fn validate(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<Fault> {
+pub fn validate(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<Violation> {
     let mut faults = Vec::new();
     check(schema, object, old, &Path::default(), &mut faults);
     let mut duplicates = Vec::new();
@@ -27,11 +28,11 @@ pub fn validate(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<Fau
     faults
 }
 
-fn push(faults: &mut Vec<Fault>, path: &Path, message: String) {
-    faults.push(Fault { rule: Rule::Schema, place: path.clone(), field: None, message });
+fn push(faults: &mut Vec<Violation>, path: &Path, message: String) {
+    faults.push(Violation { rule: Rule::Schema, place: path.clone(), field: None, message });
 }
 
-fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, faults: &mut Vec<Fault>) {
+fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, faults: &mut Vec<Violation>) {
     if old == Some(value) {
         return;
     }
@@ -58,7 +59,7 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, fault
     }
 }
 
-fn check_text(schema: &Schema, text: &str, path: &Path, faults: &mut Vec<Fault>) {
+fn check_text(schema: &Schema, text: &str, path: &Path, faults: &mut Vec<Violation>) {
     let length = text.chars().count() as u64;
     if let Some(least) = schema.limits.min_length.filter(|least| length < *least) {
         let rule = format!("{path} in body should be at least {least} chars long");
@@ -77,7 +78,7 @@ fn check_text(schema: &Schema, text: &str, path: &Path, faults: &mut Vec<Fault>)
     }
 }
 
-fn check_number(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Fault>) {
+fn check_number(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Violation>) {
     let number = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
     let below = |least: i64| number.map_or(value.as_f64() < Some(0.0), |number| number < i128::from(least));
     let above = |most: i64| number.map_or(value.as_f64() > Some(0.0), |number| number > i128::from(most));
@@ -93,7 +94,7 @@ fn check_number(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Fa
     }
 }
 
-fn check_list(schema: &Schema, items: &[Value], old: Option<&Value>, path: &Path, faults: &mut Vec<Fault>) {
+fn check_list(schema: &Schema, items: &[Value], old: Option<&Value>, path: &Path, faults: &mut Vec<Violation>) {
     let count = items.len() as u64;
     if let Some(least) = schema.limits.min_items.filter(|least| count < *least) {
         push(faults, path, format!("Invalid value: {count}: {path} in body should have at least {least} items"));
@@ -113,7 +114,7 @@ fn check_object(
     map: &serde_json::Map<String, Value>,
     old: Option<&Value>,
     path: &Path,
-    faults: &mut Vec<Fault>,
+    faults: &mut Vec<Violation>,
 ) {
     for name in schema.required.iter().filter(|name| !map.contains_key(*name)) {
         push(faults, &path.field(name), "Required value".to_owned());
@@ -130,7 +131,7 @@ fn check_object(
 }
 
 /// The items of lists with keys have different ones.
-fn keys(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Fault>) {
+fn keys(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Violation>) {
     match value {
         Value::Array(items) => {
             if !schema.list_keys.is_empty() {
@@ -153,7 +154,7 @@ fn keys(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Fault>) {
 }
 
 /// What is there three times is reported once, as the API server does.
-fn list_keys(schema: &Schema, items: &[Value], path: &Path, faults: &mut Vec<Fault>) {
+fn list_keys(schema: &Schema, items: &[Value], path: &Path, faults: &mut Vec<Violation>) {
     let (mut seen, mut told) = (HashSet::new(), HashSet::new());
     for (index, item) in items.iter().enumerate().filter(|(_, item)| item.is_object()) {
         let key: serde_json::Map<String, Value> =

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crds::options::{KindOption, OptionList};
 use crds::workspace::{WorkspaceSpec, WorkspaceStatus};
 use serde::{Deserialize, Deserializer};
-use webhook::{KindOption, OptionList, Users};
 
 use super::collection::Collection;
 use super::slim::{Identity, Key, Slim, WireMetadata};
@@ -63,11 +63,10 @@ impl Slim for StoredWorkspace {
 }
 
 impl Collection<StoredWorkspace> {
-    /// The Workspaces that name an option of the kind; of them as many as a message names. The time it takes does not
+    /// How many Workspaces name an option of the kind, and the keys of the first `few` of them. The time it takes does not
     /// depend on how many there are.
-    pub fn option_users(&self, kind: &str, option: &KindOption) -> Users {
-        let (count, first) = self.first_indexed(&option_index(kind, option.list, &option.id), Users::NAMED);
-        Users { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() }
+    pub fn option_users(&self, kind: &str, option: &KindOption, few: usize) -> (usize, Vec<Key>) {
+        self.first_indexed(&option_index(kind, option.list, &option.id), few)
     }
 }
 

@@ -3,7 +3,8 @@
 use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
 use webhook::Subject;
-use workspaces_controller::offline::schema::{Fault, Schema};
+use workspaces_controller::offline::schema::Schema;
+use workspaces_controller::offline::violation::Violation;
 use workspaces_controller::offline::{cel, metadata, pruning, validation};
 
 use super::cases::{Case, CaseFile, Expected};
@@ -27,7 +28,7 @@ fn agrees(file: &str, subject: Subject, crd: &Value) {
     assert!(cases.len() > 100, "{}", cases.len());
 }
 
-fn shaped(object: &Value, schema: &Schema, subject: Subject) -> (Value, Vec<Fault>) {
+fn shaped(object: &Value, schema: &Schema, subject: Subject) -> (Value, Vec<Violation>) {
     let mut object = object.clone();
     let unknown = pruning::shape(schema, &mut object);
     metadata::complete(subject, &mut object);

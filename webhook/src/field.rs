@@ -182,7 +182,7 @@ impl Fault {
     /// Suggests the candidate that is nearest to `wanted`, if one is near.
     #[must_use]
     pub fn suggesting<'a>(self, wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
-        match crds::ports::nearest(wanted, candidates) {
+        match crds::nearest::nearest(wanted, candidates) {
             Some(id) => self.with_hint(format!(", did you mean {}?", quoted(id))),
             None => self,
         }

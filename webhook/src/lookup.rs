@@ -5,8 +5,8 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crds::workspace::WorkspaceOptions;
-use crds::{WorkspaceKind, WorkspaceSpec};
+use crds::WorkspaceKind;
+use crds::options::KindOption;
 use k8s_openapi::api::authentication::v1::UserInfo;
 
 /// How many questions of one review are on their way at the same time.
@@ -61,52 +61,6 @@ pub trait Lookup: Send + Sync + 'static {
         namespace: &str,
         mounted: &Mounted,
     ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, LookupError>> + Send;
-}
-
-/// One of the two lists of options of a kind.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum OptionList {
-    /// `imageConfig`
-    ImageConfig,
-    /// `podConfig`
-    PodConfig,
-}
-
-impl OptionList {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::ImageConfig, Self::PodConfig];
-
-    /// The name of the field.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ImageConfig => "imageConfig",
-            Self::PodConfig => "podConfig",
-        }
-    }
-
-    /// The id that a Workspace selects of it.
-    pub fn selected(self, options: &WorkspaceOptions) -> &str {
-        match self {
-            Self::ImageConfig => &options.image_config,
-            Self::PodConfig => &options.pod_config,
-        }
-    }
-}
-
-/// An option of a kind.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct KindOption {
-    /// The list that it stands in.
-    pub list: OptionList,
-    /// Its id.
-    pub id: String,
-}
-
-impl KindOption {
-    /// Whether a Workspace of the kind selects it.
-    pub fn is_selected_by(&self, workspace: &WorkspaceSpec) -> bool {
-        self.list.selected(&workspace.pod_template.options) == self.id
-    }
 }
 
 /// The label that marks what may be mounted, and its value.

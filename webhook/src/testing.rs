@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crds::options::KindOption;
 use crds::ports::ConnectPaths;
 use crds::{Workspace, WorkspaceKind};
 use k8s_openapi::api::authentication::v1::UserInfo;
@@ -31,8 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    KindOption, Lookup, LookupError, Mounted, Policy, ProtectedKeys, Question, Users, WORKSPACE_KIND_PATH,
-    WORKSPACE_PATH,
+    Lookup, LookupError, Mounted, Policy, ProtectedKeys, Question, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH,
 };
 
 /// A case, with its objects put together.

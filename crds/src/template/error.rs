@@ -1,6 +1,6 @@
 //! What can go wrong with a template, and where in its source.
 
-use crate::ports::nearest;
+use crate::nearest::nearest;
 
 /// Why a template was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::equality::semantically_equal;
+use crds::options::{KindOption, OptionList};
 use crds::workspace_kind::PodTemplate;
 use serde::Serialize;
 
 use super::stored::{StoredOption, StoredTemplate};
 use crate::field::{Fault, Findings, key, quoted};
-use crate::lookup::{KindOption, Lookup, LookupError, OptionList, Users};
+use crate::lookup::{Lookup, LookupError, Users};
 use crate::rule::Rule;
 
 /// What an update does to an option.

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use crds::options::OptionList;
 use crds::ports::Dialect;
 use crds::workspace_kind::{ImageConfigSpec, PodConfigSpec, PodTemplate};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-use crate::lookup::OptionList;
 
 /// That which matters of a stored `podTemplate`.
 #[derive(Debug)]
