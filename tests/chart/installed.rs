@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use cluster::{CONTROLLER_ACCOUNT, CONTROLLER_USER, Cluster, ClusterOptions, Requests};
 use serde_json::{Value, json};
+use workspaces_controller::render::names::ChildNames;
 
 use crate::helm::{Answer, NAMESPACE, documents, helm, text};
 use crate::process::Process;
@@ -211,6 +212,7 @@ fn live_through_everything(cluster: &Cluster, process: &mut Process) {
         json!([{"uri": {"prefix": "/workspace/default/my-notebook/jupyterlab/"}}])
     );
     lose_the_labels_of_children(cluster);
+    leave_a_route_behind(cluster);
     let refused = cluster.api().delete(KIND).unwrap();
     assert_eq!(refused.status, 409, "{}", refused.body);
     cluster.api().merge_patch(WORKSPACE, &json!({"spec": {"paused": true}})).unwrap().ok().unwrap();
@@ -246,6 +248,30 @@ fn lose_the_labels_of_children(cluster: &Cluster) {
         });
         back.unwrap_or_else(|error| panic!("{path}: {error}"));
     }
+}
+
+/// A route whose Workspace is not known: the process has to ask whether there is one.
+fn leave_a_route_behind(cluster: &Cluster) {
+    let uid = "5d6d2bf6-1c9c-4b7e-8f8c-6a5f4d1f0002";
+    let name = ChildNames::new("nobody", uid).service;
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {
+            "name": name,
+            "labels": {"notebooks.kubeflow.org/workspace-name": "nobody"},
+            "ownerReferences": [{
+                "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "name": "nobody", "uid": uid, "controller": true,
+            }],
+        },
+        "spec": {"hosts": ["nobody.example.com"], "http": [{"route": [{"destination": {"host": "nobody"}}]}]},
+    });
+    let (_, routes) = children()[3];
+    cluster.api().create(routes, &route).unwrap().ok().unwrap();
+    let gone = cluster.wait_for("the route to go", TIMEOUT, || {
+        let reply = cluster.api().get(&format!("{routes}/{name}")).unwrap();
+        if reply.status == 404 { Ok(()) } else { Err(reply.body) }
+    });
+    gone.unwrap();
 }
 
 /// Least privilege: every right that the role grants was used, or the API server refuses the work without it.
