@@ -254,7 +254,7 @@ impl Routing {
         if self.paths == ConnectPaths::by_dialect() {
             "by dialect".to_owned()
         } else {
-            self.paths.prefix(Dialect::A).to_owned()
+            self.paths.prefix(Dialect::PortId).to_owned()
         }
     }
 }

@@ -21,10 +21,10 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Where each kind's Workspace is reached, and whether the server sees the whole path.
 const ROUTES: [(&str, Dialect, &str, bool); 4] = [
-    ("code-server", Dialect::A, "/workspace/default/my-editor/codeserver/", false),
-    ("jupyterlab", Dialect::A, "/workspace/default/my-notebook/jupyterlab/", true),
-    ("jupyterlab-connect", Dialect::B, "/workspace/connect/default/my-connected-notebook/jupyterlab/", true),
-    ("rstudio", Dialect::A, "/workspace/default/my-r/rstudio/", false),
+    ("code-server", Dialect::PortId, "/workspace/default/my-editor/codeserver/", false),
+    ("jupyterlab", Dialect::PortId, "/workspace/default/my-notebook/jupyterlab/", true),
+    ("jupyterlab-connect", Dialect::Id, "/workspace/connect/default/my-connected-notebook/jupyterlab/", true),
+    ("rstudio", Dialect::PortId, "/workspace/default/my-r/rstudio/", false),
 ];
 
 struct Example {
@@ -75,7 +75,7 @@ fn examples_are_free_of_faults_and_warnings() {
         assert_eq!(example.workspace.spec.kind, name);
         assert_eq!(example.kind.spec.pod_template.dialect(), dialect);
         // An installation that takes only this dialect takes the example too.
-        for dialects in [BTreeSet::from([Dialect::A, Dialect::B]), BTreeSet::from([dialect])] {
+        for dialects in [BTreeSet::from([Dialect::PortId, Dialect::Id]), BTreeSet::from([dialect])] {
             let policy = Policy { dialects, ..Policy::default() };
             assert_eq!(webhook::workspace_kind::judge(&example.kind.spec, &policy), Findings::default(), "{name}");
             let candidate = Candidate {

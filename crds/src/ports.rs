@@ -17,17 +17,14 @@ const LISTED_MAX: usize = 20;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Dialect {
     /// With `portId`. Paths start with `/workspace/`.
-    A,
+    PortId,
     /// With `id`, as the Go controller does. Paths start with `/workspace/connect/`.
-    B,
+    Id,
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::A => "A",
-            Self::B => "B",
-        })
+        formatter.write_str(self.as_str())
     }
 }
 
@@ -36,17 +33,25 @@ impl FromStr for Dialect {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         match text {
-            "A" => Ok(Self::A),
-            "B" => Ok(Self::B),
+            "portId" => Ok(Self::PortId),
+            "id" => Ok(Self::Id),
             _ => Err(()),
         }
     }
 }
 
 impl Dialect {
-    /// The dialect of a kind with these entries: B as soon as one has `id`, else A (also without entries).
+    /// The field that names the port, after which the dialect is called.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PortId => "portId",
+            Self::Id => "id",
+        }
+    }
+
+    /// The dialect of a kind with these entries: `id` as soon as one has it, else `portId` (also without entries).
     pub fn of(ports: &[ProxiedPort]) -> Self {
-        if ports.iter().any(|port| port.id.is_some()) { Self::B } else { Self::A }
+        if ports.iter().any(|port| port.id.is_some()) { Self::Id } else { Self::PortId }
     }
 }
 
@@ -122,8 +127,8 @@ impl ConnectPaths {
     pub fn prefix(&self, dialect: Dialect) -> &str {
         match (&self.fixed, dialect) {
             (Some(prefix), _) => prefix,
-            (None, Dialect::A) => "/workspace",
-            (None, Dialect::B) => "/workspace/connect",
+            (None, Dialect::PortId) => "/workspace",
+            (None, Dialect::Id) => "/workspace/connect",
         }
     }
 
@@ -133,9 +138,9 @@ impl ConnectPaths {
     }
 
     /// Whether the paths of a Workspace in `namespace` could lie over those of other tenants: the default prefix of
-    /// dialect A followed by the namespace `connect` is the default prefix of dialect B.
+    /// dialect `portId` followed by the namespace `connect` is the default prefix of dialect `id`.
     pub fn collides(&self, dialect: Dialect, namespace: &str) -> bool {
-        self.fixed.is_none() && dialect == Dialect::A && namespace == "connect"
+        self.fixed.is_none() && dialect == Dialect::PortId && namespace == "connect"
     }
 }
 
@@ -196,19 +201,19 @@ mod tests {
     #[test]
     fn paths_follow_the_dialect() {
         let paths = ConnectPaths::by_dialect();
-        assert_eq!(paths.path(Dialect::A, "ns", "ws", "lab"), "/workspace/ns/ws/lab/");
-        assert_eq!(paths.path(Dialect::B, "ns", "ws", "lab"), "/workspace/connect/ns/ws/lab/");
+        assert_eq!(paths.path(Dialect::PortId, "ns", "ws", "lab"), "/workspace/ns/ws/lab/");
+        assert_eq!(paths.path(Dialect::Id, "ns", "ws", "lab"), "/workspace/connect/ns/ws/lab/");
         let fixed = ConnectPaths::fixed("/a/b.c").unwrap();
-        assert_eq!(fixed.path(Dialect::B, "ns", "ws", "lab"), "/a/b.c/ns/ws/lab/");
+        assert_eq!(fixed.path(Dialect::Id, "ns", "ws", "lab"), "/a/b.c/ns/ws/lab/");
     }
 
     #[test]
     fn only_the_default_prefixes_of_both_dialects_nest() {
         let paths = ConnectPaths::by_dialect();
-        assert!(paths.collides(Dialect::A, "connect"));
-        assert!(!paths.collides(Dialect::B, "connect"));
-        assert!(!paths.collides(Dialect::A, "connected"));
-        assert!(!ConnectPaths::fixed("/x").unwrap().collides(Dialect::A, "connect"));
+        assert!(paths.collides(Dialect::PortId, "connect"));
+        assert!(!paths.collides(Dialect::Id, "connect"));
+        assert!(!paths.collides(Dialect::PortId, "connected"));
+        assert!(!ConnectPaths::fixed("/x").unwrap().collides(Dialect::PortId, "connect"));
     }
 
     #[test]

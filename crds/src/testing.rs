@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::workspace_kind::{HttpProxy, PodTemplate, ProxiedPort, RequestHeaders};
 use crate::{Workspace, WorkspaceKind, WorkspaceKindSpec};
 
-/// A JupyterLab kind of dialect A with two images, two sizes and templates in headers and environment.
+/// A JupyterLab kind of dialect `portId` with two images, two sizes and templates in headers and environment.
 pub fn workspace_kind(name: &str) -> WorkspaceKind {
     decode(json!({
         "apiVersion": "kubeflow.org/v1beta1",
@@ -123,9 +123,9 @@ impl Generator {
         template.options.pod_config.values = decode(json!([pod("pod-0"), pod("pod-1")]));
         "pod-0".clone_into(&mut template.options.pod_config.spawner.default);
         let ids: Vec<String> = template.image_port_ids().into_iter().map(str::to_owned).collect();
-        let dialect_b = self.chance(2);
-        let listed = dialect_b || self.chance(2);
-        template.ports = listed.then(|| ids.iter().map(|id| self.proxied_port(id, dialect_b, &ids)).collect());
+        let dialect_id = self.chance(2);
+        let listed = dialect_id || self.chance(2);
+        template.ports = listed.then(|| ids.iter().map(|id| self.proxied_port(id, dialect_id, &ids)).collect());
         template.extra_env = (0..self.random.usize(..4))
             .map(|index| EnvVar { name: format!("VAR_{index}"), value: Some(self.value(&ids)), ..EnvVar::default() })
             .collect();
@@ -215,9 +215,9 @@ impl Generator {
         image(&format!("image-{index}"), &ports)
     }
 
-    fn proxied_port(&mut self, id: &str, dialect_b: bool, ids: &[String]) -> ProxiedPort {
+    fn proxied_port(&mut self, id: &str, dialect_id: bool, ids: &[String]) -> ProxiedPort {
         let name = Some(id.to_owned());
-        let (port_id, id) = if dialect_b { (None, name) } else { (name, None) };
+        let (port_id, id) = if dialect_id { (None, name) } else { (name, None) };
         let http_proxy = (!self.chance(4)).then(|| HttpProxy {
             remove_path_prefix: self.random.bool(),
             request_headers: (!self.chance(3)).then(|| self.request_headers(ids)),

@@ -24,7 +24,7 @@ Examples:
   workspaces-controller validate --old main/manifests pull-request/manifests
   kubectl kustomize overlays/production | workspaces-controller validate -
   workspaces-controller validate -o sarif ./manifests > findings.sarif
-  workspaces-controller validate --fail-on warning --port-dialects B ./manifests";
+  workspaces-controller validate --fail-on warning --port-dialects id ./manifests";
 
 const RENDER_EXAMPLES: &str = "\
 Names of children end in a part that follows from the uid of the Workspace: without one, from zeros. Kinds that are only in
@@ -48,7 +48,7 @@ Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 something could not be read.
 Examples:
   workspaces-controller migrate --check --cluster --kubeconfig ~/.kube/config
   kubectl get workspaces,workspacekinds,statefulsets -A -o yaml > stored.yaml
-  workspaces-controller migrate --check --port-dialects B --fail-on warning stored.yaml";
+  workspaces-controller migrate --check --port-dialects id --fail-on warning stored.yaml";
 
 /// All of them.
 pub(super) fn commands() -> [Command; 3] {

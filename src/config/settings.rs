@@ -141,7 +141,7 @@ settings! {
         "Redirect the path of a port without its final slash to the one with it";
     REDIRECT_SCHEME = "redirect-scheme", [], "", Value, "SCHEME", ROUTING,
         "Scheme of that redirect, http or https, for gateways behind a load balancer that ends TLS";
-    PORT_DIALECTS = "port-dialects", ["PORT_DIALECTS"], "A,B", List, "DIALECT", ADMISSION,
+    PORT_DIALECTS = "port-dialects", ["PORT_DIALECTS"], "portId,id", List, "DIALECT", ADMISSION,
         "Dialects of WorkspaceKind ports to accept: A (`portId`), B (`id`)";
     CHECK_CLUSTER_ROLE_BIND = "check-cluster-role-bind", [], "enforce", Value, "CHECK", ADMISSION,
         "What follows when somebody adds a ClusterRole to a WorkspaceKind that they may not bind: enforce, warn or off";

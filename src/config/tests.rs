@@ -34,7 +34,7 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(settings.routing.cluster_domain, "cluster.local");
     assert!(settings.routing.use_istio && !settings.routing.redirect_missing_slash);
     assert_eq!(settings.routing.redirect_scheme, None);
-    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::A, Dialect::B]));
+    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::PortId, Dialect::Id]));
     assert_eq!(settings.max_concurrent_reconciles, 10);
     assert!(settings.enable_reconcile && settings.enable_webhooks && !settings.leader_elect);
     assert_eq!(settings.kubeconfig, None);
@@ -59,7 +59,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
         ("ISTIO_HOSTS", "one.example.com,two.example.com"),
         ("CLUSTER_DOMAIN", "corp.example"),
         ("CONNECT_PATH_PREFIX", "/notebooks"),
-        ("PORT_DIALECTS", "B"),
+        ("PORT_DIALECTS", "id"),
         ("REDIRECT_MISSING_SLASH", "T"),
         ("MAX_CONCURRENT_RECONCILES", "3"),
         ("ENABLE_RECONCILE", "0"),
@@ -73,7 +73,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
     assert_eq!(settings.routing.hosts, ["one.example.com", "two.example.com"]);
     assert_eq!(settings.routing.cluster_domain, "corp.example");
     assert_eq!(settings.routing.paths, ConnectPaths::fixed("/notebooks").unwrap());
-    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::B]));
+    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::Id]));
     assert_eq!(settings.max_concurrent_reconciles, 3);
     assert_eq!(settings.kubeconfig, Some("/etc/kubeconfig".into()));
     assert!(settings.log.filter.contains("webhook=debug"), "{}", settings.log.filter);
@@ -87,7 +87,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
         "--istio-hosts=*.example.org",
         "--cluster-domain=cluster.local",
         "--connect-path-prefix=/w",
-        "--port-dialects=A",
+        "--port-dialects=portId",
         "--redirect-missing-slash=false",
         "--redirect-scheme=https",
         "--max-concurrent-reconciles=7",
@@ -101,9 +101,9 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
     assert_eq!(settings.routing.gateways, ["x/y", "z/z"]);
     assert_eq!(settings.routing.hosts, ["*.example.org"]);
     assert_eq!(settings.routing.cluster_domain, "cluster.local");
-    assert_eq!(settings.routing.paths.prefix(Dialect::B), "/w");
+    assert_eq!(settings.routing.paths.prefix(Dialect::Id), "/w");
     assert_eq!(settings.routing.redirect_scheme, Some(RedirectScheme::Https));
-    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::A]));
+    assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::PortId]));
     assert_eq!(settings.max_concurrent_reconciles, 7);
     assert_eq!(settings.kubeconfig, Some("k".into()));
     assert_eq!(settings.log.filter, "info,kube=debug");
@@ -241,8 +241,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("CONNECT_PATH_PREFIX", "/", "must start with '/'"),
     ("CONNECT_PATH_PREFIX", "/a/../b", "must start with '/'"),
     ("--connect-path-prefix", "", "must start with '/'"),
-    ("PORT_DIALECTS", "C", "must be A, B or A,B"),
-    ("PORT_DIALECTS", "A,", "must be A, B or A,B"),
+    ("PORT_DIALECTS", "A", "must be portId, id or portId,id"),
+    ("PORT_DIALECTS", "id,", "must be portId, id or portId,id"),
     (
         "PROTECTED_POD_METADATA",
         "a b/*",
@@ -300,7 +300,7 @@ fn accepts_what_is_unusual_but_right() {
         ),
         ("--cluster-domain", vec!["local", "a.b.c", "k8s-1.example"]),
         ("--connect-path-prefix", vec!["/a", "/a/b.c~d_e-f"]),
-        ("--port-dialects", vec!["A", "B,A", "A,A"]),
+        ("--port-dialects", vec!["portId", "id,portId", "id,id"]),
         ("--protected-pod-metadata", vec!["", "*", "a.example/b-?,c"]),
         ("--max-concurrent-reconciles", vec!["1", "1000"]),
         ("--webhook-bind-address", vec!["127.0.0.1:0", ":0", "[::1]:9443", "localhost:1", "0.0.0.0:9443", "[::]:9443"]),

@@ -43,7 +43,7 @@ pub fn path_prefix(value: &str) -> Result<ConnectPaths, String> {
 /// At least one dialect.
 pub fn dialects(values: &[&str]) -> Result<BTreeSet<Dialect>, String> {
     let parsed: Result<BTreeSet<Dialect>, ()> = values.iter().map(|value| value.parse()).collect();
-    parsed.map_err(|()| "must be A, B or A,B".to_owned())
+    parsed.map_err(|()| "must be portId, id or portId,id".to_owned())
 }
 
 /// What follows when somebody may not bind a ClusterRole.

@@ -284,7 +284,7 @@ fn each_port_gets_a_redirect_to_its_final_slash_before_its_own_route() {
 }
 
 #[test]
-fn an_image_port_without_an_entry_is_routed_plainly_in_dialect_a_only() {
+fn an_image_port_without_an_entry_is_routed_plainly_in_dialect_port_id_only() {
     let large = workspace(|workspace| workspace["spec"]["podTemplate"]["options"]["imageConfig"] = json!("large"));
     let prefixes = |kind: &WorkspaceKind| {
         let http = routes(&rendered(&large, kind, &routing()).route);
@@ -294,12 +294,12 @@ fn an_image_port_without_an_entry_is_routed_plainly_in_dialect_a_only() {
             .map(|route| route["match"][0]["uri"]["prefix"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    let dialect_a = kind(|template| template["ports"] = json!([{"portId": "jupyterlab"}]));
-    assert_eq!(prefixes(&dialect_a), ["/workspace/team-a/lab/jupyterlab/", "/workspace/team-a/lab/tensorboard/"]);
+    let dialect_port_id = kind(|template| template["ports"] = json!([{"portId": "jupyterlab"}]));
+    assert_eq!(prefixes(&dialect_port_id), ["/workspace/team-a/lab/jupyterlab/", "/workspace/team-a/lab/tensorboard/"]);
     let no_list = kind(|template| template["ports"] = Value::Null);
-    assert_eq!(prefixes(&no_list), prefixes(&dialect_a));
-    let dialect_b = kind(|template| template["ports"] = json!([{"id": "jupyterlab"}]));
-    assert_eq!(prefixes(&dialect_b), ["/workspace/connect/team-a/lab/jupyterlab/"]);
+    assert_eq!(prefixes(&no_list), prefixes(&dialect_port_id));
+    let dialect_id = kind(|template| template["ports"] = json!([{"id": "jupyterlab"}]));
+    assert_eq!(prefixes(&dialect_id), ["/workspace/connect/team-a/lab/jupyterlab/"]);
     let elsewhere = kind(|template| template["ports"] = json!([{"id": "rstudio"}]));
     assert_eq!(rendered(&large, &elsewhere, &routing()).route, Route::Refused(RouteFault::NoPorts));
 }
@@ -339,8 +339,8 @@ fn namespace_connect_is_refused_while_both_default_prefixes_are_in_force() {
         routes(&route(&kind(|_| {}), &fixed))[0]["match"][0]["uri"]["prefix"],
         "/notebooks/connect/lab/jupyterlab/"
     );
-    let dialect_b = kind(|template| template["ports"] = json!([{"id": "jupyterlab"}]));
-    assert!(matches!(route(&dialect_b, &routing()), Route::Wanted(_)));
+    let dialect_id = kind(|template| template["ports"] = json!([{"id": "jupyterlab"}]));
+    assert!(matches!(route(&dialect_id, &routing()), Route::Wanted(_)));
 }
 
 #[test]

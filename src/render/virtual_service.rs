@@ -76,7 +76,7 @@ pub(super) fn desired(scene: &Scene<'_>, routing: &Routing) -> Route {
     let mut bytes = 0;
     for port in &scene.image.ports {
         let entry = scene.template.proxied_port(&port.id);
-        if entry.is_none() && scene.paths.dialect == Dialect::B {
+        if entry.is_none() && scene.paths.dialect == Dialect::Id {
             // Not proxied there; admission refuses such a kind.
             continue;
         }

@@ -51,7 +51,7 @@ fn every_case_file_gets_its_answer_from_the_api_server() {
 fn arguments(policy: &Policy) -> Vec<String> {
     let dialects: Vec<String> = policy.dialects.iter().map(ToString::to_string).collect();
     let mut arguments = vec![format!("--port-dialects={}", dialects.join(","))];
-    let prefixes = [Dialect::A, Dialect::B].map(|dialect| policy.paths.prefix(dialect));
+    let prefixes = [Dialect::PortId, Dialect::Id].map(|dialect| policy.paths.prefix(dialect));
     if prefixes[0] == prefixes[1] {
         arguments.push(format!("--connect-path-prefix={}", prefixes[0]));
     }

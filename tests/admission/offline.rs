@@ -110,7 +110,7 @@ fn offline(object: &Value, stored: &[Source]) -> (bool, Vec<Cause>) {
 fn the_command_line_and_the_api_server_agree() {
     let _stage = Stage::admission_only(&[]);
     let namespace = cluster().namespace("offline").unwrap();
-    let kind = base("workspace_kind/base/dialect_a.yaml");
+    let kind = base("workspace_kind/base/dialect_port_id.yaml");
     let mut stored_kind = kind.clone();
     stored_kind["metadata"]["name"] = json!("offline");
     fixture().create(KINDS, &stored_kind).unwrap().ok().unwrap();

@@ -97,9 +97,9 @@ fn spare_fixture() {
     spared.unwrap();
 }
 
-/// A kind of that name, of the base `dialect_a` of the case files.
+/// A kind of that name, of the base `dialect_port_id` of the case files.
 pub fn kind(name: &str) -> Value {
-    let mut kind = base("workspace_kind/base/dialect_a.yaml");
+    let mut kind = base("workspace_kind/base/dialect_port_id.yaml");
     kind["metadata"]["name"] = json!(name);
     kind
 }

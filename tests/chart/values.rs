@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use webhook::ProtectedKeys;
 use workspaces_controller::config::settings::{self, Setting, Shape};
 
 use crate::helm::{NAMESPACE, SOME_CA, documents, helm, objects, only, template, text};
@@ -79,7 +80,7 @@ fn every_setting_reaches_the_program() {
     let given = |flag: &str| args.iter().filter(|arg| arg.starts_with(&format!("--{flag}="))).count();
     for setting in settings_of_the_chart().values() {
         let times = match setting.shape {
-            Shape::List if setting.flag == "protected-pod-metadata" => 3,
+            Shape::List if setting.flag == "protected-pod-metadata" => ProtectedKeys::DEFAULT.len(),
             Shape::List if setting.flag != "port-dialects" => 2,
             _ => 1,
         };
@@ -118,7 +119,7 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["settings.istioHosts="], "at '/settings/istioHosts': got string, want array"),
         (&[&long_host], "at '/settings/clusterDomain'"),
         (&["settings.connectPathPrefix=/a/"], "at '/settings/connectPathPrefix'"),
-        (&["settings.portDialects={C}"], "at '/settings/portDialects/0': value must be one of 'A', 'B'"),
+        (&["settings.portDialects={A}"], "at '/settings/portDialects/0': value must be one of 'portId', 'id'"),
         (&["settings.checkClusterRoleBind=yes"], "at '/settings/checkClusterRoleBind': value must be one of"),
         (&["settings.protectedPodMetadata={a b}"], "at '/settings/protectedPodMetadata/0'"),
         (&["settings.enforceCanMount=1"], "at '/settings/enforceCanMount': got number, want boolean"),

@@ -99,7 +99,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             paths: ConnectPaths::by_dialect(),
-            dialects: BTreeSet::from([Dialect::A, Dialect::B]),
+            dialects: BTreeSet::from([Dialect::PortId, Dialect::Id]),
             cluster_role_bind: BindCheck::Enforce,
             protected_pod_metadata: ProtectedKeys::new(ProtectedKeys::DEFAULT),
             enforce_filter_rules: false,

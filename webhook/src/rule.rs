@@ -92,7 +92,7 @@ rules! {
          sign as `%%`. All headers of a port together have at most 32 KiB once rendered, those of all ports of an image 512 KiB."
     PortDialectServed "WSK004" "port-dialect-served" WorkspaceKind 3
         "The entries of `ports` name their port in a way that this installation serves."
-        "`--port-dialects` says whether kinds may use `portId` (A), `id` (B) or either. The stock Kubeflow backend and user \
+        "`--port-dialects` says whether kinds may use `portId`, `id` or either. The stock Kubeflow backend and user \
          interface know `id` only."
     PortDialectChange "WSK005" "port-dialect-change" WorkspaceKind 3
         "A kind in use keeps the way in which its `ports` name their port."

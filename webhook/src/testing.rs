@@ -4,7 +4,7 @@
 //!
 //! ```yaml
 //! about: one sentence, why it is so
-//! policy: {portDialects: [B], connectPathPrefix: /x}   # settings when not the defaults, see `PolicyInFile`
+//! policy: {portDialects: [id], connectPathPrefix: /x}   # settings when not the defaults, see `PolicyInFile`
 //! exists: {kinds: [...], workspaces: [...], others: [...]}   # objects that are stored already; others: Namespaces,
 //!                                                      # Secrets, PersistentVolumeClaims, Notebooks
 //! mayBind: [view]                                      # the only ClusterRoles that the caller may bind

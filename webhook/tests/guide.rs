@@ -265,7 +265,7 @@ fn rendered(template: &str) -> Result<String, String> {
     let port = ImagePort { id: "jupyterlab".to_owned(), port: 8888, display_name: None, protocol: None };
     let paths = PortPaths {
         paths: &ConnectPaths::by_dialect(),
-        dialect: Dialect::A,
+        dialect: Dialect::PortId,
         namespace: "team-a",
         workspace: "notebook",
         selected: &[port],

@@ -35,13 +35,13 @@ fn judge_probe(probe: &ActivityProbe, template: &PodTemplate, findings: &mut Fin
     let Some(jupyter) = &probe.jupyter else { return };
     let dialect = template.dialect();
     let ids: BTreeSet<&str> = match dialect {
-        Dialect::A => template.image_port_ids(),
-        Dialect::B => template.proxied_ports().iter().map(ProxiedPort::key).collect(),
+        Dialect::PortId => template.image_port_ids(),
+        Dialect::Id => template.proxied_ports().iter().map(ProxiedPort::key).collect(),
     };
     if !ids.contains(&*jupyter.port_id) {
         let detail = match dialect {
-            Dialect::A => "must reference a valid port of some imageConfig value",
-            Dialect::B => "must reference a valid port defined in spec.podTemplate.ports",
+            Dialect::PortId => "must reference a valid port of some imageConfig value",
+            Dialect::Id => "must reference a valid port defined in spec.podTemplate.ports",
         };
         let fault = Fault::invalid(Rule::ProbePort, format!("{PROBE}.jupyter.portId"), &jupyter.port_id, detail);
         findings.push_suggesting(fault.about(&jupyter.port_id), &jupyter.port_id, ids);

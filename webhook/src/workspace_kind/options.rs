@@ -35,7 +35,7 @@ fn missing_default<'a>(
 }
 
 fn image_ports(template: &PodTemplate, findings: &mut Findings) {
-    let needs_entry = template.dialect() == Dialect::B;
+    let needs_entry = template.dialect() == Dialect::Id;
     let entries: BTreeSet<&str> = template.proxied_ports().iter().map(crds::workspace_kind::ProxiedPort::key).collect();
     for value in &template.options.image_config.values {
         let mut numbers = BTreeSet::new();

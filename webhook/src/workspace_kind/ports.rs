@@ -20,11 +20,10 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Find
     let mut seen = BTreeSet::new();
     for (index, entry) in entries.iter().enumerate() {
         let id = entry.key();
-        let field = format!("{PORTS}[{index}].{}", name_of(entry_dialect(entry)));
+        let field = format!("{PORTS}[{index}].{}", entry_dialect(entry));
         if entry_dialect(entry) != dialect {
             let detail = format!(
-                "entries must not mix 'portId' and 'id': another entry has '{}', use that in all of them",
-                name_of(dialect)
+                "entries must not mix 'portId' and 'id': another entry has '{dialect}', use that in all of them"
             );
             findings.faults.push(Fault::forbidden(Rule::PortDialectMix, &field, detail).about(id));
         }
@@ -32,12 +31,12 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Find
             findings.faults.push(Fault::duplicate(Rule::PortDuplicate, &field, id).about(id));
         } else if !image_ports.contains(id) {
             match dialect {
-                Dialect::A => {
+                Dialect::PortId => {
                     let fault =
                         Fault::not_found(Rule::PortUnknown, &field, id, "no imageConfig value has a port with this id");
                     findings.push_suggesting(fault.about(id), id, image_ports.iter().copied());
                 }
-                Dialect::B => {
+                Dialect::Id => {
                     let text = format!("{field}: no imageConfig value has a port with id {}", quoted(id));
                     findings.warn(Rule::PortUnused, field, text);
                 }
@@ -51,11 +50,7 @@ pub(super) fn dialect_change(old: Dialect, new: Dialect, users: &Users) -> Optio
     if users.count == 0 {
         return None;
     }
-    let detail = format!(
-        "the port dialect cannot change from {old} ('{}') to {new} ('{}') while the kind is used by {users}",
-        name_of(old),
-        name_of(new),
-    );
+    let detail = format!("the port dialect cannot change from '{old}' to '{new}' while the kind is used by {users}");
     Some(Fault::forbidden(Rule::PortDialectChange, PORTS, detail))
 }
 
@@ -65,11 +60,11 @@ fn unserved(dialect: Dialect, entries: &[ProxiedPort], policy: &Policy) -> Optio
         return None;
     }
     let detail = match dialect {
-        Dialect::A => {
-            "this installation serves kinds that name their ports with 'id' (--port-dialects=B): the Kubeflow backend \
+        Dialect::PortId => {
+            "this installation serves kinds that name their ports with 'id' (--port-dialects=id): the Kubeflow backend \
              and user interface cannot list others"
         }
-        Dialect::B => "this installation serves kinds that name their ports with 'portId' (--port-dialects=A)",
+        Dialect::Id => "this installation serves kinds that name their ports with 'portId' (--port-dialects=portId)",
     };
     Some(match entries {
         [] => Fault::required(Rule::PortDialectServed, PORTS, detail),
@@ -78,12 +73,5 @@ fn unserved(dialect: Dialect, entries: &[ProxiedPort], policy: &Policy) -> Optio
 }
 
 fn entry_dialect(entry: &ProxiedPort) -> Dialect {
-    if entry.id.is_some() { Dialect::B } else { Dialect::A }
-}
-
-fn name_of(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::A => "portId",
-        Dialect::B => "id",
-    }
+    if entry.id.is_some() { Dialect::Id } else { Dialect::PortId }
 }

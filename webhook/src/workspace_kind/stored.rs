@@ -77,7 +77,7 @@ fn options<'de, Spec: Clone + Deserialize<'de>>(
 /// B as soon as an entry has `id`, as [`Dialect::of`] has it.
 fn dialect(ports: &Value) -> Dialect {
     let names_id = |entry: &Value| entry.get("id").is_some_and(Value::is_string);
-    if list(ports).iter().any(names_id) { Dialect::B } else { Dialect::A }
+    if list(ports).iter().any(names_id) { Dialect::Id } else { Dialect::PortId }
 }
 
 fn list(value: &Value) -> &[Value] {
