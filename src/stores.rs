@@ -333,7 +333,7 @@ impl Inner {
     }
 
     fn abandon_route(&self, workspace: &Key, uid: &str) {
-        if self.watched.istio {
+        if self.watched.istio && !uid.is_empty() {
             let route = Key::new(&workspace.namespace, &ChildNames::new(&workspace.name, uid).service);
             self.route_triggers.add(route, Urgency::Now);
         }

@@ -1,4 +1,5 @@
-//! Redirects from one option value to another: the one walker that admission, status and the command line share.
+//! Redirects from one option value to another: where they lead, for the status and the command line, and all their cycles,
+//! for admission.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -48,9 +48,10 @@ async fn remove_if_gone(
     owner: &Owner,
 ) -> kube::Result<()> {
     let key = Key::new(&route.identity.key.namespace, &owner.name);
-    let is_known = stores.workspaces().get(&key).is_some_and(|workspace| workspace.identity.uid == owner.uid);
+    let identity = stores.workspaces().get(&key).map(|workspace| workspace.identity.clone());
+    let is_deleting = identity.is_some_and(|identity| identity.uid == owner.uid && identity.deleting);
     // One that is not known may be so new that the watch has not brought it yet.
-    if !is_known && exists(client, &key, owner).await? {
+    if !is_deleting && exists(client, &key, owner).await? {
         return Ok(());
     }
     remove(client, route).await?;

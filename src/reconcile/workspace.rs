@@ -199,7 +199,8 @@ impl<'a> Look<'a> {
             (VirtualService::KIND, &names.service, &memory.virtual_service),
         ];
         for (kind, name, ChildMemory { stored, .. }) in children {
-            if !stored.differences.is_empty() {
+            let is_there = kind != VirtualService::KIND || self.made.route == RouteState::Ready;
+            if is_there && !stored.differences.is_empty() {
                 self.made.changed.push(ChangedChild { kind, name: name.clone(), fields: stored.differences.clone() });
             }
         }

@@ -59,7 +59,7 @@ pub fn differences(before: &Value, after: &Value, extra: Extra) -> Vec<Differenc
 pub fn stored_otherwise<'a>(applied: &'a Value, stored: &'a Value) -> Vec<(String, &'a Value)> {
     let mut found = Vec::new();
     compare("", "", Some(stored), Some(applied), Extra::KeptOutside(&[]), &mut |path, list, _, applied| {
-        if let Some(applied) = applied.filter(|applied| !is_left_out(list, applied)) {
+        if let Some(applied) = applied.filter(|applied| applied.is_boolean() || !is_left_out(list, applied)) {
             found.push((path.to_owned(), applied));
         }
     });

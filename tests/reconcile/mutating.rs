@@ -213,4 +213,16 @@ fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_
         assert!(world.writes(mark).is_empty(), "{:?}", world.writes(mark));
     }
     again.stop();
+
+    // A route that the webhook changed outlives a restart while its successor is refused.
+    let route = lab.child(Child::VirtualService);
+    policed.update_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["Content_Length"] = json!("3");
+    });
+    let running = Loop::start(cluster, &[]);
+    lab.wait_status("without a route that is ready", |status| {
+        condition(status, "RouteReady")["reason"] == "UnsafeHeader"
+    });
+    assert_eq!(lab.child(Child::VirtualService), route);
+    running.stop();
 }

@@ -97,5 +97,11 @@ fn a_route_whose_successor_is_refused_outlives_a_restart_and_edits_of_others() {
     lab.patch(&json!({"podTemplate": {"options": {"podConfig": "big"}}}));
     refused();
     assert_eq!(lab.child(Child::VirtualService)["metadata"]["uid"], route["metadata"]["uid"]);
+    // Ours: nobody knows any more what it should be.
+    let tampered = json!([{"op": "remove", "path": "/spec/http/0/headers"}]);
+    cluster.api().json_patch(&lab.child_path(Child::VirtualService), &tampered).and_then(Reply::ok).unwrap();
+    world.wait("the route to go", || {
+        lab.find_child(Child::VirtualService).map_or(Ok(()), |route| Err(route.to_string()))
+    });
     running.stop();
 }

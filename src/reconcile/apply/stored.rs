@@ -4,6 +4,7 @@
 //! wrote bodies which the API server read in another way than they were meant.
 
 use crds::apply_body;
+use crds::labels::APPLIED_HASH_ANNOTATION;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -16,9 +17,6 @@ use crate::reconcile::plan::{Hash, hash};
 use crate::render::difference;
 use crate::stores::child::{Child, WholeChild};
 use crate::stores::slim::Key;
-
-/// What the API server says where a webhook with side effects would have to take part in a dry run.
-const NO_DRY_RUN: &str = "does not support dry run";
 
 impl<K: ChildKind> Children<'_, K> {
     /// Whether a child whose hash and fields say that it is as wanted really holds what was applied, but for what a mutating
@@ -43,11 +41,14 @@ impl<K: ChildKind> Children<'_, K> {
         };
         let Some(stored) = stored else { return Ok(false) };
         let child = &stored.child;
+        if child.identity.deleting {
+            return Err(ApplyError::BeingDeleted { kind: K::KIND, name: child.identity.key.name.clone() });
+        }
         if child.identity.uid != seen.identity.uid || !has_hash(child) || !covers(child, object) {
             return Ok(false);
         }
         let (found, misread) = compare(object, &stored.spec);
-        if misread || (!found.unsafe_headers.is_empty() && !self.stays_unsafe(object, child).await?) {
+        if (misread || !found.unsafe_headers.is_empty()) && !self.would_stay(object, child).await? {
             let (object, fields) = (&child.identity.key, &found.differences);
             tracing::warn!(%object, kind = K::KIND, fields, "what is stored is not what was applied; applying it again");
             self.count_unsafe(&found);
@@ -57,11 +58,13 @@ impl<K: ChildKind> Children<'_, K> {
         Ok(true)
     }
 
-    /// Whether `object` would be stored with unsafe headers if it were applied now: then a mutating webhook adds them.
-    async fn stays_unsafe(&self, object: &mut K, child: &Child<K>) -> Result<bool, ApplyError> {
+    /// Whether `object` would be misread or unsafe again if it were applied now: then a mutating webhook is behind it.
+    async fn would_stay(&self, object: &mut K, child: &Child<K>) -> Result<bool, ApplyError> {
         match self.send(object, Precondition::Same(&child.identity.uid), Purpose::DryRun).await {
-            Ok(answer) => Ok(!K::judge_stored(&answer.spec).is_empty()),
-            Err(Conflict::Error(ApplyError::Refused { message, .. })) if message.contains(NO_DRY_RUN) => Ok(true),
+            Ok(answer) => {
+                let (found, misread) = compare(object, &answer.spec);
+                Ok(misread || !found.unsafe_headers.is_empty())
+            }
             // Applying it says why.
             Err(Conflict::Error(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(false),
             Err(conflict) => Err(Self::error(&child.identity.key.name, conflict)),
@@ -91,8 +94,9 @@ impl<K: ChildKind> Children<'_, K> {
 }
 
 impl Children<'_, VirtualService> {
-    /// Leaves a route whose successor cannot be rendered as it is, if it is what was applied when it could; one that holds
-    /// anything else is removed. `metadata` is that of the route as rendered. True when that took a write.
+    /// Leaves a route whose successor cannot be rendered as it is: if it is what was applied when it could, and also if a
+    /// mutating webhook changed it to something safe. One that holds anything else is removed. `metadata` is that of the
+    /// route as rendered. True when that took a write.
     pub async fn keep(&self, key: &Key, metadata: &ObjectMeta, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
         if self.is_kept(key, memory) {
             return Ok(false);
@@ -100,12 +104,7 @@ impl Children<'_, VirtualService> {
         let stored = self.read(&key.name).await?.filter(|stored| stored.child.is_owned_by(&self.owner.uid));
         let Some(stored) = stored else { return Ok(false) };
         let found = Stored { unsafe_headers: VirtualService::judge_stored(&stored.spec), ..Stored::default() };
-        let spec = VirtualServiceSpec::deserialize(&stored.spec);
-        let was_applied = spec.is_ok_and(|spec| {
-            let route = VirtualService::new(metadata.clone(), spec);
-            stored.child.applied_hash.as_ref() == Some(&hash(&route))
-        });
-        if was_applied {
+        if is_ours(&stored, metadata) && (found.unsafe_headers.is_empty() || is_exactly_ours(&stored, metadata)) {
             self.settle(memory, stored, found);
             return Ok(false);
         }
@@ -121,6 +120,28 @@ impl Children<'_, VirtualService> {
     pub fn is_kept(&self, key: &Key, memory: &ChildMemory) -> bool {
         self.present(key).is_none_or(|child| memory.holds_any(&child))
     }
+}
+
+/// The route with what of `stored` we apply; none where that is something else.
+fn route_of(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> Option<VirtualService> {
+    let spec = VirtualServiceSpec::deserialize(&stored.spec).ok()?;
+    Some(VirtualService::new(metadata.clone(), spec))
+}
+
+/// Whether nobody but us applied what is stored: somebody who edits it takes its fields from us, a mutating webhook does not.
+fn is_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> bool {
+    let mut route = VirtualService::new(metadata.clone(), VirtualServiceSpec::default());
+    let hash = stored.child.applied_hash.as_deref().unwrap_or_default().to_owned();
+    route.metadata.annotations = Some([(APPLIED_HASH_ANNOTATION.to_owned(), hash)].into());
+    covers(&stored.child, &route)
+}
+
+/// Whether what is stored is, to the byte, what was applied.
+fn is_exactly_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> bool {
+    route_of(stored, metadata).is_some_and(|route| {
+        let has_only_ours = serde_json::to_value(&route.spec.http).is_ok_and(|http| http == stored.spec["http"]);
+        has_only_ours && stored.child.applied_hash.as_ref() == Some(&hash(&route))
+    })
 }
 
 /// How the spec that is stored differs from that of `object`, and whether a YAML reader may have done it.
