@@ -164,15 +164,15 @@ pub struct WorkspaceStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activity: Option<WorkspaceActivity>,
 
-    /// When the Workspace last became Running.
+    /// When the Workspace last became Running, in milliseconds since 1970 (UTC); 0 if it never was.
     #[schemars(extend("default" = 0))]
     pub last_running_time: i64,
 
-    /// When the Workspace was paused; 0 while it is not.
+    /// When the Workspace was paused, in milliseconds since 1970 (UTC); 0 while it is not paused.
     #[schemars(extend("default" = 0))]
     pub pause_time: i64,
 
-    /// Whether the running pod differs from what a restart would bring.
+    /// Whether a restart would bring something else: a redirect of a selected option waits.
     #[schemars(extend("default" = false))]
     pub pending_restart: bool,
 
@@ -191,7 +191,7 @@ pub struct WorkspaceStatus {
     #[schemars(extend("default" = ""))]
     pub state_message: String,
 
-    /// What is observed of the Workspace: Ready, Available, RouteReady, Reconciling, Stalled, PendingRestart.
+    /// What is observed of the Workspace. `Ready`: what exists matches the spec. `RouteReady`: the VirtualService is in place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -201,11 +201,11 @@ pub struct WorkspaceStatus {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkspaceActivity {
-    /// The last time the Workspace was seen active.
+    /// When the Workspace was last seen active, in milliseconds since 1970 (UTC); 0 if it never was.
     #[schemars(extend("default" = 0))]
     pub last_activity: i64,
 
-    /// The last time the activity was looked up.
+    /// When the activity was last looked up, in milliseconds since 1970 (UTC); 0 if it never was.
     #[schemars(extend("default" = 0))]
     pub last_update: i64,
 
@@ -222,10 +222,10 @@ pub struct WorkspaceActivity {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ActivityProbeStatus {
-    /// When the probe started.
+    /// When the probe started, in milliseconds since 1970 (UTC).
     #[schemars(transform = without_default)]
     pub start_time: i64,
-    /// When the probe ended.
+    /// When the probe ended, in milliseconds since 1970 (UTC).
     #[schemars(transform = without_default)]
     pub end_time: i64,
     /// How the probe ended.
@@ -259,7 +259,7 @@ pub struct ActivityRulesStatus {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PauseWorkspaceStatus {
-    /// The earliest time at which the Workspace may be paused.
+    /// The earliest time at which the Workspace may be paused, in milliseconds since 1970 (UTC); 0 while no rule applies.
     #[schemars(extend("default" = 0))]
     pub eligible_after: i64,
 }
