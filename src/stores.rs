@@ -28,7 +28,7 @@ use child::Child;
 use collection::{Change, Collection, Progress};
 use notebook::StoredNotebook;
 use pod::Pod;
-use slim::{Identity, Incoming, Key, Owner, Slim};
+use slim::{Identity, Incoming, Key, Slim};
 use watching::News;
 use workspace::{StoredKind, StoredWorkspace};
 
@@ -242,9 +242,9 @@ impl Stores {
         self.0.abandon_route(workspace, uid);
     }
 
-    /// Whether the Workspace that owns something in `namespace` is known, and not being deleted.
-    pub fn is_present(&self, namespace: &str, owner: &Owner) -> bool {
-        self.0.is_present(namespace, owner)
+    /// Whether the Workspace is known, not being deleted, and the one whose VirtualService has the name `route`.
+    pub fn has_route(&self, workspace: &Key, route: &str) -> bool {
+        self.0.has_route(workspace, route)
     }
 
     fn kind_task(&self, client: Client) -> BoxFuture<'static, ()> {
@@ -355,14 +355,15 @@ impl Inner {
         self.child_changed(change, urgency);
         let Some(route) = &change.after else { return };
         let Identity { key, .. } = &route.identity;
-        if route.owner.as_ref().is_some_and(|owner| !self.is_present(&key.namespace, owner)) {
+        let workspace = route.made_for().map(|name| Key::new(&key.namespace, name));
+        if workspace.is_some_and(|workspace| !self.has_route(&workspace, &key.name)) {
             self.route_triggers.add(key.clone(), Urgency::Now);
         }
     }
 
-    fn is_present(&self, namespace: &str, owner: &Owner) -> bool {
-        let workspace = self.workspaces.get(&Key::new(namespace, &owner.name));
-        workspace.is_some_and(|workspace| workspace.identity.uid == owner.uid && !workspace.identity.deleting)
+    fn has_route(&self, workspace: &Key, route: &str) -> bool {
+        let workspace = self.workspaces.get(workspace);
+        workspace.is_some_and(|workspace| !workspace.identity.deleting && workspace.identity.has_route(route))
     }
 
     fn child_changed<K>(&self, change: &Change<Child<K>>, urgency: Urgency) {

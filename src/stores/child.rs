@@ -71,6 +71,15 @@ impl<K> Child<K> {
         self.owner.as_ref().is_some_and(|owner| *owner.uid == *uid)
     }
 
+    /// The name of the Workspace that it was made for, in its namespace: that of its owner. Where it has lost that, as orphans
+    /// do, that of its label, if we applied it.
+    pub fn made_for(&self) -> Option<&str> {
+        match &self.owner {
+            Some(owner) => (&*owner.kind == "Workspace").then_some(&*owner.name),
+            None => self.workspace.as_deref().filter(|_| self.applied_hash.is_some() && self.fields.is_some()),
+        }
+    }
+
     /// The names of the Workspaces that it may concern, in its namespace.
     pub fn workspaces(&self) -> impl Iterator<Item = &str> {
         let owner = self.owner.as_ref().filter(|owner| &*owner.kind == "Workspace").map(|owner| &*owner.name);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::collection::Collection;
 use super::slim::{Identity, Key, Slim, WireMetadata};
 use crate::render::Subject;
+use crate::render::names::ChildNames;
 
 /// A Workspace without the metadata that nobody asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,13 @@ pub struct StoredWorkspace {
     pub spec: WorkspaceSpec,
     /// What was last observed.
     pub status: WorkspaceStatus,
+}
+
+impl Identity {
+    /// Whether `name` is that of the VirtualService of the Workspace that this is: names follow from name and uid.
+    pub fn has_route(&self, name: &str) -> bool {
+        ChildNames::new(&self.key.name, &self.uid).service == name
+    }
 }
 
 impl StoredWorkspace {

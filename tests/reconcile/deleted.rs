@@ -94,9 +94,11 @@ fn routes_of_deleted_workspaces_do_not_wait_for_garbage_collection() {
     assert_eq!(deletes.verb("delete").count(), WORKSPACES);
 
     // Deleted while nobody looked, and one that is another Workspace by now.
-    let before = ["gone", "again"].map(|name| world.create(name, |spec| spec["paused"] = json!(true)));
-    wait_routes(&world, 2);
+    let before = ["gone", "again", "orphaned"].map(|name| world.create(name, |spec| spec["paused"] = json!(true)));
+    wait_routes(&world, 3);
     running.stop();
+    // As `kubectl delete --cascade=orphan` leaves it.
+    before[2].patch_child(Child::VirtualService, &json!({"metadata": {"ownerReferences": null}}));
     before.iter().for_each(WorkspaceHandle::delete);
     let again = world.create("again", |spec| spec["paused"] = json!(true));
     let theirs = json!({
