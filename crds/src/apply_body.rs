@@ -3,7 +3,7 @@
 //! The API server reads `application/apply-patch+yaml` with go-yaml, a YAML 1.1 reader, and JSON is no subset of that.
 //! Within quotes U+0085, U+2028 and U+2029 are line breaks there, which are folded: two of them in a row become one
 //! `\n`, a single one a blank. DEL, the other C1 characters, U+FEFF, U+FFFE and U+FFFF are refused wherever they stand.
-//! Written as `\uXXXX` all of them arrive. Characters beyond the Basic Multilingual Plane stay as they are: as a pair of
+//! Written as `\u` with four hex digits all of them arrive. Characters beyond the Basic Multilingual Plane stay as they are: as a pair of
 //! surrogates they would not arrive.
 
 use std::io::{self, Write};

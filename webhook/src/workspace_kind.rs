@@ -15,6 +15,7 @@ use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
 use crate::{BindCheck, Policy};
 use stored::StoredTemplate;
+use templates::Stage;
 
 mod activity;
 mod cluster_roles;
@@ -43,7 +44,10 @@ fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>)
     if let Some(metadata) = &template.pod_metadata {
         judge_pod_metadata(Rule::KindPodMetadata, metadata, &mut findings);
     }
-    templates::judge(template, policy, in_time, &mut findings);
+    let stage = Stage::new(template, policy, in_time);
+    if templates::judge(template, &stage, &mut findings) {
+        headers::judge(template, &stage, &mut findings);
+    }
     ports::judge(template, policy, &mut findings);
     options::judge(template, &mut findings);
     redirects::judge(template, &mut findings);

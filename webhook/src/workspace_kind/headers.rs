@@ -14,7 +14,21 @@ use super::templates::{Stage, add_new, warning};
 use crate::field::{Fault, Findings, key, quoted};
 use crate::rule::Rule;
 
-pub(super) fn judge(
+/// Judges the headers of all entries of `ports`, alone and together.
+pub(super) fn judge(template: &PodTemplate, stage: &Stage<'_>, findings: &mut Findings) {
+    let mut sizes = BTreeMap::new();
+    for (index, entry) in template.proxied_ports().iter().enumerate() {
+        if let Some(headers) = entry.http_proxy.as_ref().and_then(|proxy| proxy.request_headers.as_ref()) {
+            sizes.insert(entry.key(), judge_entry(index, entry, headers, stage, findings));
+        }
+        if !stage.is_in_time(findings) {
+            return;
+        }
+    }
+    judge_route(template, &sizes, findings);
+}
+
+fn judge_entry(
     index: usize,
     entry: &ProxiedPort,
     headers: &RequestHeaders,
@@ -89,7 +103,7 @@ fn warn_of_effects(base: &str, headers: &RequestHeaders, findings: &mut Findings
 
 /// How large the headers of a port are once rendered.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Size {
+struct Size {
     bytes: usize,
     stored_bytes: usize,
     sent: usize,
@@ -111,7 +125,7 @@ impl Size {
 }
 
 /// The fault of an image whose VirtualService would be too large to be stored. `sizes` are by port id.
-pub(super) fn judge_route(template: &PodTemplate, sizes: &BTreeMap<&str, Size>, findings: &mut Findings) {
+fn judge_route(template: &PodTemplate, sizes: &BTreeMap<&str, Size>, findings: &mut Findings) {
     let bytes = |value: &&ImageConfigValue| {
         let sizes = value.spec.ports.iter().filter_map(|port| sizes.get(&*port.id));
         sizes.map(|size| size.stored_bytes).sum::<usize>()

@@ -12,7 +12,7 @@ use crds::template::{Functions, Mode};
 use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate};
 use k8s_openapi::api::core::v1::EnvVar;
 
-use super::{InTime, headers};
+use super::InTime;
 use crate::Policy;
 use crate::field::{Fault, Findings, Warning, key, quoted};
 use crate::rule::Rule;
@@ -22,13 +22,13 @@ const NAMES: [&str; 2] = ["a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 /// How long a warning should be at most, in bytes.
 const WARNING_MAX: usize = 120;
 
-pub(super) fn judge(template: &PodTemplate, policy: &Policy, in_time: InTime<'_>, findings: &mut Findings) {
-    let stage = Stage::new(template, policy, in_time);
+/// Judges the variables; false, with a fault, when that took too long for anything else.
+pub(super) fn judge(template: &PodTemplate, stage: &Stage<'_>, findings: &mut Findings) -> bool {
     let mut stored_bytes = 0;
     for variable in &template.extra_env {
-        stored_bytes += environment(variable, &stage, findings);
-        if !in_time() {
-            return findings.faults.push(too_slow());
+        stored_bytes += environment(variable, stage, findings);
+        if !stage.is_in_time(findings) {
+            return false;
         }
     }
     if stored_bytes > ENV_MAX {
@@ -36,16 +36,7 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, in_time: InTime<'_>
         let hint = ": the names and rendered values of all variables together, as they are stored";
         findings.faults.push(fault.about("all variables").with_hint(hint));
     }
-    let mut sizes = BTreeMap::new();
-    for (index, entry) in template.proxied_ports().iter().enumerate() {
-        if let Some(headers) = entry.http_proxy.as_ref().and_then(|proxy| proxy.request_headers.as_ref()) {
-            sizes.insert(entry.key(), headers::judge(index, entry, headers, &stage, findings));
-        }
-        if !in_time() {
-            return findings.faults.push(too_slow());
-        }
-    }
-    headers::judge_route(template, &sizes, findings);
+    true
 }
 
 /// Everything that templates of one kind are rendered against.
@@ -66,7 +57,7 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(template: &'a PodTemplate, policy: &'a Policy, in_time: InTime<'a>) -> Self {
+    pub fn new(template: &'a PodTemplate, policy: &'a Policy, in_time: InTime<'a>) -> Self {
         let mut distinct: BTreeMap<Vec<&str>, &[ImagePort]> = BTreeMap::new();
         for value in &template.options.image_config.values {
             let mut ids: Vec<&str> = value.spec.ports.iter().map(|port| port.id.as_str()).collect();
@@ -79,6 +70,17 @@ impl<'a> Stage<'a> {
         let distinct = distinct.into_values().collect();
         let dialect = template.dialect();
         Self { template, dialect, policy, in_time, known, distinct, varying, unknown: RefCell::default() }
+    }
+
+    /// Whether there is time left; a fault when there is none.
+    pub fn is_in_time(&self, findings: &mut Findings) -> bool {
+        let in_time = (self.in_time)();
+        if !in_time {
+            let detail =
+                "the templates of extraEnv and requestHeaders take too long to render for every imageConfig value";
+            findings.faults.push(Fault::forbidden(Rule::TemplateTime, "spec.podTemplate", detail));
+        }
+        in_time
     }
 
     /// Renders in every situation that can make a difference, while there is time.
@@ -168,11 +170,6 @@ impl Functions for Situation<'_> {
         self.stage.unknown.borrow_mut().insert(port_id.to_owned());
         Err(unknown_port(port_id))
     }
-}
-
-fn too_slow() -> Fault {
-    let detail = "the templates of extraEnv and requestHeaders take too long to render for every imageConfig value";
-    Fault::forbidden(Rule::TemplateTime, "spec.podTemplate", detail)
 }
 
 /// Judges one variable, and returns the most bytes that it takes in the store of the API server.
