@@ -134,26 +134,15 @@ impl<'a, K: ChildKind> Children<'a, K> {
             }
         }
         let seen = match seen {
-            None => match self.write(object, Precondition::Absent).await {
-                Ok(answer) => {
-                    self.written(key, hash, memory, answer, object);
-                    return Ok(true);
-                }
-                // It exists after all: our cache is behind, or it is somebody else's.
-                Err(Conflict::Outdated(why)) => match self.look_up(&key.name).await? {
-                    Some(child) if child.is_owned_by(&self.owner.uid) => {
-                        // It may be as wanted: the precondition is no part of that.
-                        object.metadata_mut().resource_version = None;
-                        child
-                    }
-                    Some(other) => return Err(self.foreign(key, memory, &other)),
-                    None => return Err(Self::unreachable(&key.name, why)),
-                },
-                Err(conflict) => return Err(Self::refused(&key.name, hash, memory, conflict)),
+            Some(child) => child,
+            None => match self.create(key, hash, memory, object).await? {
+                Some(child) => child,
+                None => return Ok(true),
             },
-            Some(child) if child.is_owned_by(&self.owner.uid) => child,
-            Some(other) => return Err(self.foreign(key, memory, &other)),
         };
+        if !seen.is_owned_by(&self.owner.uid) {
+            return Err(self.foreign(key, memory, &seen));
+        }
         if seen.identity.deleting {
             return Err(ApplyError::BeingDeleted { kind: K::KIND, name: key.name.clone() });
         }
@@ -175,6 +164,30 @@ impl<'a, K: ChildKind> Children<'a, K> {
             Ok(answer) => {
                 self.written(key, hash, memory, answer, object);
                 Ok(true)
+            }
+            Err(conflict) => Err(Self::refused(&key.name, hash, memory, conflict)),
+        }
+    }
+
+    /// Creates a child; none where that was done, and the object where one exists after all: our cache is behind, or it is
+    /// somebody else's.
+    async fn create(
+        &self,
+        key: &Key,
+        hash: &Hash,
+        memory: &mut ChildMemory,
+        object: &mut K,
+    ) -> Result<Option<Arc<Child<K>>>, ApplyError> {
+        match self.write(object, Precondition::Absent).await {
+            Ok(answer) => {
+                self.written(key, hash, memory, answer, object);
+                Ok(None)
+            }
+            Err(Conflict::Outdated(why)) => {
+                let there = self.look_up(&key.name).await?.ok_or_else(|| Self::unreachable(&key.name, why))?;
+                // It may be as wanted: the precondition is no part of that.
+                object.metadata_mut().resource_version = None;
+                Ok(Some(there))
             }
             Err(conflict) => Err(Self::refused(&key.name, hash, memory, conflict)),
         }
