@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::USER_AGENT;
 use http::{HeaderValue, Uri};
+use kube::api::{DeleteParams, Preconditions};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
@@ -82,6 +83,12 @@ async fn from_files(paths: &Path) -> Result<Config, String> {
 /// Whether a `Status` is about an object: one that is not found, say, and not a resource that the API server does not serve.
 pub fn names_object(status: &Status) -> bool {
     status.details.as_ref().is_some_and(|details| !details.name.is_empty())
+}
+
+/// The parameters of a delete that spares an object which has the name by now, but another uid (409).
+pub fn delete_only(uid: &str) -> DeleteParams {
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
 }
 
 /// An error with what caused it, on one line, without the repetitions that wrapping brings.

@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 
-use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 
 use super::queue::Verdict;
-use crate::client::names_object;
+use crate::client::{delete_only, names_object};
 use crate::istio::VirtualService;
 use crate::render::names::ChildNames;
 use crate::stores::Stores;
@@ -31,15 +30,17 @@ pub(super) async fn look(client: Client, stores: Stores, key: Key) -> Verdict {
 /// The VirtualService, if we made it and the Workspace that it was made for is not known to be there.
 fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child<VirtualService>>> {
     let route = stores.virtual_services().get(key).filter(|route| !route.identity.deleting)?;
-    let is_ours = route.owner.is_none() || made_for(&route).is_some();
+    let is_ours = route.owner.is_none() || is_named_after_owner(&route);
     let workspace = route.made_for().filter(|_| is_ours)?;
     (!stores.has_route(&Key::new(&key.namespace, workspace), &key.name)).then_some(route)
 }
 
-/// The Workspace that we made a VirtualService for; none where it was made by somebody else, or has no owner.
-pub(super) fn made_for(route: &Child<VirtualService>) -> Option<&Owner> {
-    let owner = route.owner.as_ref().filter(|owner| &*owner.kind == "Workspace")?;
-    (route.identity.key.name == ChildNames::new(&owner.name, &owner.uid).service).then_some(owner)
+/// Whether a VirtualService has the name that we give to that of the Workspace which owns it.
+pub(super) fn is_named_after_owner(route: &Child<VirtualService>) -> bool {
+    let name = &route.identity.key.name;
+    let is_after =
+        |owner: &Owner| &*owner.kind == "Workspace" && *name == ChildNames::new(&owner.name, &owner.uid).service;
+    route.owner.as_ref().is_some_and(is_after)
 }
 
 async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child<VirtualService>) -> kube::Result<()> {
@@ -76,10 +77,7 @@ async fn exists(client: &Client, key: &Key, route: &str) -> kube::Result<bool> {
 pub(super) async fn remove(client: &Client, route: &Child<VirtualService>) -> kube::Result<()> {
     let Key { namespace, name } = &route.identity.key;
     let api: Api<Incoming<Child<VirtualService>>> = Api::namespaced(client.clone(), namespace);
-    let uid = Some(route.identity.uid.to_string());
-    let params =
-        DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
-    match api.delete(name, &params).await {
+    match api.delete(name, &delete_only(&route.identity.uid)).await {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         result => result.map(drop),
     }

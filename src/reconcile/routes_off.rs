@@ -7,7 +7,7 @@ use crds::labels::WORKSPACE_NAME_LABEL;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use super::route_cleanup::{made_for, remove};
+use super::route_cleanup::{is_named_after_owner, remove};
 use crate::istio::VirtualService;
 use crate::stores::Stores;
 use crate::stores::child::Child;
@@ -50,7 +50,8 @@ async fn remove_once(client: &Client, stores: &Stores) -> kube::Result<()> {
 
 /// Whether it is the VirtualService that we made for an existing Workspace. Those of others go with their owners.
 fn is_ours(route: &Child<VirtualService>, stores: &Stores) -> bool {
-    made_for(route).is_some_and(|owner| {
+    let owner = route.owner.as_ref().filter(|_| is_named_after_owner(route));
+    owner.is_some_and(|owner| {
         let workspace = stores.workspaces().get(&Key::new(&route.identity.key.namespace, &owner.name));
         workspace.is_some_and(|workspace| workspace.identity.uid == owner.uid)
     })

@@ -131,7 +131,7 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// What tells an item of a list from others: its mount path or name.
+/// What identifies an item of a list: its mount path or name.
 fn name_of(item: &Value) -> Option<&str> {
     ["mountPath", "name"].iter().find_map(|key| item.get(*key)?.as_str())
 }

@@ -50,7 +50,7 @@ pub(in crate::reconcile) enum ApplyError {
         /// In the words of who refused it.
         message: String,
     },
-    /// Wait: the API server does not know the kind; the watch tells when it does.
+    /// Wait: the API server does not know the kind; the watch reports when it does.
     #[error("{kind} is not installed")]
     NotInstalled {
         /// The kind.
@@ -81,11 +81,11 @@ pub(in crate::reconcile) enum ApplyError {
 pub(in crate::reconcile) enum Next {
     /// With a growing pause.
     Retry,
-    /// When an event tells, or after this long if none can.
+    /// On the next event, or after this long if none can come.
     Wait(Option<Duration>),
 }
 
-/// How often a name that somebody else has is looked at: no event tells that it is free.
+/// How often a name that somebody else has is looked at: no event reports that it is free.
 const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
 /// How long garbage collection is given to take away what an earlier Workspace left before that counts as foreign.
 pub(super) const LEFT_BEHIND_PATIENCE: Duration = Duration::from_secs(5);

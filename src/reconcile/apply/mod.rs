@@ -19,7 +19,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::{Metadata, NamespaceResourceScope};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Patch, PatchParams};
 use kube::core::Status;
 use kube::{Api, Client};
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub(super) use memory::ChildMemory;
 
 use super::ownership;
 use super::plan::Hash;
-use crate::client::names_object;
+use crate::client::{delete_only, names_object};
 use crate::istio::VirtualService;
 use crate::metrics::Metrics;
 use crate::render::{self, UnsafeHeader};
@@ -196,11 +196,7 @@ impl<'a, K: ChildKind> Children<'a, K> {
     /// Deletes the child `name` if it is ours; true when that took a write.
     pub async fn remove(&self, key: &Key, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
         let Some(child) = self.present(key) else { return Ok(false) };
-        let uid = Some(child.identity.uid.to_string());
-        let params = DeleteParams {
-            preconditions: Some(Preconditions { uid, resource_version: None }),
-            ..DeleteParams::default()
-        };
+        let params = delete_only(&child.identity.uid);
         match Self::request(&key.name, self.api.delete(&key.name, &params)).await {
             // Gone, or replaced by another one, already.
             Ok(_) | Err(Conflict::Outdated(_)) => {

@@ -122,12 +122,6 @@ impl Children<'_, VirtualService> {
     }
 }
 
-/// The route with what of `stored` we apply; none where that is something else.
-fn route_of(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> Option<VirtualService> {
-    let spec = VirtualServiceSpec::deserialize(&stored.spec).ok()?;
-    Some(VirtualService::new(metadata.clone(), spec))
-}
-
 /// Whether nobody but us applied what is stored: somebody who edits it takes its fields from us, a mutating webhook does not.
 fn is_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> bool {
     let mut route = VirtualService::new(metadata.clone(), VirtualServiceSpec::default());
@@ -138,8 +132,9 @@ fn is_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> bool {
 
 /// Whether what is stored is, to the byte, what was applied.
 fn is_exactly_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> bool {
-    route_of(stored, metadata).is_some_and(|route| {
-        let has_only_ours = serde_json::to_value(&route.spec.http).is_ok_and(|http| http == stored.spec["http"]);
+    VirtualServiceSpec::deserialize(&stored.spec).is_ok_and(|spec| {
+        let has_only_ours = serde_json::to_value(&spec.http).is_ok_and(|http| http == stored.spec["http"]);
+        let route = VirtualService::new(metadata.clone(), spec);
         has_only_ours && stored.child.applied_hash.as_ref() == Some(&hash(&route))
     })
 }
