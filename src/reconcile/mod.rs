@@ -5,15 +5,9 @@
 //! have their own steps and are not part of this one yet.
 
 mod apply;
-mod fault;
-mod ownership;
-mod plan;
-mod pod_state;
-mod queue;
+mod engine;
 mod route_cleanup;
 mod routes_off;
-mod runner;
-mod status;
 mod workspace;
 
 use std::future::Future;
@@ -49,13 +43,13 @@ pub async fn run(
         Arc::new(Context { client: client.clone(), stores: stores.clone(), routing, metrics: metrics.clone() });
     let look = |key, memory| workspace::look(context.clone(), key, memory);
     let limit = settings.max_concurrent_reconciles;
-    let run = runner::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, look);
+    let run = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, look);
     // Never ends by itself; ended with the other one.
     let other_routes = async {
         if use_istio {
             let look = |key, ()| route_cleanup::look(client.clone(), stores.clone(), key).map(|verdict| ((), verdict));
             let routes = stores.route_triggers();
-            runner::run(Controller::RouteCleanup, routes, limit, &metrics, std::future::pending(), look).await;
+            engine::run(Controller::RouteCleanup, routes, limit, &metrics, std::future::pending(), look).await;
         } else {
             routes_off::remove_all(&client, &stores).await;
         }

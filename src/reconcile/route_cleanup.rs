@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kube::{Api, Client};
 
-use super::queue::Verdict;
+use super::engine::Verdict;
 use crate::client::{delete_only, names_object};
 use crate::istio::VirtualService;
 use crate::render::names::ChildNames;

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::reconcile::plan::Hash;
+use super::hash::Hash;
 use crate::render::UnsafeHeader;
 use crate::stores::child::Child;
 

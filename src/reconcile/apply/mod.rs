@@ -5,7 +5,9 @@
 //! business: it is noted, and not changed back.
 
 mod error;
+mod hash;
 mod memory;
+mod ownership;
 mod stored;
 
 use std::fmt::Debug;
@@ -28,10 +30,9 @@ use tokio::time::Instant;
 
 pub(super) use error::{ApplyError, Next};
 use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
+pub(super) use hash::{Hash, hash};
 pub(super) use memory::ChildMemory;
 
-use super::ownership;
-use super::plan::Hash;
 use crate::client::{delete_only, names_object};
 use crate::istio::VirtualService;
 use crate::metrics::Metrics;

@@ -10,10 +10,10 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::error::ApplyError;
+use super::hash::{Hash, hash};
 use super::memory::{ChildMemory, Settled, Stored};
 use super::{ChildKind, Children, Conflict, Precondition, Purpose, covers};
 use crate::istio::{VirtualService, VirtualServiceSpec};
-use crate::reconcile::plan::{Hash, hash};
 use crate::render::difference;
 use crate::stores::child::{Child, WholeChild};
 use crate::stores::slim::Key;

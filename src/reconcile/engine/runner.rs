@@ -17,7 +17,7 @@ use crate::stores::{Triggers, Urgency};
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// What a look hands back: what to remember until the next one, and when that is.
-pub(super) type Ended<M> = (M, Verdict);
+pub(in crate::reconcile) type Ended<M> = (M, Verdict);
 
 struct Runner<'a, M> {
     queue: Queue,
@@ -30,7 +30,7 @@ struct Runner<'a, M> {
 }
 
 /// Looks at Workspaces as triggers tell, until `shutdown`.
-pub(super) async fn run<M, F>(
+pub(in crate::reconcile) async fn run<M, F>(
     controller: Controller,
     triggers: &Triggers,
     concurrency: usize,

@@ -7,8 +7,8 @@ use crds::workspace::{ContainerStatus, PodStatus, PodTemplateOptionsStatus, Work
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::fault::Fault;
 use super::pod_state::{self, PodState};
+use super::reasons::Fault;
 use crate::render::LeftOutMount;
 use crate::stores::pod::Pod;
 use crate::stores::workspace::StoredWorkspace;

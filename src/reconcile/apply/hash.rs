@@ -1,103 +1,25 @@
-//! What should exist for a Workspace, in the form that is cheap to keep: hashes instead of objects.
-//!
-//! Most looks at a Workspace are about its pod. They need not render anything as long as Workspace and kind are those
-//! of the last rendering.
+//! The hash of an object as it is applied: kept in its annotation, so that a later look knows what was applied without
+//! reading it.
 
 use std::fmt::Write as _;
 use std::io;
 
-use crds::{WorkspaceKind, apply_body};
+use crds::apply_body;
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::config::Routing;
-use crate::render::{self, Desired, LeftOutMount, RenderFault, Route, RouteFault};
-use crate::stores::workspace::StoredWorkspace;
-
 /// Bytes of the hash in the annotation.
 const HASH_BYTES: usize = 16;
 
-/// What a rendering depends on. The settings do not change while the process lives.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Inputs {
-    workspace: (Box<str>, i64),
-    kind: (String, i64),
-    /// Whether no pod may run for now.
-    held: bool,
-}
-
-impl Inputs {
-    pub fn new(workspace: &StoredWorkspace, kind: &WorkspaceKind, held: bool) -> Self {
-        let metadata = &kind.metadata;
-        Self {
-            workspace: (workspace.identity.uid.clone(), workspace.generation),
-            kind: (metadata.uid.clone().unwrap_or_default(), metadata.generation.unwrap_or_default()),
-            held,
-        }
-    }
-}
-
-/// What should exist, as hashes.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    inputs: Inputs,
-    /// None where the kind names an existing account.
-    pub service_account: Option<Hash>,
-    pub stateful_set: Hash,
-    pub service: Hash,
-    pub route: RoutePlan,
-    pub left_out: Vec<LeftOutMount>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum RoutePlan {
-    Off,
-    Wanted(Hash),
-    Refused(RouteFault),
-}
-
 /// The value of the annotation with the hash of what was applied.
-pub(super) type Hash = Box<str>;
-
-impl Plan {
-    /// Whether it was made from these.
-    pub fn is_for(&self, inputs: &Inputs) -> bool {
-        self.inputs == *inputs
-    }
-
-    /// Renders, and keeps the hashes. What was rendered comes along, for those that have to be written.
-    pub fn make(
-        inputs: Inputs,
-        workspace: &StoredWorkspace,
-        kind: &WorkspaceKind,
-        routing: &Routing,
-    ) -> Result<(Self, Box<Desired>), RenderFault> {
-        let mut desired = Box::new(render::render(workspace.subject(), &kind.spec, routing)?);
-        if let (true, Some(spec)) = (inputs.held, &mut desired.stateful_set.spec) {
-            spec.replicas = Some(0);
-        }
-        let plan = Self {
-            inputs,
-            service_account: desired.service_account.as_ref().map(hash),
-            stateful_set: hash(&desired.stateful_set),
-            service: hash(&desired.service),
-            route: match &desired.route {
-                Route::Off => RoutePlan::Off,
-                Route::Wanted(route) => RoutePlan::Wanted(hash(&**route)),
-                Route::Refused(fault) => RoutePlan::Refused(fault.clone()),
-            },
-            left_out: desired.left_out.clone(),
-        };
-        Ok((plan, desired))
-    }
-}
+pub(in crate::reconcile) type Hash = Box<str>;
 
 /// The hash of an object as it will be applied, but for the annotation that holds it.
 ///
 /// It is that of the body of the apply: what an earlier version wrote otherwise has another one, and is written anew.
-pub(super) fn hash(object: &(impl Metadata<Ty = ObjectMeta> + Serialize)) -> Hash {
+pub(in crate::reconcile) fn hash(object: &(impl Metadata<Ty = ObjectMeta> + Serialize)) -> Hash {
     let mut sink = HashSink(Sha256::new());
     // Neither the types nor the sink can fail; were one to, what was hashed so far still tells versions apart.
     let _ = apply_body::write(io::BufWriter::new(&mut sink), object);
@@ -129,7 +51,7 @@ mod tests {
 
     use super::*;
     use crate::config::Routing;
-    use crate::render::{Subject, render};
+    use crate::render::{Desired, Route, Subject, render};
 
     fn desired() -> Desired {
         let kind = crds::testing::workspace_kind("k");

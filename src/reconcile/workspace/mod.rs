@@ -1,5 +1,10 @@
 //! One look at one Workspace: observe -> render -> apply -> status.
 
+mod plan;
+mod pod_state;
+mod reasons;
+mod status;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +21,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, ChildKind, ChildMemory, Children, Next, REQUEST_TIMEOUT, in_our_name};
-use super::fault::Fault;
-use super::plan::{Inputs, Plan, RoutePlan};
-use super::queue::Verdict;
-use super::status::{self, ChangedChild, Facts, Made, RouteState};
+use super::engine::Verdict;
 use crate::client::names_object;
 use crate::config::Routing;
 use crate::istio::VirtualService;
@@ -32,6 +34,9 @@ use crate::stores::collection::{Collection, Progress};
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Incoming, Key};
 use crate::stores::workspace::StoredWorkspace;
+use plan::{Inputs, Plan, RoutePlan};
+use reasons::Fault;
+use status::{ChangedChild, Facts, Made, RouteState};
 
 /// The least time between two status writes of one Workspace.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);

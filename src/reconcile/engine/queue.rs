@@ -22,7 +22,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
 
 /// How a look at a Workspace ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verdict {
+pub(in crate::reconcile) enum Verdict {
     /// Nothing to do until something changes.
     Done,
     /// To be looked at again after that long, if nothing changes before.

@@ -1,6 +1,6 @@
 //! How the errors of each step read in the status: one word for programs, a sentence for people.
 
-use super::apply::ApplyError;
+use super::super::apply::ApplyError;
 use crate::render::{RenderFault, RouteFault, UnsafeHeader, describe_headers};
 
 /// Something that is wrong.

@@ -1,0 +1,7 @@
+//! The engine of a controller: a queue of keys and the tasks that reconcile them. Knows nothing of what is reconciled.
+
+mod queue;
+mod runner;
+
+pub(super) use queue::Verdict;
+pub(super) use runner::run;
