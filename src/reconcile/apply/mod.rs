@@ -8,6 +8,7 @@ mod error;
 mod hash;
 mod memory;
 mod ownership;
+mod response;
 mod stored;
 
 use std::fmt::Debug;
@@ -32,8 +33,9 @@ pub(super) use error::{ApplyError, Next};
 use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
 pub(super) use hash::{Hash, hash};
 pub(super) use memory::ChildMemory;
+use response::Meaning;
 
-use crate::client::{delete_only, names_object};
+use crate::client::delete_only;
 use crate::istio::VirtualService;
 use crate::metrics::Metrics;
 use crate::render::{self, UnsafeHeader};
@@ -314,26 +316,20 @@ impl<'a, K: ChildKind> Children<'a, K> {
         match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
             Err(_) => Err(Conflict::Error(Self::unreachable(name, "the API server did not answer in time".to_owned()))),
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(kube::Error::Api(status))) => Err(Self::judge(name, *status)),
+            Ok(Err(kube::Error::Api(status))) => Err(Self::refusal(name, *status)),
             Ok(Err(error)) => Err(Conflict::Error(Self::unreachable(name, error.to_string()))),
         }
     }
 
-    fn judge(name: &str, status: Status) -> Conflict {
-        let kind = K::KIND;
-        match status.code {
-            // The resource, not an object of it.
-            404 if !names_object(&status) => Conflict::Error(ApplyError::NotInstalled { kind }),
-            404 | 409 => Conflict::Outdated(status.message),
-            _ if is_too_large(&status) => {
-                Conflict::Error(ApplyError::TooLarge { kind, name: name.to_owned(), message: status.message })
-            }
-            422 if blames(&status, "metadata.uid") => Conflict::Outdated(status.message),
-            422 if blames(&status, "spec.updateStrategy.rollingUpdate") => Conflict::Strategy(status.message),
-            400 | 403 | 405 | 422 => {
-                Conflict::Error(ApplyError::Refused { kind, name: name.to_owned(), message: status.message })
-            }
-            _ => Conflict::Error(Self::unreachable(name, status.message)),
+    fn refusal(name: &str, status: Status) -> Conflict {
+        let (kind, name, message) = (K::KIND, name.to_owned(), status.message.clone());
+        match Meaning::of(&status) {
+            Meaning::NotInstalled => Conflict::Error(ApplyError::NotInstalled { kind }),
+            Meaning::Outdated => Conflict::Outdated(message),
+            Meaning::TooLarge => Conflict::Error(ApplyError::TooLarge { kind, name, message }),
+            Meaning::UpdateStrategyConflict => Conflict::Strategy(message),
+            Meaning::Refused => Conflict::Error(ApplyError::Refused { kind, name, message }),
+            Meaning::Unreachable => Conflict::Error(Self::unreachable(&name, message)),
         }
     }
 }
@@ -370,17 +366,4 @@ fn covers<K: ChildKind>(child: &Child<K>, object: &K) -> bool {
 /// The parameters of a patch that is no apply.
 pub(super) fn in_our_name() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-/// Whether the API server names that field as a cause.
-fn blames(status: &Status, field: &str) -> bool {
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.into_iter().any(|cause| cause.field == field)
-}
-
-/// Whether the object, or the request with it, is too large: for the API server (413), or for etcd behind it, whose errors
-/// come as they are, as internal ones.
-fn is_too_large(status: &Status) -> bool {
-    const OF_ETCD: [&str; 2] = ["etcdserver: request is too large", "trying to send message larger than max"];
-    status.code == 413 || OF_ETCD.iter().any(|words| status.message.contains(words))
 }
