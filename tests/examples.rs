@@ -15,7 +15,7 @@ use webhook::Policy;
 use webhook::field::Findings;
 use webhook::workspace::{Candidate, Kind, Surroundings};
 use workspaces_controller::config::Routing;
-use workspaces_controller::render::{Route, Subject, render};
+use workspaces_controller::render::{RenderInput, Route, render};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -116,7 +116,7 @@ fn examples_render_to_the_routes_that_they_describe() {
             workspace.metadata.uid = Some("00000000-0000-4000-8000-000000000000".to_owned());
             workspace.spec.pod_template.options.image_config = image;
             workspace.spec.pod_template.options.pod_config = pod;
-            let desired = render(Subject::from(&workspace), &kind.spec, &routing).unwrap();
+            let desired = render(RenderInput::from(&workspace), &kind.spec, &routing).unwrap();
             let Route::Wanted(route) = desired.route else { panic!("{name}: {:?}", desired.route) };
             let route = serde_json::to_value(route).unwrap();
             let http = route["spec"]["http"].as_array().unwrap();

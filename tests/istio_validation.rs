@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use webhook::Policy;
 use webhook::workspace::{Candidate, Kind, Surroundings};
 use workspaces_controller::config::{RedirectScheme, Routing};
-use workspaces_controller::render::{Route, Subject, render};
+use workspaces_controller::render::{RenderInput, Route, render};
 
 const KINDS: usize = 5_000;
 
@@ -53,7 +53,7 @@ fn virtual_services() -> Vec<Value> {
         let kind = generator.workspace_kind();
         let mut workspace = generator.workspace(&kind);
         workspace.metadata.uid = Some(format!("uid-{seed}"));
-        let subject = Subject::from(&workspace);
+        let subject = RenderInput::from(&workspace);
         let routing = &routings[all.len() % routings.len()];
         let policy = Policy { paths: routing.paths.clone(), ..Policy::default() };
         let candidate = Candidate { name: subject.name, namespace: subject.namespace, spec: subject.spec };

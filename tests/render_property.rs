@@ -12,12 +12,12 @@ use webhook::Policy;
 use webhook::workspace::{Candidate, Kind, Surroundings};
 use workspaces_controller::config::Routing;
 use workspaces_controller::istio::{StringMatch, VirtualService};
-use workspaces_controller::render::{Desired, Route, Subject, render};
+use workspaces_controller::render::{Desired, RenderInput, Route, render};
 
 const CASES: u64 = 10_000;
 
 fn is_accepted(kind: &WorkspaceKind, workspace: &Workspace, policy: &Policy) -> bool {
-    let subject = Subject::from(workspace);
+    let subject = RenderInput::from(workspace);
     let candidate = Candidate { name: subject.name, namespace: subject.namespace, spec: subject.spec };
     webhook::workspace_kind::judge(&kind.spec, policy).faults.is_empty()
         && webhook::workspace::judge(candidate, Kind::Present(kind), &Surroundings::default(), policy).faults.is_empty()
@@ -57,7 +57,7 @@ fn what_admission_accepts_renders() {
             continue;
         }
         accepted += 1;
-        let subject = Subject::from(&workspace);
+        let subject = RenderInput::from(&workspace);
         let desired = render(subject, &kind.spec, &routing).unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
         let Route::Wanted(route) = &desired.route else { panic!("seed {seed}: {:?}", desired.route) };
         assert!(desired.left_out.is_empty(), "seed {seed}: {:?}", desired.left_out);
@@ -80,7 +80,7 @@ fn check_names(seed: u64, desired: &Desired, route: &VirtualService) {
 }
 
 /// One route for each port of the selected image, in its order, to the Service; with redirects one more before each.
-fn check_routes(seed: u64, subject: Subject<'_>, kind: &WorkspaceKind, routing: &Routing, route: &VirtualService) {
+fn check_routes(seed: u64, subject: RenderInput<'_>, kind: &WorkspaceKind, routing: &Routing, route: &VirtualService) {
     let template = &kind.spec.pod_template;
     let selected = &subject.spec.pod_template.options.image_config;
     let image = template.options.image_config.values.iter().find(|value| value.id == *selected).unwrap();

@@ -11,7 +11,7 @@ use super::check::completed;
 use super::object::Objects;
 use super::source::{Source, Unreadable};
 use crate::config::Routing;
-use crate::render::{self, Desired, Subject as Rendered};
+use crate::render::{self, Desired, RenderInput};
 
 /// Stands for the uid of a Workspace that is not stored yet.
 const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
@@ -74,7 +74,7 @@ impl Given {
     pub fn render(&self, workspace: &Workspace, routing: &Routing) -> Result<Desired, String> {
         let name = &workspace.spec.kind;
         let kind = self.kinds.get(name).ok_or_else(|| format!("workspace kind {name:?} is not given"))?;
-        render::render(Rendered::from(workspace), &kind.spec, routing).map_err(|fault| fault.to_string())
+        render::render(RenderInput::from(workspace), &kind.spec, routing).map_err(|fault| fault.to_string())
     }
 }
 

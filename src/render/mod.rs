@@ -34,7 +34,7 @@ pub use volumes::LeftOutMount;
 
 /// The Workspace to render for.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct RenderInput<'a> {
     /// Its namespace.
     pub namespace: &'a str,
     /// Its name.
@@ -45,7 +45,7 @@ pub struct Subject<'a> {
     pub spec: &'a WorkspaceSpec,
 }
 
-impl<'a> From<&'a crds::Workspace> for Subject<'a> {
+impl<'a> From<&'a crds::Workspace> for RenderInput<'a> {
     fn from(workspace: &'a crds::Workspace) -> Self {
         let text = |field: &'a Option<String>| field.as_deref().unwrap_or_default();
         Self {
@@ -120,53 +120,53 @@ impl From<EnvFault> for RenderFault {
 /// Renders all children of a Workspace.
 ///
 /// A route that would be unsafe is a part of the answer, not a fault: the pod does not depend on it.
-pub fn render(subject: Subject<'_>, kind: &WorkspaceKindSpec, routing: &Routing) -> Result<Desired, RenderFault> {
-    if !labels::is_dns_label(subject.name) {
+pub fn render(input: RenderInput<'_>, kind: &WorkspaceKindSpec, routing: &Routing) -> Result<Desired, RenderFault> {
+    if !labels::is_dns_label(input.name) {
         return Err(RenderFault::Name);
     }
     let template = &kind.pod_template;
-    let selected = &subject.spec.pod_template.options;
+    let selected = &input.spec.pod_template.options;
     let image = options::image_config(template, &selected.image_config).map_err(RenderFault::ImageConfig)?;
     let pod = options::pod_config(template, &selected.pod_config).map_err(RenderFault::PodConfig)?;
     if let Some(port) = duplicate_port(image) {
         return Err(RenderFault::DuplicatePort(port));
     }
     let known = template.known_port_ids();
-    let scene = Scene {
-        subject,
-        names: ChildNames::new(subject.name, subject.uid),
+    let context = RenderContext {
+        input,
+        names: ChildNames::new(input.name, input.uid),
         template,
         image,
         pod,
         paths: PortPaths {
             paths: &routing.paths,
             dialect: template.dialect(),
-            namespace: subject.namespace,
-            workspace: subject.name,
+            namespace: input.namespace,
+            workspace: input.name,
             selected: &image.ports,
             known: &known,
             mode: Mode::Stored,
         },
     };
-    let (stateful_set, left_out) = stateful_set::desired(&scene)?;
+    let (stateful_set, left_out) = stateful_set::desired(&context)?;
     Ok(Desired {
-        service_account: service_account::desired(&scene),
+        service_account: service_account::desired(&context),
         stateful_set,
-        service: service::desired(&scene),
-        route: virtual_service::desired(&scene, routing),
+        service: service::desired(&context),
+        route: virtual_service::desired(&context, routing),
         left_out,
     })
 }
 
 /// The account that the pod of a Workspace runs as.
-pub fn service_account_name(subject: Subject<'_>, template: &PodTemplate) -> String {
+pub fn service_account_name(input: RenderInput<'_>, template: &PodTemplate) -> String {
     let existing = template.service_account.as_ref().and_then(|account| account.name.clone());
-    existing.unwrap_or_else(|| ChildNames::new(subject.name, subject.uid).service_account)
+    existing.unwrap_or_else(|| ChildNames::new(input.name, input.uid).service_account)
 }
 
 /// Everything the builders of children look at. The options exist and no port number is there twice.
-struct Scene<'a> {
-    subject: Subject<'a>,
+struct RenderContext<'a> {
+    input: RenderInput<'a>,
     names: ChildNames,
     template: &'a PodTemplate,
     image: &'a ImageConfigSpec,
@@ -174,18 +174,18 @@ struct Scene<'a> {
     paths: PortPaths<'a>,
 }
 
-impl Scene<'_> {
+impl RenderContext<'_> {
     /// Metadata of a child: ours by label and owner reference.
     fn metadata(&self, name: &str) -> ObjectMeta {
         ObjectMeta {
             name: Some(name.to_owned()),
-            namespace: Some(self.subject.namespace.to_owned()),
-            labels: Some(BTreeMap::from([(WORKSPACE_NAME_LABEL.to_owned(), self.subject.name.to_owned())])),
+            namespace: Some(self.input.namespace.to_owned()),
+            labels: Some(BTreeMap::from([(WORKSPACE_NAME_LABEL.to_owned(), self.input.name.to_owned())])),
             owner_references: Some(vec![OwnerReference {
                 api_version: format!("{}/{}", crds::GROUP, crds::VERSION),
                 kind: "Workspace".to_owned(),
-                name: self.subject.name.to_owned(),
-                uid: self.subject.uid.to_owned(),
+                name: self.input.name.to_owned(),
+                uid: self.input.uid.to_owned(),
                 controller: Some(true),
                 block_owner_deletion: Some(true),
             }]),
@@ -196,7 +196,7 @@ impl Scene<'_> {
     /// The labels that select the pod.
     fn pod_labels(&self) -> BTreeMap<String, String> {
         [WORKSPACE_NAME_LABEL, labels::STATEFULSET_LABEL]
-            .map(|label| (label.to_owned(), self.subject.name.to_owned()))
+            .map(|label| (label.to_owned(), self.input.name.to_owned()))
             .into()
     }
 }

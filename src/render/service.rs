@@ -5,19 +5,19 @@ use crds::workspace_kind::ImagePort;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{Scene, port_name};
+use super::{RenderContext, port_name};
 
 /// ClusterIP, one port for each of the selected image.
 ///
 /// The selector names the one pod of our StatefulSet: labels alone would also let foreign pods of the namespace in.
-pub(super) fn desired(scene: &Scene<'_>) -> Service {
-    let mut selector = scene.pod_labels();
-    selector.insert(POD_NAME_LABEL.to_owned(), scene.names.pod());
+pub(super) fn desired(context: &RenderContext<'_>) -> Service {
+    let mut selector = context.pod_labels();
+    selector.insert(POD_NAME_LABEL.to_owned(), context.names.pod());
     Service {
-        metadata: scene.metadata(&scene.names.service),
+        metadata: context.metadata(&context.names.service),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
-            ports: Some(scene.image.ports.iter().map(port).collect()),
+            ports: Some(context.image.ports.iter().map(port).collect()),
             selector: Some(selector),
             ..ServiceSpec::default()
         }),

@@ -14,47 +14,47 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::volumes::{self, LeftOutMount};
-use super::{RenderFault, Scene, port_name, service_account_name};
+use super::{RenderContext, RenderFault, port_name, service_account_name};
 
 /// The name of the container that the image runs in.
 const CONTAINER: &str = "main";
 
 /// The pod, and the mounts that found their path taken.
-pub(super) fn desired(scene: &Scene<'_>) -> Result<(StatefulSet, Vec<LeftOutMount>), RenderFault> {
-    let env = env(scene)?;
-    let mounted = volumes::desired(scene);
+pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<LeftOutMount>), RenderFault> {
+    let env = env(context)?;
+    let pod_volumes = volumes::desired(context);
     let set = StatefulSet {
-        metadata: scene.metadata(&scene.names.stateful_set),
+        metadata: context.metadata(&context.names.stateful_set),
         spec: Some(StatefulSetSpec {
-            replicas: Some(i32::from(!scene.subject.spec.paused)),
+            replicas: Some(i32::from(!context.input.spec.paused)),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("OnDelete".to_owned()),
                 rolling_update: None,
             }),
-            selector: LabelSelector { match_labels: Some(scene.pod_labels()), match_expressions: None },
+            selector: LabelSelector { match_labels: Some(context.pod_labels()), match_expressions: None },
             template: PodTemplateSpec {
-                metadata: Some(pod_metadata(scene)),
-                spec: Some(pod_spec(scene, env, mounted.volumes, mounted.mounts)),
+                metadata: Some(pod_metadata(context)),
+                spec: Some(pod_spec(context, env, pod_volumes.volumes, pod_volumes.mounts)),
             },
             ..StatefulSetSpec::default()
         }),
         status: None,
     };
-    Ok((set, mounted.left_out))
+    Ok((set, pod_volumes.left_out))
 }
 
 /// Labels and annotations of the pod: those of the Workspace win over those of the kind, ours over both.
-fn pod_metadata(scene: &Scene<'_>) -> ObjectMeta {
-    let kind = scene.template.pod_metadata.as_ref();
-    let workspace = scene.subject.spec.pod_template.pod_metadata.as_ref();
+fn pod_metadata(context: &RenderContext<'_>) -> ObjectMeta {
+    let kind = context.template.pod_metadata.as_ref();
+    let workspace = context.input.spec.pod_template.pod_metadata.as_ref();
     let merged = |of: fn(&PodMetadata) -> &BTreeMap<String, String>| {
         let mut map = kind.map(of).cloned().unwrap_or_default();
         map.extend(workspace.map(of).cloned().unwrap_or_default());
         map
     };
     let mut labels = merged(|metadata| &metadata.labels);
-    labels.extend(scene.pod_labels());
+    labels.extend(context.pod_labels());
     ObjectMeta {
         labels: Some(labels),
         annotations: some_map(merged(|metadata| &metadata.annotations)),
@@ -62,16 +62,16 @@ fn pod_metadata(scene: &Scene<'_>) -> ObjectMeta {
     }
 }
 
-fn pod_spec(scene: &Scene<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>, mounts: Vec<VolumeMount>) -> PodSpec {
-    let template = scene.template;
+fn pod_spec(context: &RenderContext<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>, mounts: Vec<VolumeMount>) -> PodSpec {
+    let template = context.template;
     let probes = template.probes.clone().unwrap_or_default();
     let main = Container {
         name: CONTAINER.to_owned(),
-        image: Some(scene.image.image.clone()),
-        image_pull_policy: Some(scene.image.image_pull_policy.as_str().to_owned()),
-        ports: some_list(container_ports(scene)),
+        image: Some(context.image.image.clone()),
+        image_pull_policy: Some(context.image.image_pull_policy.as_str().to_owned()),
+        ports: some_list(container_ports(context)),
         env: some_list(env),
-        resources: resources(scene),
+        resources: resources(context),
         startup_probe: probes.startup_probe,
         liveness_probe: probes.liveness_probe,
         readiness_probe: probes.readiness_probe,
@@ -81,11 +81,11 @@ fn pod_spec(scene: &Scene<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>, mounts: V
     };
     PodSpec {
         containers: vec![main],
-        service_account_name: Some(service_account_name(scene.subject, template)),
+        service_account_name: Some(service_account_name(context.input, template)),
         security_context: template.security_context.clone(),
-        affinity: scene.pod.affinity.clone(),
-        node_selector: some_map(scene.pod.node_selector.clone()),
-        tolerations: some_list(scene.pod.tolerations.clone()),
+        affinity: context.pod.affinity.clone(),
+        node_selector: some_map(context.pod.node_selector.clone()),
+        tolerations: some_list(context.pod.tolerations.clone()),
         volumes: some_list(volumes),
         ..PodSpec::default()
     }
@@ -93,13 +93,13 @@ fn pod_spec(scene: &Scene<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>, mounts: V
 
 /// What the pod gets. An apply does not own a list that is merged by key while that list is empty, so writing one would
 /// look like a field that somebody took.
-fn resources(scene: &Scene<'_>) -> Option<ResourceRequirements> {
-    let mut resources = scene.pod.resources.clone()?;
+fn resources(context: &RenderContext<'_>) -> Option<ResourceRequirements> {
+    let mut resources = context.pod.resources.clone()?;
     resources.claims = resources.claims.filter(|claims| !claims.is_empty());
     Some(resources)
 }
 
-fn container_ports(scene: &Scene<'_>) -> Vec<ContainerPort> {
+fn container_ports(context: &RenderContext<'_>) -> Vec<ContainerPort> {
     let port = |number: i32| ContainerPort {
         name: Some(port_name(number)),
         container_port: number,
@@ -107,13 +107,13 @@ fn container_ports(scene: &Scene<'_>) -> Vec<ContainerPort> {
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     };
-    scene.image.ports.iter().map(|image_port| port(image_port.port)).collect()
+    context.image.ports.iter().map(|image_port| port(image_port.port)).collect()
 }
 
 /// The variables of the kind, rendered.
-fn env(scene: &Scene<'_>) -> Result<Vec<EnvVar>, RenderFault> {
-    let (templates, mut faults) = EnvTemplates::parse(&scene.template.extra_env);
-    let rendered = templates.render(&scene.paths, Mode::Stored).unwrap_or_else(|more| {
+fn env(context: &RenderContext<'_>) -> Result<Vec<EnvVar>, RenderFault> {
+    let (templates, mut faults) = EnvTemplates::parse(&context.template.extra_env);
+    let rendered = templates.render(&context.paths, Mode::Stored).unwrap_or_else(|more| {
         faults.extend(more);
         Vec::new()
     });

@@ -9,7 +9,7 @@ use crds::template::Mode;
 use crds::workspace_kind::{ImagePort, ProxiedPort};
 use serde_json::Value;
 
-use super::{Route, Scene};
+use super::{RenderContext, Route};
 use crate::config::{RedirectScheme, Routing};
 use crate::istio::{
     Destination, HeaderOperations as RouteHeaders, Headers, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
@@ -64,30 +64,30 @@ pub fn describe_headers(headers: &[UnsafeHeader]) -> String {
 }
 
 /// The route, or why there is none.
-pub(super) fn desired(scene: &Scene<'_>, routing: &Routing) -> Route {
+pub(super) fn desired(context: &RenderContext<'_>, routing: &Routing) -> Route {
     if !routing.use_istio {
         return Route::Off;
     }
-    if routing.paths.collides(scene.paths.dialect, scene.subject.namespace) {
+    if routing.paths.collides(context.paths.dialect, context.input.namespace) {
         return Route::Refused(RouteFault::ConnectNamespace);
     }
     let mut http = Vec::new();
     let mut faults = Vec::new();
     let mut bytes = 0;
-    for port in &scene.image.ports {
-        let entry = scene.template.proxied_port(&port.id);
-        if entry.is_none() && scene.paths.dialect == Dialect::Id {
+    for port in &context.image.ports {
+        let entry = context.template.proxied_port(&port.id);
+        if entry.is_none() && context.paths.dialect == Dialect::Id {
             // Not proxied there; admission refuses such a kind.
             continue;
         }
-        match headers(scene, entry) {
+        match headers(context, entry) {
             Ok(headers) => {
                 bytes += headers.as_ref().map_or(0, HeaderOperations::stored_bytes);
-                let path = path(scene, port);
+                let path = path(context, port);
                 if routing.redirect_missing_slash {
                     http.push(missing_slash(&path, routing.redirect_scheme));
                 }
-                http.push(route(scene, routing, port, entry, headers, path));
+                http.push(route(context, routing, port, entry, headers, path));
             }
             Err(unsafe_headers) => faults.extend(unsafe_headers),
         }
@@ -103,16 +103,16 @@ pub(super) fn desired(scene: &Scene<'_>, routing: &Routing) -> Route {
         return Route::Refused(RouteFault::NoPorts);
     }
     let spec = VirtualServiceSpec { gateways: routing.gateways.clone(), hosts: routing.hosts.clone(), http };
-    Route::Wanted(Box::new(VirtualService::new(scene.metadata(&scene.names.service), spec)))
+    Route::Wanted(Box::new(VirtualService::new(context.metadata(&context.names.service), spec)))
 }
 
-fn path(scene: &Scene<'_>, port: &ImagePort) -> String {
-    let paths = &scene.paths;
+fn path(context: &RenderContext<'_>, port: &ImagePort) -> String {
+    let paths = &context.paths;
     paths.paths.path(paths.dialect, paths.namespace, paths.workspace, &port.id)
 }
 
 fn route(
-    scene: &Scene<'_>,
+    context: &RenderContext<'_>,
     routing: &Routing,
     port: &ImagePort,
     entry: Option<&ProxiedPort>,
@@ -121,7 +121,7 @@ fn route(
 ) -> HttpRoute {
     let proxy = entry.and_then(|entry| entry.http_proxy.as_ref());
     let removes_prefix = proxy.is_some_and(|proxy| proxy.remove_path_prefix);
-    let host = format!("{}.{}.svc.{}", scene.names.service, scene.subject.namespace, routing.cluster_domain);
+    let host = format!("{}.{}.svc.{}", context.names.service, context.input.namespace, routing.cluster_domain);
     HttpRoute {
         matches: vec![HttpMatch { uri: StringMatch::Prefix(path) }],
         redirect: None,
@@ -145,18 +145,21 @@ fn missing_slash(path: &str, scheme: Option<RedirectScheme>) -> HttpRoute {
 }
 
 /// What the entry of a port does to headers, judged; nothing when it does nothing.
-fn headers(scene: &Scene<'_>, entry: Option<&ProxiedPort>) -> Result<Option<HeaderOperations>, Vec<UnsafeHeader>> {
+fn headers(
+    context: &RenderContext<'_>,
+    entry: Option<&ProxiedPort>,
+) -> Result<Option<HeaderOperations>, Vec<UnsafeHeader>> {
     let proxy = entry.and_then(|entry| entry.http_proxy.as_ref());
     let Some((entry, headers)) = entry.zip(proxy.and_then(|proxy| proxy.request_headers.as_ref())) else {
         return Ok(None);
     };
     let (templates, mut faults) = HeaderTemplates::parse(headers);
-    match templates.render(&scene.paths, Mode::Stored) {
+    match templates.render(&context.paths, Mode::Stored) {
         Ok(operations) if faults.is_empty() => return Ok((!operations.is_empty()).then_some(operations)),
         Ok(_) => {}
         Err(more) => faults.extend(more),
     }
-    let index = scene.template.proxied_ports().iter().position(|port| std::ptr::eq(port, entry)).unwrap_or_default();
+    let index = context.template.proxied_ports().iter().position(|port| std::ptr::eq(port, entry)).unwrap_or_default();
     let base = format!("spec.podTemplate.ports[{index}].httpProxy.requestHeaders");
     Err(faults.iter().map(|fault| unsafe_header(&base, fault)).collect())
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::mounts::{HOME_VOLUME, data_volume, normalised, secret_volume};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, SecretVolumeSource, Volume, VolumeMount};
 
-use super::Scene;
+use super::RenderContext;
 
 /// A mount that could not be made, because another one has its path.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,7 +23,7 @@ pub struct LeftOutMount {
 
 /// What the pod mounts.
 #[derive(Debug, Default)]
-pub(super) struct Mounted {
+pub(super) struct PodVolumes {
     pub volumes: Vec<Volume>,
     pub mounts: Vec<VolumeMount>,
     pub left_out: Vec<LeftOutMount>,
@@ -32,11 +32,11 @@ pub(super) struct Mounted {
     paths: BTreeMap<String, String>,
 }
 
-pub(super) fn desired(scene: &Scene<'_>) -> Mounted {
-    let wanted = &scene.subject.spec.pod_template.volumes;
-    let mut all = Mounted::default();
+pub(super) fn desired(context: &RenderContext<'_>) -> PodVolumes {
+    let wanted = &context.input.spec.pod_template.volumes;
+    let mut all = PodVolumes::default();
     if let Some(claim) = &wanted.home {
-        let mount = mount(HOME_VOLUME, &scene.template.volume_mounts.home, false);
+        let mount = mount(HOME_VOLUME, &context.template.volume_mounts.home, false);
         all.put(claim_volume(HOME_VOLUME, claim, false), mount);
     }
     for (index, data) in wanted.data.iter().enumerate() {
@@ -54,13 +54,13 @@ pub(super) fn desired(scene: &Scene<'_>) -> Mounted {
         let mount = mount(&name, &secret.mount_path, false);
         all.put(Volume { name, secret: Some(source), ..Volume::default() }, mount);
     }
-    for volume in &scene.template.extra_volumes {
+    for volume in &context.template.extra_volumes {
         // A reserved name that is taken: admission refuses it, an older object keeps the user's volume.
         if all.volume_names.insert(volume.name.clone()) {
             all.volumes.push(volume.clone());
         }
     }
-    for mount in &scene.template.extra_volume_mounts {
+    for mount in &context.template.extra_volume_mounts {
         // `home-volume` without a home: the Workspace has no such volume.
         if all.volume_names.contains(&mount.name) && all.claim(mount) {
             all.mounts.push(mount.clone());
@@ -69,7 +69,7 @@ pub(super) fn desired(scene: &Scene<'_>) -> Mounted {
     all
 }
 
-impl Mounted {
+impl PodVolumes {
     /// Adds a volume with its mount, unless the path is taken.
     fn put(&mut self, volume: Volume, mount: VolumeMount) {
         if self.claim(&mount) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::collection::Collection;
 use super::slim::{Identity, Key, Slim, WireMetadata};
-use crate::render::Subject;
+use crate::render::RenderInput;
 use crate::render::names::ChildNames;
 
 /// A Workspace without the metadata that nobody asks for.
@@ -33,9 +33,9 @@ impl Identity {
 
 impl StoredWorkspace {
     /// What it is rendered from.
-    pub fn subject(&self) -> Subject<'_> {
+    pub fn render_input(&self) -> RenderInput<'_> {
         let Identity { key: Key { namespace, name }, uid, .. } = &self.identity;
-        Subject { namespace, name, uid, spec: &self.spec }
+        RenderInput { namespace, name, uid, spec: &self.spec }
     }
 }
 

@@ -4,7 +4,7 @@ use cluster::Reply;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use workspaces_controller::render::{self, Route, Subject};
+use workspaces_controller::render::{self, RenderInput, Route};
 
 use crate::process::settings;
 use crate::world::{Child, WorkspaceHandle, World, condition};
@@ -49,7 +49,7 @@ impl Poisoned<'_> {
         let path = format!("/apis/kubeflow.org/v1beta1/workspacekinds/{kind}");
         let spec = serde_json::from_value::<crds::WorkspaceKind>(self.folded.world.get(&path)).unwrap().spec;
         let workspace: crds::Workspace = serde_json::from_value(self.folded.get()).unwrap();
-        let desired = render::render(Subject::from(&workspace), &spec, &settings(&[]).routing).unwrap();
+        let desired = render::render(RenderInput::from(&workspace), &spec, &settings(&[]).routing).unwrap();
         let Route::Wanted(route) = desired.route else { panic!("{:?}", desired.route) };
         apply(&self.folded, Child::StatefulSet, &as_earlier(&desired.stateful_set));
         let route = as_earlier(&route);

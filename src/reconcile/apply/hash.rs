@@ -51,12 +51,12 @@ mod tests {
 
     use super::*;
     use crate::config::Routing;
-    use crate::render::{Desired, Route, Subject, render};
+    use crate::render::{Desired, RenderInput, Route, render};
 
     fn desired() -> Desired {
         let kind = crds::testing::workspace_kind("k");
         let workspace = crds::testing::workspace("ns", "lab", "k");
-        render(Subject::from(&workspace), &kind.spec, &Routing::default()).unwrap()
+        render(RenderInput::from(&workspace), &kind.spec, &Routing::default()).unwrap()
     }
 
     /// A route whose successor is refused stays only if its hash is that of what is stored, so with another hash for the

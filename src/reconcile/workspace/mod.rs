@@ -156,10 +156,10 @@ impl<'a> Look<'a> {
             return;
         };
         let template = &kind.spec.pod_template;
-        let subject = self.workspace.subject();
-        let (options, fault) = render::resolve_options(template, &subject.spec.pod_template.options);
+        let input = self.workspace.render_input();
+        let (options, fault) = render::resolve_options(template, &input.spec.pod_template.options);
         self.made.options = Some(options);
-        self.made.service_account = Some(render::service_account_name(subject, template));
+        self.made.service_account = Some(render::service_account_name(input, template));
         // Redirects that lead nowhere do not keep the selected options from running.
         self.made.spec_fault = fault.as_ref().map(Fault::from);
         let inputs = Inputs::new(self.workspace, kind, self.memory.held);

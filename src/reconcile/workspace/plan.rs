@@ -62,7 +62,7 @@ impl Plan {
         kind: &WorkspaceKind,
         routing: &Routing,
     ) -> Result<(Self, Box<Desired>), RenderFault> {
-        let mut desired = Box::new(render::render(workspace.subject(), &kind.spec, routing)?);
+        let mut desired = Box::new(render::render(workspace.render_input(), &kind.spec, routing)?);
         if let (true, Some(spec)) = (inputs.held, &mut desired.stateful_set.spec) {
             spec.replicas = Some(0);
         }
