@@ -3,11 +3,13 @@
 
 pub mod child;
 pub mod collection;
+mod kind;
+pub mod metadata;
 mod notebook;
 pub mod pod;
 pub mod slim;
 mod triggers;
-mod watching;
+mod watch;
 pub mod workspace;
 
 use std::sync::Arc;
@@ -26,11 +28,12 @@ use crate::istio::VirtualService;
 use crate::render::names::ChildNames;
 use child::Child;
 use collection::{Change, Collection, Progress};
+use kind::StoredKind;
 use notebook::StoredNotebook;
 use pod::Pod;
 use slim::{Identity, Incoming, Key, Slim};
-use watching::News;
-use workspace::{StoredKind, StoredWorkspace};
+use watch::News;
+use workspace::StoredWorkspace;
 
 pub use triggers::{Triggers, Urgency};
 
@@ -255,7 +258,7 @@ impl Stores {
                     all.kind_changed(change);
                 }
             };
-            watching::watch("workspacekinds", Api::all(client), watcher::Config::default(), &all.kinds, tell).await;
+            watch::watch("workspacekinds", Api::all(client), watcher::Config::default(), &all.kinds, tell).await;
         }
         .boxed()
     }
@@ -268,7 +271,7 @@ impl Stores {
                 News::Listed(change) => all.workspace_changed(change, Urgency::Bulk),
                 News::Installed => {}
             };
-            watching::watch("workspaces", Api::all(client), watcher::Config::default(), &all.workspaces, tell).await;
+            watch::watch("workspaces", Api::all(client), watcher::Config::default(), &all.workspaces, tell).await;
         }
         .boxed()
     }
@@ -276,7 +279,7 @@ impl Stores {
     fn notebook_task(&self, client: Client) -> BoxFuture<'static, ()> {
         let all = self.0.clone();
         async move {
-            watching::watch("notebooks", Api::all(client), watcher::Config::default(), &all.notebooks, |_| {}).await;
+            watch::watch("notebooks", Api::all(client), watcher::Config::default(), &all.notebooks, |_| {}).await;
         }
         .boxed()
     }
@@ -300,7 +303,7 @@ impl Stores {
                 News::Installed => all.trigger_all(),
             };
             let api: Api<Incoming<Child<K>>> = Api::all(client);
-            watching::watch(resource, api, of_workspaces(), of(&all), tell).await;
+            watch::watch(resource, api, of_workspaces(), of(&all), tell).await;
         }
         .boxed()
     }
@@ -313,7 +316,7 @@ impl Stores {
                 News::Listed(change) => all.pod_changed(change, Urgency::Bulk),
                 News::Installed => {}
             };
-            watching::watch("pods", Api::all(client), of_workspaces(), &all.pods, tell).await;
+            watch::watch("pods", Api::all(client), of_workspaces(), &all.pods, tell).await;
         }
         .boxed()
     }

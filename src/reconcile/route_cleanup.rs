@@ -12,7 +12,8 @@ use crate::istio::VirtualService;
 use crate::render::names::ChildNames;
 use crate::stores::Stores;
 use crate::stores::child::Child;
-use crate::stores::slim::{Incoming, Key, Owner};
+use crate::stores::metadata::Owner;
+use crate::stores::slim::{Incoming, Key};
 use crate::stores::workspace::StoredWorkspace;
 
 /// Looks at the VirtualService of that name: deletes it if it is that of a Workspace which is being deleted, or gone.

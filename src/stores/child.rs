@@ -7,7 +7,8 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::slim::{Identity, OwnedFields, Owner, Slim, WireMetadata};
+use super::metadata::{OwnedFields, Owner, WireMetadata};
+use super::slim::{Identity, Slim};
 
 /// A child of a Workspace.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::slim::{Identity, Slim, WireMetadata};
+use super::metadata::WireMetadata;
+use super::slim::{Identity, Slim};
 use crate::notebook::Notebook;
 
 /// A Notebook, as far as anybody asks.

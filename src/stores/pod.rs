@@ -3,7 +3,8 @@
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Deserializer};
 
-use super::slim::{Identity, Owner, Slim, WireMetadata};
+use super::metadata::{Owner, WireMetadata};
+use super::slim::{Identity, Slim};
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq)]

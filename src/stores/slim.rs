@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use kube::Resource;
 use kube::core::ObjectMeta;
@@ -174,109 +173,6 @@ impl<T: Slim> Resource for Incoming<T> {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
-    }
-}
-
-/// Metadata as it stands in JSON, as far as any slim type uses it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct WireMetadata {
-    pub name: String,
-    pub namespace: String,
-    pub uid: Box<str>,
-    resource_version: Box<str>,
-    pub generation: Option<i64>,
-    pub creation_timestamp: Option<String>,
-    deletion_timestamp: Option<String>,
-    pub labels: WireLabels,
-    pub annotations: WireAnnotations,
-    owner_references: Vec<WireOwner>,
-    managed_fields: Vec<WireFields>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct WireLabels {
-    #[serde(rename = "notebooks.kubeflow.org/workspace-name")]
-    pub workspace: Option<Box<str>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct WireAnnotations {
-    #[serde(rename = "notebooks.kubeflow.org/applied-hash")]
-    pub applied_hash: Option<Box<str>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct WireOwner {
-    kind: Box<str>,
-    name: Box<str>,
-    uid: Box<str>,
-    controller: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct WireFields {
-    manager: String,
-    operation: String,
-    subresource: String,
-    fields_v1: Option<Box<RawValue>>,
-}
-
-/// The controller of an object.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Owner {
-    /// Its kind.
-    pub kind: Box<str>,
-    /// Its name.
-    pub name: Box<str>,
-    /// Its uid.
-    pub uid: Box<str>,
-}
-
-/// Which fields of an object are ours: the `fieldsV1` of our own apply.
-#[derive(Clone, Debug)]
-pub struct OwnedFields {
-    /// Tells two sets apart.
-    pub digest: u64,
-    /// The set; forgotten once it has been found to be what we want.
-    pub text: Option<Box<str>>,
-}
-
-impl PartialEq for OwnedFields {
-    fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest
-    }
-}
-
-impl WireMetadata {
-    pub(super) fn identity(&mut self) -> Identity {
-        Identity {
-            key: Key { namespace: std::mem::take(&mut self.namespace), name: std::mem::take(&mut self.name) },
-            uid: std::mem::take(&mut self.uid),
-            version: std::mem::take(&mut self.resource_version),
-            deleting: self.deletion_timestamp.is_some(),
-        }
-    }
-
-    pub(super) fn owner(&mut self) -> Option<Owner> {
-        let owners = std::mem::take(&mut self.owner_references);
-        let owner = owners.into_iter().find(|owner| owner.controller)?;
-        Some(Owner { kind: owner.kind, name: owner.name, uid: owner.uid })
-    }
-
-    /// The fields of our own apply.
-    pub(super) fn owned_fields(&mut self) -> Option<OwnedFields> {
-        let ours = std::mem::take(&mut self.managed_fields).into_iter().find(|entry| {
-            entry.manager == crds::labels::FIELD_MANAGER && entry.operation == "Apply" && entry.subresource.is_empty()
-        })?;
-        let text: Box<str> = ours.fields_v1?.get().into();
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        Some(OwnedFields { digest: hasher.finish(), text: Some(text) })
     }
 }
 

@@ -41,7 +41,8 @@ use crate::metrics::Metrics;
 use crate::render::{self, UnsafeHeader};
 use crate::stores::child::{Child, WholeChild};
 use crate::stores::collection::Collection;
-use crate::stores::slim::{Identity, Incoming, Key, Owner};
+use crate::stores::metadata::Owner;
+use crate::stores::slim::{Identity, Incoming, Key};
 
 /// How long one request may take before it is given up.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

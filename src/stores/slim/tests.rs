@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::stores::child::Child;
 use crate::stores::collection::Collection;
-use crate::stores::workspace::{StoredKind, StoredWorkspace};
+use crate::stores::kind::StoredKind;
+use crate::stores::workspace::StoredWorkspace;
 
 fn child(version: &str, fields: &Value) -> Value {
     json!({

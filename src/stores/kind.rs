@@ -1,0 +1,50 @@
+//! The form in which WorkspaceKinds are kept: whole.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+
+use super::slim::{Identity, Key, Slim};
+
+/// A WorkspaceKind, whole: admission needs all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredKind {
+    /// Who it is.
+    pub identity: Identity,
+    /// The object, without what kubectl and the API server note about changes to it.
+    pub kind: Arc<crds::WorkspaceKind>,
+}
+
+impl<'de> Deserialize<'de> for StoredKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut kind = crds::WorkspaceKind::deserialize(deserializer)?;
+        let metadata = &mut kind.metadata;
+        metadata.managed_fields = None;
+        if let Some(annotations) = &mut metadata.annotations {
+            // The whole object once more.
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+        let identity = Identity {
+            key: Key::new("", metadata.name.as_deref().unwrap_or_default()),
+            uid: metadata.uid.clone().unwrap_or_default().into(),
+            version: metadata.resource_version.clone().unwrap_or_default().into(),
+            deleting: metadata.deletion_timestamp.is_some(),
+        };
+        Ok(Self { identity, kind: Arc::new(kind) })
+    }
+}
+
+impl Slim for StoredKind {
+    type Of = crds::WorkspaceKind;
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Its status is ours and its other metadata nobody's concern here.
+    fn same_as(&self, older: &Self) -> bool {
+        self.identity.uid == older.identity.uid
+            && self.identity.deleting == older.identity.deleting
+            && self.kind.spec == older.kind.spec
+    }
+}
