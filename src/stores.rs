@@ -297,7 +297,7 @@ impl Stores {
         let all = self.0.clone();
         async move {
             let tell = |news: News<'_, Child<K>>| match news {
-                News::Changed(change) => changed(&all, change, Urgency::Settling),
+                News::Changed(change) => changed(&all, change, Urgency::Debounced),
                 News::Listed(change) => changed(&all, change, Urgency::Bulk),
                 // Routes can be made now, or cannot any longer.
                 News::Installed => all.trigger_all(),
@@ -312,7 +312,7 @@ impl Stores {
         let all = self.0.clone();
         async move {
             let tell = |news: News<'_, Pod>| match news {
-                News::Changed(change) => all.pod_changed(change, Urgency::Settling),
+                News::Changed(change) => all.pod_changed(change, Urgency::Debounced),
                 News::Listed(change) => all.pod_changed(change, Urgency::Bulk),
                 News::Installed => {}
             };

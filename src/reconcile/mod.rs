@@ -47,7 +47,7 @@ pub async fn run(
     // Never ends by itself; ended with the other one.
     let other_routes = async {
         if use_istio {
-            let look = |key, ()| route_cleanup::look(client.clone(), stores.clone(), key).map(|verdict| ((), verdict));
+            let look = |key, ()| route_cleanup::look(client.clone(), stores.clone(), key).map(|requeue| ((), requeue));
             let routes = stores.route_triggers();
             engine::run(Controller::RouteCleanup, routes, limit, &metrics, std::future::pending(), look).await;
         } else {

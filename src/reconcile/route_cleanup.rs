@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kube::{Api, Client};
 
-use super::engine::Verdict;
+use super::engine::Requeue;
 use crate::client::{delete_only, names_object};
 use crate::istio::VirtualService;
 use crate::render::names::ChildNames;
@@ -17,13 +17,13 @@ use crate::stores::slim::{Incoming, Key};
 use crate::stores::workspace::StoredWorkspace;
 
 /// Looks at the VirtualService of that name: deletes it if it is that of a Workspace which is being deleted, or gone.
-pub(super) async fn look(client: Client, stores: Stores, key: Key) -> Verdict {
-    let Some(route) = abandoned(&stores, &key) else { return Verdict::Gone };
+pub(super) async fn look(client: Client, stores: Stores, key: Key) -> Requeue {
+    let Some(route) = abandoned(&stores, &key) else { return Requeue::Forget };
     match remove_if_gone(&client, &stores, &route).await {
-        Ok(()) => Verdict::Gone,
+        Ok(()) => Requeue::Forget,
         Err(error) => {
             tracing::warn!(object = %key, %error, "the route of a deleted Workspace could not be deleted; trying again");
-            Verdict::Failed(None)
+            Requeue::Retry(None)
         }
     }
 }

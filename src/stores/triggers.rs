@@ -1,5 +1,5 @@
-//! Which Workspaces have to be looked at again, and how soon. Bounded by the number of Workspaces: one that waits
-//! already does not wait twice.
+//! Which objects have to be reconciled, and how soon. Bounded by the number of objects: one that waits already does not
+//! wait twice.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,18 +8,18 @@ use tokio::sync::Notify;
 
 use super::slim::Key;
 
-/// How soon a Workspace is looked at.
+/// How soon an object is reconciled.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Urgency {
-    /// One event concerns many of them: they wait for those with something of their own.
+    /// One event concerns many objects: they wait for those with an event of their own.
     Bulk,
-    /// Something about its children or pod changed; more of that may follow at once.
-    Settling,
-    /// Somebody changed it.
+    /// A dependent object changed; more such events may follow at once.
+    Debounced,
+    /// The object itself changed.
     Now,
 }
 
-/// The Workspaces that wait to be looked at.
+/// The keys of objects that wait to be reconciled.
 #[derive(Debug, Default)]
 pub struct Triggers {
     waiting: Mutex<HashMap<Key, Urgency>>,
@@ -27,7 +27,7 @@ pub struct Triggers {
 }
 
 impl Triggers {
-    /// A Workspace has to be looked at.
+    /// An object has to be reconciled.
     pub fn add(&self, key: Key, urgency: Urgency) {
         let mut waiting = self.lock();
         let held = waiting.entry(key).or_insert(urgency);
@@ -36,7 +36,7 @@ impl Triggers {
         self.filled.notify_one();
     }
 
-    /// Takes all that wait; waits itself while there are none. Dropping the future loses nothing.
+    /// Takes all that wait, and waits for one while there are none. Dropping the future loses nothing.
     pub async fn take(&self) -> HashMap<Key, Urgency> {
         loop {
             let taken = std::mem::take(&mut *self.lock());
@@ -57,14 +57,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_workspace_waits_once_with_its_highest_urgency() {
+    async fn an_object_waits_once_with_its_highest_urgency() {
         let triggers = Triggers::default();
         let key = Key::new("ns", "a");
-        triggers.add(key.clone(), Urgency::Settling);
+        triggers.add(key.clone(), Urgency::Debounced);
         triggers.add(key.clone(), Urgency::Now);
-        triggers.add(key.clone(), Urgency::Settling);
+        triggers.add(key.clone(), Urgency::Debounced);
         assert_eq!(triggers.take().await, HashMap::from([(key.clone(), Urgency::Now)]));
-        let (taken, ()) = tokio::join!(triggers.take(), async { triggers.add(key.clone(), Urgency::Settling) });
+        let (taken, ()) = tokio::join!(triggers.take(), async { triggers.add(key.clone(), Urgency::Debounced) });
         assert_eq!(taken.len(), 1);
     }
 }

@@ -1,8 +1,8 @@
-//! When each Workspace is looked at next. Pure: the runner tells the time.
+//! When each object is reconciled next. Pure: the runner passes the time.
 //!
-//! One Workspace is never looked at twice at the same time; what happens meanwhile makes it due again. Failures are
-//! repeated with a growing pause, news with a short one. An event that concerns many Workspaces, such as a start or an edit
-//! of their kind, holds up nobody's own: those get one turn in four as long as anything else is due.
+//! One object is never reconciled twice at the same time; an event during its reconcile makes it due once more. Failures are
+//! retried with a growing pause, events of dependents are debounced. An event that concerns many objects, such as a start,
+//! does not hold up those with an event of their own: as long as any of these is due, the many get one turn in four.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -13,27 +13,79 @@ use tokio::time::Instant;
 use crate::stores::Urgency;
 use crate::stores::slim::Key;
 
-/// News about children and pods come in swarms; they are looked at together.
-const SETTLE: Duration = Duration::from_millis(50);
+/// Events of dependents come in bursts; one reconcile does for all of a burst.
+const DEBOUNCE: Duration = Duration::from_millis(50);
 /// The pause after a first failure, and the least one between a failure and the next try.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 /// The longest pause after failures.
 const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
 
-/// How a look at a Workspace ended.
+/// When an object that was reconciled is reconciled again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::reconcile) enum Verdict {
-    /// Nothing to do until something changes.
+pub(in crate::reconcile) enum Requeue {
+    /// When something changes.
     Done,
-    /// To be looked at again after that long, if nothing changes before.
-    Again(Duration),
-    /// It did not work and may the next time; to be looked at again after that long at the latest.
-    Failed(Option<Duration>),
-    /// There is no such Workspace any longer.
-    Gone,
+    /// After that long, if nothing changes before.
+    After(Duration),
+    /// With a growing pause, for it failed; after that long at the latest.
+    Retry(Option<Duration>),
+    /// Never: there is no such object any longer, and nothing is to be remembered of it.
+    Forget,
 }
 
-/// After so many Workspaces with something of their own one of many is taken, so that those end too.
+impl Requeue {
+    /// Not later than `pause` from now.
+    #[must_use]
+    pub fn or_after(self, pause: Option<Duration>) -> Self {
+        let Some(pause) = pause else { return self };
+        match self {
+            Self::Done => Self::After(pause),
+            Self::After(after) => Self::After(after.min(pause)),
+            Self::Retry(after) => Self::Retry(Some(after.map_or(pause, |after| after.min(pause)))),
+            Self::Forget => Self::Forget,
+        }
+    }
+
+    /// As a failure.
+    #[must_use]
+    pub fn or_retry(self) -> Self {
+        match self {
+            Self::Done => Self::Retry(None),
+            Self::After(after) => Self::Retry(Some(after)),
+            Self::Retry(_) | Self::Forget => self,
+        }
+    }
+}
+
+/// Why an object is reconciled, for its log lines.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Cause {
+    /// It changed.
+    #[default]
+    Changed,
+    /// A dependent object of it changed.
+    DependentChanged,
+    /// A start, or a change that concerns many objects.
+    Bulk,
+    /// A time came that its last reconcile asked for.
+    Timer,
+    /// Its last reconcile failed.
+    Retry,
+}
+
+impl Cause {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::DependentChanged => "dependent changed",
+            Self::Bulk => "start or bulk change",
+            Self::Timer => "timer",
+            Self::Retry => "retry",
+        }
+    }
+}
+
+/// Of so many turns one is for an object of a bulk event, so that those are reconciled too.
 const BULK_EVERY: usize = 4;
 
 #[derive(Debug, Default)]
@@ -42,17 +94,17 @@ pub(super) struct Queue {
     /// By [`Class`]; earliest first. An entry whose time is not that of its slot is out of date.
     orders: [BinaryHeap<Reverse<(Instant, Key)>>; 2],
     waiting: usize,
-    /// How many were taken since the last one of many.
+    /// How many individual turns there were since the last bulk one.
     since_bulk: usize,
 }
 
-/// Why a Workspace is looked at; an index of what is kept for each.
+/// For whom a turn is; an index of what is kept for each.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Class {
-    /// Something happened to it.
+    /// An object with an event of its own.
     #[default]
-    Own,
-    /// Something happened to many.
+    Individual,
+    /// One of many with a common event.
     Bulk,
 }
 
@@ -60,7 +112,9 @@ enum Class {
 struct Slot {
     /// By [`Class`].
     due: [Option<Instant>; 2],
-    /// The class of the look that runs, or ran last.
+    /// Why, by [`Class`].
+    causes: [Cause; 2],
+    /// The class of the reconcile that runs, or ran last.
     class: Class,
     running: bool,
     failures: u32,
@@ -74,27 +128,27 @@ impl Slot {
 }
 
 impl Queue {
-    /// Something changed about a Workspace.
+    /// An event concerns the object.
     pub fn add(&mut self, key: Key, urgency: Urgency, now: Instant) {
-        let (wanted, class) = match urgency {
-            Urgency::Now => (now, Class::Own),
-            Urgency::Settling => (now + SETTLE, Class::Own),
-            Urgency::Bulk => (now, Class::Bulk),
+        let (wanted, class, cause) = match urgency {
+            Urgency::Now => (now, Class::Individual, Cause::Changed),
+            Urgency::Debounced => (now + DEBOUNCE, Class::Individual, Cause::DependentChanged),
+            Urgency::Bulk => (now, Class::Bulk, Cause::Bulk),
         };
         let last_failure = self.slots.get(&key).and_then(|slot| slot.last_failure);
         let due = last_failure.map_or(wanted, |failed| wanted.max(failed + FIRST_BACK_OFF));
-        self.schedule(key, due, class);
+        self.schedule(key, due, class, cause);
     }
 
-    /// Takes a Workspace whose time has come; [`Queue::finished`] must follow.
+    /// Takes an object that is due; [`Queue::finished`] must follow.
     pub fn start(&mut self, now: Instant) -> Option<Key> {
         let bulk_first = self.since_bulk + 1 >= BULK_EVERY;
-        let classes = if bulk_first { [Class::Bulk, Class::Own] } else { [Class::Own, Class::Bulk] };
+        let classes = if bulk_first { [Class::Bulk, Class::Individual] } else { [Class::Individual, Class::Bulk] };
         let class = classes.into_iter().find(|class| self.first(*class).is_some_and(|due| due <= now))?;
         self.since_bulk = if class == Class::Bulk { 0 } else { self.since_bulk + 1 };
         let Reverse((_, key)) = self.orders[class as usize].pop()?;
         let slot = self.slots.get_mut(&key)?;
-        // One look does for whatever it was wanted.
+        // One reconcile does for both.
         slot.due = [None; 2];
         slot.class = class;
         slot.running = true;
@@ -102,9 +156,14 @@ impl Queue {
         Some(key)
     }
 
+    /// Why the object that is reconciled now is.
+    pub fn cause(&self, key: &Key) -> Cause {
+        self.slots.get(key).map_or_else(Cause::default, |slot| slot.causes[slot.class as usize])
+    }
+
     /// The time at which [`Queue::start`] has something next.
     pub fn next_due(&mut self) -> Option<Instant> {
-        [self.first(Class::Own), self.first(Class::Bulk)].into_iter().flatten().min()
+        [self.first(Class::Individual), self.first(Class::Bulk)].into_iter().flatten().min()
     }
 
     /// The time of the first of a class.
@@ -119,51 +178,59 @@ impl Queue {
         None
     }
 
-    /// A look has ended.
-    pub fn finished(&mut self, key: &Key, verdict: Verdict, now: Instant) {
+    /// The reconcile of an object has returned.
+    pub fn finished(&mut self, key: &Key, requeue: Requeue, now: Instant) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         slot.running = false;
         let class = slot.class;
         self.waiting -= usize::from(slot.is_waiting());
-        let mut news = std::mem::take(&mut slot.due);
-        let mut after = match verdict {
-            Verdict::Done | Verdict::Gone => None,
-            Verdict::Again(after) => Some(after),
-            Verdict::Failed(after) => after,
+        let causes = slot.causes;
+        let mut events = std::mem::take(&mut slot.due);
+        let mut after = match requeue {
+            Requeue::Done | Requeue::Forget => None,
+            Requeue::After(after) => Some(after),
+            Requeue::Retry(after) => after,
         };
-        if let Verdict::Failed(_) = verdict {
+        let is_failure = matches!(requeue, Requeue::Retry(_));
+        if is_failure {
             slot.failures = slot.failures.saturating_add(1);
             slot.last_failure = Some(now);
             let pause = back_off(slot.failures);
             after = Some(after.map_or(pause, |after| after.clamp(FIRST_BACK_OFF, pause)));
-            news = news.map(|due| due.map(|due| due.max(now + FIRST_BACK_OFF)));
+            events = events.map(|due| due.map(|due| due.max(now + FIRST_BACK_OFF)));
         } else {
             slot.failures = 0;
             slot.last_failure = None;
         }
-        let wanted = [(news[0], Class::Own), (news[1], Class::Bulk), (after.map(|after| now + after), class)];
-        if wanted.iter().all(|(due, _)| due.is_none()) {
+        let timer = if is_failure { Cause::Retry } else { Cause::Timer };
+        let wanted = [
+            (events[0], Class::Individual, causes[0]),
+            (events[1], Class::Bulk, causes[1]),
+            (after.map(|after| now + after), class, timer),
+        ];
+        if wanted.iter().all(|(due, ..)| due.is_none()) {
             self.slots.remove(key);
         }
-        for (due, class) in wanted {
+        for (due, class, cause) in wanted {
             if let Some(due) = due {
-                self.schedule(key.clone(), due, class);
+                self.schedule(key.clone(), due, class, cause);
             }
         }
     }
 
-    /// How many Workspaces wait for their time.
+    /// How many objects wait.
     pub fn len(&self) -> usize {
         self.waiting
     }
 
-    fn schedule(&mut self, key: Key, due: Instant, class: Class) {
+    fn schedule(&mut self, key: Key, due: Instant, class: Class, cause: Cause) {
         let slot = self.slots.entry(key.clone()).or_default();
         if slot.due[class as usize].is_some_and(|held| held <= due) {
             return;
         }
         self.waiting += usize::from(!slot.is_waiting());
         slot.due[class as usize] = Some(due);
+        slot.causes[class as usize] = cause;
         if !slot.running {
             self.orders[class as usize].push(Reverse((due, key)));
         }
@@ -187,15 +254,15 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[tokio::test]
-    async fn news_that_settles_is_looked_at_once_and_changes_at_once() {
+    async fn events_of_dependents_are_debounced_and_changes_are_not() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        queue.add(key("a"), Urgency::Settling, now);
-        queue.add(key("a"), Urgency::Settling, now + 20 * MS);
+        queue.add(key("a"), Urgency::Debounced, now);
+        queue.add(key("a"), Urgency::Debounced, now + 20 * MS);
         assert_eq!(queue.start(now), None);
-        assert_eq!(queue.next_due(), Some(now + SETTLE));
-        assert_eq!(queue.start(now + SETTLE), Some(key("a")));
-        assert_eq!(queue.start(now + SETTLE), None);
-        queue.add(key("b"), Urgency::Settling, now);
+        assert_eq!(queue.next_due(), Some(now + DEBOUNCE));
+        assert_eq!(queue.start(now + DEBOUNCE), Some(key("a")));
+        assert_eq!(queue.start(now + DEBOUNCE), None);
+        queue.add(key("b"), Urgency::Debounced, now);
         queue.add(key("b"), Urgency::Now, now);
         assert_eq!(queue.len(), 1);
         assert_eq!(queue.start(now), Some(key("b")));
@@ -203,43 +270,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_workspace_is_never_looked_at_twice_at_a_time() {
+    async fn one_object_is_never_reconciled_twice_at_a_time() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         queue.add(key("a"), Urgency::Now, now);
         assert_eq!(queue.start(now), Some(key("a")));
         queue.add(key("a"), Urgency::Now, now);
         assert_eq!((queue.start(now), queue.next_due(), queue.len()), (None, None, 1));
-        queue.finished(&key("a"), Verdict::Done, now + MS);
+        queue.finished(&key("a"), Requeue::Done, now + MS);
         assert_eq!(queue.start(now + MS), Some(key("a")));
-        queue.finished(&key("a"), Verdict::Done, now + MS);
+        queue.finished(&key("a"), Requeue::Done, now + MS);
         assert_eq!((queue.start(now + MS), queue.len(), queue.slots.len()), (None, 0, 0));
     }
 
     #[tokio::test]
-    async fn failures_back_off_to_five_minutes_and_news_shortens_that_to_a_second() {
+    async fn failures_back_off_to_five_minutes_and_an_event_shortens_that_to_a_second() {
         let (mut queue, mut now) = (Queue::default(), Instant::now());
         queue.add(key("a"), Urgency::Now, now);
         let mut pauses = Vec::new();
         for _ in 0..11 {
             assert_eq!(queue.start(now), Some(key("a")));
-            queue.finished(&key("a"), Verdict::Failed(None), now);
+            queue.finished(&key("a"), Requeue::Retry(None), now);
             let due = queue.next_due().unwrap_or(now);
             pauses.push((due - now).as_secs());
             now = due;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(queue.start(now), Some(key("a")));
-        queue.finished(&key("a"), Verdict::Failed(None), now);
+        queue.finished(&key("a"), Requeue::Retry(None), now);
         queue.add(key("a"), Urgency::Now, now + MS);
         assert_eq!(queue.next_due(), Some(now + FIRST_BACK_OFF));
         assert_eq!(queue.start(now + FIRST_BACK_OFF), Some(key("a")));
-        queue.finished(&key("a"), Verdict::Done, now + FIRST_BACK_OFF);
+        queue.finished(&key("a"), Requeue::Done, now + FIRST_BACK_OFF);
         queue.add(key("a"), Urgency::Now, now + FIRST_BACK_OFF);
         assert_eq!(queue.next_due(), Some(now + FIRST_BACK_OFF), "a success ends it");
     }
 
     #[tokio::test]
-    async fn one_of_many_waits_for_those_that_were_changed_themselves_but_not_for_ever() {
+    async fn bulk_events_wait_for_individual_ones_but_not_for_ever() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         for name in ["m1", "m2", "m3"] {
             queue.add(key(name), Urgency::Bulk, now);
@@ -256,22 +323,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_timer_makes_no_haste_of_what_concerns_many() {
+    async fn a_timer_does_not_make_a_bulk_event_individual() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         queue.add(key("timed"), Urgency::Now, now);
         assert_eq!(queue.start(now), Some(key("timed")));
-        queue.finished(&key("timed"), Verdict::Again(Duration::from_secs(15)), now);
+        queue.finished(&key("timed"), Requeue::After(Duration::from_secs(15)), now);
         for name in ["timed", "fails"] {
             queue.add(key(name), Urgency::Bulk, now);
         }
         queue.add(key("own"), Urgency::Now, now);
-        assert_eq!(queue.next_due(), Some(now), "news do not wait for a timer");
+        assert_eq!(queue.next_due(), Some(now), "events do not wait for a timer");
         assert_eq!(queue.start(now), Some(key("own")));
         assert_eq!(queue.start(now), Some(key("fails")));
         assert_eq!(queue.start(now), Some(key("timed")));
-        // The next try is one of many too, and waits for the news that came meanwhile.
+        // The retry is bulk too, and waits for the event that came meanwhile.
         queue.add(key("fails"), Urgency::Now, now);
-        queue.finished(&key("fails"), Verdict::Failed(None), now);
+        queue.finished(&key("fails"), Requeue::Retry(None), now);
         assert_eq!(queue.next_due(), Some(now + FIRST_BACK_OFF));
         assert_eq!(queue.len(), 1);
         assert_eq!(queue.start(now + FIRST_BACK_OFF), Some(key("fails")));
@@ -279,13 +346,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_is_tried_again_when_the_look_asked_for_it_or_sooner() {
+    async fn a_failure_is_retried_when_the_reconcile_asked_for_it_or_sooner() {
         let (mut queue, mut now) = (Queue::default(), Instant::now());
         queue.add(key("a"), Urgency::Now, now);
         let mut pauses = Vec::new();
         for _ in 0..6 {
             assert_eq!(queue.start(now), Some(key("a")));
-            queue.finished(&key("a"), Verdict::Failed(Some(Duration::from_secs(5))), now);
+            queue.finished(&key("a"), Requeue::Retry(Some(Duration::from_secs(5))), now);
             let due = queue.next_due().unwrap_or(now);
             pauses.push((due - now).as_secs());
             now = due;
@@ -294,14 +361,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_timer_gives_way_to_news() {
+    async fn a_timer_gives_way_to_events() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         queue.add(key("a"), Urgency::Now, now);
         assert_eq!(queue.start(now), Some(key("a")));
-        queue.finished(&key("a"), Verdict::Again(Duration::from_secs(15)), now);
+        queue.finished(&key("a"), Requeue::After(Duration::from_secs(15)), now);
         assert_eq!(queue.next_due(), Some(now + Duration::from_secs(15)));
-        queue.add(key("a"), Urgency::Settling, now);
-        assert_eq!(queue.next_due(), Some(now + SETTLE));
+        queue.add(key("a"), Urgency::Debounced, now);
+        assert_eq!(queue.next_due(), Some(now + DEBOUNCE));
         assert_eq!(queue.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn every_turn_knows_its_cause() {
+        let (mut queue, mut now) = (Queue::default(), Instant::now());
+        let mut next = |queue: &mut Queue, requeue| {
+            now = queue.next_due().unwrap_or(now).max(now);
+            assert_eq!(queue.start(now), Some(key("a")));
+            let cause = queue.cause(&key("a"));
+            queue.finished(&key("a"), requeue, now);
+            cause
+        };
+        let now = Instant::now();
+        queue.add(key("a"), Urgency::Bulk, now);
+        assert_eq!(next(&mut queue, Requeue::After(MS)), Cause::Bulk);
+        assert_eq!(next(&mut queue, Requeue::Retry(None)), Cause::Timer);
+        assert_eq!(next(&mut queue, Requeue::Done), Cause::Retry);
+        queue.add(key("a"), Urgency::Debounced, now);
+        assert_eq!(next(&mut queue, Requeue::Done), Cause::DependentChanged);
+        queue.add(key("a"), Urgency::Debounced, now);
+        queue.add(key("a"), Urgency::Now, now);
+        assert_eq!(next(&mut queue, Requeue::Done), Cause::Changed);
     }
 }

@@ -1,5 +1,5 @@
-//! Runs the queue: a bounded number of Workspaces at a time, each in a task of its own, so that one that panics or hangs
-//! takes nobody with it.
+//! Runs the queue: a bounded number of objects at a time, each in a task of its own, so that one that panics or hangs
+//! affects no other.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,39 +7,43 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
-use super::queue::{Queue, Verdict};
+use super::queue::{Queue, Requeue};
 use crate::metrics::{Controller, Metrics, ReconcileResult};
 use crate::stores::slim::Key;
 use crate::stores::{Triggers, Urgency};
 
-/// How long Workspaces that are being looked at may take to end when the process stops.
+/// How long running reconciles may take when the process shuts down.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// What a look hands back: what to remember until the next one, and when that is.
-pub(in crate::reconcile) type Ended<M> = (M, Verdict);
+/// What a reconcile returns: what to remember until the next one, and when that is.
+pub(in crate::reconcile) type Reconciled<M> = (M, Requeue);
 
 struct Runner<'a, M> {
     queue: Queue,
-    /// What is remembered of Workspaces that are not being looked at.
+    /// What is remembered of objects that are not being reconciled.
     memories: HashMap<Key, M>,
     running: HashMap<Id, (Key, Instant)>,
-    tasks: JoinSet<Ended<M>>,
+    tasks: JoinSet<Reconciled<M>>,
     controller: Controller,
     metrics: &'a Metrics,
 }
 
-/// Looks at Workspaces as triggers tell, until `shutdown`.
+/// Reconciles the objects that `triggers` names, at most `concurrency` at a time, until `shutdown`.
+///
+/// `reconcile` takes the key of an object and what was remembered of it.
 pub(in crate::reconcile) async fn run<M, F>(
     controller: Controller,
     triggers: &Triggers,
     concurrency: usize,
     metrics: &Metrics,
     shutdown: impl Future<Output = ()>,
-    look: impl Fn(Key, M) -> F,
+    reconcile: impl Fn(Key, M) -> F,
 ) where
     M: Default + Send + 'static,
-    F: Future<Output = Ended<M>> + Send + 'static,
+    F: Future<Output = Reconciled<M>> + Send + 'static,
 {
     metrics.announce_controller(controller, concurrency);
     let mut runner = Runner {
@@ -58,7 +62,7 @@ pub(in crate::reconcile) async fn run<M, F>(
         while runner.running.len() < concurrency
             && let Some(key) = runner.queue.start(now)
         {
-            runner.begin(key, now, &look);
+            runner.begin(key, now, &reconcile);
         }
         metrics.set_queue_depth(controller, runner.queue.len());
         let due = if runner.running.len() < concurrency { runner.queue.next_due() } else { None };
@@ -76,9 +80,7 @@ pub(in crate::reconcile) async fn run<M, F>(
     }
     let drained = async { while runner.tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!(
-            "Workspaces are still being reconciled at the end of the process; the next start goes on from there"
-        );
+        tracing::warn!(?controller, "still reconciling at shutdown; the next leader goes on from there");
     }
 }
 
@@ -91,41 +93,44 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
         }
     }
 
-    fn begin<F>(&mut self, key: Key, now: Instant, look: &impl Fn(Key, M) -> F)
+    fn begin<F>(&mut self, key: Key, now: Instant, reconcile: &impl Fn(Key, M) -> F)
     where
-        F: Future<Output = Ended<M>> + Send + 'static,
+        F: Future<Output = Reconciled<M>> + Send + 'static,
     {
         let memory = self.memories.remove(&key).unwrap_or_default();
         self.metrics.reconcile_started(self.controller);
-        let id = self.tasks.spawn(look(key.clone(), memory)).id();
+        let cause = self.queue.cause(&key).as_str();
+        let span =
+            tracing::info_span!("reconcile", controller = ?self.controller, object = %key, generation = Empty, cause);
+        let id = self.tasks.spawn(reconcile(key.clone(), memory).instrument(span)).id();
         self.running.insert(id, (key, now));
     }
 
-    fn end(&mut self, ended: Result<(Id, Ended<M>), JoinError>) {
+    fn end(&mut self, ended: Result<(Id, Reconciled<M>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((key, began)) = self.running.remove(&id) else { return };
-        let verdict = if let Ok((_, (memory, verdict))) = ended {
-            if verdict != Verdict::Gone {
+        let requeue = if let Ok((_, (memory, requeue))) = ended {
+            if requeue != Requeue::Forget {
                 self.memories.insert(key.clone(), memory);
             }
-            verdict
+            requeue
         } else {
-            // What it remembered is lost with it, so the next look starts from nothing.
-            tracing::error!(object = %key, "reconciling panicked; trying again");
+            // What it remembered is lost with it, so the next reconcile starts from nothing.
+            tracing::error!(controller = ?self.controller, object = %key, "the reconcile panicked; will retry");
             self.metrics.reconcile_panicked(self.controller);
-            Verdict::Failed(None)
+            Requeue::Retry(None)
         };
         let now = Instant::now();
-        let result = match verdict {
-            Verdict::Done | Verdict::Gone => ReconcileResult::Success,
-            Verdict::Again(_) => ReconcileResult::RequeueAfter,
-            Verdict::Failed(_) => ReconcileResult::Error,
+        let result = match requeue {
+            Requeue::Done | Requeue::Forget => ReconcileResult::Success,
+            Requeue::After(_) => ReconcileResult::RequeueAfter,
+            Requeue::Retry(_) => ReconcileResult::Error,
         };
         self.metrics.reconcile_finished(self.controller, result, now - began);
         if result == ReconcileResult::Error {
             self.metrics.queue_retried(self.controller);
         }
-        self.queue.finished(&key, verdict, now);
+        self.queue.finished(&key, requeue, now);
     }
 }
 
@@ -152,17 +157,17 @@ mod tests {
         let task = tokio::spawn({
             let (triggers, metrics, tries) = (triggers.clone(), metrics.clone(), tries.clone());
             async move {
-                let look = |key: Key, (): ()| {
+                let reconcile = |key: Key, (): ()| {
                     let (done, tries) = (done.clone(), tries.clone());
                     async move {
                         let panics = key.name == "panics-twice" && tries.fetch_add(1, Ordering::SeqCst) < 2;
                         assert!(!panics, "on purpose");
                         done.send(key.name).unwrap();
-                        ((), Verdict::Done)
+                        ((), Requeue::Done)
                     }
                 };
                 let shutdown = async { drop(stopped.await) };
-                run(Controller::Workspace, &triggers, 2, &metrics, shutdown, look).await;
+                run(Controller::Workspace, &triggers, 2, &metrics, shutdown, reconcile).await;
             }
         });
         let mut names = Vec::new();
@@ -190,16 +195,16 @@ mod tests {
         for number in 0..20 {
             triggers.add(Key::new("ns", &number.to_string()), Urgency::Now);
         }
-        let look = |_: Key, looks: u32| {
+        let reconcile = |_: Key, count: u32| {
             let (running, most, done) = (running.clone(), most.clone(), done.clone());
             async move {
                 let now = running.fetch_add(1, Ordering::SeqCst) + 1;
                 most.fetch_max(now, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 running.fetch_sub(1, Ordering::SeqCst);
-                done.send(looks).unwrap();
-                let verdict = if looks == 0 { Verdict::Again(Duration::from_secs(1)) } else { Verdict::Done };
-                (looks + 1, verdict)
+                done.send(count).unwrap();
+                let requeue = if count == 0 { Requeue::After(Duration::from_secs(1)) } else { Requeue::Done };
+                (count + 1, requeue)
             }
         };
         let shutdown = async {
@@ -207,7 +212,7 @@ mod tests {
                 seen.recv().await.unwrap();
             }
         };
-        run(Controller::Workspace, &triggers, 3, &metrics, shutdown, look).await;
+        run(Controller::Workspace, &triggers, 3, &metrics, shutdown, reconcile).await;
         assert_eq!(most.load(Ordering::SeqCst), 3);
     }
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::apply::{ApplyError, ChildKind, ChildMemory, Children, Next, REQUEST_TIMEOUT, in_our_name};
-use super::engine::Verdict;
+use super::engine::Requeue;
 use crate::client::names_object;
 use crate::config::Routing;
 use crate::istio::VirtualService;
@@ -82,13 +82,13 @@ pub(super) struct Memory {
 }
 
 /// Makes one Workspace real and says so in its status.
-pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) -> (Memory, Verdict) {
+pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) -> (Memory, Requeue) {
     let workspace = context.stores.workspaces().get(&key);
     let Some(workspace) = workspace.filter(|workspace| !workspace.identity.deleting) else {
         // Its children go with it: garbage collection follows their owner references. Its route does not wait for that; the
         // look before this one may just have written it.
         context.stores.abandon_route(&key, &memory.uid);
-        return (memory, Verdict::Gone);
+        return (memory, Requeue::Forget);
     };
     if memory.uid != workspace.identity.uid {
         context.stores.abandon_route(&key, &memory.uid);
@@ -97,7 +97,7 @@ pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) ->
     let kind = context.stores.kind(&workspace.spec.kind);
     let is_new = workspace.status.observed_generation.is_none();
     if kind.is_none() && is_new && !std::mem::replace(&mut memory.missed_kind, true) {
-        return (memory, Verdict::Again(KIND_PATIENCE));
+        return (memory, Requeue::After(KIND_PATIENCE));
     }
     let mut look = Look {
         context: &context,
@@ -114,12 +114,12 @@ pub(super) async fn look(context: Arc<Context>, key: Key, mut memory: Memory) ->
     look.note_stored();
     look.memory.unreachable = if look.unreachable { look.memory.unreachable.saturating_add(1) } else { 0 };
     look.write_status().await;
-    let verdict = match (look.failed, look.again) {
-        (true, again) => Verdict::Failed(again),
-        (false, Some(after)) => Verdict::Again(after),
-        (false, None) => Verdict::Done,
+    let requeue = match (look.failed, look.again) {
+        (true, again) => Requeue::Retry(again),
+        (false, Some(after)) => Requeue::After(after),
+        (false, None) => Requeue::Done,
     };
-    (memory, verdict)
+    (memory, requeue)
 }
 
 /// Why the status could not be written. Nobody's fault who could mend it by an edit: every one is worth another try.
