@@ -13,7 +13,7 @@ use super::report::count;
 use super::source::{self, Source, Unreadable};
 use crate::config::Routing;
 use crate::render::difference::{Extra, differences};
-use crate::render::{Desired, Route, resolve_options};
+use crate::render::{Route, resolve_options};
 
 /// What `render` was asked to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,10 +72,11 @@ fn objects(
         let fault = match given.render(workspace, routing) {
             Ok(desired) => {
                 writeln!(output, "# Workspace {namespace}/{name}")?;
-                for document in documents(&desired) {
+                let route = desired.route.without_object();
+                for document in desired.into_objects() {
                     write!(output, "---\n{}", yaml(&document)?)?;
                 }
-                let Route::Refused(fault) = &desired.route else { continue };
+                let Route::Refused(fault) = route else { continue };
                 format!("no route: {fault}")
             }
             Err(fault) => fault,
@@ -87,16 +88,6 @@ fn objects(
         writeln!(errors, "there is no Workspace among the files")?;
     }
     Ok(outcome)
-}
-
-/// The objects in the order in which they are applied.
-fn documents(desired: &Desired) -> Vec<Value> {
-    let mut documents: Vec<Value> = desired.service_account.iter().map(value).collect();
-    documents.extend([value(&desired.stateful_set), value(&desired.service)]);
-    if let Route::Wanted(route) = &desired.route {
-        documents.push(value(&**route));
-    }
-    documents
 }
 
 /// Our own types always serialize.

@@ -3,6 +3,7 @@
 //! Pure: no clock, no client, no logging. What is rendered here is what apply writes; what admission accepted always
 //! renders. Stored objects that an older webhook let through render as Go would, except for what Envoy refuses.
 
+mod children;
 pub mod difference;
 pub mod names;
 mod options;
@@ -20,16 +21,14 @@ use crds::ports::PortPaths;
 use crds::template::Mode;
 use crds::workspace::WorkspaceSpec;
 use crds::workspace_kind::{ImageConfigSpec, PodConfigSpec, PodTemplate, WorkspaceKindSpec};
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use crate::config::Routing;
-use crate::istio::VirtualService;
 use names::ChildNames;
 
+pub use children::{Action, ChildKind, ChildRow, Desired, Manifest, PerChild, Serves};
 pub use options::{OptionFault, resolve as resolve_options};
-pub use virtual_service::{RouteFault, UnsafeHeader, describe_headers, judge_stored};
+pub use virtual_service::{Route, RouteFault, UnsafeHeader, describe_headers};
 pub use volumes::LeftOutMount;
 
 /// The Workspace to render for.
@@ -45,6 +44,26 @@ pub struct RenderInput<'a> {
     pub spec: &'a WorkspaceSpec,
 }
 
+impl RenderInput<'_> {
+    /// The metadata of the child `name`: label and owner reference say that it belongs to the Workspace.
+    pub fn child_metadata(&self, name: &str) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.to_owned()),
+            labels: Some(BTreeMap::from([(WORKSPACE_NAME_LABEL.to_owned(), self.name.to_owned())])),
+            owner_references: Some(vec![OwnerReference {
+                api_version: format!("{}/{}", crds::GROUP, crds::VERSION),
+                kind: "Workspace".to_owned(),
+                name: self.name.to_owned(),
+                uid: self.uid.to_owned(),
+                controller: Some(true),
+                block_owner_deletion: Some(true),
+            }]),
+            ..ObjectMeta::default()
+        }
+    }
+}
+
 impl<'a> From<&'a crds::Workspace> for RenderInput<'a> {
     fn from(workspace: &'a crds::Workspace) -> Self {
         let text = |field: &'a Option<String>| field.as_deref().unwrap_or_default();
@@ -55,32 +74,6 @@ impl<'a> From<&'a crds::Workspace> for RenderInput<'a> {
             spec: &workspace.spec,
         }
     }
-}
-
-/// What should exist for a Workspace.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Desired {
-    /// The account that the pod runs as; none where the kind names an existing one.
-    pub service_account: Option<ServiceAccount>,
-    /// The pod.
-    pub stateful_set: StatefulSet,
-    /// The ports of the pod.
-    pub service: Service,
-    /// How people reach the ports.
-    pub route: Route,
-    /// Mounts of the kind or the Workspace that could not be made, because another one has their path.
-    pub left_out: Vec<LeftOutMount>,
-}
-
-/// How people reach the ports of a Workspace.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Route {
-    /// Not through us: Istio is off.
-    Off,
-    /// Through this.
-    Wanted(Box<VirtualService>),
-    /// Not through anything new; see [`RouteFault`].
-    Refused(RouteFault),
 }
 
 /// Why a Workspace cannot be rendered. The fault of whoever wrote the kind or the Workspace: it lasts until one of the
@@ -148,14 +141,7 @@ pub fn render(input: RenderInput<'_>, kind: &WorkspaceKindSpec, routing: &Routin
             mode: Mode::Stored,
         },
     };
-    let (stateful_set, left_out) = stateful_set::desired(&context)?;
-    Ok(Desired {
-        service_account: service_account::desired(&context),
-        stateful_set,
-        service: service::desired(&context),
-        route: virtual_service::desired(&context, routing),
-        left_out,
-    })
+    Desired::render(&context, routing)
 }
 
 /// The account that the pod of a Workspace runs as.
@@ -175,22 +161,9 @@ struct RenderContext<'a> {
 }
 
 impl RenderContext<'_> {
-    /// Metadata of a child: ours by label and owner reference.
+    /// Metadata of the child `name`.
     fn metadata(&self, name: &str) -> ObjectMeta {
-        ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some(self.input.namespace.to_owned()),
-            labels: Some(BTreeMap::from([(WORKSPACE_NAME_LABEL.to_owned(), self.input.name.to_owned())])),
-            owner_references: Some(vec![OwnerReference {
-                api_version: format!("{}/{}", crds::GROUP, crds::VERSION),
-                kind: "Workspace".to_owned(),
-                name: self.input.name.to_owned(),
-                uid: self.input.uid.to_owned(),
-                controller: Some(true),
-                block_owner_deletion: Some(true),
-            }]),
-            ..ObjectMeta::default()
-        }
+        self.input.child_metadata(name)
     }
 
     /// The labels that select the pod.

@@ -9,7 +9,7 @@ use crds::template::Mode;
 use crds::workspace_kind::{ImagePort, ProxiedPort};
 use serde_json::Value;
 
-use super::{RenderContext, Route};
+use super::RenderContext;
 use crate::config::{RedirectScheme, Routing};
 use crate::istio::{
     Destination, HeaderOperations as RouteHeaders, Headers, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
@@ -18,6 +18,28 @@ use crate::istio::{
 
 /// Temporary, and the method and body of the request stay.
 const TEMPORARY_REDIRECT: u16 = 307;
+
+/// How people reach the ports of a Workspace: what is wanted, as an object or only that it is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Route<T = Box<VirtualService>> {
+    /// Not through us: Istio is off.
+    Off,
+    /// Through this.
+    Wanted(T),
+    /// Not through anything new; see [`RouteFault`].
+    Refused(RouteFault),
+}
+
+impl<T> Route<T> {
+    /// What is wanted, without the object.
+    pub fn without_object(&self) -> Route<()> {
+        match self {
+            Self::Off => Route::Off,
+            Self::Wanted(_) => Route::Wanted(()),
+            Self::Refused(fault) => Route::Refused(fault.clone()),
+        }
+    }
+}
 
 /// Why no route is written. The fault of whoever wrote the kind or chose the namespace; it lasts until one changes.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -79,7 +79,7 @@ impl ChildKind for Service {}
 
 impl ChildKind for VirtualService {
     fn judge_stored(spec: &Value) -> Vec<UnsafeHeader> {
-        render::judge_stored(spec)
+        (render::ChildKind::VirtualService.row().judge_stored)(spec)
     }
 }
 

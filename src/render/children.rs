@@ -1,0 +1,278 @@
+//! The children of a Workspace: the one list of the objects that it consists of.
+//!
+//! The stores, readiness, the order of apply, the triggers on drift, the output of `render` and the test of the chart's
+//! ClusterRole follow from it. To add a child: its renderer in this folder, its row and its line in [`Desired`] here, and
+//! its rule in the ClusterRole.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Index, IndexMut};
+
+use crds::apply_body;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{Metadata, Resource};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::names::ChildNames;
+use super::virtual_service::{self, Route, UnsafeHeader};
+use super::volumes::LeftOutMount;
+use super::{RenderContext, RenderFault, service, service_account, stateful_set};
+use crate::config::Routing;
+use crate::istio::VirtualService;
+
+macro_rules! children {
+    ($($(#[$doc:meta])* $kind:ident = $row:expr;)+) => {
+        /// The kind of a child.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum ChildKind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl ChildKind {
+            /// All of them, in the order in which they are applied.
+            pub const ALL: [Self; [$(stringify!($kind)),+].len()] = [$(Self::$kind),+];
+
+            /// Its row in the list.
+            pub const fn row(self) -> &'static ChildRow {
+                match self {
+                    $(Self::$kind => const { &$row },)+
+                }
+            }
+        }
+    };
+}
+
+children! {
+    /// The account that the pod runs as. First, for no pod may run under an account of somebody else.
+    ServiceAccount = ChildRow::of::<ServiceAccount>(Serves::Pod, |names| &names.service_account).without_spec();
+    /// The pod.
+    StatefulSet = ChildRow::of::<StatefulSet>(Serves::Pod, |names| &names.stateful_set);
+    /// The ports of the pod.
+    Service = ChildRow::of::<Service>(Serves::Pod, |names| &names.service);
+    /// The route from outside to the ports.
+    VirtualService = ChildRow::of::<VirtualService>(Serves::Route, |names| &names.service)
+        .judged_by(virtual_service::judge_stored);
+}
+
+/// What of a Workspace depends on a child.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Serves {
+    /// Its pod. Every API server has the resource.
+    Pod,
+    /// Its route. Neither the resource nor the child exists without Istio.
+    Route,
+}
+
+/// What is known of a kind of children.
+#[derive(Debug)]
+pub struct ChildRow {
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The API version.
+    pub version: &'static str,
+    /// The kind.
+    pub kind: &'static str,
+    /// The resource: the plural in paths and RBAC rules.
+    pub plural: &'static str,
+    /// What depends on it.
+    pub serves: Serves,
+    /// Whether it has a spec.
+    pub has_spec: bool,
+    /// What of a stored spec may break the routes of others.
+    pub judge_stored: fn(&Value) -> Vec<UnsafeHeader>,
+    name: fn(&ChildNames) -> &str,
+}
+
+impl ChildRow {
+    const fn of<K: Resource>(serves: Serves, name: fn(&ChildNames) -> &str) -> Self {
+        Self {
+            group: K::GROUP,
+            version: K::VERSION,
+            kind: K::KIND,
+            plural: K::URL_PATH_SEGMENT,
+            serves,
+            has_spec: true,
+            judge_stored: |_| Vec::new(),
+            name,
+        }
+    }
+
+    const fn without_spec(self) -> Self {
+        Self { has_spec: false, ..self }
+    }
+
+    const fn judged_by(self, judge_stored: fn(&Value) -> Vec<UnsafeHeader>) -> Self {
+        Self { judge_stored, ..self }
+    }
+
+    /// The name of the child among `names`.
+    pub fn name<'a>(&self, names: &'a ChildNames) -> &'a str {
+        (self.name)(names)
+    }
+}
+
+/// One `T` for each kind of children.
+#[derive(Clone, Debug, Default)]
+pub struct PerChild<T>([T; ChildKind::ALL.len()]);
+
+impl<T> PerChild<T> {
+    /// What `make` makes of each kind.
+    pub fn new(make: impl FnMut(ChildKind) -> T) -> Self {
+        Self(ChildKind::ALL.map(make))
+    }
+
+    /// What `change` makes of each.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> PerChild<U> {
+        PerChild(self.0.map(change))
+    }
+
+    /// One entry for each kind, in any order.
+    fn from_entries(mut entries: [(ChildKind, T); ChildKind::ALL.len()]) -> Self {
+        entries.sort_by_key(|(kind, _)| *kind as usize);
+        Self(entries.map(|(_, value)| value))
+    }
+
+    /// Each with its kind, in the order in which they are applied.
+    pub fn iter(&self) -> impl Iterator<Item = (ChildKind, &T)> {
+        ChildKind::ALL.into_iter().zip(&self.0)
+    }
+}
+
+impl<T> Index<ChildKind> for PerChild<T> {
+    type Output = T;
+
+    fn index(&self, kind: ChildKind) -> &T {
+        &self.0[kind as usize]
+    }
+}
+
+impl<T> IndexMut<ChildKind> for PerChild<T> {
+    fn index_mut(&mut self, kind: ChildKind) -> &mut T {
+        &mut self.0[kind as usize]
+    }
+}
+
+/// A rendered object of any kind.
+pub trait Manifest: Debug + Send + Sync {
+    /// Its metadata.
+    fn metadata(&mut self) -> &mut ObjectMeta;
+    /// The body that applies it.
+    fn body(&self) -> serde_json::Result<Box<RawValue>>;
+    /// Writes that body to `sink`.
+    fn write_body(&self, sink: &mut dyn io::Write) -> serde_json::Result<()>;
+    /// The object as JSON.
+    fn value(&self) -> Value;
+}
+
+impl<K: Metadata<Ty = ObjectMeta> + Serialize + Debug + Send + Sync> Manifest for K {
+    fn metadata(&mut self) -> &mut ObjectMeta {
+        self.metadata_mut()
+    }
+
+    fn body(&self) -> serde_json::Result<Box<RawValue>> {
+        apply_body::body(self)
+    }
+
+    fn write_body(&self, sink: &mut dyn io::Write) -> serde_json::Result<()> {
+        apply_body::write(sink, self)
+    }
+
+    fn value(&self) -> Value {
+        // Our own types always serialize.
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// What is to be done about a child.
+#[derive(Clone, Debug)]
+pub enum Action<T> {
+    /// Apply this.
+    Apply(T),
+    /// Leave an existing one as it was applied: its successor cannot be rendered.
+    KeepExisting,
+    /// Delete an existing one.
+    Delete,
+}
+
+impl<T> Action<T> {
+    /// The same about what `change` makes of the object.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Action<U> {
+        match self {
+            Self::Apply(object) => Action::Apply(change(object)),
+            Self::KeepExisting => Action::KeepExisting,
+            Self::Delete => Action::Delete,
+        }
+    }
+
+    /// The same about a reference to the object.
+    pub fn as_ref(&self) -> Action<&T> {
+        match self {
+            Self::Apply(object) => Action::Apply(object),
+            Self::KeepExisting => Action::KeepExisting,
+            Self::Delete => Action::Delete,
+        }
+    }
+}
+
+/// What should exist for a Workspace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// The account that the pod runs as; none where the kind names an existing one.
+    pub service_account: Option<ServiceAccount>,
+    /// The pod.
+    pub stateful_set: StatefulSet,
+    /// The ports of the pod.
+    pub service: Service,
+    /// How people reach the ports.
+    pub route: Route,
+    /// Mounts of the kind or the Workspace that could not be made, because another one has their path.
+    pub left_out: Vec<LeftOutMount>,
+}
+
+impl Desired {
+    pub(super) fn render(context: &RenderContext<'_>, routing: &Routing) -> Result<Self, RenderFault> {
+        let (stateful_set, left_out) = stateful_set::desired(context)?;
+        Ok(Self {
+            service_account: service_account::desired(context),
+            stateful_set,
+            service: service::desired(context),
+            route: virtual_service::desired(context, routing),
+            left_out,
+        })
+    }
+
+    /// What is to be done about each child; nothing about those that are neither made nor deleted.
+    pub fn into_actions(self) -> PerChild<Option<Action<Box<dyn Manifest>>>> {
+        // Without `..`: a child that is forgotten here does not compile.
+        let Self { service_account, stateful_set, service, route, left_out: _ } = self;
+        let route = match route {
+            Route::Off => None,
+            Route::Wanted(route) => Some(Action::Apply(route as Box<dyn Manifest>)),
+            Route::Refused(fault) if fault.keeps_existing() => Some(Action::KeepExisting),
+            Route::Refused(_) => Some(Action::Delete),
+        };
+        PerChild::from_entries([
+            (ChildKind::ServiceAccount, service_account.map(apply)),
+            (ChildKind::StatefulSet, Some(apply(stateful_set))),
+            (ChildKind::Service, Some(apply(service))),
+            (ChildKind::VirtualService, route),
+        ])
+    }
+
+    /// The objects that are applied, in that order.
+    pub fn into_objects(self) -> impl Iterator<Item = Value> {
+        let actions = self.into_actions().0.into_iter().flatten();
+        actions.filter_map(|action| match action {
+            Action::Apply(object) => Some(object.value()),
+            Action::KeepExisting | Action::Delete => None,
+        })
+    }
+}
+
+fn apply(object: impl Manifest + 'static) -> Action<Box<dyn Manifest>> {
+    Action::Apply(Box::new(object))
+}
