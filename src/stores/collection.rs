@@ -40,9 +40,9 @@ struct Objects<T> {
     by_index: HashMap<Box<str>, BTreeSet<Key>>,
     /// Counts lists: what the current list does not name, and no write of ours made since it began, is gone.
     round: u32,
-    /// The newest version that the watch has told of. Objects of this version and older have all been told of, so those
+    /// The newest resourceVersion that the watch has delivered. It has delivered all objects up to this version, so those
     /// that are not here are gone.
-    told: u64,
+    newest_seen: u64,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ struct Entry<T> {
 
 impl<T> Default for Collection<T> {
     fn default() -> Self {
-        let objects = Objects { by_key: HashMap::new(), by_index: HashMap::new(), round: 0, told: 0 };
+        let objects = Objects { by_key: HashMap::new(), by_index: HashMap::new(), round: 0, newest_seen: 0 };
         Self { objects: RwLock::new(objects), progress: watch::Sender::new(Progress::Listing) }
     }
 }
@@ -89,32 +89,37 @@ impl<T: Slim> Collection<T> {
         *self.progress.borrow()
     }
 
+    /// Its progress and the changes of it.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
     /// Waits until `enough` is true of its progress.
     pub async fn wait_until(&self, enough: impl Fn(Progress) -> bool) {
         // The sender lives as long as `self`.
-        let _ = self.progress.subscribe().wait_for(|progress| enough(*progress)).await;
+        let _ = self.subscribe().wait_for(|progress| enough(*progress)).await;
     }
 
     pub(super) fn set_progress(&self, progress: Progress) -> bool {
         self.progress.send_if_modified(|held| std::mem::replace(held, progress) != progress)
     }
 
-    /// Takes an object from a watch event. Nothing when it tells nothing new.
+    /// Takes an object from a watch event. None when nothing changed.
     pub fn put(&self, object: T) -> Option<Change<T>> {
-        self.write().tell(object, false)
+        self.write().observe(object, false)
     }
 
     /// Takes an object from a list. It is believed even where it is older than what is known, unless that was learnt
     /// since the list began: after a restore of the API server's store versions begin anew.
     pub fn put_listed(&self, object: T) -> Option<Change<T>> {
-        self.write().tell(object, true)
+        self.write().observe(object, true)
     }
 
-    /// Takes an object from the answer to a write, which may come after the watch has told that the object is gone.
+    /// Takes an object from the answer to a write, which may come after the watch has delivered the deletion of the object.
     pub fn put_answer(&self, object: T) {
         let mut objects = self.write();
         let identity = object.identity();
-        let is_news = identity.version_number().is_none_or(|version| version > objects.told);
+        let is_news = identity.version_number().is_none_or(|version| version > objects.newest_seen);
         if is_news || objects.by_key.contains_key(&identity.key) {
             objects.put(object, false);
         }
@@ -124,7 +129,7 @@ impl<T: Slim> Collection<T> {
     /// now.
     pub fn remove(&self, gone: &Identity) -> Option<Change<T>> {
         let mut objects = self.write();
-        objects.told = objects.told.max(gone.version_number().unwrap_or_default());
+        objects.newest_seen = objects.newest_seen.max(gone.version_number().unwrap_or_default());
         let held = &objects.by_key.get(&gone.key)?.object;
         if gone.is_older_than(held.identity()) {
             return None;
@@ -162,9 +167,9 @@ impl<T: Slim> Collection<T> {
 }
 
 impl<T: Slim> Objects<T> {
-    /// Takes an object that the API server told of by itself.
-    fn tell(&mut self, object: T, listed: bool) -> Option<Change<T>> {
-        self.told = self.told.max(object.identity().version_number().unwrap_or_default());
+    /// Takes an object from a watch or a list.
+    fn observe(&mut self, object: T, listed: bool) -> Option<Change<T>> {
+        self.newest_seen = self.newest_seen.max(object.identity().version_number().unwrap_or_default());
         self.put(object, listed)
     }
 

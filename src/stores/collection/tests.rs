@@ -38,7 +38,7 @@ fn older_news_changes_nothing() {
     collection.put(workspace("a", "k1", 9)).unwrap();
     assert!(collection.put(workspace("a", "k2", 8)).is_none());
     assert_eq!(users(&collection, "k1"), ["a"]);
-    assert!(collection.remove(&workspace("a", "k1", 8).identity).is_none(), "an older object's end, told late");
+    assert!(collection.remove(&workspace("a", "k1", 8).identity).is_none(), "a late deletion of an older object");
     assert!(collection.remove(&workspace("a", "k1", 10).identity).is_some());
 }
 
@@ -51,14 +51,14 @@ fn the_answer_to_a_write_brings_nothing_back_that_is_gone() {
     collection.put(workspace("a", "k", 5));
     collection.remove(&workspace("a", "k", 8).identity);
     collection.put_answer(workspace("a", "k", 7));
-    assert!(!held("a"), "the watch has told its end");
+    assert!(!held("a"), "the watch has delivered its deletion");
     collection.put_answer(workspace("a", "k", 9));
     assert!(held("a"), "another one with its name");
     collection.begin_list();
     collection.put_listed(workspace("b", "k", 20));
     collection.end_list();
     collection.put_answer(workspace("a", "k", 15));
-    assert!(!held("a"), "a list has told its end");
+    assert!(!held("a"), "a list has shown its deletion");
 }
 
 #[test]
