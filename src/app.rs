@@ -199,7 +199,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Fault
         children: settings.enable_reconcile,
         istio: settings.enable_reconcile && settings.routing.use_istio,
     };
-    let (stores, tasks) = Stores::start(client.clone(), watched);
+    let (stores, tasks) = Stores::start(&client, watched);
     for (name, watch) in tasks {
         process.steady.spawn(name, watch);
     }

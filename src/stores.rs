@@ -3,10 +3,12 @@
 
 pub mod child;
 pub mod collection;
+mod events;
 mod kind;
 pub mod metadata;
 mod notebook;
 pub mod pod;
+mod resources;
 pub mod slim;
 mod triggers;
 mod watch;
@@ -15,29 +17,24 @@ pub mod workspace;
 use std::sync::Arc;
 
 use crds::WorkspaceKind;
-use crds::labels::WORKSPACE_NAME_LABEL;
 use crds::options::KindOption;
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Service, ServiceAccount};
-use kube::runtime::watcher;
-use kube::{Api, Client};
+use kube::Client;
 
-use crate::istio::VirtualService;
-use crate::render::names::ChildNames;
+use crate::render::{ChildKind, PerChild};
 use child::Child;
-use collection::{Change, Collection, Progress};
+use collection::{Collection, Progress};
 use kind::StoredKind;
 use notebook::StoredNotebook;
 use pod::Pod;
-use slim::{Identity, Incoming, Key, Slim};
-use watch::News;
+use resources::WatchedResource;
+use slim::Key;
+use watch::Necessity;
 use workspace::StoredWorkspace;
 
 pub use triggers::{Triggers, Urgency};
 
-/// A watch to be run for as long as the process lives: its name, and the future that never ends by itself.
+/// A watch to be run for as long as the process lives: its name, and the future, which never returns.
 pub type WatchTask = (&'static str, BoxFuture<'static, ()>);
 
 /// What the process knows of the cluster. Cheap to clone.
@@ -49,10 +46,7 @@ struct Inner {
     kinds: Collection<StoredKind>,
     workspaces: Collection<StoredWorkspace>,
     notebooks: Collection<StoredNotebook>,
-    service_accounts: Collection<Child<ServiceAccount>>,
-    stateful_sets: Collection<Child<StatefulSet>>,
-    services: Collection<Child<Service>>,
-    virtual_services: Collection<Child<VirtualService>>,
+    children: PerChild<Collection<Child>>,
     pods: Collection<Pod>,
     triggers: Triggers,
     route_triggers: Triggers,
@@ -64,48 +58,27 @@ struct Inner {
 pub struct Watched {
     /// Notebooks, which only admission asks about.
     pub notebooks: bool,
-    /// Children of Workspaces, which only the reconciler asks about.
+    /// Children of Workspaces and their pods, which only the reconciler asks about.
     pub children: bool,
-    /// Of the children VirtualServices too.
+    /// Of the children also VirtualServices.
     pub istio: bool,
 }
 
 /// A resource that is watched and has not been listed yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Unlisted {
-    /// Where it lies in the API.
-    pub path: &'static str,
+    /// Its path in the API, for all namespaces.
+    pub path: String,
     /// Whether the API server has to serve it.
     pub expected: bool,
 }
 
 impl Stores {
     /// Stores of kinds, Workspaces and what else is to be watched.
-    pub fn start(client: Client, watched: Watched) -> (Self, Vec<WatchTask>) {
+    pub fn start(client: &Client, watched: Watched) -> (Self, Vec<WatchTask>) {
         let stores = Self(Arc::new(Inner { watched, ..Inner::default() }));
-        let mut tasks = vec![
-            ("watch workspace kinds", stores.kind_task(client.clone())),
-            ("watch workspaces", stores.workspace_task(client.clone())),
-        ];
-        if watched.notebooks {
-            tasks.push(("watch notebooks", stores.notebook_task(client.clone())));
-        }
-        if !watched.children {
-            return (stores, tasks);
-        }
-        let task =
-            stores.child_task(client.clone(), "serviceaccounts", |all| &all.service_accounts, Inner::child_changed);
-        tasks.push(("watch service accounts", task));
-        let task = stores.child_task(client.clone(), "statefulsets", |all| &all.stateful_sets, Inner::child_changed);
-        tasks.push(("watch stateful sets", task));
-        let task = stores.child_task(client.clone(), "services", |all| &all.services, Inner::child_changed);
-        tasks.push(("watch services", task));
-        if watched.istio {
-            let (name, changed) = ("virtualservices", Inner::route_changed);
-            let task = stores.child_task(client.clone(), name, |all| &all.virtual_services, changed);
-            tasks.push(("watch virtual services", task));
-        }
-        tasks.push(("watch pods", stores.pod_task(client)));
+        let task = |resource: WatchedResource| (resource.name(), resource.watch(stores.0.clone(), client));
+        let tasks = WatchedResource::all(watched).map(task).collect();
         (stores, tasks)
     }
 
@@ -116,46 +89,27 @@ impl Stores {
 
     /// What is watched and has not been listed yet.
     pub fn unlisted(&self) -> Vec<Unlisted> {
-        let all = &self.0;
-        let mut watched = vec![
-            ("/apis/kubeflow.org/v1beta1/workspacekinds", true, all.kinds.progress()),
-            ("/apis/kubeflow.org/v1beta1/workspaces", true, all.workspaces.progress()),
-        ];
-        if all.watched.notebooks {
-            watched.push(("/apis/kubeflow.org/v1/notebooks", false, all.notebooks.progress()));
-        }
-        if all.watched.children {
-            watched.extend([
-                ("/api/v1/serviceaccounts", true, all.service_accounts.progress()),
-                ("/apis/apps/v1/statefulsets", true, all.stateful_sets.progress()),
-                ("/api/v1/services", true, all.services.progress()),
-                ("/api/v1/pods", true, all.pods.progress()),
-            ]);
-        }
-        if all.watched.istio {
-            watched.push(("/apis/networking.istio.io/v1/virtualservices", false, all.virtual_services.progress()));
-        }
-        let is_listed = |expected: bool, progress| match progress {
+        let is_listed = |resource: WatchedResource| match *resource.progress(&self.0).borrow() {
             Progress::Synced => true,
-            Progress::NotInstalled => !expected,
+            Progress::NotInstalled => resource.necessity() != Necessity::Required,
             Progress::Listing => false,
         };
-        let unlisted = watched.into_iter().filter(|(_, expected, progress)| !is_listed(*expected, *progress));
-        unlisted.map(|(path, expected, _)| Unlisted { path, expected }).collect()
+        let unlisted = WatchedResource::all(self.0.watched).filter(|resource| !is_listed(*resource));
+        let unlisted = unlisted
+            .map(|resource| Unlisted { path: resource.path(), expected: resource.necessity() == Necessity::Required });
+        unlisted.collect()
     }
 
-    /// Waits until [`Stores::synced`].
+    /// Waits until all that the reconciler asks about has been listed, or is known not to be served.
     pub async fn wait_synced(&self) {
-        let all = &self.0;
-        self.wait_read_model_synced().await;
-        if all.watched.children {
-            all.service_accounts.wait_until(synced).await;
-            all.stateful_sets.wait_until(synced).await;
-            all.services.wait_until(synced).await;
-            all.pods.wait_until(synced).await;
-        }
-        if all.watched.istio {
-            all.virtual_services.wait_until(known).await;
+        for resource in WatchedResource::all(self.0.watched) {
+            let enough = match resource.necessity() {
+                Necessity::Required => synced,
+                Necessity::Recommended => known,
+                Necessity::Optional => continue,
+            };
+            // The sender lives as long as `self`.
+            let _ = resource.progress(&self.0).wait_for(|progress| enough(*progress)).await;
         }
     }
 
@@ -185,17 +139,17 @@ impl Stores {
         names
     }
 
-    /// How many Workspaces name the kind, paused and deleting ones too.
+    /// How many Workspaces use the kind, paused and deleting ones too.
     pub fn count_users(&self, kind: &str) -> usize {
         self.0.workspaces.first_indexed(kind, 0).0
     }
 
-    /// How many Workspaces name an option of the kind, paused and deleting ones too, and the keys of the first `few`.
+    /// How many Workspaces use an option of the kind, paused and deleting ones too, and the keys of the first `few`.
     pub fn option_users(&self, kind: &str, option: &KindOption, few: usize) -> (usize, Vec<Key>) {
         self.0.workspaces.option_users(kind, option, few)
     }
 
-    /// Whether there is a Notebook of that name. None where Notebooks are not served.
+    /// Whether there is a Notebook of that name. False where Notebooks are not served.
     pub fn has_notebook(&self, namespace: &str, name: &str) -> bool {
         self.0.notebooks.get(&Key::new(namespace, name)).is_some()
     }
@@ -205,24 +159,9 @@ impl Stores {
         &self.0.workspaces
     }
 
-    /// The ServiceAccounts of Workspaces.
-    pub fn service_accounts(&self) -> &Collection<Child<ServiceAccount>> {
-        &self.0.service_accounts
-    }
-
-    /// The StatefulSets of Workspaces.
-    pub fn stateful_sets(&self) -> &Collection<Child<StatefulSet>> {
-        &self.0.stateful_sets
-    }
-
-    /// The Services of Workspaces.
-    pub fn services(&self) -> &Collection<Child<Service>> {
-        &self.0.services
-    }
-
-    /// The VirtualServices of Workspaces. [`Progress::NotInstalled`] without Istio's CRDs.
-    pub fn virtual_services(&self) -> &Collection<Child<VirtualService>> {
-        &self.0.virtual_services
+    /// The children of that kind of all Workspaces. [`Progress::NotInstalled`] where the resource is not served.
+    pub fn children(&self, kind: ChildKind) -> &Collection<Child> {
+        &self.0.children[kind]
     }
 
     /// The pods of Workspaces.
@@ -230,12 +169,12 @@ impl Stores {
         &self.0.pods
     }
 
-    /// The Workspaces that have to be looked at.
+    /// The Workspaces to reconcile.
     pub fn triggers(&self) -> &Triggers {
         &self.0.triggers
     }
 
-    /// The VirtualServices whose Workspace is being deleted, gone or not known.
+    /// The VirtualServices whose Workspace is being deleted, gone or unknown.
     pub fn route_triggers(&self) -> &Triggers {
         &self.0.route_triggers
     }
@@ -249,147 +188,6 @@ impl Stores {
     pub fn has_route(&self, workspace: &Key, route: &str) -> bool {
         self.0.has_route(workspace, route)
     }
-
-    fn kind_task(&self, client: Client) -> BoxFuture<'static, ()> {
-        let all = self.0.clone();
-        async move {
-            let tell = |news: News<'_, StoredKind>| {
-                if let News::Changed(change) | News::Listed(change) = news {
-                    all.kind_changed(change);
-                }
-            };
-            watch::watch("workspacekinds", Api::all(client), watcher::Config::default(), &all.kinds, tell).await;
-        }
-        .boxed()
-    }
-
-    fn workspace_task(&self, client: Client) -> BoxFuture<'static, ()> {
-        let all = self.0.clone();
-        async move {
-            let tell = |news: News<'_, StoredWorkspace>| match news {
-                News::Changed(change) => all.workspace_changed(change, Urgency::Now),
-                News::Listed(change) => all.workspace_changed(change, Urgency::Bulk),
-                News::Installed => {}
-            };
-            watch::watch("workspaces", Api::all(client), watcher::Config::default(), &all.workspaces, tell).await;
-        }
-        .boxed()
-    }
-
-    fn notebook_task(&self, client: Client) -> BoxFuture<'static, ()> {
-        let all = self.0.clone();
-        async move {
-            watch::watch("notebooks", Api::all(client), watcher::Config::default(), &all.notebooks, |_| {}).await;
-        }
-        .boxed()
-    }
-
-    fn child_task<K>(
-        &self,
-        client: Client,
-        resource: &'static str,
-        of: fn(&Inner) -> &Collection<Child<K>>,
-        changed: fn(&Inner, &Change<Child<K>>, Urgency),
-    ) -> BoxFuture<'static, ()>
-    where
-        K: kube::Resource<DynamicType = ()> + std::fmt::Debug + 'static,
-    {
-        let all = self.0.clone();
-        async move {
-            let tell = |news: News<'_, Child<K>>| match news {
-                News::Changed(change) => changed(&all, change, Urgency::Debounced),
-                News::Listed(change) => changed(&all, change, Urgency::Bulk),
-                // Routes can be made now, or cannot any longer.
-                News::Installed => all.trigger_all(),
-            };
-            let api: Api<Incoming<Child<K>>> = Api::all(client);
-            watch::watch(resource, api, of_workspaces(), of(&all), tell).await;
-        }
-        .boxed()
-    }
-
-    fn pod_task(&self, client: Client) -> BoxFuture<'static, ()> {
-        let all = self.0.clone();
-        async move {
-            let tell = |news: News<'_, Pod>| match news {
-                News::Changed(change) => all.pod_changed(change, Urgency::Debounced),
-                News::Listed(change) => all.pod_changed(change, Urgency::Bulk),
-                News::Installed => {}
-            };
-            watch::watch("pods", Api::all(client), of_workspaces(), &all.pods, tell).await;
-        }
-        .boxed()
-    }
-}
-
-impl Inner {
-    fn trigger(&self, workspace: &Key, urgency: Urgency) {
-        if self.watched.children {
-            self.triggers.add(workspace.clone(), urgency);
-        }
-    }
-
-    fn trigger_all(&self) {
-        for key in self.workspaces.keys() {
-            self.trigger(&key, Urgency::Bulk);
-        }
-    }
-
-    fn abandon_route(&self, workspace: &Key, uid: &str) {
-        if self.watched.istio && !uid.is_empty() {
-            let route = Key::new(&workspace.namespace, &ChildNames::new(&workspace.name, uid).service);
-            self.route_triggers.add(route, Urgency::Now);
-        }
-    }
-
-    fn workspace_changed(&self, change: &Change<StoredWorkspace>, urgency: Urgency) {
-        self.trigger(&key_of(change), urgency);
-        let after = change.after.as_ref();
-        for workspace in change.before.iter().chain(after) {
-            let Identity { key, uid, .. } = &workspace.identity;
-            let stays = after.is_some_and(|after| after.identity.uid == *uid && !after.identity.deleting);
-            if !stays {
-                self.abandon_route(key, uid);
-            }
-        }
-    }
-
-    fn route_changed(&self, change: &Change<Child<VirtualService>>, urgency: Urgency) {
-        self.child_changed(change, urgency);
-        let Some(route) = &change.after else { return };
-        let Identity { key, .. } = &route.identity;
-        let workspace = route.made_for().map(|name| Key::new(&key.namespace, name));
-        if workspace.is_some_and(|workspace| !self.has_route(&workspace, &key.name)) {
-            self.route_triggers.add(key.clone(), Urgency::Now);
-        }
-    }
-
-    fn has_route(&self, workspace: &Key, route: &str) -> bool {
-        let workspace = self.workspaces.get(workspace);
-        workspace.is_some_and(|workspace| !workspace.identity.deleting && workspace.identity.has_route(route))
-    }
-
-    fn child_changed<K>(&self, change: &Change<Child<K>>, urgency: Urgency) {
-        for child in change.before.iter().chain(&change.after) {
-            for workspace in child.workspaces() {
-                self.trigger(&Key::new(&child.identity.key.namespace, workspace), urgency);
-            }
-        }
-    }
-
-    fn pod_changed(&self, change: &Change<Pod>, urgency: Urgency) {
-        for pod in change.before.iter().chain(&change.after) {
-            if let Some(workspace) = &pod.workspace {
-                self.trigger(&Key::new(&pod.identity.key.namespace, workspace), urgency);
-            }
-        }
-    }
-
-    fn kind_changed(&self, change: &Change<StoredKind>) {
-        for workspace in self.workspaces.indexed(&key_of(change).name) {
-            self.trigger(&workspace.identity.key, Urgency::Bulk);
-        }
-    }
 }
 
 fn synced(progress: Progress) -> bool {
@@ -399,14 +197,4 @@ fn synced(progress: Progress) -> bool {
 /// Listed once, or not served.
 fn known(progress: Progress) -> bool {
     progress != Progress::Listing
-}
-
-/// The objects that carry the label of children, whoever made them.
-fn of_workspaces() -> watcher::Config {
-    watcher::Config::default().labels(WORKSPACE_NAME_LABEL)
-}
-
-fn key_of<T: Slim>(change: &Change<T>) -> Key {
-    let object = change.after.as_ref().or(change.before.as_ref());
-    object.map(|object| object.identity().key.clone()).unwrap_or_default()
 }

@@ -1,13 +1,13 @@
-//! Reconcile: makes every Workspace real, as a pipeline: observe (stores) -> render (pure) -> apply -> status.
+//! Reconcile: makes what Workspaces ask for exist, as a pipeline: observe (stores) -> plan (render, pure) -> apply ->
+//! status.
 //!
-//! Triggers from the stores fill a queue; a bounded number of Workspaces is looked at a time. The only place that
-//! writes children and the status of Workspaces. Role bindings, adoption, restarts, activity and the status of kinds
-//! have their own steps and are not part of this one yet.
+//! Triggers from the stores fill a queue; a bounded number of objects is reconciled at a time. The only place that writes
+//! children and the status of Workspaces. Role bindings, adoption, restarts, activity and the status of kinds have their
+//! own steps and are not part of this one yet.
 
 mod apply;
 mod engine;
 mod route_cleanup;
-mod routes_off;
 mod workspace;
 
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::metrics::{Controller, Metrics};
 use crate::stores::{Stores, Urgency};
 use workspace::Context;
 
-/// Makes Workspaces real until `shutdown`. Waits for the stores first: what is not known to exist would be made again.
+/// Reconciles Workspaces until `shutdown`. Waits for the stores first: what is not known to exist would be created again.
 pub async fn run(
     client: Client,
     stores: Stores,
@@ -41,21 +41,22 @@ pub async fn run(
     let use_istio = routing.use_istio;
     let context =
         Arc::new(Context { client: client.clone(), stores: stores.clone(), routing, metrics: metrics.clone() });
-    let look = |key, memory| workspace::look(context.clone(), key, memory);
+    let reconcile = |key, memory| workspace::reconcile(context.clone(), key, memory);
     let limit = settings.max_concurrent_reconciles;
-    let run = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, look);
-    // Never ends by itself; ended with the other one.
-    let other_routes = async {
+    let workspaces = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, reconcile);
+    // Does not return by itself.
+    let routes = async {
         if use_istio {
-            let look = |key, ()| route_cleanup::look(client.clone(), stores.clone(), key).map(|requeue| ((), requeue));
-            let routes = stores.route_triggers();
-            engine::run(Controller::RouteCleanup, routes, limit, &metrics, std::future::pending(), look).await;
+            let reconcile =
+                |key, ()| route_cleanup::reconcile(client.clone(), stores.clone(), key).map(|requeue| ((), requeue));
+            let (triggers, never) = (stores.route_triggers(), std::future::pending());
+            engine::run(Controller::RouteCleanup, triggers, limit, &metrics, never, reconcile).await;
         } else {
-            routes_off::remove_all(&client, &stores).await;
+            route_cleanup::remove_all(&client, &stores).await;
         }
     };
     tokio::select! {
-        () = run => {}
-        () = other_routes => {}
+        () = workspaces => {}
+        () = routes => {}
     }
 }

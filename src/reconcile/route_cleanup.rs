@@ -1,14 +1,19 @@
-//! Routes of Workspaces that are being deleted, or gone: they are deleted at once, also while a finalizer holds their
-//! Workspace. Garbage collection would get to them later, and until then people would be routed by rules that no edit of
-//! the kind reaches any more.
+//! Deletes routes that nobody may use any longer.
+//!
+//! Those of Workspaces that are being deleted, or gone, go at once, also while a finalizer holds their Workspace: garbage
+//! collection would get to them later, and until then people would be routed by rules that no edit of the kind reaches any
+//! more. With `--use-istio=false` those that earlier runs made go, once, for nobody makes new ones.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crds::labels::WORKSPACE_NAME_LABEL;
+use kube::api::ListParams;
 use kube::{Api, Client};
 
 use super::engine::Requeue;
 use crate::client::{delete_only, names_object};
-use crate::istio::VirtualService;
+use crate::render::ChildKind;
 use crate::render::names::ChildNames;
 use crate::stores::Stores;
 use crate::stores::child::Child;
@@ -16,35 +21,41 @@ use crate::stores::metadata::Owner;
 use crate::stores::slim::{Incoming, Key};
 use crate::stores::workspace::StoredWorkspace;
 
-/// Looks at the VirtualService of that name: deletes it if it is that of a Workspace which is being deleted, or gone.
-pub(super) async fn look(client: Client, stores: Stores, key: Key) -> Requeue {
+/// The first and the longest pause before [`remove_all`] retries.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// How many are listed at a time.
+const PAGE: u32 = 500;
+
+/// Deletes the VirtualService of that name if it is that of a Workspace which is being deleted, or gone.
+pub(super) async fn reconcile(client: Client, stores: Stores, key: Key) -> Requeue {
     let Some(route) = abandoned(&stores, &key) else { return Requeue::Forget };
     match remove_if_gone(&client, &stores, &route).await {
         Ok(()) => Requeue::Forget,
         Err(error) => {
-            tracing::warn!(object = %key, %error, "the route of a deleted Workspace could not be deleted; trying again");
+            tracing::warn!(%error, "failed to delete the route of a deleted Workspace; will retry");
             Requeue::Retry(None)
         }
     }
 }
 
 /// The VirtualService, if we made it and the Workspace that it was made for is not known to be there.
-fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child<VirtualService>>> {
-    let route = stores.virtual_services().get(key).filter(|route| !route.identity.deleting)?;
+fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child>> {
+    let route = stores.children(ChildKind::VirtualService).get(key).filter(|route| !route.identity.deleting)?;
     let is_ours = route.owner.is_none() || is_named_after_owner(&route);
     let workspace = route.made_for().filter(|_| is_ours)?;
     (!stores.has_route(&Key::new(&key.namespace, workspace), &key.name)).then_some(route)
 }
 
 /// Whether a VirtualService has the name that we give to that of the Workspace which owns it.
-pub(super) fn is_named_after_owner(route: &Child<VirtualService>) -> bool {
+fn is_named_after_owner(route: &Child) -> bool {
     let name = &route.identity.key.name;
     let is_after =
         |owner: &Owner| &*owner.kind == "Workspace" && *name == ChildNames::new(&owner.name, &owner.uid).service;
     route.owner.as_ref().is_some_and(is_after)
 }
 
-async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child<VirtualService>) -> kube::Result<()> {
+async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube::Result<()> {
     let Some(workspace) = route.made_for() else { return Ok(()) };
     let key = Key::new(&route.identity.key.namespace, workspace);
     let name = &route.identity.key.name;
@@ -55,8 +66,9 @@ async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child<VirtualS
         return Ok(());
     }
     remove(client, route).await?;
+    tracing::info!("deleted the route of a deleted Workspace");
     // Asked again before the watch says so, it would be deleted twice.
-    drop(stores.virtual_services().remove(&route.identity));
+    drop(stores.children(ChildKind::VirtualService).remove(&route.identity));
     Ok(())
 }
 
@@ -75,11 +87,51 @@ async fn exists(client: &Client, key: &Key, route: &str) -> kube::Result<bool> {
 }
 
 /// Deletes a VirtualService, unless it is another one by now.
-pub(super) async fn remove(client: &Client, route: &Child<VirtualService>) -> kube::Result<()> {
+async fn remove(client: &Client, route: &Child) -> kube::Result<()> {
     let Key { namespace, name } = &route.identity.key;
-    let api: Api<Incoming<Child<VirtualService>>> = Api::namespaced(client.clone(), namespace);
+    let api: Api<Incoming<Child>> = Api::namespaced_with(client.clone(), namespace, &ChildKind::VirtualService);
     match api.delete(name, &delete_only(&route.identity.uid)).await {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         result => result.map(drop),
     }
+}
+
+/// Istio is off: deletes all VirtualServices of ours, retrying until that has worked once. Never returns.
+pub(super) async fn remove_all(client: &Client, stores: &Stores) {
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = remove_once(client, stores).await {
+        tracing::warn!(%error, "failed to delete the VirtualServices of earlier runs; will retry");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    std::future::pending::<()>().await;
+}
+
+async fn remove_once(client: &Client, stores: &Stores) -> kube::Result<()> {
+    let all: Api<Incoming<Child>> = Api::all_with(client.clone(), &ChildKind::VirtualService);
+    let mut params = ListParams::default().labels(WORKSPACE_NAME_LABEL).limit(PAGE);
+    loop {
+        let page = match all.list(&params).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            page => page?,
+        };
+        for child in page.items.into_iter().filter_map(|incoming| incoming.object.ok()) {
+            if belongs_to_workspace(&child, stores) {
+                remove(client, &child).await?;
+            }
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Whether it is the VirtualService that we made for an existing Workspace. Those of others go with their owners.
+fn belongs_to_workspace(route: &Child, stores: &Stores) -> bool {
+    let owner = route.owner.as_ref().filter(|_| is_named_after_owner(route));
+    owner.is_some_and(|owner| {
+        let workspace = stores.workspaces().get(&Key::new(&route.identity.key.namespace, &owner.name));
+        workspace.is_some_and(|workspace| workspace.identity.uid == owner.uid)
+    })
 }

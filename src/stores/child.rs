@@ -1,18 +1,53 @@
-//! The slim form of children: ServiceAccount, StatefulSet, Service and VirtualService alike. Their specs are not kept:
-//! whether one is as we want it is told by the hash of what was applied and by which fields are still ours.
+//! The slim form of children, the same for all kinds. Their specs are not kept: the hash of what was applied and the set
+//! of fields that are still ours show whether one is as desired.
 
-use std::marker::PhantomData;
+use std::borrow::Cow;
 
 use kube::Resource;
+use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::metadata::{OwnedFields, Owner, WireMetadata};
 use super::slim::{Identity, Slim};
+use crate::render::ChildKind;
+
+/// An object of any kind of children; which one is known at run time.
+#[derive(Debug)]
+pub struct ChildObject(ObjectMeta);
+
+impl Resource for ChildObject {
+    type DynamicType = ChildKind;
+    type Scope = DynamicResourceScope;
+
+    fn kind(of: &ChildKind) -> Cow<'_, str> {
+        of.row().kind.into()
+    }
+
+    fn group(of: &ChildKind) -> Cow<'_, str> {
+        of.row().group.into()
+    }
+
+    fn version(of: &ChildKind) -> Cow<'_, str> {
+        of.row().version.into()
+    }
+
+    fn plural(of: &ChildKind) -> Cow<'_, str> {
+        of.row().plural.into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.0
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.0
+    }
+}
 
 /// A child of a Workspace.
-#[derive(Debug)]
-pub struct Child<K> {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
     /// Who it is.
     pub identity: Identity,
     /// The Workspace that its label names.
@@ -25,36 +60,9 @@ pub struct Child<K> {
     pub fields: Option<OwnedFields>,
     /// Its `metadata.generation`, which grows with each change of its spec; none where the resource has none.
     pub generation: Option<i64>,
-    kind: PhantomData<fn() -> K>,
 }
 
-// Written out, for a derive would ask the same of `K`.
-impl<K> Clone for Child<K> {
-    fn clone(&self) -> Self {
-        Self {
-            identity: self.identity.clone(),
-            workspace: self.workspace.clone(),
-            owner: self.owner.clone(),
-            applied_hash: self.applied_hash.clone(),
-            fields: self.fields.clone(),
-            generation: self.generation,
-            kind: PhantomData,
-        }
-    }
-}
-
-impl<K> PartialEq for Child<K> {
-    fn eq(&self, other: &Self) -> bool {
-        self.identity == other.identity
-            && self.workspace == other.workspace
-            && self.owner == other.owner
-            && self.applied_hash == other.applied_hash
-            && self.fields == other.fields
-            && self.generation == other.generation
-    }
-}
-
-impl<K> Child<K> {
+impl Child {
     fn from_metadata(mut metadata: WireMetadata) -> Self {
         Self {
             identity: metadata.identity(),
@@ -63,7 +71,6 @@ impl<K> Child<K> {
             generation: metadata.generation,
             workspace: metadata.labels.workspace,
             applied_hash: metadata.annotations.applied_hash,
-            kind: PhantomData,
         }
     }
 
@@ -89,7 +96,7 @@ impl<K> Child<K> {
     }
 }
 
-impl<'de, K> Deserialize<'de> for Child<K> {
+impl<'de> Deserialize<'de> for Child {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Wire {
@@ -99,8 +106,8 @@ impl<'de, K> Deserialize<'de> for Child<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()> + std::fmt::Debug + 'static> Slim for Child<K> {
-    type Of = K;
+impl Slim for Child {
+    type Of = ChildObject;
     const METADATA_ONLY: bool = true;
 
     fn identity(&self) -> &Identity {
@@ -119,14 +126,14 @@ impl<K: Resource<DynamicType = ()> + std::fmt::Debug + 'static> Slim for Child<K
 
 /// A child with its spec, as the API server answers a read or a write of it. Not kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WholeChild<K> {
+pub struct WholeChild {
     /// What is kept of it.
-    pub child: Child<K>,
+    pub child: Child,
     /// Its `spec`; null where the resource has none.
     pub spec: Value,
 }
 
-impl<'de, K> Deserialize<'de> for WholeChild<K> {
+impl<'de> Deserialize<'de> for WholeChild {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Wire {
@@ -139,8 +146,8 @@ impl<'de, K> Deserialize<'de> for WholeChild<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + PartialEq + 'static> Slim for WholeChild<K> {
-    type Of = K;
+impl Slim for WholeChild {
+    type Of = ChildObject;
 
     fn identity(&self) -> &Identity {
         &self.child.identity

@@ -24,7 +24,6 @@ impl<'de> Deserialize<'de> for StoredNotebook {
 impl Slim for StoredNotebook {
     type Of = Notebook;
     const METADATA_ONLY: bool = true;
-    const EXPECTED: bool = false;
 
     fn identity(&self) -> &Identity {
         &self.0

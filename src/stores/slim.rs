@@ -30,7 +30,10 @@ impl Key {
 
 impl std::fmt::Display for Key {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}/{}", self.namespace, self.name)
+        match &*self.namespace {
+            "" => formatter.write_str(&self.name),
+            namespace => write!(formatter, "{namespace}/{}", self.name),
+        }
     }
 }
 
@@ -68,11 +71,9 @@ impl Identity {
 /// A slim form of an object of type `Of`.
 pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'static {
     /// The object's own type: it knows group, version and plural.
-    type Of: Resource<DynamicType = ()>;
+    type Of: Resource;
     /// Whether metadata is all that is used, so that the API server need send no more.
     const METADATA_ONLY: bool = false;
-    /// Whether a cluster that does not serve the resource lacks something.
-    const EXPECTED: bool = true;
 
     /// Who it is.
     fn identity(&self) -> &Identity;
@@ -144,23 +145,23 @@ impl<'de, T: Slim> Deserialize<'de> for Incoming<T> {
 }
 
 impl<T: Slim> Resource for Incoming<T> {
-    type DynamicType = ();
+    type DynamicType = <T::Of as Resource>::DynamicType;
     type Scope = <T::Of as Resource>::Scope;
 
-    fn kind((): &()) -> Cow<'_, str> {
-        T::Of::kind(&())
+    fn kind(of: &Self::DynamicType) -> Cow<'_, str> {
+        T::Of::kind(of)
     }
 
-    fn group((): &()) -> Cow<'_, str> {
-        T::Of::group(&())
+    fn group(of: &Self::DynamicType) -> Cow<'_, str> {
+        T::Of::group(of)
     }
 
-    fn version((): &()) -> Cow<'_, str> {
-        T::Of::version(&())
+    fn version(of: &Self::DynamicType) -> Cow<'_, str> {
+        T::Of::version(of)
     }
 
-    fn plural((): &()) -> Cow<'_, str> {
-        T::Of::plural(&())
+    fn plural(of: &Self::DynamicType) -> Cow<'_, str> {
+        T::Of::plural(of)
     }
 
     fn metadata_api() -> bool {

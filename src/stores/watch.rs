@@ -1,4 +1,4 @@
-//! One watch: it feeds a collection and never ends, whatever the API server answers.
+//! One watch: it keeps a collection current and goes on whatever the API server answers.
 
 use std::time::Duration;
 
@@ -13,37 +13,76 @@ use crate::client::causes;
 
 /// The first pause after an error.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause after errors: how late we may notice that the API server, or a CRD, is back.
+/// The longest pause after errors: how late we may notice that the API server is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
+/// What is missing where the API server does not serve a resource.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Necessity {
+    /// Everything: the process does not become ready.
+    Required,
+    /// A part of what the settings ask for.
+    Recommended,
+    /// Nothing.
+    Optional,
+}
+
+/// What a watch has to know beside where it lists.
+pub(super) struct WatchOptions {
+    /// The name of the resource in logs.
+    pub name: &'static str,
+    /// How much depends on it.
+    pub necessity: Necessity,
+    /// What is selected.
+    pub config: watcher::Config,
+}
+
 /// What happened to a collection.
-pub(super) enum News<'a, T> {
+pub(super) enum StoreEvent<'a, T> {
     /// An object changed.
     Changed(&'a Change<T>),
-    /// A list, of many objects, told that one changed.
+    /// A list, of many objects, showed that one changed.
     Listed(&'a Change<T>),
-    /// Its CRD came or went.
+    /// Its CRD was installed or removed.
     Installed,
 }
 
-/// Watches for ever and tells `tell` what changed.
+// Written out, for a derive would ask the same of `T`.
+impl<T> Clone for StoreEvent<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for StoreEvent<'_, T> {}
+
+/// The longest pause between two lists of a resource that the API server does not serve.
+fn longest_pause_while_absent(necessity: Necessity) -> Duration {
+    match necessity {
+        Necessity::Required => LONGEST_PAUSE,
+        // Routes are there within 30 s of the installation of Istio's CRDs.
+        Necessity::Recommended => Duration::from_secs(25),
+        Necessity::Optional => Duration::from_secs(30),
+    }
+}
+
+/// Keeps `collection` current and hands what changed to `observe`. Never returns.
 pub(super) async fn watch<T: Slim>(
-    name: &'static str,
+    WatchOptions { name, necessity, config }: WatchOptions,
     api: Api<Incoming<T>>,
-    config: watcher::Config,
     collection: &Collection<T>,
-    tell: impl Fn(News<'_, T>),
+    observe: impl Fn(StoreEvent<'_, T>),
 ) {
     let start = || watcher(api.clone(), config.clone()).boxed();
     let mut events = start();
     let mut pause = FIRST_PAUSE;
     let mut failing = false;
-    // The stream never ends; were it to, an early end is better seen than papered over.
+    // The stream is endless; were it not, an early end is better seen than papered over.
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
                 let worked = !matches!(event, Event::Init);
-                take(name, event, collection, &tell);
+                take(name, event, collection, &observe);
                 // Every try to list begins with `Init`, so that says nothing about its success.
                 if worked {
                     pause = FIRST_PAUSE;
@@ -54,29 +93,36 @@ pub(super) async fn watch<T: Slim>(
             }
             Err(error) => {
                 let not_installed = answer(&error).is_some_and(|status| status.code == 404);
-                let error = answer(&error).map_or_else(|| causes(&error), |status| status.message.clone());
+                if !std::mem::replace(&mut failing, true) {
+                    log_failure(name, necessity, &error, not_installed);
+                }
+                let mut longest = LONGEST_PAUSE;
                 if not_installed {
                     // When it comes back it is another one: its objects have to be listed, not followed.
                     events = start();
                     if collection.set_progress(Progress::NotInstalled) {
-                        tell(News::Installed);
+                        observe(StoreEvent::Installed);
                     }
+                    longest = longest_pause_while_absent(necessity);
                 }
-                if std::mem::replace(&mut failing, true) {
-                    tracing::debug!(resource = name, error, "the watch still fails");
-                } else if not_installed && !T::EXPECTED {
-                    tracing::debug!(resource = name, "the API server does not serve this resource; looking again");
-                } else if not_installed {
-                    tracing::warn!(
-                        resource = name,
-                        "the API server does not know this resource: install its CRD; looking again"
-                    );
-                } else {
-                    tracing::warn!(resource = name, error, "the watch failed; trying again");
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                tokio::time::sleep(pause.min(longest)).await;
+                pause = (pause * 2).min(longest);
             }
+        }
+    }
+}
+
+fn log_failure(name: &'static str, necessity: Necessity, error: &watcher::Error, not_installed: bool) {
+    match necessity {
+        Necessity::Optional if not_installed => {
+            tracing::debug!(resource = name, "the API server does not serve this resource; will retry");
+        }
+        Necessity::Required | Necessity::Recommended if not_installed => {
+            tracing::warn!(resource = name, "the API server does not serve this resource: install its CRD; will retry");
+        }
+        _ => {
+            let error = answer(error).map_or_else(|| causes(error), |status| status.message.clone());
+            tracing::warn!(resource = name, error, "the watch failed; will retry");
         }
     }
 }
@@ -85,7 +131,7 @@ fn take<T: Slim>(
     name: &'static str,
     event: Event<Incoming<T>>,
     collection: &Collection<T>,
-    tell: &impl Fn(News<'_, T>),
+    observe: &impl Fn(StoreEvent<'_, T>),
 ) {
     let put = |incoming: Incoming<T>, listed: bool| {
         let identity = incoming.identity();
@@ -93,7 +139,7 @@ fn take<T: Slim>(
             Ok(object) if listed => collection.put_listed(object),
             Ok(object) => collection.put(object),
             Err(error) => {
-                tracing::error!(resource = name, object = %identity.key, error, "an object cannot be read and is passed over");
+                tracing::error!(resource = name, object = %identity.key, error, "an object cannot be decoded and is skipped");
                 // What it was before is no longer true.
                 collection.remove(&identity)
             }
@@ -103,25 +149,25 @@ fn take<T: Slim>(
         Event::Init => collection.begin_list(),
         Event::InitApply(incoming) => {
             if let Some(change) = put(incoming, true) {
-                tell(News::Listed(&change));
+                observe(StoreEvent::Listed(&change));
             }
         }
         Event::Apply(incoming) => {
             if let Some(change) = put(incoming, false) {
-                tell(News::Changed(&change));
+                observe(StoreEvent::Changed(&change));
             }
         }
         Event::Delete(incoming) => {
             if let Some(change) = collection.remove(&incoming.identity()) {
-                tell(News::Changed(&change));
+                observe(StoreEvent::Changed(&change));
             }
         }
         Event::InitDone => {
             for change in collection.end_list() {
-                tell(News::Listed(&change));
+                observe(StoreEvent::Listed(&change));
             }
             if collection.set_progress(Progress::Synced) {
-                tell(News::Installed);
+                observe(StoreEvent::Installed);
             }
         }
     }

@@ -50,7 +50,7 @@ impl Loop {
                 let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
                 let client = Client::try_from(config).unwrap();
                 let watched = Watched { notebooks: false, children: true, istio: settings.routing.use_istio };
-                let (stores, tasks) = Stores::start(client.clone(), watched);
+                let (stores, tasks) = Stores::start(&client, watched);
                 for (_, watch) in tasks {
                     tokio::spawn(watch);
                 }

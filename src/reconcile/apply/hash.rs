@@ -1,14 +1,12 @@
-//! The hash of an object as it is applied: kept in its annotation, so that a later look knows what was applied without
+//! The hash of an object as it is applied: kept in its annotation, so that a later reconcile knows what was applied without
 //! reading it.
 
 use std::fmt::Write as _;
 use std::io;
 
-use crds::apply_body;
-use k8s_openapi::Metadata;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+
+use crate::render::Manifest;
 
 /// Bytes of the hash in the annotation.
 const HASH_BYTES: usize = 16;
@@ -19,10 +17,10 @@ pub(in crate::reconcile) type Hash = Box<str>;
 /// The hash of an object as it will be applied, but for the annotation that holds it.
 ///
 /// It is that of the body of the apply: what an earlier version wrote otherwise has another one, and is written anew.
-pub(in crate::reconcile) fn hash(object: &(impl Metadata<Ty = ObjectMeta> + Serialize)) -> Hash {
+pub(in crate::reconcile) fn hash(object: &dyn Manifest) -> Hash {
     let mut sink = HashSink(Sha256::new());
     // Neither the types nor the sink can fail; were one to, what was hashed so far still tells versions apart.
-    let _ = apply_body::write(io::BufWriter::new(&mut sink), object);
+    let _ = object.write_body(&mut io::BufWriter::new(&mut sink));
     let digest = sink.0.finalize();
     let text = digest.iter().take(HASH_BYTES).fold(String::with_capacity(2 * HASH_BYTES), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

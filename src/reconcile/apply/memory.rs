@@ -1,4 +1,4 @@
-//! What is remembered of a child between two looks.
+//! What is remembered of a child between two reconciles.
 
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ pub(in crate::reconcile) struct ChildMemory {
     pub(super) too_large: Option<(Hash, Instant, String)>,
     /// Whether it has been in place once.
     pub(super) existed: bool,
-    /// Since when somebody else has had its name, each time that it was looked at.
+    /// Since when every reconcile has found an object of another owner under its name.
     pub(super) foreign: Option<Instant>,
 }
 
@@ -36,14 +36,14 @@ pub(super) struct Settled {
 
 impl Settled {
     /// That version; none of a child to which nothing of ours was applied.
-    pub(super) fn of<K>(child: &Child<K>) -> Option<Self> {
+    pub(super) fn of(child: &Child) -> Option<Self> {
         let fields = child.fields.as_ref()?.digest;
         Some(Self { hash: child.applied_hash.clone()?, fields, generation: child.generation })
     }
 }
 
 /// How what the API server stores differs from what was applied, by the doing of a mutating webhook.
-#[derive(Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(in crate::reconcile) struct Stored {
     /// The paths of the fields with another value, for people; empty where there are none.
     pub differences: String,
@@ -53,12 +53,12 @@ pub(in crate::reconcile) struct Stored {
 
 impl ChildMemory {
     /// Whether a child is as it was when it was last found to be as wanted, and that is still what is wanted.
-    pub(super) fn holds<K>(&self, child: &Child<K>, hash: &Hash) -> bool {
+    pub(super) fn holds(&self, child: &Child, hash: &Hash) -> bool {
         self.settled.as_ref().is_some_and(|settled| settled.hash == *hash) && self.holds_any(child)
     }
 
     /// Whether a child is as it was when it was last found to be as wanted.
-    pub(super) fn holds_any<K>(&self, child: &Child<K>) -> bool {
+    pub(super) fn holds_any(&self, child: &Child) -> bool {
         self.settled.is_some() && self.settled == Settled::of(child)
     }
 }

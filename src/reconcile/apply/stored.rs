@@ -12,29 +12,30 @@ use serde_json::Value;
 use super::error::ApplyError;
 use super::hash::{Hash, hash};
 use super::memory::{ChildMemory, Settled, Stored};
-use super::{ChildKind, Children, Conflict, Precondition, Purpose, covers};
+use super::request::{Precondition, Purpose, RequestError};
+use super::{ChildApi, ownership};
 use crate::istio::{VirtualService, VirtualServiceSpec};
-use crate::render::difference;
+use crate::render::{ChildRow, Manifest, difference};
 use crate::stores::child::{Child, WholeChild};
 use crate::stores::slim::Key;
 
-impl<K: ChildKind> Children<'_, K> {
+impl ChildApi<'_> {
     /// Whether a child whose hash and fields say that it is as wanted really holds what was applied, but for what a mutating
     /// webhook changed; noted if so.
     pub(super) async fn is_as_applied(
         &self,
-        seen: &Child<K>,
+        seen: &Child,
         hash: &Hash,
         memory: &mut ChildMemory,
-        object: &mut K,
+        object: &mut dyn Manifest,
     ) -> Result<bool, ApplyError> {
-        let has_hash = |child: &Child<K>| child.applied_hash.as_deref() == Some(&**hash);
+        let has_hash = |child: &Child| child.applied_hash.as_deref() == Some(&**hash);
         // The fields of one that was found to be as wanted are not kept; they come with the object.
         let has_fields = seen.fields.as_ref().is_some_and(|fields| fields.text.is_some());
         if !has_hash(seen) || (has_fields && !covers(seen, object)) {
             return Ok(false);
         }
-        let stored = if K::HAS_SPEC || !has_fields {
+        let stored = if self.row.has_spec || !has_fields {
             self.read(&seen.identity.key.name).await?
         } else {
             Some(WholeChild { child: seen.clone(), spec: Value::Null })
@@ -42,15 +43,20 @@ impl<K: ChildKind> Children<'_, K> {
         let Some(stored) = stored else { return Ok(false) };
         let child = &stored.child;
         if child.identity.deleting {
-            return Err(ApplyError::BeingDeleted { kind: K::KIND, name: child.identity.key.name.clone() });
+            return Err(ApplyError::BeingDeleted { kind: self.row.kind, name: child.identity.key.name.clone() });
         }
         if child.identity.uid != seen.identity.uid || !has_hash(child) || !covers(child, object) {
             return Ok(false);
         }
-        let (found, misread) = compare(object, &stored.spec);
+        let (found, misread) = compare(self.row, object, &stored.spec);
         if (misread || !found.unsafe_headers.is_empty()) && !self.would_stay(object, child).await? {
-            let (object, fields) = (&child.identity.key, &found.differences);
-            tracing::warn!(%object, kind = K::KIND, fields, "what is stored is not what was applied; applying it again");
+            let (name, fields) = (&child.identity.key.name, &found.differences);
+            tracing::warn!(
+                kind = self.row.kind,
+                name,
+                fields,
+                "what is stored is not what was applied; applying it again"
+            );
             self.count_unsafe(&found);
             return Ok(false);
         }
@@ -59,25 +65,25 @@ impl<K: ChildKind> Children<'_, K> {
     }
 
     /// Whether `object` would be misread or unsafe again if it were applied now: then a mutating webhook is behind it.
-    async fn would_stay(&self, object: &mut K, child: &Child<K>) -> Result<bool, ApplyError> {
-        match self.send(object, Precondition::Same(&child.identity.uid), Purpose::DryRun).await {
+    async fn would_stay(&self, object: &mut dyn Manifest, child: &Child) -> Result<bool, ApplyError> {
+        match self.send(object, Precondition::Uid(&child.identity.uid), Purpose::DryRun).await {
             Ok(answer) => {
-                let (found, misread) = compare(object, &answer.spec);
+                let (found, misread) = compare(self.row, object, &answer.spec);
                 Ok(misread || !found.unsafe_headers.is_empty())
             }
             // Applying it says why.
-            Err(Conflict::Error(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(false),
-            Err(conflict) => Err(Self::error(&child.identity.key.name, conflict)),
+            Err(RequestError::Failed(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(false),
+            Err(error) => Err(self.error(&child.identity.key.name, error)),
         }
     }
 
     /// Notes that nothing is to be done while a child stays as the answer to a write shows it.
-    pub(super) fn settle_written(&self, memory: &mut ChildMemory, answer: WholeChild<K>, object: &K) {
-        let (found, _) = compare(object, &answer.spec);
+    pub(super) fn settle_written(&self, memory: &mut ChildMemory, answer: WholeChild, object: &dyn Manifest) {
+        let (found, _) = compare(self.row, object, &answer.spec);
         self.settle(memory, answer, found);
     }
 
-    fn settle(&self, memory: &mut ChildMemory, stored: WholeChild<K>, found: Stored) {
+    fn settle(&self, memory: &mut ChildMemory, stored: WholeChild, found: Stored) {
         let mut child = stored.child;
         self.count_unsafe(&found);
         memory.settled = Settled::of(&child);
@@ -93,37 +99,43 @@ impl<K: ChildKind> Children<'_, K> {
     }
 }
 
-impl Children<'_, VirtualService> {
+impl ChildApi<'_> {
     /// Leaves a route whose successor cannot be rendered as it is: if it is what was applied when it could, and also if a
     /// mutating webhook changed it to something safe. One that holds anything else is removed. `metadata` is that of the
     /// route as rendered. True when that took a write.
-    pub async fn keep(&self, key: &Key, metadata: &ObjectMeta, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
+    pub(super) async fn keep(
+        &self,
+        key: &Key,
+        metadata: ObjectMeta,
+        memory: &mut ChildMemory,
+    ) -> Result<bool, ApplyError> {
         if self.is_kept(key, memory) {
             return Ok(false);
         }
         let stored = self.read(&key.name).await?.filter(|stored| stored.child.is_owned_by(&self.owner.uid));
         let Some(stored) = stored else { return Ok(false) };
-        let found = Stored { unsafe_headers: VirtualService::judge_stored(&stored.spec), ..Stored::default() };
-        if is_ours(&stored, metadata) && (found.unsafe_headers.is_empty() || is_exactly_ours(&stored, metadata)) {
+        let found = Stored { unsafe_headers: (self.row.judge_stored)(&stored.spec), ..Stored::default() };
+        if is_ours(&stored, &metadata) && (found.unsafe_headers.is_empty() || is_exactly_ours(&stored, &metadata)) {
             self.settle(memory, stored, found);
             return Ok(false);
         }
         tracing::warn!(
-            object = %key, kind = "VirtualService",
+            kind = self.row.kind,
+            name = key.name,
             "what is stored is not what was applied, and nothing can be applied now; deleting it"
         );
         self.count_unsafe(&found);
         self.remove(key, memory).await
     }
 
-    /// Whether [`Children::keep`] has nothing to do.
-    pub fn is_kept(&self, key: &Key, memory: &ChildMemory) -> bool {
+    /// Whether [`ChildApi::keep`] has nothing to do.
+    pub(super) fn is_kept(&self, key: &Key, memory: &ChildMemory) -> bool {
         self.present(key).is_none_or(|child| memory.holds_any(&child))
     }
 }
 
 /// Whether nobody but us applied what is stored: somebody who edits it takes its fields from us, a mutating webhook does not.
-fn is_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> bool {
+fn is_ours(stored: &WholeChild, metadata: &ObjectMeta) -> bool {
     let mut route = VirtualService::new(metadata.clone(), VirtualServiceSpec::default());
     let hash = stored.child.applied_hash.as_deref().unwrap_or_default().to_owned();
     route.metadata.annotations = Some([(APPLIED_HASH_ANNOTATION.to_owned(), hash)].into());
@@ -131,7 +143,7 @@ fn is_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> bool {
 }
 
 /// Whether what is stored is, to the byte, what was applied.
-fn is_exactly_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -> bool {
+fn is_exactly_ours(stored: &WholeChild, metadata: &ObjectMeta) -> bool {
     VirtualServiceSpec::deserialize(&stored.spec).is_ok_and(|spec| {
         let has_only_ours = serde_json::to_value(&spec.http).is_ok_and(|http| http == stored.spec["http"]);
         let route = VirtualService::new(metadata.clone(), spec);
@@ -139,10 +151,16 @@ fn is_exactly_ours(stored: &WholeChild<VirtualService>, metadata: &ObjectMeta) -
     })
 }
 
+/// Whether the fields of a child that are ours are those of `object`.
+fn covers(child: &Child, object: &dyn Manifest) -> bool {
+    let Some(fields) = child.fields.as_ref().and_then(|fields| fields.text.as_deref()) else { return false };
+    ownership::covers(fields, &object.value())
+}
+
 /// How the spec that is stored differs from that of `object`, and whether a YAML reader may have done it.
-fn compare<K: ChildKind>(object: &K, stored: &Value) -> (Stored, bool) {
+fn compare(row: &ChildRow, object: &dyn Manifest, stored: &Value) -> (Stored, bool) {
     const SHOWN: usize = 3;
-    let applied = serde_json::to_value(object).unwrap_or_default();
+    let applied = object.value();
     let changed = applied.get("spec").map(|spec| difference::stored_otherwise(spec, stored)).unwrap_or_default();
     let is_misread = |(path, value): &(String, &Value)| {
         [Some(&**path), value.as_str()].into_iter().flatten().any(apply_body::is_escaped)
@@ -152,5 +170,5 @@ fn compare<K: ChildKind>(object: &K, stored: &Value) -> (Stored, bool) {
     if changed.len() > SHOWN {
         differences.push(format!("and {} more", changed.len() - SHOWN));
     }
-    (Stored { differences: differences.join(", "), unsafe_headers: K::judge_stored(stored) }, misread)
+    (Stored { differences: differences.join(", "), unsafe_headers: (row.judge_stored)(stored) }, misread)
 }

@@ -1,31 +1,33 @@
-//! What should exist for a Workspace, in the form that is cheap to keep: hashes instead of objects.
+//! Plan: what should exist for a Workspace, in the form that is cheap to keep: hashes instead of objects.
 //!
-//! Most looks at a Workspace are about its pod. They need not render anything as long as Workspace and kind are those
-//! of the last rendering.
+//! Most reconciles are about the pod. They need not render anything as long as Workspace and kind are those of the last
+//! rendering.
 
 use crds::WorkspaceKind;
 
 use super::super::apply::{Hash, hash};
 use crate::config::Routing;
-use crate::render::{self, Desired, LeftOutMount, RenderFault, Route, RouteFault};
+use crate::render::{self, Action, LeftOutMount, Manifest, PerChild, RenderFault, Route};
 use crate::stores::workspace::StoredWorkspace;
 
 /// What a rendering depends on. The settings do not change while the process lives.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Inputs {
+    /// Uid and generation.
     workspace: (Box<str>, i64),
+    /// Uid and generation.
     kind: (String, i64),
     /// Whether no pod may run for now.
-    held: bool,
+    scaled_to_zero: bool,
 }
 
 impl Inputs {
-    pub fn new(workspace: &StoredWorkspace, kind: &WorkspaceKind, held: bool) -> Self {
+    pub fn new(workspace: &StoredWorkspace, kind: &WorkspaceKind, scaled_to_zero: bool) -> Self {
         let metadata = &kind.metadata;
         Self {
             workspace: (workspace.identity.uid.clone(), workspace.generation),
             kind: (metadata.uid.clone().unwrap_or_default(), metadata.generation.unwrap_or_default()),
-            held,
+            scaled_to_zero,
         }
     }
 }
@@ -34,20 +36,16 @@ impl Inputs {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     inputs: Inputs,
-    /// None where the kind names an existing account.
-    pub service_account: Option<Hash>,
-    pub stateful_set: Hash,
-    pub service: Hash,
-    pub route: RoutePlan,
+    /// What is to be done about each child, if anything.
+    pub actions: PerChild<Option<Action<Hash>>>,
+    /// How people reach the Workspace.
+    pub route: Route<()>,
+    /// Mounts whose path is taken.
     pub left_out: Vec<LeftOutMount>,
 }
 
-#[derive(Clone, Debug)]
-pub(super) enum RoutePlan {
-    Off,
-    Wanted(Hash),
-    Refused(RouteFault),
-}
+/// What is to be done about each child, with the objects to apply and their hashes.
+pub(super) type RenderedActions = PerChild<Option<Action<(Hash, Box<dyn Manifest>)>>>;
 
 impl Plan {
     /// Whether it was made from these.
@@ -55,29 +53,26 @@ impl Plan {
         self.inputs == *inputs
     }
 
-    /// Renders, and keeps the hashes. What was rendered comes along, for those that have to be written.
+    /// Renders, and keeps the hashes; the rendered objects are returned beside the plan, for those that have to be written.
     pub fn make(
         inputs: Inputs,
         workspace: &StoredWorkspace,
         kind: &WorkspaceKind,
         routing: &Routing,
-    ) -> Result<(Self, Box<Desired>), RenderFault> {
-        let mut desired = Box::new(render::render(workspace.render_input(), &kind.spec, routing)?);
-        if let (true, Some(spec)) = (inputs.held, &mut desired.stateful_set.spec) {
+    ) -> Result<(Self, RenderedActions), RenderFault> {
+        let mut desired = render::render(workspace.render_input(), &kind.spec, routing)?;
+        if let (true, Some(spec)) = (inputs.scaled_to_zero, &mut desired.stateful_set.spec) {
             spec.replicas = Some(0);
         }
-        let plan = Self {
-            inputs,
-            service_account: desired.service_account.as_ref().map(hash),
-            stateful_set: hash(&desired.stateful_set),
-            service: hash(&desired.service),
-            route: match &desired.route {
-                Route::Off => RoutePlan::Off,
-                Route::Wanted(route) => RoutePlan::Wanted(hash(&**route)),
-                Route::Refused(fault) => RoutePlan::Refused(fault.clone()),
-            },
-            left_out: desired.left_out.clone(),
-        };
-        Ok((plan, desired))
+        let route = desired.route.without_object();
+        let left_out = std::mem::take(&mut desired.left_out);
+        let rendered = desired.into_actions().map(|action| action.map(|action| action.map(with_hash)));
+        let hashes = |action: &Action<(Hash, _)>| action.as_ref().map(|(hash, _)| hash.clone());
+        let actions = PerChild::new(|kind| rendered[kind].as_ref().map(hashes));
+        Ok((Self { inputs, actions, route, left_out }, rendered))
     }
+}
+
+fn with_hash(object: Box<dyn Manifest>) -> (Hash, Box<dyn Manifest>) {
+    (hash(&*object), object)
 }

@@ -1,4 +1,4 @@
-//! What the state of a Workspace is, told from its pod alone. The texts are those that the user interface knows.
+//! The state of a Workspace as its pod alone shows it. The texts are those that the user interface knows.
 
 use std::time::Duration;
 

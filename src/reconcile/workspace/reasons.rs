@@ -3,16 +3,31 @@
 use super::super::apply::ApplyError;
 use crate::render::{RenderFault, RouteFault, UnsafeHeader, describe_headers};
 
-/// Something that is wrong.
+/// Why something is not as desired.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Fault {
+pub(super) struct StatusReason {
     /// One CamelCase word.
     pub reason: &'static str,
     /// A sentence for people.
     pub message: String,
 }
 
-impl From<&RenderFault> for Fault {
+impl StatusReason {
+    /// The Workspace names a kind that does not exist.
+    pub fn kind_not_found(kind: &str) -> Self {
+        let message = format!("Workspace references unknown WorkspaceKind: {kind}");
+        Self { reason: "WorkspaceKindNotFound", message }
+    }
+
+    /// The VirtualService `name` is stored with headers that must not reach Istio.
+    pub fn unsafe_route_stored(name: &str, headers: &[UnsafeHeader]) -> Self {
+        let headers = describe_headers(headers);
+        let message = format!("VirtualService {name} is stored otherwise than it was applied: {headers}");
+        Self { reason: "UnsafeHeader", message }
+    }
+}
+
+impl From<&RenderFault> for StatusReason {
     fn from(fault: &RenderFault) -> Self {
         let reason = match fault {
             RenderFault::ImageConfig(_) => "InvalidImageConfig",
@@ -25,7 +40,7 @@ impl From<&RenderFault> for Fault {
     }
 }
 
-impl From<&RouteFault> for Fault {
+impl From<&RouteFault> for StatusReason {
     fn from(fault: &RouteFault) -> Self {
         let reason = match fault {
             RouteFault::Headers(_) => "UnsafeHeader",
@@ -36,16 +51,7 @@ impl From<&RouteFault> for Fault {
     }
 }
 
-impl Fault {
-    /// That of a VirtualService which is stored with headers that must not reach Istio.
-    pub fn of_stored_route(name: &str, headers: &[UnsafeHeader]) -> Self {
-        let headers = describe_headers(headers);
-        let message = format!("VirtualService {name} is stored otherwise than it was applied: {headers}");
-        Self { reason: "UnsafeHeader", message }
-    }
-}
-
-impl From<&ApplyError> for Fault {
+impl From<&ApplyError> for StatusReason {
     fn from(error: &ApplyError) -> Self {
         let reason = match error {
             ApplyError::Foreign { .. } => "ForeignObject",

@@ -2,86 +2,34 @@
 
 use std::time::Duration;
 
-use crds::conditions::{Condition, ConditionStatus};
-use crds::workspace::{ContainerStatus, PodStatus, PodTemplateOptionsStatus, WorkspaceState, WorkspaceStatus};
+use crds::conditions::ConditionStatus;
+use crds::workspace::{ContainerStatus, PodStatus, WorkspaceState, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
-use serde_json::{Map, Value};
 
+use super::super::apply::{ApplyError, Stored};
+use super::conditions::{self, ConditionDraft, READY, ROUTE_READY, bounded};
+use super::outcome::ApplyOutcome;
 use super::pod_state::{self, PodState};
-use super::reasons::Fault;
-use crate::render::LeftOutMount;
+use super::reasons::StatusReason;
+use crate::render::names::ChildNames;
+use crate::render::{ChildKind, LeftOutMount, Route, Serves};
 use crate::stores::pod::Pod;
 use crate::stores::workspace::StoredWorkspace;
 
-/// The condition that what exists matches the spec.
-const READY: &str = "Ready";
-/// The condition that people can be routed to the Workspace.
-const ROUTE_READY: &str = "RouteReady";
-/// The longest message of a condition, in bytes.
-const MESSAGE_MAX: usize = 1024;
-
-/// What was done about a Workspace, as far as its status tells it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Made {
-    /// What is wrong with the Workspace or its kind, in words that are the state's message.
-    pub spec_fault: Option<Fault>,
-    /// Why a child is not as it should be.
-    pub child_fault: Option<Fault>,
-    /// The account that the pod runs as.
-    pub service_account: Option<String>,
-    /// Where redirects lead; none when the kind is not known.
-    pub options: Option<PodTemplateOptionsStatus>,
-    /// How far the route is.
-    pub route: RouteState,
-    /// Whether something did not work that may the next time: too early to say whether anything is wrong.
-    pub undecided: bool,
-    /// Mounts that found their path taken.
-    pub left_out: Vec<LeftOutMount>,
-    /// Children that mutating webhooks changed.
-    pub changed: Vec<ChangedChild>,
-}
-
-/// A child that the API server stores otherwise than it was applied, because a mutating webhook changed it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct ChangedChild {
-    /// Its kind.
-    pub kind: &'static str,
-    /// Its name.
-    pub name: String,
-    /// The paths of the fields, for people.
-    pub fields: String,
-}
-
-/// How far the route is.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) enum RouteState {
-    /// Not looked at: the Workspace could not be rendered.
-    #[default]
-    Unknown,
-    /// Istio is off.
-    Off,
-    /// Istio's CRDs are not installed.
-    NotInstalled,
-    /// It is in place.
-    Ready,
-    /// It is not, or not the current one.
-    Fault(Fault),
-}
-
-/// What a status is told from.
+/// What a status follows from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
     pub workspace: &'a StoredWorkspace,
     pub pod: Option<&'a Pod>,
-    pub made: &'a Made,
+    pub outcome: &'a ApplyOutcome,
     pub now: Timestamp,
 }
 
 /// The status, and after how long it may become another one without any event.
 pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
-    let Facts { workspace, pod, made, now } = facts;
+    let Facts { workspace, pod, outcome, now } = facts;
     let held = &workspace.status;
-    let options = made.options.clone().or_else(|| held.pod_template_options.clone());
+    let options = outcome.options.clone().or_else(|| held.pod_template_options.clone());
     let pending_restart = options.as_ref().is_some_and(|options| {
         !options.image_config.redirect_chain.is_empty() || !options.pod_config.redirect_chain.is_empty()
     });
@@ -98,17 +46,18 @@ pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
         },
         pending_restart,
         pod_template_options: options,
-        pod_template_pod: Some(pod_status(pod, made.service_account.clone())),
+        pod_template_pod: Some(pod_status(pod, outcome.service_account.clone())),
         state,
         state_message: bounded(message),
         conditions: Vec::new(),
         ..held.clone()
     };
-    status.conditions = if made.undecided {
+    status.conditions = if outcome.keep_conditions() {
         held.conditions.clone()
     } else {
-        let wanted = [ready(facts, &status), route_ready(&made.route)];
-        conditions(&held.conditions, wanted, workspace.generation, now)
+        let route_ready = route_ready(facts);
+        let ready = ready(facts, &status, &route_ready);
+        conditions::merged(&held.conditions, [ready, route_ready], workspace.generation, now)
     };
     (status, again)
 }
@@ -116,11 +65,12 @@ pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
 /// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, for people start a Workspace
 /// only from there.
 fn state(facts: Facts<'_>) -> PodState {
-    let Facts { workspace, pod, made, now } = facts;
+    let Facts { workspace, pod, outcome, now } = facts;
     let of = |state, message: &str| PodState { state, message: message.to_owned(), again: None };
-    match (pod, &made.spec_fault, &made.child_fault) {
+    match (pod, &outcome.spec_error, pod_error(outcome)) {
         (None, _, _) if workspace.spec.paused => of(WorkspaceState::Paused, "Workspace is paused"),
-        (_, Some(fault), _) | (None, None, Some(fault)) => of(WorkspaceState::Error, &fault.message),
+        (_, Some(error), _) => of(WorkspaceState::Error, &error.message),
+        (None, None, Some(error)) => of(WorkspaceState::Error, &error.message),
         (Some(pod), None, _) => pod_state::of(pod, now),
         (None, None, None) => pod_state::unknown(),
     }
@@ -140,29 +90,15 @@ fn pod_status(pod: Option<&Pod>, service_account_name: Option<String>) -> PodSta
     }
 }
 
-/// A condition without what depends on its past.
-struct Wanted {
-    type_: &'static str,
-    status: ConditionStatus,
-    reason: String,
-    message: String,
-}
-
-impl Wanted {
-    fn new(type_: &'static str, status: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
-        Self { type_, status, reason: reason.to_owned(), message: message.into() }
-    }
-}
-
 /// Whether what exists matches the spec. A paused Workspace without a pod does.
-fn ready(facts: Facts<'_>, status: &WorkspaceStatus) -> Wanted {
-    let made = facts.made;
-    let broken = |fault: &Fault| Wanted::new(READY, ConditionStatus::False, fault.reason, &fault.message);
-    if let Some(fault) = made.spec_fault.as_ref().or(made.child_fault.as_ref()) {
-        return broken(fault);
+fn ready(facts: Facts<'_>, status: &WorkspaceStatus, route_ready: &ConditionDraft) -> ConditionDraft {
+    let outcome = facts.outcome;
+    let broken = |reason: &str, message: &str| ConditionDraft::new(READY, ConditionStatus::False, reason, message);
+    if let Some(error) = outcome.spec_error.clone().or_else(|| pod_error(outcome)) {
+        return broken(error.reason, &error.message);
     }
-    if let RouteState::Fault(fault) = &made.route {
-        return Wanted::new(READY, ConditionStatus::False, "RouteNotReady", &fault.message);
+    if route_ready.status == ConditionStatus::False {
+        return broken("RouteNotReady", &route_ready.message);
     }
     let (holds, reason) = match status.state {
         WorkspaceState::Running if !facts.workspace.spec.paused => (ConditionStatus::True, "Running"),
@@ -173,14 +109,29 @@ fn ready(facts: Facts<'_>, status: &WorkspaceStatus) -> Wanted {
         WorkspaceState::Error => (ConditionStatus::False, "PodError"),
         WorkspaceState::Unknown => (ConditionStatus::False, "PodUnknown"),
     };
-    let message = status.state_message.clone() + &left_out(&made.left_out) + &changed(&made.changed);
-    Wanted::new(READY, holds, reason, message)
+    let message = status.state_message.clone() + &left_out(&outcome.left_out) + &changed(facts);
+    ConditionDraft::new(READY, holds, reason, message)
 }
 
-fn changed(children: &[ChangedChild]) -> String {
-    children.iter().fold(String::new(), |text, ChangedChild { kind, name, fields }| {
-        format!("{text}; a mutating webhook changed {kind} {name}: {fields}")
+/// Why a child that the pod depends on could not be applied.
+fn pod_error(outcome: &ApplyOutcome) -> Option<StatusReason> {
+    outcome.reported_error(Serves::Pod).map(StatusReason::from)
+}
+
+/// The children that a mutating webhook changed.
+fn changed(facts: Facts<'_>) -> String {
+    let stored = facts.outcome.children.iter().filter_map(|child| Some((child.kind, child.result.as_ref().ok()?)));
+    let changed = stored.filter(|(_, stored)| !stored.differences.is_empty());
+    changed.fold(String::new(), |text, (kind, Stored { differences, .. })| {
+        let name = name_of(facts.workspace, kind);
+        format!("{text}; a mutating webhook changed {} {name}: {differences}", kind.row().kind)
     })
+}
+
+/// The name of a child.
+fn name_of(workspace: &StoredWorkspace, kind: ChildKind) -> String {
+    let names = ChildNames::new(&workspace.identity.key.name, &workspace.identity.uid);
+    kind.row().name(&names).to_owned()
 }
 
 fn left_out(mounts: &[LeftOutMount]) -> String {
@@ -189,72 +140,33 @@ fn left_out(mounts: &[LeftOutMount]) -> String {
     })
 }
 
-fn route_ready(route: &RouteState) -> Wanted {
-    let unknown = |reason, message| Wanted::new(ROUTE_READY, ConditionStatus::Unknown, reason, message);
-    match route {
-        RouteState::Unknown => {
-            unknown("NotRendered", "the Workspace cannot be rendered; a route that exists stays as it is")
+/// Whether people can be routed to the Workspace. True only where the route was applied, and nobody changed it.
+fn route_ready(facts: Facts<'_>) -> ConditionDraft {
+    let outcome = facts.outcome;
+    let unknown = |reason, message| ConditionDraft::new(ROUTE_READY, ConditionStatus::Unknown, reason, message);
+    let broken = |StatusReason { reason, message }: StatusReason| {
+        ConditionDraft::new(ROUTE_READY, ConditionStatus::False, reason, message)
+    };
+    let stored = outcome.stored(ChildKind::VirtualService);
+    match (&outcome.route, outcome.reported_error(Serves::Route)) {
+        (None, _) => unknown("NotRendered", "the Workspace cannot be rendered; a route that exists is left unchanged"),
+        (Some(Route::Off), _) => unknown("IstioDisabled", "the controller runs with --use-istio=false"),
+        (Some(_), Some(ApplyError::NotInstalled { .. })) => {
+            unknown("IstioNotInstalled", "the CRD of VirtualService is not installed")
         }
-        RouteState::Off => unknown("IstioDisabled", "the controller runs with --use-istio=false"),
-        RouteState::NotInstalled => unknown("IstioNotInstalled", "the CRD of VirtualService is not installed"),
-        RouteState::Ready => {
-            Wanted::new(ROUTE_READY, ConditionStatus::True, "Routed", "the VirtualService is in place")
-        }
-        RouteState::Fault(fault) => Wanted::new(ROUTE_READY, ConditionStatus::False, fault.reason, &fault.message),
+        (Some(_), Some(error)) => broken(error.into()),
+        (Some(Route::Refused(fault)), None) => broken(fault.into()),
+        (Some(Route::Wanted(())), None) => match stored {
+            Some(stored) if stored.unsafe_headers.is_empty() => {
+                ConditionDraft::new(ROUTE_READY, ConditionStatus::True, "Routed", "the VirtualService is in place")
+            }
+            Some(stored) => {
+                let name = name_of(facts.workspace, ChildKind::VirtualService);
+                broken(StatusReason::unsafe_route_stored(&name, &stored.unsafe_headers))
+            }
+            None => unknown("NotApplied", "the VirtualService has not been applied yet"),
+        },
     }
-}
-
-/// Ours as wanted, each with the time since which its status is what it is; those of others as they are.
-fn conditions<const N: usize>(
-    held: &[Condition],
-    wanted: [Wanted; N],
-    generation: i64,
-    now: Timestamp,
-) -> Vec<Condition> {
-    let others = held.iter().filter(|condition| wanted.iter().all(|wanted| wanted.type_ != condition.type_)).cloned();
-    let mut all: Vec<Condition> = others.collect();
-    for Wanted { type_, status, reason, message } in wanted {
-        let before = held.iter().find(|condition| condition.type_ == type_ && condition.status == status);
-        let last_transition_time = before.map_or_else(|| in_seconds(now), |before| before.last_transition_time.clone());
-        all.push(Condition {
-            type_: type_.to_owned(),
-            status,
-            observed_generation: Some(generation),
-            last_transition_time,
-            reason,
-            message: bounded(message),
-        });
-    }
-    all
-}
-
-/// RFC 3339 without fractions, as Kubernetes writes times.
-fn in_seconds(now: Timestamp) -> String {
-    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
-}
-
-fn bounded(mut text: String) -> String {
-    const CUT: &str = "…";
-    if text.len() > MESSAGE_MAX {
-        text.truncate(text.floor_char_boundary(MESSAGE_MAX - CUT.len()));
-        text.push_str(CUT);
-    }
-    text
-}
-
-/// The JSON merge patch that makes `from` to `to`; nothing when they are the same. Lists are replaced whole.
-pub(super) fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
-    if from == to {
-        return None;
-    }
-    let (Value::Object(from), Value::Object(to)) = (from, to) else { return Some(to.clone()) };
-    let mut patch = Map::new();
-    for (key, value) in to {
-        let change = from.get(key).map_or_else(|| Some(value.clone()), |held| merge_patch(held, value));
-        patch.extend(change.map(|change| (key.clone(), change)));
-    }
-    patch.extend(from.keys().filter(|key| !to.contains_key(*key)).map(|key| (key.clone(), Value::Null)));
-    Some(Value::Object(patch))
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crds::testing;
-use crds::workspace::{OptionStatus, RedirectStep};
-use serde_json::json;
+use crds::workspace::{OptionStatus, PodTemplateOptionsStatus, RedirectStep};
+use serde_json::{Value, json};
 
 use super::*;
+use crate::reconcile::workspace::conditions::MESSAGE_MAX;
+use crate::reconcile::workspace::outcome::ChildOutcome;
+use crate::render::{RouteFault, UnsafeHeader};
 
 const NOW: &str = "2026-01-01T00:00:10.5Z";
 const EARLIER: &str = "2025-12-31T00:00:00Z";
@@ -30,22 +33,39 @@ fn running() -> Pod {
     .unwrap()
 }
 
-fn made() -> Made {
+/// Everything is applied and stored as it was sent.
+fn applied() -> ApplyOutcome {
     let option = |id: &str| OptionStatus { desired: Some(id.to_owned()), redirect_chain: Vec::new() };
-    Made {
+    ApplyOutcome {
         service_account: Some("ws-lab".to_owned()),
         options: Some(PodTemplateOptionsStatus { image_config: option("small"), pod_config: option("tiny") }),
-        route: RouteState::Ready,
-        ..Made::default()
+        route: Some(Route::Wanted(())),
+        children: ChildKind::ALL.map(|kind| ChildOutcome::new(kind, Ok(Stored::default()), 0)).into(),
+        ..ApplyOutcome::default()
     }
 }
 
-fn fault(message: &str) -> Fault {
-    Fault { reason: "Test", message: message.to_owned() }
+/// The same, but for one child.
+fn with_child(kind: ChildKind, result: Result<Stored, ApplyError>) -> ApplyOutcome {
+    let mut outcome = applied();
+    outcome.children[kind as usize] = ChildOutcome::new(kind, result, 0);
+    outcome
 }
 
-fn status(workspace: &StoredWorkspace, pod: Option<&Pod>, made: &Made) -> WorkspaceStatus {
-    desired(Facts { workspace, pod, made, now: now() }).0
+fn refused() -> ApplyError {
+    ApplyError::Refused { kind: "Service", name: "ws-lab-1".to_owned(), message: "quota".to_owned() }
+}
+
+fn refused_route() -> ApplyError {
+    ApplyError::Refused { kind: "VirtualService", name: "ws-lab-1".to_owned(), message: "no".to_owned() }
+}
+
+fn reason(message: &str) -> StatusReason {
+    StatusReason { reason: "Test", message: message.to_owned() }
+}
+
+fn status(workspace: &StoredWorkspace, pod: Option<&Pod>, outcome: &ApplyOutcome) -> WorkspaceStatus {
+    desired(Facts { workspace, pod, outcome, now: now() }).0
 }
 
 fn condition<'a>(status: &'a WorkspaceStatus, type_: &str) -> (ConditionStatus, &'a str, &'a str) {
@@ -55,7 +75,7 @@ fn condition<'a>(status: &'a WorkspaceStatus, type_: &str) -> (ConditionStatus, 
 
 #[test]
 fn the_status_of_a_running_workspace_is_exactly_this() {
-    let status = status(&workspace(false, &json!({})), Some(&running()), &made());
+    let status = status(&workspace(false, &json!({})), Some(&running()), &applied());
     let condition = |type_: &str, reason: &str, message: &str| {
         json!({
             "type": type_, "status": "True", "observedGeneration": 7, "lastTransitionTime": "2026-01-01T00:00:10Z",
@@ -87,57 +107,77 @@ fn the_status_of_a_running_workspace_is_exactly_this() {
 
 #[test]
 fn a_status_is_its_own_next_status() {
-    let first = status(&workspace(false, &json!({})), Some(&running()), &made());
+    let first = status(&workspace(false, &json!({})), Some(&running()), &applied());
     let again = workspace(false, &serde_json::to_value(&first).unwrap());
-    let later =
-        Facts { workspace: &again, pod: Some(&running()), made: &made(), now: "2027-01-01T00:00:00Z".parse().unwrap() };
+    let later = Facts {
+        workspace: &again,
+        pod: Some(&running()),
+        outcome: &applied(),
+        now: "2027-01-01T00:00:00Z".parse().unwrap(),
+    };
     assert_eq!(desired(later).0, first);
 }
 
 #[test]
 fn it_is_paused_exactly_when_paused_and_without_a_pod() {
     let held = json!({"pauseTime": 5});
-    let broken = Made { spec_fault: Some(fault("kind gone")), child_fault: Some(fault("refused")), ..made() };
-    for made in [&made(), &broken] {
-        let status = status(&workspace(true, &held), None, made);
+    let broken =
+        ApplyOutcome { spec_error: Some(reason("kind gone")), ..with_child(ChildKind::Service, Err(refused())) };
+    for outcome in [&applied(), &broken] {
+        let status = status(&workspace(true, &held), None, outcome);
         assert_eq!((status.state, status.state_message.as_str()), (WorkspaceState::Paused, "Workspace is paused"));
         assert_eq!(status.pause_time, 5);
     }
-    let stopping = status(&workspace(true, &json!({})), Some(&running()), &made());
+    let stopping = status(&workspace(true, &json!({})), Some(&running()), &applied());
     assert_eq!(stopping.state, WorkspaceState::Running);
     assert_eq!(stopping.pause_time, now().as_millisecond());
     assert_eq!(condition(&stopping, "Ready").0, ConditionStatus::False);
-    let paused = status(&workspace(true, &json!({})), None, &made());
+    let paused = status(&workspace(true, &json!({})), None, &applied());
     assert_eq!(condition(&paused, "Ready"), (ConditionStatus::True, "Paused", "Workspace is paused"));
-    let started = status(&workspace(false, &held), None, &made());
+    let started = status(&workspace(false, &held), None, &applied());
     assert_eq!(started.pause_time, 0);
 }
 
 #[test]
 fn faults_of_the_spec_are_the_state_and_faults_of_children_only_without_a_pod() {
-    let spec = Made { spec_fault: Some(fault("kind gone")), options: None, ..made() };
+    let spec = ApplyOutcome { spec_error: Some(reason("kind gone")), options: None, ..applied() };
     let held = json!({"podTemplateOptions": {"imageConfig": {"desired": "old"}}});
     let with_pod = status(&workspace(false, &held), Some(&running()), &spec);
     assert_eq!((with_pod.state, with_pod.state_message.as_str()), (WorkspaceState::Error, "kind gone"));
     assert_eq!(with_pod.pod_template_pod.unwrap().name, "ws-lab-0");
     assert_eq!(with_pod.pod_template_options.unwrap().image_config.desired.unwrap(), "old");
-    let child = Made { child_fault: Some(fault("refused")), ..made() };
+    let child = with_child(ChildKind::Service, Err(refused()));
+    let message = "Workspace Service ws-lab-1 was refused: quota";
     let without = status(&workspace(false, &json!({})), None, &child);
-    assert_eq!((without.state, without.state_message.as_str()), (WorkspaceState::Error, "refused"));
+    assert_eq!((without.state, without.state_message.as_str()), (WorkspaceState::Error, message));
     let with_pod = status(&workspace(false, &json!({})), Some(&running()), &child);
     assert_eq!(with_pod.state, WorkspaceState::Running);
-    assert_eq!(condition(&with_pod, "Ready"), (ConditionStatus::False, "Test", "refused"));
+    assert_eq!(condition(&with_pod, "Ready"), (ConditionStatus::False, "Refused", message));
 }
 
 #[test]
 fn a_route_that_is_not_ready_leaves_the_state() {
-    let unsafe_route = Made { route: RouteState::Fault(fault("spec.x: bad")), ..made() };
+    let header = UnsafeHeader { field: "spec.x".to_owned(), detail: "bad".to_owned() };
+    let refused = RouteFault::Headers(vec![header.clone()]);
+    let unsafe_route = ApplyOutcome { route: Some(Route::Refused(refused)), ..applied() };
     let status_ = status(&workspace(false, &json!({})), Some(&running()), &unsafe_route);
     assert_eq!(status_.state, WorkspaceState::Running);
-    assert_eq!(condition(&status_, "RouteReady"), (ConditionStatus::False, "Test", "spec.x: bad"));
+    assert_eq!(condition(&status_, "RouteReady"), (ConditionStatus::False, "UnsafeHeader", "spec.x: bad"));
     assert_eq!(condition(&status_, "Ready"), (ConditionStatus::False, "RouteNotReady", "spec.x: bad"));
-    for (route, reason) in [(RouteState::NotInstalled, "IstioNotInstalled"), (RouteState::Off, "IstioDisabled")] {
-        let status = status(&workspace(false, &json!({})), Some(&running()), &Made { route, ..made() });
+    let stored = Stored { unsafe_headers: vec![header], ..Stored::default() };
+    let changed = with_child(ChildKind::VirtualService, Ok(stored));
+    let changed = status(&workspace(false, &json!({})), Some(&running()), &changed);
+    assert_eq!(condition(&changed, "RouteReady").1, "UnsafeHeader");
+    assert!(condition(&changed, "RouteReady").2.ends_with("is stored otherwise than it was applied: spec.x: bad"));
+    let failed = with_child(ChildKind::VirtualService, Err(refused_route()));
+    let failed = status(&workspace(false, &json!({})), Some(&running()), &failed);
+    assert_eq!(condition(&failed, "RouteReady").1, "Refused");
+    assert_eq!(condition(&failed, "Ready").1, "RouteNotReady");
+    let not_installed = ApplyError::NotInstalled { kind: "VirtualService" };
+    let not_installed = with_child(ChildKind::VirtualService, Err(not_installed));
+    let off = ApplyOutcome { route: Some(Route::Off), ..applied() };
+    for (outcome, reason) in [(not_installed, "IstioNotInstalled"), (off, "IstioDisabled")] {
+        let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
         assert_eq!(condition(&status, "RouteReady").0, ConditionStatus::Unknown);
         assert_eq!(condition(&status, "RouteReady").1, reason);
         assert_eq!(condition(&status, "Ready").0, ConditionStatus::True);
@@ -145,21 +185,42 @@ fn a_route_that_is_not_ready_leaves_the_state() {
 }
 
 #[test]
+fn a_route_that_was_not_applied_is_not_claimed_to_be_ready() {
+    let mut outcome = applied();
+    outcome.children.truncate(ChildKind::VirtualService as usize);
+    let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
+    assert_eq!(condition(&status, "RouteReady").0, ConditionStatus::Unknown);
+    assert_eq!(condition(&status, "RouteReady").1, "NotApplied");
+}
+
+#[test]
+fn what_a_mutating_webhook_changed_is_reported() {
+    let stored = Stored { differences: "spec.replicas".to_owned(), ..Stored::default() };
+    let outcome = with_child(ChildKind::StatefulSet, Ok(stored));
+    let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
+    let (holds, _, message) = condition(&status, "Ready");
+    assert_eq!(holds, ConditionStatus::True);
+    assert!(message.starts_with("Workspace is running; a mutating webhook changed StatefulSet ws-lab-"), "{message}");
+    assert!(message.ends_with(": spec.replicas"), "{message}");
+}
+
+#[test]
 fn a_redirect_is_a_pending_restart() {
-    let mut made = made();
-    made.options.as_mut().unwrap().image_config = OptionStatus {
+    let mut outcome = applied();
+    outcome.options.as_mut().unwrap().image_config = OptionStatus {
         desired: Some("large".to_owned()),
         redirect_chain: vec![RedirectStep { source: "small".to_owned(), target: "large".to_owned() }],
     };
-    let status = status(&workspace(false, &json!({})), Some(&running()), &made);
+    let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
     assert!(status.pending_restart);
     assert_eq!(status.state_message, "Workspace is running (a restart is pending)");
 }
 
 #[test]
-fn a_mount_that_is_left_out_is_told() {
+fn a_mount_that_is_left_out_is_reported() {
     let mount = LeftOutMount { path: "/data".to_owned(), volume: "cache".to_owned(), kept: "data-volume-0".to_owned() };
-    let status = status(&workspace(false, &json!({})), Some(&running()), &Made { left_out: vec![mount], ..made() });
+    let outcome = ApplyOutcome { left_out: vec![mount], ..applied() };
+    let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
     let message = "Workspace is running; cache is not mounted at /data, where data-volume-0 is";
     assert_eq!(condition(&status, "Ready"), (ConditionStatus::True, "Running", message));
 }
@@ -171,7 +232,7 @@ fn conditions_of_others_stay_and_times_change_with_the_status_only() {
         false,
         &json!({"conditions": [held("Ready", "True"), held("Backup", "False"), held("RouteReady", "False")]}),
     );
-    let status = status(&workspace, Some(&running()), &made());
+    let status = status(&workspace, Some(&running()), &applied());
     let times: Vec<(&str, &str)> = status
         .conditions
         .iter()
@@ -183,27 +244,20 @@ fn conditions_of_others_stay_and_times_change_with_the_status_only() {
 
 #[test]
 fn what_may_work_the_next_time_changes_no_condition() {
-    let first = status(&workspace(false, &json!({})), Some(&running()), &made());
+    let first = status(&workspace(false, &json!({})), Some(&running()), &applied());
     let held = workspace(false, &serde_json::to_value(&first).unwrap());
-    let undecided = Made { undecided: true, route: RouteState::Unknown, ..made() };
+    let contested = ApplyError::Contested { kind: "Service", name: "ws-lab-1".to_owned() };
+    let undecided = with_child(ChildKind::Service, Err(contested));
     assert_eq!(status(&held, Some(&running()), &undecided), first);
     let stopped = status(&held, None, &undecided);
-    assert_eq!(stopped.state, WorkspaceState::Unknown, "the state of the pod is told");
+    assert_eq!(stopped.state, WorkspaceState::Unknown, "the state of the pod is reported");
     assert_eq!(stopped.conditions, first.conditions);
 }
 
 #[test]
 fn messages_are_bounded() {
-    let long = Made { spec_fault: Some(fault(&"ü".repeat(MESSAGE_MAX))), ..made() };
+    let long = ApplyOutcome { spec_error: Some(reason(&"ü".repeat(MESSAGE_MAX))), ..applied() };
     let status = status(&workspace(false, &json!({})), None, &long);
     assert!(status.state_message.len() <= MESSAGE_MAX && status.state_message.ends_with("ü…"));
     assert!(condition(&status, "Ready").2.len() <= MESSAGE_MAX);
-}
-
-#[test]
-fn a_merge_patch_holds_what_differs() {
-    let from = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": null, "same": {"x": 1}});
-    let to = json!({"a": 2, "b": {"c": 1}, "e": [2], "f": null, "new": {}, "same": {"x": 1}});
-    assert_eq!(merge_patch(&from, &to), Some(json!({"a": 2, "b": {"d": null}, "e": [2], "new": {}})));
-    assert_eq!(merge_patch(&to, &to), None);
 }

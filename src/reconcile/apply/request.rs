@@ -1,0 +1,158 @@
+//! The requests for one child, each with a time-out, and with the meaning of its answer.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::labels::FIELD_MANAGER;
+use kube::api::{Patch, PatchParams};
+use kube::core::Status;
+use serde_json::json;
+
+use super::ChildApi;
+use super::error::ApplyError;
+use super::response::Meaning;
+use crate::render::Manifest;
+use crate::stores::child::{Child, WholeChild};
+use crate::stores::slim::Identity;
+
+/// How long one request may take before it is given up.
+pub(in crate::reconcile) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// No object has this resourceVersion: with it as a precondition an apply can only create. Every other version conflicts.
+const MUST_NOT_EXIST: &str = "1";
+
+/// What has to be true for an apply to change anything.
+pub(super) enum Precondition<'a> {
+    /// No object has the name.
+    Absent,
+    /// The object has this uid.
+    Uid(&'a str),
+}
+
+/// Whether an apply is stored.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Purpose {
+    /// It is.
+    Write,
+    /// Only the answer counts: what would be stored.
+    DryRun,
+}
+
+/// Why a request failed.
+pub(super) enum RequestError {
+    /// The object is not the one that was expected.
+    Outdated(String),
+    /// The rest of another manager's update strategy conflicts with ours.
+    UpdateStrategyConflict(String),
+    /// Anything else.
+    Failed(ApplyError),
+}
+
+/// The parameters of a patch that is not an apply.
+pub(in crate::reconcile) fn as_field_manager() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+impl ChildApi<'_> {
+    /// What is kept of the object of that name, as the API server has it.
+    pub(super) async fn get(&self, name: &str) -> Result<Option<Arc<Child>>, ApplyError> {
+        Ok(self.read(name).await?.map(|stored| Arc::new(stored.child)))
+    }
+
+    /// The object of that name, with its spec.
+    pub(super) async fn read(&self, name: &str) -> Result<Option<WholeChild>, ApplyError> {
+        match self.request(name, self.api.get_opt(name)).await {
+            Ok(None) => Ok(None),
+            Ok(Some(incoming)) => incoming.object.map(Some).map_err(|why| self.unreachable(name, why)),
+            Err(error) => Err(self.error(name, error)),
+        }
+    }
+
+    /// Applies `object`; the answer is what is stored.
+    pub(super) async fn write(
+        &self,
+        object: &mut dyn Manifest,
+        precondition: Precondition<'_>,
+    ) -> Result<WholeChild, RequestError> {
+        self.send(object, precondition, Purpose::Write).await
+    }
+
+    pub(super) async fn send(
+        &self,
+        object: &mut dyn Manifest,
+        precondition: Precondition<'_>,
+        purpose: Purpose,
+    ) -> Result<WholeChild, RequestError> {
+        let metadata = object.metadata();
+        let name = metadata.name.clone().unwrap_or_default();
+        (metadata.resource_version, metadata.uid) = match precondition {
+            Precondition::Absent => (Some(MUST_NOT_EXIST.to_owned()), None),
+            Precondition::Uid(uid) => (None, Some(uid.to_owned())),
+        };
+        let mut params = PatchParams::apply(FIELD_MANAGER).force();
+        params.dry_run = purpose == Purpose::DryRun;
+        let unwritable = |why: serde_json::Error| RequestError::Failed(self.unreachable(&name, why.to_string()));
+        let patch = Patch::Apply(object.body().map_err(unwritable)?);
+        let answer = self.request(&name, self.api.patch(&name, &params, &patch)).await?;
+        answer.object.map_err(|why| RequestError::Failed(self.unreachable(&name, why)))
+    }
+
+    /// Apply cannot remove `rollingUpdate`, set by another manager, from a StatefulSet's `updateStrategy`, and the API server
+    /// refuses it beside `OnDelete`.
+    pub(super) async fn replace_update_strategy(&self, of: &Identity, object: &dyn Manifest) -> Result<(), ApplyError> {
+        let desired = object.value();
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": &*of.uid},
+            {"op": "replace", "path": "/spec/updateStrategy", "value": desired["spec"]["updateStrategy"]},
+        ]);
+        let Ok(patch) = serde_json::from_value(patch) else { return Ok(()) };
+        let name = &of.key.name;
+        self.request(name, self.api.patch(name, &as_field_manager(), &Patch::<()>::Json(patch)))
+            .await
+            .map(drop)
+            .map_err(|error| self.error(name, error))
+    }
+
+    pub(super) async fn request<T>(
+        &self,
+        name: &str,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, RequestError> {
+        let unreachable = |why| Err(RequestError::Failed(self.unreachable(name, why)));
+        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+            Err(_) => unreachable("the API server did not answer in time".to_owned()),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) => Err(self.refusal(name, *status)),
+            Ok(Err(error)) => unreachable(error.to_string()),
+        }
+    }
+
+    fn refusal(&self, name: &str, status: Status) -> RequestError {
+        let (kind, name) = (self.row.kind, name.to_owned());
+        let meaning = Meaning::of(&status);
+        let message = status.message;
+        match meaning {
+            Meaning::NotInstalled => RequestError::Failed(ApplyError::NotInstalled { kind }),
+            Meaning::Outdated => RequestError::Outdated(message),
+            Meaning::TooLarge => RequestError::Failed(ApplyError::TooLarge { kind, name, message }),
+            Meaning::UpdateStrategyConflict => RequestError::UpdateStrategyConflict(message),
+            Meaning::Refused => RequestError::Failed(ApplyError::Refused { kind, name, message }),
+            Meaning::Unreachable => RequestError::Failed(self.unreachable(&name, message)),
+        }
+    }
+
+    pub(super) fn unreachable(&self, name: &str, why: String) -> ApplyError {
+        ApplyError::Unreachable { kind: self.row.kind, name: name.to_owned(), why }
+    }
+
+    pub(super) fn error(&self, name: &str, error: RequestError) -> ApplyError {
+        match error {
+            RequestError::Outdated(why) => self.unreachable(name, why),
+            RequestError::UpdateStrategyConflict(message) => {
+                ApplyError::Refused { kind: self.row.kind, name: name.to_owned(), message }
+            }
+            RequestError::Failed(error) => error,
+        }
+    }
+}

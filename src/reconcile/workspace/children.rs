@@ -1,0 +1,145 @@
+//! Children: applies what is planned, in the order of the list, where it is not as planned already.
+
+use crds::WorkspaceKind;
+use tokio::time::Instant;
+
+use super::super::apply::{ApplyError, Hash, Next};
+use super::outcome::{ApplyOutcome, ChildOutcome};
+use super::plan::{Inputs, Plan, RenderedActions};
+use super::reasons::StatusReason;
+use super::target::{Memory, Target};
+use crate::render::{self, Action, ChildKind, Manifest};
+
+/// Reconciles the children of a Workspace of that kind. Without a kind none can be rendered, and all are left unchanged.
+pub(super) async fn reconcile(target: &Target<'_>, kind: Option<&WorkspaceKind>, memory: &mut Memory) -> ApplyOutcome {
+    let outcome = if let Some(kind) = kind {
+        reconcile_planned(target, kind, memory).await
+    } else {
+        let error = StatusReason::kind_not_found(&target.workspace.spec.kind);
+        ApplyOutcome { spec_error: Some(error), ..ApplyOutcome::default() }
+    };
+    memory.unreachable = if outcome.is_unreachable() { memory.unreachable.saturating_add(1) } else { 0 };
+    outcome
+}
+
+async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &mut Memory) -> ApplyOutcome {
+    let (workspace, template) = (target.workspace.render_input(), &kind.spec.pod_template);
+    let (options, fault) = render::resolve_options(template, &workspace.spec.pod_template.options);
+    let mut outcome = ApplyOutcome {
+        options: Some(options),
+        service_account: Some(render::service_account_name(workspace, template)),
+        // Redirects that lead nowhere do not keep the selected options from running.
+        spec_error: fault.as_ref().map(StatusReason::from),
+        ..ApplyOutcome::default()
+    };
+    let inputs = Inputs::new(target.workspace, kind, memory.scaled_to_zero);
+    let plan = memory.plan.take().filter(|plan| plan.is_for(&inputs));
+    let settled = plan.and_then(|plan| settled(target, &plan, memory).map(|children| (plan, children)));
+    let (plan, children) = match settled {
+        Some(settled) => settled,
+        None => match Plan::make(inputs, target.workspace, kind, &target.context.routing) {
+            Ok((plan, actions)) => apply_all(target, kind, plan, actions, memory).await,
+            Err(fault) => {
+                outcome.spec_error = Some(StatusReason::from(&fault));
+                return outcome;
+            }
+        },
+    };
+    outcome.route = Some(plan.route.clone());
+    outcome.left_out.clone_from(&plan.left_out);
+    outcome.children = children;
+    memory.plan = Some(plan);
+    outcome
+}
+
+/// The outcome where every child is as planned; nothing where some are not.
+fn settled(target: &Target<'_>, plan: &Plan, memory: &Memory) -> Option<Vec<ChildOutcome>> {
+    let mut children = Vec::with_capacity(ChildKind::ALL.len());
+    for (kind, action) in plan.actions.iter() {
+        let Some(action) = action else { continue };
+        let child = &memory.children[kind];
+        let result = match target.api(kind).is_settled(&target.key(kind), action, child) {
+            Ok(true) => Ok(child.stored.clone()),
+            Ok(false) => return None,
+            Err(error) => Err(error),
+        };
+        children.push(ChildOutcome::new(kind, result, memory.unreachable));
+    }
+    Some(children)
+}
+
+/// Does what is planned about every child. The plan that comes back is another one where no pod may run any longer, or one
+/// may again.
+async fn apply_all(
+    target: &Target<'_>,
+    kind: &WorkspaceKind,
+    mut plan: Plan,
+    mut actions: RenderedActions,
+    memory: &mut Memory,
+) -> (Plan, Vec<ChildOutcome>) {
+    let mut children = Vec::with_capacity(ChildKind::ALL.len());
+    if let Some(action) = actions[ChildKind::ServiceAccount].take() {
+        children.push(apply(target, ChildKind::ServiceAccount, action, memory).await);
+    }
+    let account_error = children.first().and_then(|account| account.result.as_ref().err());
+    let has_account = account_error.is_none();
+    // No pod may run under an account of somebody else; a StatefulSet that exists is left without one.
+    let scaled_to_zero = match account_error {
+        None => false,
+        Some(ApplyError::Foreign { .. } | ApplyError::LeftBehind { .. }) => true,
+        // Whose it is could not be determined.
+        Some(_) => memory.scaled_to_zero,
+    };
+    if scaled_to_zero != memory.scaled_to_zero {
+        memory.scaled_to_zero = scaled_to_zero;
+        let inputs = Inputs::new(target.workspace, kind, scaled_to_zero);
+        match Plan::make(inputs, target.workspace, kind, &target.context.routing) {
+            Ok(remade) => (plan, actions) = remade,
+            // It rendered a moment ago.
+            Err(_) => return (plan, children),
+        }
+        actions[ChildKind::ServiceAccount] = None;
+    }
+    for child in ChildKind::ALL {
+        let Some(action) = actions[child].take() else { continue };
+        let is_set = child == ChildKind::StatefulSet;
+        if is_set && !has_account && !target.api(child).exists(&target.key(child)) {
+            continue;
+        }
+        children.push(apply(target, child, action, memory).await);
+    }
+    (plan, children)
+}
+
+async fn apply(
+    target: &Target<'_>,
+    kind: ChildKind,
+    action: Action<(Hash, Box<dyn Manifest>)>,
+    memory: &mut Memory,
+) -> ChildOutcome {
+    let key = target.key(kind);
+    let metadata = || target.workspace.render_input().child_metadata(&key.name);
+    let child = &mut memory.children[kind];
+    let result = target.api(kind).act(&key, action, metadata, child).await;
+    let result = match result {
+        Ok(written) => {
+            if written && kind == ChildKind::StatefulSet {
+                memory.set_written = Some(Instant::now());
+            }
+            Ok(child.stored.clone())
+        }
+        Err(error) => {
+            log(&error);
+            Err(error)
+        }
+    };
+    ChildOutcome::new(kind, result, memory.unreachable)
+}
+
+fn log(error: &ApplyError) {
+    let said = error.without_quotes();
+    match error.next() {
+        Next::Retry => tracing::warn!(error = said, "failed to reconcile child; will retry"),
+        Next::Wait(_) => tracing::debug!(error = said, "a child has to wait"),
+    }
+}

@@ -1,0 +1,60 @@
+//! Observe: the facts that a reconcile starts from, as the stores have them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crds::WorkspaceKind;
+
+use super::super::engine::Requeue;
+use super::target::{Context, Memory, Target};
+use crate::render::ChildKind;
+use crate::stores::pod::Pod;
+use crate::stores::slim::Key;
+use crate::stores::workspace::StoredWorkspace;
+
+/// How long a new Workspace waits for its kind before its status reports that there is none: the two come by watches of
+/// their own, so one that was made just before may be seen just after.
+const KIND_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A Workspace that exists, and its kind.
+pub(super) struct Observed {
+    pub workspace: Arc<StoredWorkspace>,
+    /// None where there is no such kind.
+    pub kind: Option<Arc<WorkspaceKind>>,
+}
+
+/// The Workspace and its kind; or why it is not reconciled now. A memory of an earlier Workspace of that name is dropped.
+pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Result<Observed, Requeue> {
+    let stores = &context.stores;
+    let workspace = stores.workspaces().get(key).filter(|workspace| !workspace.identity.deleting);
+    if let Some(workspace) = &workspace
+        && memory.uid == workspace.identity.uid
+    {
+        // The one that was reconciled before.
+    } else {
+        // The previous reconcile may just have written the route of a Workspace that is gone. Its other children are left
+        // to the garbage collector, which follows their owner references.
+        stores.abandon_route(key, &memory.uid);
+        let uid = workspace.as_ref().map(|workspace| workspace.identity.uid.clone()).unwrap_or_default();
+        *memory = Memory { uid, ..Memory::default() };
+    }
+    let workspace = workspace.ok_or(Requeue::Forget)?;
+    let kind = stores.kind(&workspace.spec.kind);
+    let is_new = workspace.status.observed_generation.is_none();
+    if kind.is_none() && is_new && !std::mem::replace(&mut memory.missed_kind, true) {
+        return Err(Requeue::After(KIND_PATIENCE));
+    }
+    Ok(Observed { workspace, kind })
+}
+
+/// The pod of our StatefulSet.
+pub(super) fn pod(target: &Target<'_>) -> Option<Arc<Pod>> {
+    let stores = &target.context.stores;
+    let key = target.key(ChildKind::StatefulSet);
+    let set = stores.children(ChildKind::StatefulSet).get(&key);
+    let set = set.filter(|set| set.is_owned_by(&target.workspace.identity.uid));
+    let pod = stores.pods().get(&target.pod_key())?;
+    let owner = pod.owner.as_ref().filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *key.name)?;
+    let is_ours = set.is_none_or(|set| set.identity.uid == owner.uid);
+    is_ours.then_some(pod)
+}

@@ -1,0 +1,94 @@
+//! What became of the children, as far as status and queue depend on it.
+
+use std::time::Duration;
+
+use crds::workspace::PodTemplateOptionsStatus;
+
+use super::super::apply::{ApplyError, Next, Stored};
+use super::super::engine::Requeue;
+use super::reasons::StatusReason;
+use crate::render::{ChildKind, LeftOutMount, Route, Serves};
+
+/// How many reconciles in a row have to fail before the status reports that the API server cannot be reached.
+const REPORTED_AFTER: u32 = 3;
+
+/// What was done about a Workspace.
+#[derive(Debug, Default)]
+pub(super) struct ApplyOutcome {
+    /// What is wrong with the Workspace or its kind; its message becomes that of the state.
+    pub spec_error: Option<StatusReason>,
+    /// The account that the pod runs as.
+    pub service_account: Option<String>,
+    /// The options that redirects lead to; none when the kind is not known.
+    pub options: Option<PodTemplateOptionsStatus>,
+    /// How people are to reach the Workspace; none when it could not be rendered.
+    pub route: Option<Route<()>>,
+    /// Mounts whose path is taken.
+    pub left_out: Vec<LeftOutMount>,
+    /// What became of each child that something was to be done about, in that order.
+    pub children: Vec<ChildOutcome>,
+}
+
+/// What became of a child.
+#[derive(Debug)]
+pub(super) struct ChildOutcome {
+    pub kind: ChildKind,
+    /// How what is stored differs from what was applied; or why it could not be applied.
+    pub result: Result<Stored, ApplyError>,
+    /// Whether an error may be over by the next reconcile: too early to report it.
+    pub is_transient: bool,
+}
+
+impl ChildOutcome {
+    /// `unreachable`: how many reconciles in a row before this one could not reach the API server.
+    pub fn new(kind: ChildKind, result: Result<Stored, ApplyError>, unreachable: u32) -> Self {
+        let is_transient = match &result {
+            Err(ApplyError::Contested { .. } | ApplyError::LeftBehind { .. }) => true,
+            Err(ApplyError::Unreachable { .. }) => unreachable + 1 < REPORTED_AFTER,
+            _ => false,
+        };
+        Self { kind, result, is_transient }
+    }
+}
+
+impl ApplyOutcome {
+    /// Whether something failed that may work the next time: too early to say whether anything is wrong.
+    pub fn keep_conditions(&self) -> bool {
+        self.children.iter().any(|child| child.is_transient)
+    }
+
+    /// Whether the API server could not be reached.
+    pub fn is_unreachable(&self) -> bool {
+        self.errors().any(|error| matches!(error, ApplyError::Unreachable { .. }))
+    }
+
+    /// The first error to report of a child that serves this. None after a transient one: later errors may follow from it.
+    pub fn reported_error(&self, serves: Serves) -> Option<&ApplyError> {
+        let reported = self.children.iter().take_while(|child| !child.is_transient);
+        reported.filter(|child| child.kind.row().serves == serves).find_map(|child| child.result.as_ref().err())
+    }
+
+    /// How what is stored of a child differs from what was applied. None where it was not applied.
+    pub fn stored(&self, kind: ChildKind) -> Option<&Stored> {
+        self.children.iter().find(|child| child.kind == kind)?.result.as_ref().ok()
+    }
+
+    /// When to reconcile again.
+    pub fn requeue(&self) -> Requeue {
+        let mut after: Option<Duration> = None;
+        let mut failed = false;
+        for error in self.errors() {
+            match error.next() {
+                Next::Retry => failed = true,
+                Next::Wait(Some(pause)) => after = Some(after.map_or(pause, |after| after.min(pause))),
+                Next::Wait(None) => {}
+            }
+        }
+        let requeue = Requeue::Done.or_after(after);
+        if failed { requeue.or_retry() } else { requeue }
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &ApplyError> {
+        self.children.iter().filter_map(|child| child.result.as_ref().err())
+    }
+}

@@ -1,0 +1,119 @@
+//! Status write: sends what differs, not too soon and not too often.
+
+use std::time::Duration;
+
+use crds::workspace::{WorkspaceState, WorkspaceStatus};
+use kube::Api;
+use kube::api::Patch;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::super::apply::{REQUEST_TIMEOUT, as_field_manager};
+use super::status::Facts;
+use super::target::{Memory, Target};
+use crate::client::names_object;
+use crate::stores::slim::{Incoming, Key};
+use crate::stores::workspace::StoredWorkspace;
+
+/// The least time between two status writes of one Workspace.
+const STATUS_PAUSE: Duration = Duration::from_secs(1);
+/// How long the status of a Workspace whose StatefulSet was just written waits for the pod, so as not to report that there
+/// is none.
+const POD_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why the status could not be written. No edit of a user mends it, and every one is worth a retry.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StatusError {
+    #[error("the API server did not answer in time")]
+    TimedOut,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error("the answer cannot be decoded: {0}")]
+    Answer(String),
+}
+
+/// Writes the status if it differs; after how long to try again where it is too soon after the last write.
+pub(super) async fn write(
+    target: &Target<'_>,
+    facts: Facts<'_>,
+    desired: &WorkspaceStatus,
+    memory: &mut Memory,
+) -> Result<Option<Duration>, StatusError> {
+    let held = &target.workspace.status;
+    if desired == held {
+        return Ok(None);
+    }
+    let waits_for_pod = facts.pod.is_none() && desired.state == WorkspaceState::Unknown;
+    let patience = memory.set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
+    // A kind that does not exist brings no flood of events, and whoever just created the Workspace waits for the report.
+    let is_paced = facts.outcome.options.is_some();
+    let pause = memory.status_written.filter(|_| is_paced).map(|written| written + STATUS_PAUSE);
+    let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+    if !left.is_zero() {
+        return Ok(Some(left));
+    }
+    let value = |status: &WorkspaceStatus| serde_json::to_value(status).unwrap_or_default();
+    let Some(change) = merge_patch(&value(held), &value(desired)) else { return Ok(None) };
+    memory.status_written = Some(Instant::now());
+    let patched = patch(target, change).await;
+    match &patched {
+        Ok(()) => tracing::info!(state = ?desired.state, "status written"),
+        Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
+    }
+    patched.map(|()| None)
+}
+
+/// The uid makes it a status of this Workspace, not of a later one with its name.
+async fn patch(target: &Target<'_>, change: Value) -> Result<(), StatusError> {
+    let identity = &target.workspace.identity;
+    let Key { namespace, name } = &identity.key;
+    let stores = &target.context.stores;
+    let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(target.context.client.clone(), namespace);
+    let patch = Patch::Merge(json!({"metadata": {"uid": &*identity.uid}, "status": change}));
+    let params = as_field_manager();
+    let request = api.patch_status(name, &params, &patch);
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Err(_) => Err(StatusError::TimedOut),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            // Unless it is the resource that is unknown.
+            if names_object(&status) {
+                drop(stores.workspaces().remove(identity));
+            }
+            Ok(())
+        }
+        Ok(answer) => {
+            let workspace = answer?.object.map_err(StatusError::Answer)?;
+            // Our own write is no event.
+            stores.workspaces().put_answer(workspace);
+            Ok(())
+        }
+    }
+}
+
+/// The JSON merge patch that makes `from` to `to`; nothing when they are the same. Lists are replaced whole.
+pub(super) fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
+    if from == to {
+        return None;
+    }
+    let (Value::Object(from), Value::Object(to)) = (from, to) else { return Some(to.clone()) };
+    let mut patch = Map::new();
+    for (key, value) in to {
+        let change = from.get(key).map_or_else(|| Some(value.clone()), |held| merge_patch(held, value));
+        patch.extend(change.map(|change| (key.clone(), change)));
+    }
+    patch.extend(from.keys().filter(|key| !to.contains_key(*key)).map(|key| (key.clone(), Value::Null)));
+    Some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_holds_what_differs() {
+        let from = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": null, "same": {"x": 1}});
+        let to = json!({"a": 2, "b": {"c": 1}, "e": [2], "f": null, "new": {}, "same": {"x": 1}});
+        assert_eq!(merge_patch(&from, &to), Some(json!({"a": 2, "b": {"d": null}, "e": [2], "new": {}})));
+        assert_eq!(merge_patch(&to, &to), None);
+    }
+}

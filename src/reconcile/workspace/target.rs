@@ -1,0 +1,77 @@
+//! The Workspace that is reconciled: where its children are, and what is remembered of it.
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::time::Instant;
+
+use super::super::apply::{ChildApi, ChildMemory};
+use super::plan::Plan;
+use crate::config::Routing;
+use crate::metrics::Metrics;
+use crate::render::names::ChildNames;
+use crate::render::{ChildKind, PerChild};
+use crate::stores::Stores;
+use crate::stores::slim::Key;
+use crate::stores::workspace::StoredWorkspace;
+
+/// What every reconcile needs.
+pub(in crate::reconcile) struct Context {
+    pub client: Client,
+    pub stores: Stores,
+    pub routing: Routing,
+    pub metrics: Arc<Metrics>,
+}
+
+/// What is remembered of a Workspace between two reconciles. Losing it costs reads and renderings, never a write.
+#[derive(Debug, Default)]
+pub(in crate::reconcile) struct Memory {
+    /// The uid of the Workspace that this is about.
+    pub(super) uid: Box<str>,
+    pub(super) plan: Option<Plan>,
+    pub(super) children: PerChild<ChildMemory>,
+    /// Whether no pod may run, because its ServiceAccount belongs to somebody else.
+    pub(super) scaled_to_zero: bool,
+    /// How many reconciles in a row could not reach the API server.
+    pub(super) unreachable: u32,
+    /// Whether its kind was missing at its first reconcile.
+    pub(super) missed_kind: bool,
+    /// When its StatefulSet was last written.
+    pub(super) set_written: Option<Instant>,
+    /// When its status was last written.
+    pub(super) status_written: Option<Instant>,
+}
+
+/// The Workspace that is reconciled.
+pub(super) struct Target<'a> {
+    pub context: &'a Context,
+    pub workspace: &'a StoredWorkspace,
+    pub names: ChildNames,
+}
+
+impl<'a> Target<'a> {
+    pub fn new(context: &'a Context, workspace: &'a StoredWorkspace) -> Self {
+        let names = ChildNames::new(&workspace.identity.key.name, &workspace.identity.uid);
+        Self { context, workspace, names }
+    }
+
+    /// Namespace and name of a child.
+    pub fn key(&self, kind: ChildKind) -> Key {
+        self.in_namespace(kind.row().name(&self.names))
+    }
+
+    /// Namespace and name of the pod.
+    pub fn pod_key(&self) -> Key {
+        self.in_namespace(&self.names.pod())
+    }
+
+    /// Where a child is read and written.
+    pub fn api(&self, kind: ChildKind) -> ChildApi<'a> {
+        let Context { client, stores, metrics, .. } = self.context;
+        ChildApi::new(kind, client, metrics, &self.workspace.identity, stores.children(kind))
+    }
+
+    fn in_namespace(&self, name: &str) -> Key {
+        Key::new(&self.workspace.identity.key.namespace, name)
+    }
+}

@@ -1,0 +1,113 @@
+//! What has to be reconciled after an event of a store.
+
+use super::Inner;
+use super::child::Child;
+use super::collection::Change;
+use super::kind::StoredKind;
+use super::pod::Pod;
+use super::slim::{Identity, Key, Slim};
+use super::triggers::Urgency;
+use super::watch::StoreEvent;
+use super::workspace::StoredWorkspace;
+use crate::render::names::ChildNames;
+use crate::render::{ChildKind, Serves};
+
+impl Inner {
+    /// The Workspaces that use the kind.
+    pub(super) fn kind_event(&self, event: StoreEvent<'_, StoredKind>) {
+        let (StoreEvent::Changed(change) | StoreEvent::Listed(change)) = event else { return };
+        for workspace in self.workspaces.indexed(&key_of(change).name) {
+            self.trigger(&workspace.identity.key, Urgency::Bulk);
+        }
+    }
+
+    /// The Workspace, and its route when it is being deleted or gone.
+    pub(super) fn workspace_event(&self, event: StoreEvent<'_, StoredWorkspace>) {
+        let (change, urgency) = match event {
+            StoreEvent::Changed(change) => (change, Urgency::Now),
+            StoreEvent::Listed(change) => (change, Urgency::Bulk),
+            StoreEvent::Installed => return,
+        };
+        self.trigger(&key_of(change), urgency);
+        let after = change.after.as_ref();
+        for workspace in change.before.iter().chain(after) {
+            let Identity { key, uid, .. } = &workspace.identity;
+            let stays = after.is_some_and(|after| after.identity.uid == *uid && !after.identity.deleting);
+            if !stays {
+                self.abandon_route(key, uid);
+            }
+        }
+    }
+
+    /// The Workspaces that the child may concern.
+    pub(super) fn child_event(&self, kind: ChildKind, event: StoreEvent<'_, Child>) {
+        let (change, urgency) = match event {
+            StoreEvent::Changed(change) => (change, Urgency::Debounced),
+            StoreEvent::Listed(change) => (change, Urgency::Bulk),
+            // Such children can be made now, or cannot any longer.
+            StoreEvent::Installed => {
+                for key in self.workspaces.keys() {
+                    self.trigger(&key, Urgency::Bulk);
+                }
+                return;
+            }
+        };
+        for child in change.before.iter().chain(&change.after) {
+            for workspace in child.workspaces() {
+                self.trigger(&Key::new(&child.identity.key.namespace, workspace), urgency);
+            }
+        }
+        if kind.row().serves == Serves::Route
+            && let Some(route) = &change.after
+        {
+            self.trigger_abandoned(route);
+        }
+    }
+
+    /// The Workspace of the pod.
+    pub(super) fn pod_event(&self, event: StoreEvent<'_, Pod>) {
+        let (change, urgency) = match event {
+            StoreEvent::Changed(change) => (change, Urgency::Debounced),
+            StoreEvent::Listed(change) => (change, Urgency::Bulk),
+            StoreEvent::Installed => return,
+        };
+        for pod in change.before.iter().chain(&change.after) {
+            if let Some(workspace) = &pod.workspace {
+                self.trigger(&Key::new(&pod.identity.key.namespace, workspace), urgency);
+            }
+        }
+    }
+
+    /// The Workspace with that uid is being deleted, or gone: so goes its route.
+    pub(super) fn abandon_route(&self, workspace: &Key, uid: &str) {
+        if self.watched.istio && !uid.is_empty() {
+            let route = Key::new(&workspace.namespace, &ChildNames::new(&workspace.name, uid).service);
+            self.route_triggers.add(route, Urgency::Now);
+        }
+    }
+
+    /// Whether the Workspace is known, not being deleted, and the one whose VirtualService has the name `route`.
+    pub(super) fn has_route(&self, workspace: &Key, route: &str) -> bool {
+        let workspace = self.workspaces.get(workspace);
+        workspace.is_some_and(|workspace| !workspace.identity.deleting && workspace.identity.has_route(route))
+    }
+
+    fn trigger_abandoned(&self, route: &Child) {
+        let Identity { key, .. } = &route.identity;
+        let workspace = route.made_for().map(|name| Key::new(&key.namespace, name));
+        if workspace.is_some_and(|workspace| !self.has_route(&workspace, &key.name)) {
+            self.route_triggers.add(key.clone(), Urgency::Now);
+        }
+    }
+
+    fn trigger(&self, workspace: &Key, urgency: Urgency) {
+        if self.watched.children {
+            self.triggers.add(workspace.clone(), urgency);
+        }
+    }
+}
+
+fn key_of<T: Slim>(change: &Change<T>) -> Key {
+    let object = change.after.as_ref().or(change.before.as_ref());
+    object.map(|object| object.identity().key.clone()).unwrap_or_default()
+}

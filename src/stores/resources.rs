@@ -1,0 +1,148 @@
+//! The one table of what is watched. Start, readiness and the waits follow from it.
+
+use std::sync::Arc;
+
+use crds::labels::WORKSPACE_NAME_LABEL;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1 as core;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+use tokio::sync::watch::Receiver;
+
+use super::child::{Child, ChildObject};
+use super::collection::Progress;
+use super::kind::StoredKind;
+use super::pod::Pod;
+use super::watch::{Necessity, StoreEvent, WatchOptions, watch};
+use super::workspace::StoredWorkspace;
+use super::{Inner, Watched};
+use crate::notebook::Notebook;
+use crate::render::{ChildKind, Serves};
+
+/// A resource that is watched.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum WatchedResource {
+    WorkspaceKinds,
+    Workspaces,
+    Notebooks,
+    Children(ChildKind),
+    Pods,
+}
+
+impl WatchedResource {
+    /// What is watched under `watched`.
+    pub fn all(watched: Watched) -> impl Iterator<Item = Self> {
+        let children = ChildKind::ALL.into_iter().filter(move |kind| match kind.row().serves {
+            Serves::Pod => watched.children,
+            Serves::Route => watched.istio,
+        });
+        [Self::WorkspaceKinds, Self::Workspaces]
+            .into_iter()
+            .chain(watched.notebooks.then_some(Self::Notebooks))
+            .chain(children.map(Self::Children))
+            .chain(watched.children.then_some(Self::Pods))
+    }
+
+    /// The plural in paths, which is also its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WorkspaceKinds => "workspacekinds",
+            Self::Workspaces => "workspaces",
+            Self::Notebooks => "notebooks",
+            Self::Children(kind) => kind.row().plural,
+            Self::Pods => "pods",
+        }
+    }
+
+    /// Its path in the API, for all namespaces.
+    pub fn path(self) -> String {
+        match self {
+            Self::WorkspaceKinds => crds::WorkspaceKind::url_path(&(), None),
+            Self::Workspaces => crds::Workspace::url_path(&(), None),
+            Self::Notebooks => Notebook::url_path(&(), None),
+            Self::Children(kind) => ChildObject::url_path(&kind, None),
+            Self::Pods => core::Pod::url_path(&(), None),
+        }
+    }
+
+    pub fn necessity(self) -> Necessity {
+        match self {
+            Self::Notebooks => Necessity::Optional,
+            Self::Children(kind) if kind.row().serves == Serves::Route => Necessity::Recommended,
+            Self::WorkspaceKinds | Self::Workspaces | Self::Children(_) | Self::Pods => Necessity::Required,
+        }
+    }
+
+    /// How far its store is.
+    pub fn progress(self, stores: &Inner) -> Receiver<Progress> {
+        match self {
+            Self::WorkspaceKinds => stores.kinds.subscribe(),
+            Self::Workspaces => stores.workspaces.subscribe(),
+            Self::Notebooks => stores.notebooks.subscribe(),
+            Self::Children(kind) => stores.children[kind].subscribe(),
+            Self::Pods => stores.pods.subscribe(),
+        }
+    }
+
+    /// Keeps its store current. Never returns.
+    pub fn watch(self, stores: Arc<Inner>, client: &Client) -> BoxFuture<'static, ()> {
+        let client = client.clone();
+        let config = match self {
+            // The objects that carry the label of children, whoever made them.
+            Self::Children(_) | Self::Pods => watcher::Config::default().labels(WORKSPACE_NAME_LABEL),
+            Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => watcher::Config::default(),
+        };
+        let options = WatchOptions { name: self.name(), necessity: self.necessity(), config };
+        match self {
+            Self::WorkspaceKinds => async move {
+                let observe = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);
+                watch(options, Api::all(client), &stores.kinds, observe).await;
+            }
+            .boxed(),
+            Self::Workspaces => async move {
+                let observe = |event: StoreEvent<'_, StoredWorkspace>| stores.workspace_event(event);
+                watch(options, Api::all(client), &stores.workspaces, observe).await;
+            }
+            .boxed(),
+            Self::Notebooks => async move { watch(options, Api::all(client), &stores.notebooks, |_| {}).await }.boxed(),
+            Self::Children(kind) => async move {
+                let observe = |event: StoreEvent<'_, Child>| stores.child_event(kind, event);
+                watch(options, Api::all_with(client, &kind), &stores.children[kind], observe).await;
+            }
+            .boxed(),
+            Self::Pods => async move {
+                let observe = |event: StoreEvent<'_, Pod>| stores.pod_event(event);
+                watch(options, Api::all(client), &stores.pods, observe).await;
+            }
+            .boxed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_resource_has_its_path() {
+        let watched = Watched { notebooks: true, children: true, istio: true };
+        let paths: Vec<String> = WatchedResource::all(watched).map(WatchedResource::path).collect();
+        let expected = [
+            "/apis/kubeflow.org/v1beta1/workspacekinds",
+            "/apis/kubeflow.org/v1beta1/workspaces",
+            "/apis/kubeflow.org/v1/notebooks",
+            "/api/v1/serviceaccounts",
+            "/apis/apps/v1/statefulsets",
+            "/api/v1/services",
+            "/apis/networking.istio.io/v1/virtualservices",
+            "/api/v1/pods",
+        ];
+        assert_eq!(paths, expected);
+        for resource in WatchedResource::all(watched) {
+            assert!(resource.path().ends_with(&format!("/{}", resource.name())));
+        }
+        let only_admission = WatchedResource::all(Watched { notebooks: true, children: false, istio: false });
+        assert_eq!(only_admission.count(), 3);
+    }
+}
