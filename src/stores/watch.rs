@@ -77,7 +77,7 @@ pub(super) async fn watch<T: Slim>(
     let mut events = start();
     let mut pause = FIRST_PAUSE;
     let mut failing = false;
-    // The stream is endless; were it not, an early end is better seen than papered over.
+    // The stream is endless; were it not, the process should stop.
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
@@ -185,6 +185,11 @@ fn answer(error: &watcher::Error) -> Option<&Status> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::Client;
+    use kube::client::Body;
     use serde_json::json;
 
     use super::*;
@@ -210,5 +215,40 @@ mod tests {
         take("workspaces", Event::Apply(incoming(3, &json!("k"))), &collection, &|_| {});
         take("workspaces", Event::Delete(incoming(4, &json!(7))), &collection, &|_| {});
         assert!(!held());
+    }
+
+    /// Lists of a resource that the API server does not serve, in the ten minutes after the first ten.
+    async fn lists_while_absent(necessity: Necessity) -> usize {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let service = tower::service_fn({
+            let lists = lists.clone();
+            move |_: http::Request<Body>| {
+                lists.fetch_add(1, Ordering::SeqCst);
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404});
+                let answer = http::Response::builder().status(404).body(Body::from(status.to_string().into_bytes()));
+                std::future::ready(answer)
+            }
+        });
+        let collection = Collection::<StoredWorkspace>::default();
+        let api = Api::all(Client::new(service, "default"));
+        let options = WatchOptions { name: "workspaces", necessity, config: watcher::Config::default() };
+        let watching = watch(options, api, &collection, |_| {});
+        let counted = async {
+            tokio::time::sleep(Duration::from_mins(10)).await;
+            let first = lists.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_mins(10)).await;
+            lists.load(Ordering::SeqCst) - first
+        };
+        tokio::select! {
+            () = watching => 0,
+            count = counted => count,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resource_that_need_not_be_served_is_listed_twice_a_minute() {
+        assert_eq!(lists_while_absent(Necessity::Optional).await, 20);
+        assert_eq!(lists_while_absent(Necessity::Recommended).await, 24);
+        assert_eq!(lists_while_absent(Necessity::Required).await, 200);
     }
 }
