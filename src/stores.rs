@@ -120,7 +120,7 @@ impl Stores {
     }
 
     /// Waits until it is known which Notebooks there are. Only the question for one depends on it: whatever is wrong with
-    /// that resource must not stand in the way of anything else.
+    /// that resource must not block anything else.
     pub async fn wait_notebooks_known(&self) {
         if self.0.watched.notebooks {
             self.0.notebooks.wait_until(known).await;
@@ -154,7 +154,7 @@ impl Stores {
         self.0.notebooks.get(&Key::new(namespace, name)).is_some()
     }
 
-    /// All Workspaces.
+    /// The Workspaces.
     pub fn workspaces(&self) -> &Collection<StoredWorkspace> {
         &self.0.workspaces
     }

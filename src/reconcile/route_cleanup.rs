@@ -1,8 +1,8 @@
-//! Deletes routes that nobody may use any longer.
+//! Deletes routes that must no longer be used.
 //!
 //! Those of Workspaces that are being deleted, or gone, go at once, also while a finalizer holds their Workspace: garbage
-//! collection would get to them later, and until then people would be routed by rules that no edit of the kind reaches any
-//! more. With `--use-istio=false` those that earlier runs made go, once, for nobody makes new ones.
+//! collection would get to them later, and until then requests would follow rules that no edit of the kind reaches.
+//! With `--use-istio=false` those of earlier runs are deleted, once, for no new ones are created.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +67,7 @@ async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube
     }
     remove(client, route).await?;
     tracing::info!("deleted the route of a deleted Workspace");
-    // Asked again before the watch says so, it would be deleted twice.
+    // Reconciled again before the watch delivers the deletion, it would be deleted twice.
     drop(stores.children(ChildKind::VirtualService).remove(&route.identity));
     Ok(())
 }
@@ -80,7 +80,7 @@ async fn exists(client: &Client, key: &Key, route: &str) -> kube::Result<bool> {
             let identity = incoming.identity();
             Ok(identity.has_route(route) && !identity.deleting)
         }
-        // Unless it is the resource that is not known: that says nothing about the Workspace.
+        // Unless it is the resource that is not known: the Workspace may exist.
         Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => Ok(false),
         Err(error) => Err(error),
     }

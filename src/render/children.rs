@@ -47,7 +47,7 @@ macro_rules! children {
 }
 
 children! {
-    /// The account that the pod runs as. First, for no pod may run under an account of somebody else.
+    /// The account that the pod runs as. First, for no pod may run under an account of another owner.
     ServiceAccount = ChildRow::of::<ServiceAccount>(Serves::Pod, |names| &names.service_account).without_spec();
     /// The pod.
     StatefulSet = ChildRow::of::<StatefulSet>(Serves::Pod, |names| &names.stateful_set);
@@ -82,7 +82,7 @@ pub struct ChildRow {
     pub serves: Serves,
     /// Whether it has a spec.
     pub has_spec: bool,
-    /// What of a stored spec may break the routes of others.
+    /// The headers in a stored spec that may break the routes of other Workspaces.
     pub judge_stored: fn(&Value) -> Vec<UnsafeHeader>,
     name: fn(&ChildNames) -> &str,
 }

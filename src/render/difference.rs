@@ -1,4 +1,4 @@
-//! What tells two pod templates apart, in words: the reason why a running pod is not what a restart would bring.
+//! The differences of two pod templates, in words: why a running pod is not what a restart would create.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -34,7 +34,7 @@ impl fmt::Display for Difference {
 pub enum Extra {
     /// They are removed.
     Removed,
-    /// They belong to somebody else (API server, other controllers) and stay, but for the items of these lists.
+    /// They belong to other managers (API server, other controllers) and stay, but for the items of these lists.
     KeptOutside(&'static [&'static str]),
 }
 
@@ -243,7 +243,7 @@ mod tests {
         main["livenessProbe"] = json!({"timeoutSeconds": 1, "httpGet": {"path": "/", "port": 80}});
         stored["dnsPolicy"] = json!("ClusterFirst");
         assert!(stored_otherwise(&ours, &stored).is_empty());
-        // No quantity, although it looks like one.
+        // Not a quantity, although it looks like one.
         stored["containers"][1]["env"][1]["value"] = json!("1");
         assert_eq!(paths(&ours, &stored), ["containers[main].env[A].value"]);
         stored["containers"][1]["env"] = json!([{"name": "B"}]);

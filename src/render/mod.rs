@@ -76,8 +76,8 @@ impl<'a> From<&'a crds::Workspace> for RenderInput<'a> {
     }
 }
 
-/// Why a Workspace cannot be rendered. The fault of whoever wrote the kind or the Workspace: it lasts until one of the
-/// two changes, so trying again is of no use.
+/// Why a Workspace cannot be rendered. The author of the kind or of the Workspace can mend it: it lasts until one of the two
+/// changes, so a retry is of no use.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RenderFault {
     /// The selected imageConfig does not exist.
@@ -150,7 +150,7 @@ pub fn service_account_name(input: RenderInput<'_>, template: &PodTemplate) -> S
     existing.unwrap_or_else(|| ChildNames::new(input.name, input.uid).service_account)
 }
 
-/// Everything the builders of children look at. The options exist and no port number is there twice.
+/// The input of the renderers of children. The options exist and no port number is there twice.
 struct RenderContext<'a> {
     input: RenderInput<'a>,
     names: ChildNames,

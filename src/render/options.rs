@@ -28,12 +28,12 @@ pub enum OptionFault {
         /// The value with the redirect.
         from: String,
     },
-    /// Redirects run in a circle.
+    /// The redirects form a cycle.
     #[error("{list} with id {id:?} has a circular redirect")]
     Circular {
         /// `imageConfig` or `podConfig`.
         list: &'static str,
-        /// The value whose redirect closes the circle.
+        /// The value whose redirect closes the cycle.
         id: String,
     },
 }
@@ -55,7 +55,7 @@ pub(super) fn pod_config<'a>(template: &'a PodTemplate, id: &str) -> Result<&'a 
     value.map(|value| &value.spec).ok_or_else(|| OptionFault::NotFound { list: POD_CONFIG, id: id.to_owned() })
 }
 
-/// Where the redirects of the selected options lead, and the first fault on the way, imageConfig first. An option whose
+/// Where the redirects of the selected options lead, and the first fault, imageConfig first. An option whose
 /// redirects are faulty, or that does not exist, has no desired one.
 pub fn resolve(template: &PodTemplate, selected: &WorkspaceOptions) -> (PodTemplateOptionsStatus, Option<RenderFault>) {
     let images = &template.options.image_config.values;

@@ -92,7 +92,7 @@ fn pod_spec(context: &RenderContext<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>,
 }
 
 /// What the pod gets. An apply does not own a list that is merged by key while that list is empty, so writing one would
-/// look like a field that somebody took.
+/// look like a field that another manager took over.
 fn resources(context: &RenderContext<'_>) -> Option<ResourceRequirements> {
     let mut resources = context.pod.resources.clone()?;
     resources.claims = resources.claims.filter(|claims| !claims.is_empty());

@@ -1,7 +1,7 @@
 //! The VirtualService of a Workspace: one route for each port of the selected image, in its order.
 //!
 //! One bad header makes Envoy refuse the routes of everybody, so rendered headers are judged here again, whatever
-//! admission said.
+//! admission decided.
 
 use crds::headers::{HeaderFault, HeaderOperations, HeaderTemplates, ROUTE_MAX};
 use crds::ports::Dialect;
@@ -41,25 +41,25 @@ impl<T> Route<T> {
     }
 }
 
-/// Why no route is written. The fault of whoever wrote the kind or chose the namespace; it lasts until one changes.
+/// Why no route is written. The author of the kind or of the Workspace can mend it; it lasts until one of them changes.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RouteFault {
-    /// Headers that Istio or Envoy refuses, or that hurt others. A route that exists stays as it is.
+    /// Headers that Istio or Envoy refuses, or that hurt others. An existing route is left unchanged.
     #[error("{}", describe_headers(.0))]
     Headers(Vec<UnsafeHeader>),
-    /// The paths of the Workspace could lie over those of other tenants. A route that exists is taken away.
+    /// The paths of the Workspace could overlap those of other tenants. An existing route is deleted.
     #[error(
-        "a Workspace in namespace \"connect\" could take over paths of other namespaces: paths of its kind start with \
+        "a Workspace in namespace \"connect\" could overlap paths of other namespaces: paths of its kind start with \
          /workspace/connect/, as those of kinds whose spec.podTemplate.ports[] have `id` do"
     )]
     ConnectNamespace,
-    /// No port of the selected image is proxied. A route that exists is taken away.
+    /// No port of the selected image is proxied. An existing route is deleted.
     #[error("no port of the selected imageConfig is listed in spec.podTemplate.ports of the WorkspaceKind")]
     NoPorts,
 }
 
 impl RouteFault {
-    /// Whether a route that exists stays as it is.
+    /// Whether an existing route is left unchanged.
     pub fn keeps_existing(&self) -> bool {
         matches!(self, Self::Headers(_))
     }
@@ -186,7 +186,7 @@ fn headers(
     Err(faults.iter().map(|fault| unsafe_header(&base, fault)).collect())
 }
 
-/// The headers in the spec of a stored VirtualService that must not reach Istio, whoever wrote them there.
+/// The headers in the spec of a stored VirtualService that must not reach Istio, whichever client wrote them.
 pub fn judge_stored(spec: &Value) -> Vec<UnsafeHeader> {
     let mut found = Vec::new();
     for (index, http) in items(&spec["http"]).enumerate() {
@@ -199,7 +199,7 @@ pub fn judge_stored(spec: &Value) -> Vec<UnsafeHeader> {
     found
 }
 
-/// Judges the `headers` of a route or of one of its destinations. Only headers are looked at, so all else may be anything.
+/// Checks the `headers` of a route or of one of its destinations, and nothing else of it.
 fn judge_headers(path: &str, holder: &Value, found: &mut Vec<UnsafeHeader>) {
     for side in ["request", "response"] {
         let block = &holder["headers"][side];
@@ -223,7 +223,7 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
 fn unsafe_header(base: &str, fault: &HeaderFault) -> UnsafeHeader {
     let detail = if fault.detail.starts_with("failed to ") {
         // The text of a template quotes its source, which users of the Workspace need not see.
-        "is no template that can be rendered".to_owned()
+        "is not a template that can be rendered".to_owned()
     } else {
         fault.detail.clone()
     };

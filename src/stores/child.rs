@@ -54,7 +54,7 @@ pub struct Child {
     pub workspace: Option<Box<str>>,
     /// Its controller.
     pub owner: Option<Owner>,
-    /// The hash of what was last applied, as its annotation says.
+    /// The hash of what was last applied, from its annotation.
     pub applied_hash: Option<Box<str>>,
     /// The fields that are ours.
     pub fields: Option<OwnedFields>,
@@ -124,7 +124,7 @@ impl Slim for Child {
     }
 }
 
-/// A child with its spec, as the API server answers a read or a write of it. Not kept.
+/// A child with its spec, as the API server returns it from a read or a write. Not kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WholeChild {
     /// What is kept of it.

@@ -125,7 +125,7 @@ impl<T: Slim> Collection<T> {
         }
     }
 
-    /// Forgets an object that is gone, as a watch event or the API server says. Nothing when a newer one has its name by
+    /// Forgets an object that is gone, as a watch event or an answer reports. None when a newer one has its name by
     /// now.
     pub fn remove(&self, gone: &Identity) -> Option<Change<T>> {
         let mut objects = self.write();
@@ -143,7 +143,7 @@ impl<T: Slim> Collection<T> {
         objects.round = objects.round.wrapping_add(1);
     }
 
-    /// A list has ended: what it did not name is gone.
+    /// A list is complete: what it did not name is gone.
     pub(super) fn end_list(&self) -> Vec<Change<T>> {
         let mut objects = self.write();
         let round = objects.round;

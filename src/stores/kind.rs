@@ -41,7 +41,7 @@ impl Slim for StoredKind {
         &self.identity
     }
 
-    /// Its status is ours and its other metadata nobody's concern here.
+    /// Its status is our own, and its other metadata is not used here.
     fn same_as(&self, older: &Self) -> bool {
         self.identity.uid == older.identity.uid
             && self.identity.deleting == older.identity.deleting

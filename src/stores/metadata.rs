@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::slim::{Identity, Key};
 
-/// Metadata as it stands in JSON, as far as any slim type uses it.
+/// Metadata as it is in JSON, as far as any slim type uses it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct WireMetadata {

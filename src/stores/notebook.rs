@@ -6,7 +6,7 @@ use super::metadata::WireMetadata;
 use super::slim::{Identity, Slim};
 use crate::notebook::Notebook;
 
-/// A Notebook, as far as anybody asks.
+/// A Notebook, of which only the identity is used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredNotebook(Identity);
 

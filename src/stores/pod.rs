@@ -1,4 +1,4 @@
-//! The slim form of pods: what their state is told from.
+//! The slim form of pods: the fields that the state of a Workspace follows from.
 
 use k8s_openapi::api::core::v1 as core;
 use serde::{Deserialize, Deserializer};
@@ -39,7 +39,7 @@ pub struct Pod {
 pub struct Reason {
     /// One CamelCase word.
     pub reason: Box<str>,
-    /// A sentence for people.
+    /// A sentence.
     pub message: Box<str>,
 }
 
@@ -48,8 +48,8 @@ pub struct Reason {
 pub struct ContainerState {
     /// What it is doing now.
     pub now: ContainerPhase,
-    /// How it ended the last time.
-    pub ended_before: Option<Ended>,
+    /// How its previous run terminated.
+    pub last_terminated: Option<Terminated>,
 }
 
 /// What a container is doing.
@@ -58,18 +58,18 @@ pub enum ContainerPhase {
     /// Nothing known yet.
     #[default]
     Unknown,
-    /// It waits to be started.
+    /// It is waiting to start.
     Waiting(Reason),
     /// It runs.
     Running,
-    /// It has ended.
-    Ended(Ended),
+    /// It has terminated.
+    Terminated(Terminated),
 }
 
-/// How a container ended.
+/// How a container terminated.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Ended {
+pub struct Terminated {
     /// One CamelCase word.
     pub reason: Box<str>,
     /// The exit code.
@@ -132,18 +132,18 @@ struct WireContainer {
 struct WireState {
     waiting: Option<Reason>,
     running: Option<serde::de::IgnoredAny>,
-    terminated: Option<Ended>,
+    terminated: Option<Terminated>,
 }
 
 impl From<WireContainer> for ContainerState {
     fn from(container: WireContainer) -> Self {
         let now = match container.state {
             WireState { waiting: Some(reason), .. } => ContainerPhase::Waiting(reason),
-            WireState { terminated: Some(ended), .. } => ContainerPhase::Ended(ended),
+            WireState { terminated: Some(terminated), .. } => ContainerPhase::Terminated(terminated),
             WireState { running: Some(_), .. } => ContainerPhase::Running,
             WireState { .. } => ContainerPhase::Unknown,
         };
-        Self { now, ended_before: container.last_state.terminated }
+        Self { now, last_terminated: container.last_state.terminated }
     }
 }
 

@@ -37,7 +37,7 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// Who an object is, and which version of it. Two versions of one object are equal here.
+/// The identity of an object, and its version, which does not count in comparisons.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     /// Namespace and name.
@@ -75,7 +75,7 @@ pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'st
     /// Whether metadata is all that is used, so that the API server need send no more.
     const METADATA_ONLY: bool = false;
 
-    /// Who it is.
+    /// Its identity.
     fn identity(&self) -> &Identity;
 
     /// What the store finds it by, beside its key; no two alike.
@@ -92,7 +92,7 @@ pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'st
     }
 }
 
-/// An object on its way into a store. One that does not decode arrives all the same: it must not end the watch.
+/// An object as a list, a watch or an answer brings it. One that does not decode must not break the watch.
 ///
 /// It is decoded from the text itself, so in a watch event its type has to come before it, as Kubernetes writes them.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ pub struct Incoming<T> {
 }
 
 impl<T: Slim> Incoming<T> {
-    /// Who it is, also when the rest of it cannot be read.
+    /// Its identity, also where the rest cannot be decoded.
     pub(crate) fn identity(&self) -> Identity {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         match &self.object {

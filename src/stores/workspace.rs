@@ -10,7 +10,7 @@ use super::slim::{Identity, Key, Slim};
 use crate::render::RenderInput;
 use crate::render::names::ChildNames;
 
-/// A Workspace without the metadata that nobody asks for.
+/// A Workspace without the metadata that is not used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredWorkspace {
     /// Who it is.

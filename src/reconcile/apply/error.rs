@@ -1,4 +1,4 @@
-//! Why a child could not be applied, and when to try again.
+//! Why a child could not be applied, and when to retry.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ pub(in crate::reconcile) enum ApplyError {
         /// Its name.
         name: String,
     },
-    /// Wait: an earlier Workspace of this name left it behind; garbage collection takes it away.
-    #[error("{kind} {name} is left from an earlier Workspace of this name")]
+    /// Wait: it belongs to an earlier Workspace of this name, and the garbage collector will delete it.
+    #[error("{kind} {name} belongs to a deleted Workspace of this name")]
     LeftBehind {
         /// Its kind.
         kind: &'static str,
         /// Its name.
         name: String,
     },
-    /// Wait: ours is being deleted, by somebody else; its name is free when that is done.
+    /// Wait: another client deleted ours; its name is free once it is gone.
     #[error("{kind} {name} is being deleted")]
     BeingDeleted {
         /// Its kind.
@@ -29,7 +29,7 @@ pub(in crate::reconcile) enum ApplyError {
         /// Its name.
         name: String,
     },
-    /// Retry, slower and slower: the API server, a quota or another webhook refuses it. The message is theirs.
+    /// Retry, slower and slower: the API server, a quota or another webhook refuses it. The message is quoted.
     #[error("{kind} {name} was refused: {message}")]
     Refused {
         /// Its kind.
@@ -39,7 +39,7 @@ pub(in crate::reconcile) enum ApplyError {
         /// In the words of who refused it.
         message: String,
     },
-    /// Wait: it is larger than the API server or its store takes, and stays so until the kind or the Workspace changes. The
+    /// Wait: it is larger than the API server or etcd accepts, and stays so until the kind or the Workspace changes. The
     /// message is theirs.
     #[error("{kind} {name} is too large to be stored: {message}")]
     TooLarge {
@@ -56,8 +56,8 @@ pub(in crate::reconcile) enum ApplyError {
         /// The kind.
         kind: &'static str,
     },
-    /// Wait: somebody else keeps changing our fields; they are put back, but not at any pace.
-    #[error("{kind} {name} is being changed by somebody else")]
+    /// Wait: another client keeps modifying our fields; they are restored at a limited rate.
+    #[error("{kind} {name} is being modified by another client")]
     Contested {
         /// Its kind.
         kind: &'static str,
@@ -76,7 +76,7 @@ pub(in crate::reconcile) enum ApplyError {
     },
 }
 
-/// When to try again.
+/// When to retry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::reconcile) enum Next {
     /// With a growing pause.
@@ -85,25 +85,25 @@ pub(in crate::reconcile) enum Next {
     Wait(Option<Duration>),
 }
 
-/// How often a name that somebody else has is looked at: no event reports that it is free.
+/// How often to check whether a name that another owner has is free: no event reports it.
 const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
-/// How long garbage collection is given to take away what an earlier Workspace left before that counts as foreign.
+/// How long the garbage collector has to delete a child of an earlier Workspace before it counts as foreign.
 pub(super) const LEFT_BEHIND_PATIENCE: Duration = Duration::from_secs(5);
-/// How soon something that was too large is tried again. Only new limits of the API server could change the answer.
+/// How soon something that was too large is retried. Only new limits of the API server could change the answer.
 pub(super) const TOO_LARGE_AGAIN: Duration = Duration::from_mins(5);
 /// The least time between two writes of the same to one child.
 pub(super) const SAME_WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 impl ApplyError {
-    /// The error without the words of others, which may quote what was written.
+    /// The error without the message of a refusal, which may quote what was written.
     pub fn without_quotes(&self) -> String {
         match self {
-            Self::Refused { kind, name, .. } => format!("{kind} {name} was refused; the Workspace's status says why"),
+            Self::Refused { kind, name, .. } => format!("{kind} {name} was refused; see the Workspace's status"),
             other => other.to_string(),
         }
     }
 
-    /// When to try again.
+    /// When to retry.
     pub fn next(&self) -> Next {
         match self {
             Self::Foreign { .. } => Next::Wait(Some(FOREIGN_AGAIN)),

@@ -16,7 +16,7 @@ pub(in crate::reconcile) type Hash = Box<str>;
 
 /// The hash of an object as it will be applied, but for the annotation that holds it.
 ///
-/// It is that of the body of the apply: what an earlier version wrote otherwise has another one, and is written anew.
+/// It is that of the body of the apply: what an earlier version wrote otherwise has another one, and is applied again.
 pub(in crate::reconcile) fn hash(object: &dyn Manifest) -> Hash {
     let mut sink = HashSink(Sha256::new());
     // Neither the types nor the sink can fail; were one to, what was hashed so far still tells versions apart.

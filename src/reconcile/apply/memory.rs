@@ -15,7 +15,7 @@ pub(in crate::reconcile) struct ChildMemory {
     pub stored: Stored,
     /// What was written last, and when.
     pub(super) written: Option<(Hash, Instant)>,
-    /// What was too large, when, and in whose words.
+    /// The hash of what was too large, when that was, and the message of the refusal.
     pub(super) too_large: Option<(Hash, Instant, String)>,
     /// Whether it has been in place once.
     pub(super) existed: bool,
@@ -23,14 +23,14 @@ pub(in crate::reconcile) struct ChildMemory {
     pub(super) foreign: Option<Instant>,
 }
 
-/// A version of a child that was found to be as wanted.
+/// A version of a child that was found to be as desired.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Settled {
     /// The hash of what was applied.
     hash: Box<str>,
     /// The digest of the fields that are ours.
     fields: u64,
-    /// The generation: a mutating webhook may change our fields in the request of somebody else.
+    /// The generation: a mutating webhook may change our fields in a request of another client.
     generation: Option<i64>,
 }
 
@@ -45,19 +45,19 @@ impl Settled {
 /// How what the API server stores differs from what was applied, by the doing of a mutating webhook.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(in crate::reconcile) struct Stored {
-    /// The paths of the fields with another value, for people; empty where there are none.
+    /// The paths of the fields with another value, as text; empty where there are none.
     pub differences: String,
     /// Headers that must not reach Istio.
     pub unsafe_headers: Vec<UnsafeHeader>,
 }
 
 impl ChildMemory {
-    /// Whether a child is as it was when it was last found to be as wanted, and that is still what is wanted.
+    /// Whether a child is as it was when it was last found to be as desired, and that is still what is desired.
     pub(super) fn holds(&self, child: &Child, hash: &Hash) -> bool {
         self.settled.as_ref().is_some_and(|settled| settled.hash == *hash) && self.holds_any(child)
     }
 
-    /// Whether a child is as it was when it was last found to be as wanted.
+    /// Whether a child is as it was when it was last found to be as desired.
     pub(super) fn holds_any(&self, child: &Child) -> bool {
         self.settled.is_some() && self.settled == Settled::of(child)
     }

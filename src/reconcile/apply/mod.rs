@@ -1,8 +1,8 @@
 //! Apply: makes one child as it was rendered. Writes only where a field of ours, or what was last applied, differs;
 //! never touches an object that is not ours.
 //!
-//! What the API server answers is compared with what was sent. What a mutating webhook changed on the way is its
-//! business: it is reported, and not changed back.
+//! What the API server answers is compared with what was sent. What a mutating webhook changed on the way is
+//! reported, and not changed back.
 
 mod error;
 mod hash;
@@ -64,7 +64,7 @@ impl<'a> ChildApi<'a> {
     /// Whether nothing is to be done, without a request.
     ///
     /// # Errors
-    /// What stands in the way and cannot be changed by a request.
+    /// What no request can change.
     pub fn is_settled(&self, key: &Key, action: &Action<Hash>, memory: &ChildMemory) -> Result<bool, ApplyError> {
         match action {
             Action::Apply(_) if !self.is_installed() => Err(ApplyError::NotInstalled { kind: self.row.kind }),
@@ -155,7 +155,7 @@ impl<'a> ChildApi<'a> {
         (child.is_owned_by(&self.owner.uid) && !child.identity.deleting).then_some(child)
     }
 
-    /// The object that has the name, whoever's it is. The API server is asked where one that was there is not seen any more.
+    /// The object of that name, of any owner. The API server is asked where one that existed is no longer in the cache.
     async fn find(&self, key: &Key, memory: &mut ChildMemory) -> Result<Option<Arc<Child>>, ApplyError> {
         let cached = self.collection.get(key);
         if cached.is_some() || (!memory.existed && memory.foreign.is_none()) {
@@ -193,7 +193,7 @@ impl<'a> ChildApi<'a> {
         }
     }
 
-    /// Applies to an existing child, though not the same again and again: somebody else may keep changing it back.
+    /// Applies to an existing child, though not the same again at once: another client may keep modifying it.
     async fn update(
         &self,
         existing: &Child,
@@ -221,7 +221,7 @@ impl<'a> ChildApi<'a> {
         }
     }
 
-    /// Until somebody changes it, the child is what the API server answered.
+    /// Remembers the answer to a write: until a client changes it, that is what is stored.
     fn record_write(
         &self,
         key: &Key,

@@ -1,8 +1,8 @@
 //! Whether an object still holds all that we applied to it.
 //!
 //! The API server keeps, for every manager, the set of fields it applied and still owns (`managedFields[].fieldsV1`).
-//! A field that somebody else changes or removes leaves our set, so while our set covers what we want to apply, the
-//! values are those that we applied; and the annotation with the hash says what that was. Neither values nor schemas
+//! A field that another manager changes or removes leaves our set, so while our set covers what we want to apply, the
+//! values are those that we applied; and the annotation holds the hash of what that was. Neither values nor schemas
 //! need to be known: the set spells out which lists are merged by key and which are atomic.
 
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 pub(super) fn covers(fields: &str, desired: &Value) -> bool {
     let Ok(Value::Object(fields)) = serde_json::from_str(fields) else { return false };
     let Value::Object(desired) = desired else { return false };
-    // Who an object is belongs to nobody.
+    // The identity of an object is owned by no manager.
     let is_identity = |key: &str| matches!(key, "apiVersion" | "kind");
     let metadata = |key: &str| matches!(key, "name" | "namespace");
     desired.iter().filter(|(key, _)| !is_identity(key)).all(|(key, value)| {

@@ -13,7 +13,7 @@ pub(super) enum Meaning {
     Outdated,
     /// The object is larger than the API server or etcd accepts.
     TooLarge,
-    /// `rollingUpdate` of another manager cannot stand beside our `OnDelete`, and apply cannot remove it.
+    /// `rollingUpdate` of another manager conflicts with our `OnDelete`, and apply cannot remove it.
     UpdateStrategyConflict,
     /// Validation, a webhook, a quota or RBAC refused it.
     Refused,

@@ -1,7 +1,7 @@
 //! Compares what the API server stores with what was applied.
 //!
-//! Two things can stand between them: a mutating webhook, whose changes are its own business, and an earlier version that
-//! wrote bodies which the API server read in another way than they were meant.
+//! Two things make them differ: a mutating webhook, whose changes are left alone, and an earlier version whose bodies the
+//! API server read in another way than they were meant.
 
 use crds::apply_body;
 use crds::labels::APPLIED_HASH_ANNOTATION;
@@ -20,8 +20,8 @@ use crate::stores::child::{Child, WholeChild};
 use crate::stores::slim::Key;
 
 impl ChildApi<'_> {
-    /// Whether a child whose hash and fields say that it is as wanted really holds what was applied, but for what a mutating
-    /// webhook changed; noted if so.
+    /// Whether a child whose hash and fields say that it is as desired really holds what was applied, but for what a mutating
+    /// webhook changed; which is remembered.
     pub(super) async fn is_as_applied(
         &self,
         seen: &Child,
@@ -30,7 +30,7 @@ impl ChildApi<'_> {
         object: &mut dyn Manifest,
     ) -> Result<bool, ApplyError> {
         let has_hash = |child: &Child| child.applied_hash.as_deref() == Some(&**hash);
-        // The fields of one that was found to be as wanted are not kept; they come with the object.
+        // The fields of one that was found to be as desired are not kept; they come with the object.
         let has_fields = seen.fields.as_ref().is_some_and(|fields| fields.text.is_some());
         if !has_hash(seen) || (has_fields && !covers(seen, object)) {
             return Ok(false);
@@ -71,13 +71,13 @@ impl ChildApi<'_> {
                 let (found, misread) = compare(self.row, object, &answer.spec);
                 Ok(misread || !found.unsafe_headers.is_empty())
             }
-            // Applying it says why.
+            // Applying it reports why.
             Err(RequestError::Failed(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(false),
             Err(error) => Err(self.error(&child.identity.key.name, error)),
         }
     }
 
-    /// Notes that nothing is to be done while a child stays as the answer to a write shows it.
+    /// Remembers that nothing is to be done while a child stays as the answer to a write shows it.
     pub(super) fn settle_written(&self, memory: &mut ChildMemory, answer: WholeChild, object: &dyn Manifest) {
         let (found, _) = compare(self.row, object, &answer.spec);
         self.settle(memory, answer, found);
@@ -134,7 +134,7 @@ impl ChildApi<'_> {
     }
 }
 
-/// Whether nobody but us applied what is stored: somebody who edits it takes its fields from us, a mutating webhook does not.
+/// Whether nobody but us applied what is stored: another manager who edits it takes over its fields, a mutating webhook does not.
 fn is_ours(stored: &WholeChild, metadata: &ObjectMeta) -> bool {
     let mut route = VirtualService::new(metadata.clone(), VirtualServiceSpec::default());
     let hash = stored.child.applied_hash.as_deref().unwrap_or_default().to_owned();

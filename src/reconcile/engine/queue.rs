@@ -29,7 +29,7 @@ pub(in crate::reconcile) enum Requeue {
     After(Duration),
     /// With a growing pause, for it failed; after that long at the latest.
     Retry(Option<Duration>),
-    /// Never: there is no such object any longer, and nothing is to be remembered of it.
+    /// Never: there is no such object any longer, and its memory is dropped.
     Forget,
 }
 
@@ -63,7 +63,7 @@ pub(super) enum Cause {
     /// It changed.
     #[default]
     Changed,
-    /// A dependent object of it changed.
+    /// A dependent object changed.
     DependentChanged,
     /// A start, or a change that concerns many objects.
     Bulk,
@@ -91,7 +91,7 @@ const BULK_EVERY: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     slots: HashMap<Key, Slot>,
-    /// By [`Class`]; earliest first. An entry whose time is not that of its slot is out of date.
+    /// By [`Class`]; earliest first. An entry whose time differs from that of its slot is out of date.
     orders: [BinaryHeap<Reverse<(Instant, Key)>>; 2],
     waiting: usize,
     /// How many individual turns there were since the last bulk one.
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(queue.start(now + FIRST_BACK_OFF), Some(key("a")));
         queue.finished(&key("a"), Requeue::Done, now + FIRST_BACK_OFF);
         queue.add(key("a"), Urgency::Now, now + FIRST_BACK_OFF);
-        assert_eq!(queue.next_due(), Some(now + FIRST_BACK_OFF), "a success ends it");
+        assert_eq!(queue.next_due(), Some(now + FIRST_BACK_OFF), "a success resets the back-off");
     }
 
     #[tokio::test]

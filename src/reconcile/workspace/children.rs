@@ -83,11 +83,11 @@ async fn apply_all(
     }
     let account_error = children.first().and_then(|account| account.result.as_ref().err());
     let has_account = account_error.is_none();
-    // No pod may run under an account of somebody else; a StatefulSet that exists is left without one.
+    // No pod may run under an account that belongs to another owner; an existing StatefulSet is scaled to zero.
     let scaled_to_zero = match account_error {
         None => false,
         Some(ApplyError::Foreign { .. } | ApplyError::LeftBehind { .. }) => true,
-        // Whose it is could not be determined.
+        // Its owner could not be determined.
         Some(_) => memory.scaled_to_zero,
     };
     if scaled_to_zero != memory.scaled_to_zero {
@@ -137,9 +137,9 @@ async fn apply(
 }
 
 fn log(error: &ApplyError) {
-    let said = error.without_quotes();
+    let text = error.without_quotes();
     match error.next() {
-        Next::Retry => tracing::warn!(error = said, "failed to reconcile child; will retry"),
-        Next::Wait(_) => tracing::debug!(error = said, "a child has to wait"),
+        Next::Retry => tracing::warn!(error = text, "failed to reconcile child; will retry"),
+        Next::Wait(_) => tracing::debug!(error = text, "a child has to wait"),
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct ApplyOutcome {
     pub options: Option<PodTemplateOptionsStatus>,
     /// How people are to reach the Workspace; none when it could not be rendered.
     pub route: Option<Route<()>>,
-    /// Mounts whose path is taken.
+    /// Mounts that were skipped, because another one has their path.
     pub left_out: Vec<LeftOutMount>,
     /// What became of each child that something was to be done about, in that order.
     pub children: Vec<ChildOutcome>,
@@ -52,7 +52,7 @@ impl ChildOutcome {
 }
 
 impl ApplyOutcome {
-    /// Whether something failed that may work the next time: too early to say whether anything is wrong.
+    /// Whether something failed that may work the next time: too early to report an error.
     pub fn keep_conditions(&self) -> bool {
         self.children.iter().any(|child| child.is_transient)
     }

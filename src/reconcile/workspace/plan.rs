@@ -40,7 +40,7 @@ pub(super) struct Plan {
     pub actions: PerChild<Option<Action<Hash>>>,
     /// How people reach the Workspace.
     pub route: Route<()>,
-    /// Mounts whose path is taken.
+    /// Mounts that were skipped, because another one has their path.
     pub left_out: Vec<LeftOutMount>,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crds::workspace::WorkspaceState;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::stores::pod::{ContainerPhase, Ended, Pod, Reason};
+use crate::stores::pod::{ContainerPhase, Pod, Reason, Terminated};
 
 /// How long a pod may wait for a place before that counts as an error: autoscalers need minutes for a new node.
 const SCHEDULING_PATIENCE: Duration = Duration::from_mins(5);
@@ -39,7 +39,7 @@ pub(super) fn of(pod: &Pod, now: Timestamp) -> PodState {
     if let Some(message) = container_fault(pod) {
         return PodState::new(WorkspaceState::Error, message);
     }
-    // A container that has started but is not ready is still on its way.
+    // A container that has started but is not ready is still pending.
     if &*pod.phase == "Pending" || (running && pod.main.now == ContainerPhase::Running) {
         return PodState::new(WorkspaceState::Pending, "Workspace is pending");
     }
@@ -75,8 +75,9 @@ fn container_fault(pod: &Pod) -> Option<String> {
     match &pod.main.now {
         ContainerPhase::Waiting(Reason { reason, message }) => match &**reason {
             "CrashLoopBackOff" => {
-                let out_of_memory = pod.main.ended_before.as_ref().filter(|ended| &*ended.reason == "OOMKilled");
-                let why = out_of_memory.map(|ended| format!(": {}", described(ended))).unwrap_or_default();
+                let out_of_memory =
+                    pod.main.last_terminated.as_ref().filter(|terminated| &*terminated.reason == "OOMKilled");
+                let why = out_of_memory.map(|terminated| format!(": {}", described(terminated))).unwrap_or_default();
                 Some(format!("Workspace Container is not running (CrashLoopBackOff){why}"))
             }
             "ImagePullBackOff" => Some("Workspace Container is not running (ImagePullBackOff)".to_owned()),
@@ -91,13 +92,15 @@ fn container_fault(pod: &Pod) -> Option<String> {
             }
             _ => None,
         },
-        ContainerPhase::Ended(ended) => Some(format!("Workspace Container is not running ({})", described(ended))),
+        ContainerPhase::Terminated(terminated) => {
+            Some(format!("Workspace Container is not running ({})", described(terminated)))
+        }
         ContainerPhase::Unknown | ContainerPhase::Running => None,
     }
 }
 
-/// The reason and exit code of a container that ended.
-fn described(Ended { reason, exit_code }: &Ended) -> String {
+/// The reason and exit code of a terminated container.
+fn described(Terminated { reason, exit_code }: &Terminated) -> String {
     let reason = if reason.is_empty() { "Terminated" } else { reason };
     format!("{reason}, exit code {exit_code}")
 }

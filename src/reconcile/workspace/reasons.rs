@@ -1,4 +1,4 @@
-//! How the errors of each step read in the status: one word for programs, a sentence for people.
+//! How the errors of each step read in the status: a CamelCase reason and a message.
 
 use super::super::apply::ApplyError;
 use crate::render::{RenderFault, RouteFault, UnsafeHeader, describe_headers};
@@ -6,9 +6,9 @@ use crate::render::{RenderFault, RouteFault, UnsafeHeader, describe_headers};
 /// Why something is not as desired.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct StatusReason {
-    /// One CamelCase word.
+    /// CamelCase, for programs.
     pub reason: &'static str,
-    /// A sentence for people.
+    /// A sentence, for users.
     pub message: String,
 }
 

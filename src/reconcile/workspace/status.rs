@@ -62,7 +62,7 @@ pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
     (status, again)
 }
 
-/// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, for people start a Workspace
+/// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, for users start a Workspace
 /// only from there.
 fn state(facts: Facts<'_>) -> PodState {
     let Facts { workspace, pod, outcome, now } = facts;
@@ -140,7 +140,7 @@ fn left_out(mounts: &[LeftOutMount]) -> String {
     })
 }
 
-/// Whether people can be routed to the Workspace. True only where the route was applied, and nobody changed it.
+/// Whether people can be routed to the Workspace. True only where the route was applied and is stored unchanged.
 fn route_ready(facts: Facts<'_>) -> ConditionDraft {
     let outcome = facts.outcome;
     let unknown = |reason, message| ConditionDraft::new(ROUTE_READY, ConditionStatus::Unknown, reason, message);

@@ -30,7 +30,7 @@ pub(in crate::reconcile) struct Memory {
     pub(super) uid: Box<str>,
     pub(super) plan: Option<Plan>,
     pub(super) children: PerChild<ChildMemory>,
-    /// Whether no pod may run, because its ServiceAccount belongs to somebody else.
+    /// Whether no pod may run, because its ServiceAccount belongs to another owner.
     pub(super) scaled_to_zero: bool,
     /// How many reconciles in a row could not reach the API server.
     pub(super) unreachable: u32,
