@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::world::{CHILDREN, Child, WorkspaceHandle, World};
 
-/// Changes a child as somebody else, waits until `restored`, and expects exactly one write for that.
+/// Changes a child as another client, waits until `restored`, and expects exactly one write for that.
 fn repaired(lab: &WorkspaceHandle<'_>, child: Child, patch: &Value, restored: impl Fn(&Value) -> bool) {
     let world = lab.world;
     let mark = world.mark();
@@ -16,7 +16,7 @@ fn repaired(lab: &WorkspaceHandle<'_>, child: Child, patch: &Value, restored: im
         let object = lab.child(child);
         if restored(&object) { Ok(()) } else { Err(object.to_string()) }
     });
-    // The pod may have noticed, and then the status tells it.
+    // The pod may have noticed, and then the status reports it.
     let writes = world.writes(mark).accepted().filter(|request| request.resource != "workspaces");
     assert_eq!(writes.clone().resource(child.resource()).count(), 1, "{child:?} {patch}\n{writes:?}");
     assert_eq!(writes.count(), 1, "{child:?} {patch}\n{writes:?}");
@@ -60,7 +60,7 @@ fn our_fields_are_put_back_in_one_write() {
 
 /// Apply alone cannot: the API server refuses the rest of their strategy beside ours.
 #[test]
-fn somebody_elses_rolling_update_is_taken_out() {
+fn the_rolling_update_of_another_manager_is_removed() {
     let world = World::new("strategy", |_| {});
     let lab = world.create("lab", |_| {});
     lab.wait_running();
@@ -165,7 +165,7 @@ fn a_variable_that_the_kind_drops_is_dropped() {
 }
 
 #[test]
-fn a_field_that_somebody_keeps_changing_costs_at_most_two_writes_a_second() {
+fn a_field_that_another_client_keeps_modifying_costs_at_most_two_writes_a_second() {
     let world = World::new("contested", |_| {});
     let lab = world.create("lab", |_| {});
     lab.wait_running();

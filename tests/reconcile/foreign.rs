@@ -1,4 +1,4 @@
-//! Objects of others under the names of our children: never changed, told in the status, and no hurry is lost when they go.
+//! Objects of others under the names of our children: never changed, reported in the status, and replaced as soon as they are gone.
 
 use cluster::Reply;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::world::{Child, World, condition};
 
 #[test]
-fn no_pod_runs_under_an_account_that_is_somebody_elses() {
+fn no_pod_runs_under_an_account_of_another_owner() {
     let world = World::new("account", |_| {});
     let accounts = Child::ServiceAccount.collection(&world.namespace);
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ws-lab", "labels": {"theirs": "x"}}});
@@ -46,7 +46,7 @@ fn what_an_earlier_workspace_of_the_name_left_is_waited_for_in_silence() {
     world.create_kind(|_| {});
     world.cluster.api().create(&accounts, &account).and_then(Reply::ok).unwrap();
     let lab = world.create("lab", |_| {});
-    let status = lab.wait_status("looked at", |_| true);
+    let status = lab.wait_status("reconciled", |_| true);
     assert_eq!(status["state"], "Unknown", "{status}");
     assert!(lab.find_child(Child::StatefulSet).is_none());
     let free = json!({"metadata": {"finalizers": null}});

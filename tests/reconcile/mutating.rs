@@ -196,7 +196,9 @@ fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_
     running.stop();
     let mark = policed.mark();
     let again = Loop::start(cluster, &[]);
-    policed.wait("all to be looked at", || if again.looks() >= 3 { Ok(()) } else { Err(again.looks().to_string()) });
+    policed.wait("all to be reconciled", || {
+        if again.reconciles() >= 3 { Ok(()) } else { Err(again.reconciles().to_string()) }
+    });
     // A change afterwards shows that whatever the start had to write is written.
     lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
     policed.wait("the new image", || {

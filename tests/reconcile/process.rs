@@ -16,7 +16,7 @@ use workspaces_controller::metrics::Metrics;
 use workspaces_controller::reconcile;
 use workspaces_controller::stores::{Stores, Watched};
 
-/// The user that the loop acts as, so that the audit log tells its writes from others.
+/// The user that the loop acts as, so that the audit log distinguishes its writes.
 pub const USER: &str = "reconcile";
 
 /// A running loop. It ends when stopped, or with the test.
@@ -60,8 +60,8 @@ impl Loop {
         Self { runtime: Some(runtime), stop, ended, metrics }
     }
 
-    /// How many Workspaces have been looked at, whatever came of it.
-    pub fn looks(&self) -> u64 {
+    /// How many reconciles of Workspaces there were, whatever their result.
+    pub fn reconciles(&self) -> u64 {
         let text = self.metrics.encode().unwrap();
         let of_workspaces = "controller_runtime_reconcile_total{controller=\"workspace\",";
         let samples = text.lines().filter(|line| line.starts_with(of_workspaces));

@@ -66,13 +66,13 @@ fn odd(template: &mut Value) {
 fn has_rested(
     world: &World,
     since: Mark,
-    (running, looks): (&Loop, u64),
+    (running, reconciles): (&Loop, u64),
     rest: Duration,
     expected: impl Fn(&Request) -> bool,
 ) {
     world.wait("every Workspace to be looked at", || {
-        let seen = running.looks();
-        if seen >= looks { Ok(()) } else { Err(format!("{seen} looks")) }
+        let seen = running.reconciles();
+        if seen >= reconciles { Ok(()) } else { Err(format!("{seen} reconciles")) }
     });
     // Rest is a stretch of time in which nothing happens: there is nothing to wait for.
     std::thread::sleep(rest);

@@ -91,7 +91,7 @@ fn a_route_whose_successor_is_refused_outlives_a_restart_and_edits_of_others() {
     let running = Loop::start(cluster, &[]);
     refused();
     assert_eq!(lab.child(Child::VirtualService), route);
-    // Another field of the route, and the StatefulSet with ours: the loop looks at both.
+    // Another field of the route, and the StatefulSet with ours: the loop reconciles both.
     let theirs = json!([{"op": "add", "path": "/spec/exportTo", "value": ["*"]}]);
     cluster.api().json_patch(&lab.child_path(Child::VirtualService), &theirs).and_then(Reply::ok).unwrap();
     lab.patch(&json!({"podTemplate": {"options": {"podConfig": "big"}}}));

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::world::{Child, World, condition};
 
 #[test]
-fn the_state_tells_what_is_wrong_with_the_pod() {
+fn the_state_shows_what_is_wrong_with_the_pod() {
     let world = World::new("states", |_| {});
     let not_running = "Workspace Container is not running";
     let cases = [
@@ -73,7 +73,7 @@ fn what_is_too_large_to_be_stored_is_reported_and_not_tried_again_soon() {
         assert!(status["stateMessage"].as_str().unwrap().starts_with(&message), "{status}");
         assert_eq!(condition(&status, "Ready")["reason"], "TooLarge");
         assert_eq!(condition(&status, "RouteReady")["status"], "True");
-        // Somebody changes another child: the loop looks at all of them.
+        // Somebody changes another child: the loop reconciles all of them.
         lab.patch_child(Child::Service, &json!({"spec": {"selector": {"statefulset": "other"}}}));
         world.wait("the Service to be restored", || {
             let selector = lab.child(Child::Service)["spec"]["selector"]["statefulset"].clone();
@@ -87,7 +87,7 @@ fn what_is_too_large_to_be_stored_is_reported_and_not_tried_again_soon() {
 }
 
 #[test]
-fn what_the_api_server_refuses_is_told_in_its_words() {
+fn what_the_api_server_refuses_is_reported_in_its_words() {
     let world = World::new("refused", |template| {
         // Nothing in the CRD's schema forbids a limit below the request.
         let resources = json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}});

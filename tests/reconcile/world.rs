@@ -168,7 +168,7 @@ impl WorkspaceHandle<'_> {
         self.world.get(&self.child_path(child))
     }
 
-    /// Changes a child as somebody else.
+    /// Changes a child as another client.
     pub fn patch_child(&self, child: Child, patch: &Value) {
         self.world.cluster.api().merge_patch(&self.child_path(child), patch).and_then(Reply::ok).unwrap();
     }
