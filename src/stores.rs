@@ -8,6 +8,7 @@ mod kind;
 pub mod metadata;
 mod notebook;
 pub mod pod;
+mod read_model;
 mod resources;
 pub mod slim;
 mod triggers;
@@ -21,17 +22,17 @@ use crds::options::KindOption;
 use futures::future::BoxFuture;
 use kube::Client;
 
-use crate::render::{ChildKind, PerChild};
+use crate::render::ChildKind;
 use child::Child;
 use collection::{Collection, Progress};
-use kind::StoredKind;
-use notebook::StoredNotebook;
 use pod::Pod;
+use read_model::ReadModel;
 use resources::WatchedResource;
 use slim::Key;
 use watch::Necessity;
 use workspace::StoredWorkspace;
 
+pub use read_model::Watched;
 pub use triggers::{Triggers, Urgency};
 
 /// A watch to be run for as long as the process lives: its name, and the future, which never returns.
@@ -39,30 +40,7 @@ pub type WatchTask = (&'static str, BoxFuture<'static, ()>);
 
 /// What the process knows of the cluster. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Stores(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    kinds: Collection<StoredKind>,
-    workspaces: Collection<StoredWorkspace>,
-    notebooks: Collection<StoredNotebook>,
-    children: PerChild<Collection<Child>>,
-    pods: Collection<Pod>,
-    triggers: Triggers,
-    route_triggers: Triggers,
-    watched: Watched,
-}
-
-/// What is watched beside kinds and Workspaces.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Watched {
-    /// Notebooks, which only admission asks about.
-    pub notebooks: bool,
-    /// Children of Workspaces and their pods, which only the reconciler asks about.
-    pub children: bool,
-    /// Of the children also VirtualServices.
-    pub istio: bool,
-}
+pub struct Stores(Arc<ReadModel>);
 
 /// A resource that is watched and has not been listed yet.
 #[derive(Clone, Debug)]
@@ -76,7 +54,7 @@ pub struct Unlisted {
 impl Stores {
     /// Stores of kinds, Workspaces and what else is to be watched.
     pub fn start(client: &Client, watched: Watched) -> (Self, Vec<WatchTask>) {
-        let stores = Self(Arc::new(Inner { watched, ..Inner::default() }));
+        let stores = Self(Arc::new(ReadModel { watched, ..ReadModel::default() }));
         let task = |resource: WatchedResource| (resource.name(), resource.watch(stores.0.clone(), client));
         let tasks = WatchedResource::all(watched).map(task).collect();
         (stores, tasks)

@@ -17,10 +17,12 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::context::RenderContext;
+use super::fault::RenderFault;
 use super::names::ChildNames;
 use super::virtual_service::{self, Route, UnsafeHeader};
 use super::volumes::LeftOutMount;
-use super::{RenderContext, RenderFault, service, service_account, stateful_set};
+use super::{service, service_account, stateful_set};
 use crate::config::Routing;
 use crate::istio::VirtualService;
 

@@ -5,38 +5,7 @@ use crds::redirects::{self, RedirectError};
 use crds::workspace::{OptionStatus, PodTemplateOptionsStatus, WorkspaceOptions};
 use crds::workspace_kind::{ImageConfigSpec, OptionRedirect, PodConfigSpec, PodTemplate};
 
-use super::RenderFault;
-
-/// What is wrong with a selected option, in the words that the user interface shows.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum OptionFault {
-    /// The kind has no value of that id.
-    #[error("{list} with id {id:?} not found")]
-    NotFound {
-        /// `imageConfig` or `podConfig`.
-        list: &'static str,
-        /// The id.
-        id: String,
-    },
-    /// A redirect leads to a value that does not exist.
-    #[error("{list} with id {id:?} not found, was redirected from {from:?}")]
-    TargetNotFound {
-        /// `imageConfig` or `podConfig`.
-        list: &'static str,
-        /// The id that does not exist.
-        id: String,
-        /// The value with the redirect.
-        from: String,
-    },
-    /// The redirects form a cycle.
-    #[error("{list} with id {id:?} has a circular redirect")]
-    Circular {
-        /// `imageConfig` or `podConfig`.
-        list: &'static str,
-        /// The value whose redirect closes the cycle.
-        id: String,
-    },
-}
+use super::fault::{OptionFault, RenderFault};
 
 const IMAGE_CONFIG: &str = "imageConfig";
 const POD_CONFIG: &str = "podConfig";

@@ -5,7 +5,7 @@ use crds::workspace_kind::ImagePort;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{RenderContext, port_name};
+use super::context::{RenderContext, port_name};
 
 /// ClusterIP, one port for each of the selected image.
 ///

@@ -13,8 +13,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
+use super::context::{RenderContext, port_name};
+use super::fault::RenderFault;
+use super::service_account::service_account_name;
 use super::volumes::{self, LeftOutMount};
-use super::{RenderContext, RenderFault, port_name, service_account_name};
 
 /// The name of the container that the image runs in.
 const CONTAINER: &str = "main";

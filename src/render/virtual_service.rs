@@ -9,7 +9,7 @@ use crds::template::Mode;
 use crds::workspace_kind::{ImagePort, ProxiedPort};
 use serde_json::Value;
 
-use super::RenderContext;
+use super::context::RenderContext;
 use crate::config::{RedirectScheme, Routing};
 use crate::istio::{
     Destination, HeaderOperations as RouteHeaders, Headers, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,

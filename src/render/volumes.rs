@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::mounts::{HOME_VOLUME, data_volume, normalised, secret_volume};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, SecretVolumeSource, Volume, VolumeMount};
 
-use super::RenderContext;
+use super::context::RenderContext;
 
 /// A mount that could not be made, because another one has its path.
 #[derive(Clone, Debug, Eq, PartialEq)]

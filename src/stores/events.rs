@@ -1,10 +1,10 @@
 //! What has to be reconciled after an event of a store.
 
-use super::Inner;
 use super::child::Child;
 use super::collection::Change;
 use super::kind::StoredKind;
 use super::pod::Pod;
+use super::read_model::ReadModel;
 use super::slim::{Identity, Key, Slim};
 use super::triggers::Urgency;
 use super::watch::StoreEvent;
@@ -12,7 +12,7 @@ use super::workspace::StoredWorkspace;
 use crate::render::names::ChildNames;
 use crate::render::{ChildKind, Serves};
 
-impl Inner {
+impl ReadModel {
     /// The Workspaces that use the kind.
     pub(super) fn kind_event(&self, event: StoreEvent<'_, StoredKind>) {
         let (StoreEvent::Changed(change) | StoreEvent::Listed(change)) = event else { return };

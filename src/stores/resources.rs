@@ -14,9 +14,9 @@ use super::child::{Child, ChildObject};
 use super::collection::Progress;
 use super::kind::StoredKind;
 use super::pod::Pod;
+use super::read_model::{ReadModel, Watched};
 use super::watch::{Necessity, StoreEvent, WatchOptions, watch};
 use super::workspace::StoredWorkspace;
-use super::{Inner, Watched};
 use crate::notebook::Notebook;
 use crate::render::{ChildKind, Serves};
 
@@ -75,7 +75,7 @@ impl WatchedResource {
     }
 
     /// How far its store is.
-    pub fn progress(self, stores: &Inner) -> Receiver<Progress> {
+    pub fn progress(self, stores: &ReadModel) -> Receiver<Progress> {
         match self {
             Self::WorkspaceKinds => stores.kinds.subscribe(),
             Self::Workspaces => stores.workspaces.subscribe(),
@@ -86,7 +86,7 @@ impl WatchedResource {
     }
 
     /// Keeps its store current. Never returns.
-    pub fn watch(self, stores: Arc<Inner>, client: &Client) -> BoxFuture<'static, ()> {
+    pub fn watch(self, stores: Arc<ReadModel>, client: &Client) -> BoxFuture<'static, ()> {
         let client = client.clone();
         let config = match self {
             // The objects that carry the label of children, whoever made them.

@@ -1,0 +1,34 @@
+//! All stores of the process, and the triggers that their events fill.
+
+use super::child::Child;
+use super::collection::Collection;
+use super::kind::StoredKind;
+use super::notebook::StoredNotebook;
+use super::pod::Pod;
+use super::triggers::Triggers;
+use super::workspace::StoredWorkspace;
+use crate::render::PerChild;
+
+/// The stores.
+#[derive(Debug, Default)]
+pub(super) struct ReadModel {
+    pub kinds: Collection<StoredKind>,
+    pub workspaces: Collection<StoredWorkspace>,
+    pub notebooks: Collection<StoredNotebook>,
+    pub children: PerChild<Collection<Child>>,
+    pub pods: Collection<Pod>,
+    pub triggers: Triggers,
+    pub route_triggers: Triggers,
+    pub watched: Watched,
+}
+
+/// What is watched beside kinds and Workspaces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watched {
+    /// Notebooks, which only admission asks about.
+    pub notebooks: bool,
+    /// Children of Workspaces and their pods, which only the reconciler asks about.
+    pub children: bool,
+    /// Of the children also VirtualServices.
+    pub istio: bool,
+}
