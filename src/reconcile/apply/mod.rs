@@ -16,46 +16,23 @@ use std::sync::Arc;
 
 use crds::labels::APPLIED_HASH_ANNOTATION;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Api, Client};
 use tokio::time::Instant;
 
 pub(super) use error::{ApplyError, Next};
 use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
 pub(super) use hash::{Hash, hash};
 pub(super) use memory::{ChildMemory, Stored};
+pub(super) use request::{ChildApi, REQUEST_TIMEOUT, as_field_manager};
 use request::{Precondition, RequestError};
-pub(super) use request::{REQUEST_TIMEOUT, as_field_manager};
 
 use crate::client::delete_only;
-use crate::metrics::Metrics;
-use crate::render::{Action, ChildKind, ChildRow, Manifest};
+use crate::render::{Action, Manifest};
 use crate::stores::child::{Child, WholeChild};
-use crate::stores::collection::{Collection, Progress};
+use crate::stores::collection::Progress;
 use crate::stores::metadata::Owner;
-use crate::stores::slim::{Identity, Incoming, Key};
+use crate::stores::slim::{Identity, Key};
 
-/// Where the child of one kind of a Workspace is read and written.
-pub(super) struct ChildApi<'a> {
-    row: &'static ChildRow,
-    api: Api<Incoming<WholeChild>>,
-    collection: &'a Collection<Child>,
-    owner: &'a Identity,
-    metrics: &'a Metrics,
-}
-
-impl<'a> ChildApi<'a> {
-    /// For the child of that kind of the Workspace `owner`.
-    pub fn new(
-        kind: ChildKind,
-        client: &Client,
-        metrics: &'a Metrics,
-        owner: &'a Identity,
-        collection: &'a Collection<Child>,
-    ) -> Self {
-        let api = Api::namespaced_with(client.clone(), &owner.key.namespace, &kind);
-        Self { row: kind.row(), api, collection, owner, metrics }
-    }
-
+impl ChildApi<'_> {
     /// Whether there is such a child of ours.
     pub fn exists(&self, key: &Key) -> bool {
         self.collection.get(key).is_some_and(|child| child.is_owned_by(&self.owner.uid))

@@ -7,14 +7,16 @@ use std::time::Duration;
 use crds::labels::FIELD_MANAGER;
 use kube::api::{Patch, PatchParams};
 use kube::core::Status;
+use kube::{Api, Client};
 use serde_json::json;
 
-use super::ChildApi;
 use super::error::ApplyError;
 use super::response::Meaning;
-use crate::render::Manifest;
+use crate::metrics::Metrics;
+use crate::render::{ChildKind, ChildRow, Manifest};
 use crate::stores::child::{Child, WholeChild};
-use crate::stores::slim::Identity;
+use crate::stores::collection::Collection;
+use crate::stores::slim::{Identity, Incoming};
 
 /// How long one request may take before it is given up.
 pub(in crate::reconcile) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,6 +54,29 @@ pub(super) enum RequestError {
 /// The parameters of a patch that is not an apply.
 pub(in crate::reconcile) fn as_field_manager() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// Where the child of one kind of a Workspace is read and written.
+pub(in crate::reconcile) struct ChildApi<'a> {
+    pub(super) row: &'static ChildRow,
+    pub(super) api: Api<Incoming<WholeChild>>,
+    pub(super) collection: &'a Collection<Child>,
+    pub(super) owner: &'a Identity,
+    pub(super) metrics: &'a Metrics,
+}
+
+impl<'a> ChildApi<'a> {
+    /// For the child of that kind of the Workspace `owner`.
+    pub fn new(
+        kind: ChildKind,
+        client: &Client,
+        metrics: &'a Metrics,
+        owner: &'a Identity,
+        collection: &'a Collection<Child>,
+    ) -> Self {
+        let api = Api::namespaced_with(client.clone(), &owner.key.namespace, &kind);
+        Self { row: kind.row(), api, collection, owner, metrics }
+    }
 }
 
 impl ChildApi<'_> {
