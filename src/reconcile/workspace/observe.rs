@@ -27,16 +27,12 @@ pub(super) struct Observed {
 pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Result<Observed, Requeue> {
     let stores = &context.stores;
     let workspace = stores.workspaces().get(key).filter(|workspace| !workspace.identity.deleting);
-    if let Some(workspace) = &workspace
-        && memory.uid == workspace.identity.uid
-    {
-        // The one that was reconciled before.
-    } else {
+    let uid = workspace.as_ref().map(|workspace| &workspace.identity.uid);
+    if uid != Some(&memory.uid) {
         // The previous reconcile may just have written the route of a Workspace that is gone. Its other children are left
         // to the garbage collector, which follows their owner references.
         stores.abandon_route(key, &memory.uid);
-        let uid = workspace.as_ref().map(|workspace| workspace.identity.uid.clone()).unwrap_or_default();
-        *memory = Memory { uid, ..Memory::default() };
+        *memory = Memory { uid: uid.cloned().unwrap_or_default(), ..Memory::default() };
     }
     let workspace = workspace.ok_or(Requeue::Forget)?;
     let kind = stores.kind(&workspace.spec.kind);

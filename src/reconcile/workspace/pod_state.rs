@@ -13,14 +13,17 @@ const SCHEDULING_PATIENCE: Duration = Duration::from_mins(5);
 /// A state, what it means, and when it may become another one without any event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct PodState {
+    /// The state, as `status.state` shows it.
     pub state: WorkspaceState,
+    /// `status.stateMessage`.
     pub message: String,
-    pub again: Option<Duration>,
+    /// After how long the state becomes another one unless something changes before.
+    pub changes_after: Option<Duration>,
 }
 
 impl PodState {
     fn new(state: WorkspaceState, message: impl Into<String>) -> Self {
-        Self { state, message: message.into(), again: None }
+        Self { state, message: message.into(), changes_after: None }
     }
 }
 
@@ -67,7 +70,7 @@ fn unscheduled(pod: &Pod, reason: &Reason, now: Timestamp) -> Option<PodState> {
     if left.is_zero() || &*reason.reason == "SchedulerError" {
         return Some(PodState::new(WorkspaceState::Error, message));
     }
-    Some(PodState { state: WorkspaceState::Pending, message, again: Some(left) })
+    Some(PodState { state: WorkspaceState::Pending, message, changes_after: Some(left) })
 }
 
 /// Why the container does not run, if it should.
@@ -183,9 +186,9 @@ mod tests {
         let fresh = unscheduled("Unschedulable", "2026-01-01T00:08:00Z");
         assert_eq!(fresh.state, WorkspaceState::Pending);
         assert_eq!(fresh.message, "Workspace Pod is unschedulable: 0/1 nodes");
-        assert_eq!(fresh.again, Some(Duration::from_mins(3)));
+        assert_eq!(fresh.changes_after, Some(Duration::from_mins(3)));
         let old = unscheduled("Unschedulable", "2026-01-01T00:05:00Z");
-        assert_eq!((old.state, old.again), (WorkspaceState::Error, None));
+        assert_eq!((old.state, old.changes_after), (WorkspaceState::Error, None));
         assert_eq!(old.message, fresh.message);
         let gated = unscheduled("SchedulingGated", "2026-01-01T00:00:00Z");
         assert_eq!(

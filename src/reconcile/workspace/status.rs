@@ -19,9 +19,13 @@ use crate::stores::workspace::StoredWorkspace;
 /// What a status follows from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
+    /// The Workspace, with the status that it has.
     pub workspace: &'a StoredWorkspace,
+    /// The pod of its StatefulSet, if there is one.
     pub pod: Option<&'a Pod>,
+    /// What this reconcile did about its children.
     pub outcome: &'a ApplyOutcome,
+    /// The time of the transitions that this status shows.
     pub now: Timestamp,
 }
 
@@ -33,7 +37,7 @@ pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
     let pending_restart = options.as_ref().is_some_and(|options| {
         !options.image_config.redirect_chain.is_empty() || !options.pod_config.redirect_chain.is_empty()
     });
-    let PodState { state, mut message, again } = state(facts);
+    let PodState { state, mut message, changes_after } = state(facts);
     if state == WorkspaceState::Running && pending_restart {
         message.push_str(" (a restart is pending)");
     }
@@ -59,14 +63,14 @@ pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
         let ready = ready(facts, &status, &route_ready);
         conditions::merged(&held.conditions, [ready, route_ready], workspace.generation, now)
     };
-    (status, again)
+    (status, changes_after)
 }
 
 /// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, for users start a Workspace
 /// only from there.
 fn state(facts: Facts<'_>) -> PodState {
     let Facts { workspace, pod, outcome, now } = facts;
-    let of = |state, message: &str| PodState { state, message: message.to_owned(), again: None };
+    let of = |state, message: &str| PodState { state, message: message.to_owned(), changes_after: None };
     match (pod, &outcome.spec_error, pod_error(outcome)) {
         (None, _, _) if workspace.spec.paused => of(WorkspaceState::Paused, "Workspace is paused"),
         (_, Some(error), _) => of(WorkspaceState::Error, &error.message),
