@@ -92,3 +92,66 @@ impl ApplyOutcome {
         self.children.iter().filter_map(|child| child.result.as_ref().err())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn name() -> String {
+        "ws-lab-1".to_owned()
+    }
+
+    fn refused() -> ApplyError {
+        ApplyError::Refused { kind: "Service", name: name(), message: "quota".to_owned() }
+    }
+
+    fn unreachable() -> ApplyError {
+        ApplyError::Unreachable { kind: "Service", name: name(), why: "timed out".to_owned() }
+    }
+
+    fn foreign() -> ApplyError {
+        ApplyError::Foreign { kind: "ServiceAccount", name: name() }
+    }
+
+    fn outcome(children: impl IntoIterator<Item = (ChildKind, Result<Stored, ApplyError>)>) -> ApplyOutcome {
+        let children = children.into_iter().map(|(kind, result)| ChildOutcome::new(kind, result, 0)).collect();
+        ApplyOutcome { children, ..ApplyOutcome::default() }
+    }
+
+    #[test]
+    fn requeues_as_soon_as_the_most_urgent_error_asks() {
+        let ok = || (ChildKind::StatefulSet, Ok(Stored::default()));
+        let contested = || ApplyError::Contested { kind: "Service", name: name() };
+        let not_installed = || ApplyError::NotInstalled { kind: "VirtualService" };
+        let after = |seconds| Duration::from_secs_f64(seconds);
+        assert_eq!(outcome([ok()]).requeue(), Requeue::Done);
+        assert_eq!(outcome([ok(), (ChildKind::VirtualService, Err(not_installed()))]).requeue(), Requeue::Done);
+        let waits = [(ChildKind::ServiceAccount, Err(foreign())), (ChildKind::Service, Err(contested()))];
+        assert_eq!(outcome(waits).requeue(), Requeue::After(after(0.5)));
+        assert_eq!(outcome([(ChildKind::Service, Err(refused()))]).requeue(), Requeue::Retry(None));
+        let both = [(ChildKind::ServiceAccount, Err(foreign())), (ChildKind::Service, Err(refused()))];
+        assert_eq!(outcome(both).requeue(), Requeue::Retry(Some(after(15.0))));
+    }
+
+    #[test]
+    fn the_first_error_of_what_it_serves_is_reported() {
+        let all = outcome([
+            (ChildKind::ServiceAccount, Err(foreign())),
+            (ChildKind::Service, Err(refused())),
+            (ChildKind::VirtualService, Err(refused())),
+        ]);
+        assert!(matches!(all.reported_error(Serves::Pod), Some(ApplyError::Foreign { .. })));
+        assert!(matches!(all.reported_error(Serves::Route), Some(ApplyError::Refused { .. })));
+        assert!(!all.keep_conditions());
+    }
+
+    #[test]
+    fn an_api_server_that_cannot_be_reached_is_reported_the_third_time() {
+        let transient = |before| ChildOutcome::new(ChildKind::Service, Err(unreachable()), before).is_transient;
+        assert_eq!([0, 1, 2, 3].map(transient), [true, true, false, false]);
+        let first = outcome([(ChildKind::StatefulSet, Err(unreachable())), (ChildKind::Service, Err(refused()))]);
+        assert!(first.is_unreachable() && first.keep_conditions());
+        assert!(first.reported_error(Serves::Pod).is_none(), "later errors may follow from the transient one");
+    }
+}
