@@ -4,21 +4,16 @@
 //! ClusterRole follow from it. To add a child: its renderer in this folder, its row and its line in [`Desired`] here, and
 //! its rule in the ClusterRole.
 
-use std::fmt::Debug;
-use std::io;
 use std::ops::{Index, IndexMut};
 
-use crds::apply_body;
+use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::{Metadata, Resource};
-use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::context::RenderContext;
 use super::fault::RenderFault;
+use super::manifest::{Action, Manifest};
 use super::names::ChildNames;
 use super::virtual_service::{self, Route, UnsafeHeader};
 use super::volumes::LeftOutMount;
@@ -155,68 +150,6 @@ impl<T> Index<ChildKind> for PerChild<T> {
 impl<T> IndexMut<ChildKind> for PerChild<T> {
     fn index_mut(&mut self, kind: ChildKind) -> &mut T {
         &mut self.0[kind as usize]
-    }
-}
-
-/// A rendered object of any kind.
-pub trait Manifest: Debug + Send + Sync {
-    /// Its metadata.
-    fn metadata(&mut self) -> &mut ObjectMeta;
-    /// The body that applies it.
-    fn body(&self) -> serde_json::Result<Box<RawValue>>;
-    /// Writes that body to `sink`.
-    fn write_body(&self, sink: &mut dyn io::Write) -> serde_json::Result<()>;
-    /// The object as JSON.
-    fn value(&self) -> Value;
-}
-
-impl<K: Metadata<Ty = ObjectMeta> + Serialize + Debug + Send + Sync> Manifest for K {
-    fn metadata(&mut self) -> &mut ObjectMeta {
-        self.metadata_mut()
-    }
-
-    fn body(&self) -> serde_json::Result<Box<RawValue>> {
-        apply_body::body(self)
-    }
-
-    fn write_body(&self, sink: &mut dyn io::Write) -> serde_json::Result<()> {
-        apply_body::write(sink, self)
-    }
-
-    fn value(&self) -> Value {
-        // Our own types always serialize.
-        serde_json::to_value(self).unwrap_or_default()
-    }
-}
-
-/// What is to be done about a child.
-#[derive(Clone, Debug)]
-pub enum Action<T> {
-    /// Apply this.
-    Apply(T),
-    /// Leave an existing one as it was applied: its successor cannot be rendered.
-    KeepExisting,
-    /// Delete an existing one.
-    Delete,
-}
-
-impl<T> Action<T> {
-    /// The same about what `change` makes of the object.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Action<U> {
-        match self {
-            Self::Apply(object) => Action::Apply(change(object)),
-            Self::KeepExisting => Action::KeepExisting,
-            Self::Delete => Action::Delete,
-        }
-    }
-
-    /// The same about a reference to the object.
-    pub fn as_ref(&self) -> Action<&T> {
-        match self {
-            Self::Apply(object) => Action::Apply(object),
-            Self::KeepExisting => Action::KeepExisting,
-            Self::Delete => Action::Delete,
-        }
     }
 }
 
