@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
-use webhook::{LookupError, Mounted, Users};
+use webhook::{KindUsage, LookupError, Mounted};
 
 use crate::client::{causes, root_cause};
 use crate::notebook::Notebook;
@@ -64,7 +64,7 @@ impl webhook::Lookup for ClusterLookup {
         Ok(bounded(kinds.get_opt(name)).await?.map(Arc::new))
     }
 
-    async fn users_live(&self, kind: &str) -> Result<Users, LookupError> {
+    async fn workspaces_using_kind_live(&self, kind: &str) -> Result<KindUsage, LookupError> {
         let mut first = Vec::new();
         let mut next = String::new();
         loop {
@@ -72,11 +72,11 @@ impl webhook::Lookup for ClusterLookup {
             first.extend(page.items.into_iter().flatten().map(|user| user.metadata.into_key()));
             next = page.metadata.next.unwrap_or_default();
             if next.is_empty() {
-                return Ok(Users { count: first.len(), first });
+                return Ok(KindUsage { count: first.len(), first });
             }
             if !first.is_empty() {
                 // There may be more of them, or only other Workspaces.
-                return Ok(Users { count: self.stores.count_users(kind).max(first.len()), first });
+                return Ok(KindUsage { count: self.stores.count_users(kind).max(first.len()), first });
             }
         }
     }
@@ -85,18 +85,18 @@ impl webhook::Lookup for ClusterLookup {
         self.stores.kind_names()
     }
 
-    async fn option_users(&self, kind: &str, option: &KindOption) -> Result<Users, LookupError> {
+    async fn workspaces_using_option(&self, kind: &str, option: &KindOption) -> Result<KindUsage, LookupError> {
         self.stores.wait_read_model_synced().await;
-        let (count, first) = self.stores.option_users(kind, option, Users::NAMED);
-        Ok(Users { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() })
+        let (count, first) = self.stores.option_users(kind, option, KindUsage::NAMED);
+        Ok(KindUsage { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() })
     }
 
-    async fn option_users_live(
+    async fn workspaces_using_options_live(
         &self,
         kind: &str,
         options: &BTreeSet<KindOption>,
-    ) -> Result<BTreeMap<KindOption, Users>, LookupError> {
-        let mut found: BTreeMap<KindOption, Users> = BTreeMap::new();
+    ) -> Result<BTreeMap<KindOption, KindUsage>, LookupError> {
+        let mut found: BTreeMap<KindOption, KindUsage> = BTreeMap::new();
         let mut next = String::new();
         loop {
             let page: Page<User> = self.users_page(kind, LARGE_PAGE, &next, "application/json").await?;
@@ -113,7 +113,7 @@ impl webhook::Lookup for ClusterLookup {
                 for option in asked {
                     let users = found.entry(option).or_default();
                     users.count += 1;
-                    if users.first.len() < Users::NAMED {
+                    if users.first.len() < KindUsage::NAMED {
                         users.first.push(key.clone());
                     }
                 }

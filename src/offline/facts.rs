@@ -8,7 +8,7 @@ use crds::options::KindOption;
 use crds::{Workspace, WorkspaceKind};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use serde_json::Value;
-use webhook::{CAN_MOUNT, Lookup, LookupError, Mounted, Users};
+use webhook::{CAN_MOUNT, KindUsage, Lookup, LookupError, Mounted};
 
 /// The label that every namespace has, with its name.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -63,11 +63,11 @@ impl Facts {
     }
 
     /// The Workspaces of a kind that `is_user` holds for.
-    fn users(&self, kind: &str, is_user: impl Fn(&Workspace) -> bool) -> Users {
+    fn users(&self, kind: &str, is_user: impl Fn(&Workspace) -> bool) -> KindUsage {
         let is_user = |user: &Workspace| user.spec.kind == kind && is_user(user);
         let users = self.workspaces.iter().filter(|(_, given)| given.decoded().is_some_and(|user| is_user(user)));
         let first: Vec<_> = users.map(|(name, _)| name.clone()).collect();
-        Users { count: first.len(), first }
+        KindUsage { count: first.len(), first }
     }
 
     /// Whether a kind is given, but in a shape that nothing can be held against.
@@ -104,7 +104,7 @@ impl Lookup for Facts {
         self.kind(name).await
     }
 
-    async fn users_live(&self, kind: &str) -> Result<Users, LookupError> {
+    async fn workspaces_using_kind_live(&self, kind: &str) -> Result<KindUsage, LookupError> {
         Ok(self.users(kind, |_| true))
     }
 
@@ -112,16 +112,16 @@ impl Lookup for Facts {
         self.kinds.keys().cloned().collect()
     }
 
-    async fn option_users(&self, kind: &str, option: &KindOption) -> Result<Users, LookupError> {
+    async fn workspaces_using_option(&self, kind: &str, option: &KindOption) -> Result<KindUsage, LookupError> {
         Ok(self.users(kind, |user| option.is_selected_by(&user.spec)))
     }
 
     /// Nothing has changed since.
-    async fn option_users_live(
+    async fn workspaces_using_options_live(
         &self,
         _kind: &str,
         _options: &BTreeSet<KindOption>,
-    ) -> Result<BTreeMap<KindOption, Users>, LookupError> {
+    ) -> Result<BTreeMap<KindOption, KindUsage>, LookupError> {
         Ok(BTreeMap::new())
     }
 

@@ -23,21 +23,25 @@ pub trait Lookup: Send + Sync + 'static {
     fn kind_live(&self, name: &str) -> impl Future<Output = Result<Option<Arc<WorkspaceKind>>, LookupError>> + Send;
 
     /// The Workspaces whose `spec.kind` is that name, from the API server: a LIST by field selector, page by page until
-    /// one names any. That nobody uses it is certain; how many do may come from the cache.
-    fn users_live(&self, kind: &str) -> impl Future<Output = Result<Users, LookupError>> + Send;
+    /// a page holds one. That none uses the kind is certain; how many do may come from the cache.
+    fn workspaces_using_kind_live(&self, kind: &str) -> impl Future<Output = Result<KindUsage, LookupError>> + Send;
 
     /// The names of all WorkspaceKinds in the cache, for advice to somebody who misspelt one.
     fn kind_names(&self) -> Vec<String>;
 
     /// The Workspaces that name this option of the kind in their `spec`, from the cache. Waits until the cache has synced.
-    fn option_users(&self, kind: &str, option: &KindOption) -> impl Future<Output = Result<Users, LookupError>> + Send;
+    fn workspaces_using_option(
+        &self,
+        kind: &str,
+        option: &KindOption,
+    ) -> impl Future<Output = Result<KindUsage, LookupError>> + Send;
 
-    /// The same for several options, from the API server: one LIST by field selector. Options without users are left out.
-    fn option_users_live(
+    /// The same for several options, from the API server: one LIST by field selector. Unused options are left out.
+    fn workspaces_using_options_live(
         &self,
         kind: &str,
         options: &BTreeSet<KindOption>,
-    ) -> impl Future<Output = Result<BTreeMap<KindOption, Users>, LookupError>> + Send;
+    ) -> impl Future<Output = Result<BTreeMap<KindOption, KindUsage>, LookupError>> + Send;
 
     /// Whether somebody may bind a ClusterRole, from the API server: one SubjectAccessReview.
     fn may_bind(&self, user: &UserInfo, cluster_role: &str) -> impl Future<Output = Result<bool, LookupError>> + Send;
@@ -85,12 +89,12 @@ impl Mounted {
     }
 }
 
-/// The Workspaces that use a kind.
+/// The Workspaces that use a kind, or one option of it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Users {
+pub struct KindUsage {
     /// How many there are.
     pub count: usize,
-    /// Namespace and name of the first of them, in that order: as many as were told at once.
+    /// Namespace and name of the first of them, in that order: as many as one page held.
     pub first: Vec<(String, String)>,
 }
 
@@ -105,12 +109,12 @@ pub enum LookupError {
     Failed(String),
 }
 
-impl Users {
+impl KindUsage {
     /// How many of them a message names.
     pub const NAMED: usize = 3;
 }
 
-impl fmt::Display for Users {
+impl fmt::Display for KindUsage {
     /// `N workspace(s): ns/a, ns/b, ns/c and M more`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} workspace(s):", self.count)?;
@@ -130,14 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_counted_and_the_first_three_named() {
-        let users = |names: &[&str]| Users {
+    fn workspaces_are_counted_and_the_first_three_named() {
+        let usage = |names: &[&str]| KindUsage {
             count: names.len(),
             first: names.iter().map(|name| ("ns".to_owned(), (*name).to_owned())).collect(),
         };
-        assert_eq!(users(&["a", "b"]).to_string(), "2 workspace(s): ns/a, ns/b");
-        assert_eq!(users(&["a", "b", "c", "d", "e"]).to_string(), "5 workspace(s): ns/a, ns/b, ns/c and 2 more");
-        let many = Users { count: 7_000, ..users(&["a", "b", "c", "d"]) };
+        assert_eq!(usage(&["a", "b"]).to_string(), "2 workspace(s): ns/a, ns/b");
+        assert_eq!(usage(&["a", "b", "c", "d", "e"]).to_string(), "5 workspace(s): ns/a, ns/b, ns/c and 2 more");
+        let many = KindUsage { count: 7_000, ..usage(&["a", "b", "c", "d"]) };
         assert_eq!(many.to_string(), "7000 workspace(s): ns/a, ns/b, ns/c and 6997 more");
     }
 }

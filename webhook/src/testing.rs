@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Lookup, LookupError, Mounted, Policy, ProtectedKeys, Question, Users, WORKSPACE_KIND_PATH, WORKSPACE_PATH,
+    KindUsage, Lookup, LookupError, Mounted, Policy, ProtectedKeys, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH,
 };
 
 /// A case, with its objects put together.
@@ -316,17 +316,17 @@ impl Facts {
         kinds.iter().find(|kind| kind.metadata.name.as_deref() == Some(name)).cloned()
     }
 
-    fn users_of(workspaces: &[Workspace], kind: &str, is_user: impl Fn(&Workspace) -> bool) -> Users {
-        let users = workspaces.iter().filter(|workspace| workspace.spec.kind == kind && is_user(workspace));
-        let metadata = users.map(|user| &user.metadata);
+    fn workspaces_using(workspaces: &[Workspace], kind: &str, selects: impl Fn(&Workspace) -> bool) -> KindUsage {
+        let using = workspaces.iter().filter(|workspace| workspace.spec.kind == kind && selects(workspace));
+        let metadata = using.map(|workspace| &workspace.metadata);
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let mut first: Vec<_> = metadata.map(|user| (text(&user.namespace), text(&user.name))).collect();
         first.sort_unstable();
-        Users { count: first.len(), first }
+        KindUsage { count: first.len(), first }
     }
 
-    fn option_users_of(workspaces: &[Workspace], kind: &str, option: &KindOption) -> Users {
-        Self::users_of(workspaces, kind, |workspace| option.is_selected_by(&workspace.spec))
+    fn workspaces_using_option_of(workspaces: &[Workspace], kind: &str, option: &KindOption) -> KindUsage {
+        Self::workspaces_using(workspaces, kind, |workspace| option.is_selected_by(&workspace.spec))
     }
 
     /// The labels of another object, if it is there.
@@ -372,28 +372,31 @@ impl Lookup for Facts {
         Ok(Self::find(self.live_kinds.as_ref().unwrap_or(&self.kinds), name))
     }
 
-    async fn users_live(&self, kind: &str) -> Result<Users, LookupError> {
+    async fn workspaces_using_kind_live(&self, kind: &str) -> Result<KindUsage, LookupError> {
         self.asked_live().await?;
-        Ok(Self::users_of(self.live_workspaces.as_ref().unwrap_or(&self.workspaces), kind, |_| true))
+        Ok(Self::workspaces_using(self.live_workspaces.as_ref().unwrap_or(&self.workspaces), kind, |_| true))
     }
 
     fn kind_names(&self) -> Vec<String> {
         self.kinds.iter().filter_map(|kind| kind.metadata.name.clone()).collect()
     }
 
-    async fn option_users(&self, kind: &str, option: &KindOption) -> Result<Users, LookupError> {
+    async fn workspaces_using_option(&self, kind: &str, option: &KindOption) -> Result<KindUsage, LookupError> {
         self.asked().await?;
-        Ok(Self::option_users_of(&self.workspaces, kind, option))
+        Ok(Self::workspaces_using_option_of(&self.workspaces, kind, option))
     }
 
-    async fn option_users_live(
+    async fn workspaces_using_options_live(
         &self,
         kind: &str,
         options: &BTreeSet<KindOption>,
-    ) -> Result<BTreeMap<KindOption, Users>, LookupError> {
+    ) -> Result<BTreeMap<KindOption, KindUsage>, LookupError> {
         self.asked_live().await?;
         let live = self.live_workspaces.as_ref().unwrap_or(&self.workspaces);
-        Ok(options.iter().map(|option| (option.clone(), Self::option_users_of(live, kind, option))).collect())
+        Ok(options
+            .iter()
+            .map(|option| (option.clone(), Self::workspaces_using_option_of(live, kind, option)))
+            .collect())
     }
 
     async fn may_bind(&self, _user: &UserInfo, cluster_role: &str) -> Result<bool, LookupError> {

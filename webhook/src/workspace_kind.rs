@@ -125,8 +125,8 @@ async fn changes<L: Lookup, Spec>(
     let (old, new) = (change.held.as_ref(), &change.new.pod_template);
     if let Some(old) = old {
         if old.dialect != new.dialect() {
-            let users = lookup.users_live(request.name()).await?;
-            findings.faults.extend(ports::dialect_change(old.dialect, new.dialect(), &users));
+            let usage = lookup.workspaces_using_kind_live(request.name()).await?;
+            findings.faults.extend(ports::dialect_change(old.dialect, new.dialect(), &usage));
         }
         let touched = in_use::touched(old, new);
         findings.add(in_use::judge(request.name(), touched, lookup).await?);
@@ -141,8 +141,8 @@ async fn changes<L: Lookup, Spec>(
     Ok(findings)
 }
 
-/// Judges a request to delete a kind. The users are counted on the API server: neither the cache nor the status of the
-/// kind knows of a Workspace that was created a moment ago.
+/// Judges a request to delete a kind. The Workspaces that use it are counted on the API server: neither the cache nor
+/// the status of the kind knows of a Workspace that was created a moment ago.
 pub(crate) async fn decide_delete<L: Lookup, Spec>(
     request: &Request<'_, Spec>,
     lookup: &L,
@@ -151,11 +151,11 @@ pub(crate) async fn decide_delete<L: Lookup, Spec>(
     if name.is_empty() {
         return Err(Refusal::BadRequest("the name of the WorkspaceKind to delete is missing".to_owned()));
     }
-    let users = lookup.users_live(name).await?;
-    if users.count == 0 {
+    let usage = lookup.workspaces_using_kind_live(name).await?;
+    if usage.count == 0 {
         return Ok(Verdict::default());
     }
-    let detail = format!("WorkspaceKind is used by {users}");
+    let detail = format!("WorkspaceKind is used by {usage}");
     let fault = Box::new(Fault::forbidden(Rule::KindInUse, "", detail));
     Err(Refusal::Conflict { kind: "WorkspaceKind", name: name.to_owned(), fault })
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crds::options::{KindOption, OptionList};
 use serde_json::json;
-use webhook::Users;
+use webhook::KindUsage;
 use workspaces_controller::stores::collection::Collection;
 use workspaces_controller::stores::workspace::StoredWorkspace;
 
@@ -47,7 +47,7 @@ fn nanoseconds(workspaces: &Collection<StoredWorkspace>) -> f64 {
     let option = KindOption { list: OptionList::ImageConfig, id: "small".to_owned() };
     let start = Instant::now();
     for _ in 0..ANSWERS {
-        black_box(workspaces.option_users("lab", black_box(&option), Users::NAMED));
+        black_box(workspaces.option_users("lab", black_box(&option), KindUsage::NAMED));
     }
     start.elapsed().as_secs_f64() * 1e9 / f64::from(ANSWERS)
 }

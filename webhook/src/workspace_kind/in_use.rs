@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::stored::{StoredOption, StoredTemplate};
 use crate::field::{Fault, Findings, key, quoted};
-use crate::lookup::{Lookup, LookupError, Users};
+use crate::lookup::{KindUsage, Lookup, LookupError};
 use crate::rule::Rule;
 
 /// What an update does to an option.
@@ -62,26 +62,26 @@ pub(super) async fn judge<L: Lookup>(
     touched: Vec<(KindOption, Touch)>,
     lookup: &L,
 ) -> Result<Findings, LookupError> {
-    let mut users: BTreeMap<KindOption, Users> = BTreeMap::new();
+    let mut usages: BTreeMap<KindOption, KindUsage> = BTreeMap::new();
     for (option, _) in &touched {
-        users.insert(option.clone(), lookup.option_users(kind, option).await?);
+        usages.insert(option.clone(), lookup.workspaces_using_option(kind, option).await?);
     }
     let unused: BTreeSet<KindOption> =
-        users.iter().filter(|(_, users)| users.count == 0).map(|(option, _)| option.clone()).collect();
+        usages.iter().filter(|(_, usage)| usage.count == 0).map(|(option, _)| option.clone()).collect();
     if !unused.is_empty() {
-        users.extend(lookup.option_users_live(kind, &unused).await?);
+        usages.extend(lookup.workspaces_using_options_live(kind, &unused).await?);
     }
     let mut findings = Findings::default();
     for (option, touch) in touched {
-        let users = users.get(&option).cloned().unwrap_or_default();
-        if users.count > 0 {
-            findings.faults.push(in_use(&option, touch, &users));
+        let usage = usages.get(&option).cloned().unwrap_or_default();
+        if usage.count > 0 {
+            findings.faults.push(in_use(&option, touch, &usage));
         }
     }
     Ok(findings)
 }
 
-fn in_use(option: &KindOption, touch: Touch, users: &Users) -> Fault {
+fn in_use(option: &KindOption, touch: Touch, usage: &KindUsage) -> Fault {
     let list = option.list.as_str();
     let what = match touch {
         Touch::Changed => "changed",
@@ -89,5 +89,5 @@ fn in_use(option: &KindOption, touch: Touch, users: &Users) -> Fault {
     };
     let field = key(&format!("spec.podTemplate.options.{list}.values"), &option.id);
     let detail = format!("{list} value {} is in use and cannot be {what}", quoted(&option.id));
-    Fault::invalid(Rule::OptionInUse, field, &option.id, detail).with_hint(format!(": used by {users}"))
+    Fault::invalid(Rule::OptionInUse, field, &option.id, detail).with_hint(format!(": used by {usage}"))
 }

@@ -7,7 +7,7 @@ use crds::workspace_kind::{PodTemplate, ProxiedPort};
 
 use crate::Policy;
 use crate::field::{Fault, Findings, quoted};
-use crate::lookup::Users;
+use crate::lookup::KindUsage;
 use crate::rule::Rule;
 
 const PORTS: &str = "spec.podTemplate.ports";
@@ -46,11 +46,11 @@ pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Find
 }
 
 /// The dialect of a kind must not change while Workspaces use it: all their paths would.
-pub(super) fn dialect_change(old: Dialect, new: Dialect, users: &Users) -> Option<Fault> {
-    if users.count == 0 {
+pub(super) fn dialect_change(old: Dialect, new: Dialect, usage: &KindUsage) -> Option<Fault> {
+    if usage.count == 0 {
         return None;
     }
-    let detail = format!("the port dialect cannot change from '{old}' to '{new}' while the kind is used by {users}");
+    let detail = format!("the port dialect cannot change from '{old}' to '{new}' while the kind is used by {usage}");
     Some(Fault::forbidden(Rule::PortDialectChange, PORTS, detail))
 }
 
