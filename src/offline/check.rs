@@ -7,7 +7,7 @@ use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
 use webhook::field::{self, Warning};
 use webhook::rule::{Rule, Table};
-use webhook::{BindCheck, Policy, Question, Refusal, Subject};
+use webhook::{BindCheck, Policy, Question, Refusal, ReviewedKind};
 
 use super::facts::Facts;
 use super::finding::{Finding, Judged, ObjectName, Report, Severity};
@@ -54,8 +54,8 @@ pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects,
         all.chain(given.ours.iter().zip(&shaped).map(|(one, shaped)| (one.subject, &shaped.object)))
     {
         match subject {
-            Subject::WorkspaceKind => facts.add_kind(object),
-            Subject::Workspace => facts.add_workspace(object),
+            ReviewedKind::WorkspaceKind => facts.add_kind(object),
+            ReviewedKind::Workspace => facts.add_workspace(object),
         }
     }
     // Who will apply the files is not known.
@@ -81,9 +81,9 @@ pub(super) fn completed(object: &Object) -> Value {
 }
 
 /// Kind, namespace and name.
-type Identity = (Subject, String, String);
+type Identity = (ReviewedKind, String, String);
 
-fn identity(subject: Subject, object: &Value) -> Identity {
+fn identity(subject: ReviewedKind, object: &Value) -> Identity {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     (subject, text("namespace"), text("name"))
 }
@@ -121,10 +121,10 @@ impl Schemas {
         })
     }
 
-    fn of(&self, subject: Subject) -> &Schema {
+    fn of(&self, subject: ReviewedKind) -> &Schema {
         match subject {
-            Subject::Workspace => &self.workspace,
-            Subject::WorkspaceKind => &self.workspace_kind,
+            ReviewedKind::Workspace => &self.workspace,
+            ReviewedKind::WorkspaceKind => &self.workspace_kind,
         }
     }
 
@@ -200,7 +200,7 @@ impl Check<'_> {
         let policy = unfiltered.as_ref().unwrap_or(self.policy);
         let verdict = futures::executor::block_on(question.verdict(&self.facts, policy));
         let kind = object["spec"]["kind"].as_str().unwrap_or_default();
-        let is_kind_broken = place.object.subject == Subject::Workspace && self.facts.is_broken_kind(kind);
+        let is_kind_broken = place.object.subject == ReviewedKind::Workspace && self.facts.is_broken_kind(kind);
         let mut said = false;
         match verdict.refusal {
             Some(Refusal::Invalid { faults: found, .. }) => {
@@ -359,7 +359,7 @@ fn finding(
 }
 
 /// Of a generated name the part that is known.
-fn object_name(subject: Subject, object: &Value) -> ObjectName {
+fn object_name(subject: ReviewedKind, object: &Value) -> ObjectName {
     ObjectName { kind: subject.kind().to_owned(), ..object_name_of(object) }
 }
 

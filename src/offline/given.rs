@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crds::{Workspace, WorkspaceKind};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use webhook::Subject;
+use webhook::ReviewedKind;
 
 use super::check::completed;
 use super::object::Objects;
@@ -48,12 +48,12 @@ impl Given {
         for object in objects.ours {
             let completed = completed(&object);
             match object.subject {
-                Subject::WorkspaceKind => {
+                ReviewedKind::WorkspaceKind => {
                     if let Some(kind) = given.decoded::<WorkspaceKind>(&completed) {
                         given.kinds.insert(kind.metadata.name.clone().unwrap_or_default(), kind);
                     }
                 }
-                Subject::Workspace => {
+                ReviewedKind::Workspace => {
                     if let Some(mut workspace) = given.decoded::<Workspace>(&completed) {
                         workspace.metadata.uid.get_or_insert_with(|| NO_UID.to_owned());
                         given.workspaces.insert(key(&workspace), workspace);

@@ -2,7 +2,7 @@
 
 use crds::labels::{ANNOTATIONS_MAX, is_dns_label, is_dns_subdomain, label_value_fault, qualified_name_fault};
 use serde_json::{Value, json};
-use webhook::Subject;
+use webhook::ReviewedKind;
 use webhook::field::quoted;
 use webhook::rule::Rule;
 
@@ -43,7 +43,7 @@ pub(super) fn schema() -> Value {
 }
 
 /// Fills in what the API server makes up: a name from `generateName`, for the namespace what kubectl takes.
-pub fn complete(subject: Subject, object: &mut Value) {
+pub fn complete(subject: ReviewedKind, object: &mut Value) {
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     if text(metadata.get("name")).is_empty() {
         let base = text(metadata.get("generateName"));
@@ -53,12 +53,12 @@ pub fn complete(subject: Subject, object: &mut Value) {
         }
     }
     match subject {
-        Subject::Workspace if text(metadata.get("namespace")).is_empty() => {
+        ReviewedKind::Workspace if text(metadata.get("namespace")).is_empty() => {
             metadata.insert("namespace".to_owned(), "default".into());
         }
         // The API server passes over the namespace of what is in none.
-        Subject::WorkspaceKind => drop(metadata.remove("namespace")),
-        Subject::Workspace => {}
+        ReviewedKind::WorkspaceKind => drop(metadata.remove("namespace")),
+        ReviewedKind::Workspace => {}
     }
 }
 
@@ -128,7 +128,7 @@ pub fn validate(object: &Value) -> Vec<Violation> {
 mod tests {
     use super::*;
 
-    fn said(subject: Subject, mut object: Value) -> Vec<String> {
+    fn said(subject: ReviewedKind, mut object: Value) -> Vec<String> {
         complete(subject, &mut object);
         validate(&object)
             .iter()
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn names_are_given_or_generated() {
-        let workspace = |metadata: Value| said(Subject::Workspace, json!({ "metadata": metadata }));
+        let workspace = |metadata: Value| said(ReviewedKind::Workspace, json!({ "metadata": metadata }));
         assert_eq!(workspace(json!({"generateName": "lab-"})), [""; 0]);
         assert_eq!(
             workspace(json!({})),
@@ -155,7 +155,7 @@ mod tests {
     fn labels_and_annotations_have_their_syntax() {
         let object = json!({"metadata": {"name": "a", "namespace": "ignored.here", "labels": {"-a": "b c"},
             "annotations": {"Example.com/A": "any thing", "/": ""}}});
-        let said = said(Subject::WorkspaceKind, object);
+        let said = said(ReviewedKind::WorkspaceKind, object);
         let places: Vec<_> = said.iter().map(|line| line.split(": ").next().unwrap_or_default()).collect();
         assert_eq!(
             places,

@@ -1,7 +1,7 @@
 //! Documents to the objects that we judge; all else is counted or, where it is likely a mistake, a finding.
 
 use serde_json::Value;
-use webhook::Subject;
+use webhook::ReviewedKind;
 
 use super::source::{Source, Unreadable};
 use super::yaml::{self, Content, Node};
@@ -14,7 +14,7 @@ pub struct Object {
     /// Where its fields stand.
     pub node: Node,
     /// What it is.
-    pub subject: Subject,
+    pub subject: ReviewedKind,
     /// Its fields.
     pub value: Value,
 }
@@ -82,11 +82,11 @@ impl Objects {
         let field = |name: &str| node.get(name).and_then(Node::text).unwrap_or_default().to_owned();
         let (version, kind) = (field("apiVersion"), field("kind"));
         let ours = format!("{}/{}", crds::GROUP, crds::VERSION);
-        let list_of = Subject::ALL.into_iter().find(|subject| kind == format!("{}List", subject.kind()));
+        let list_of = ReviewedKind::ALL.into_iter().find(|subject| kind == format!("{}List", subject.kind()));
         if (version == "v1" && kind == "List") || (version == ours && list_of.is_some()) {
             return self.add_items(source, node);
         }
-        let Some(subject) = Subject::ALL.into_iter().find(|subject| means(&kind, *subject)) else {
+        let Some(subject) = ReviewedKind::ALL.into_iter().find(|subject| means(&kind, *subject)) else {
             self.foreign += 1;
             if OTHERS.contains(&(&*version, &*kind)) {
                 self.others.push(node.value());
@@ -129,7 +129,7 @@ impl Objects {
 }
 
 /// Whether a kind is that of `subject`, give or take capitals and a plural.
-fn means(kind: &str, subject: Subject) -> bool {
+fn means(kind: &str, subject: ReviewedKind) -> bool {
     let kind = kind.strip_suffix('s').unwrap_or(kind);
     kind.eq_ignore_ascii_case(subject.kind())
 }
@@ -152,7 +152,7 @@ mod tests {
              ---\napiVersion: kubeflow.org/v1\nkind: Notebook\n---\napiVersion: example.com/v1\nkind: Workspace\n---\njust text\n",
         );
         let subjects: Vec<_> = objects.ours.iter().map(|object| object.subject).collect();
-        assert_eq!(subjects, [Subject::Workspace, Subject::WorkspaceKind]);
+        assert_eq!(subjects, [ReviewedKind::Workspace, ReviewedKind::WorkspaceKind]);
         assert_eq!((objects.misfits.len(), objects.foreign), (0, 4));
     }
 

@@ -2,7 +2,7 @@
 
 use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
-use webhook::Subject;
+use webhook::ReviewedKind;
 use workspaces_controller::offline::schema::Schema;
 use workspaces_controller::offline::violation::Violation;
 use workspaces_controller::offline::{cel, metadata, pruning, validation};
@@ -11,16 +11,16 @@ use super::cases::{Case, CaseFile, Expected};
 
 #[test]
 fn workspaces_are_taken_and_refused_as_by_the_api_server() {
-    agrees("workspace.yaml", Subject::Workspace, &workspace_crd());
+    agrees("workspace.yaml", ReviewedKind::Workspace, &workspace_crd());
 }
 
 #[test]
 fn workspace_kinds_are_taken_and_refused_as_by_the_api_server() {
-    agrees("workspace_kind.yaml", Subject::WorkspaceKind, &workspace_kind_crd());
+    agrees("workspace_kind.yaml", ReviewedKind::WorkspaceKind, &workspace_kind_crd());
 }
 
 #[track_caller]
-fn agrees(file: &str, subject: Subject, crd: &Value) {
+fn agrees(file: &str, subject: ReviewedKind, crd: &Value) {
     let schema = Schema::of_crd(crd).unwrap();
     let cases = CaseFile::read(file).cases;
     let wrong: Vec<String> = cases.iter().filter_map(|case| judge(case, &schema, subject).err()).collect();
@@ -28,14 +28,14 @@ fn agrees(file: &str, subject: Subject, crd: &Value) {
     assert!(cases.len() > 100, "{}", cases.len());
 }
 
-fn shaped(object: &Value, schema: &Schema, subject: Subject) -> (Value, Vec<Violation>) {
+fn shaped(object: &Value, schema: &Schema, subject: ReviewedKind) -> (Value, Vec<Violation>) {
     let mut object = object.clone();
     let unknown = pruning::shape(schema, &mut object);
     metadata::complete(subject, &mut object);
     (object, unknown)
 }
 
-fn judge(case: &Case, schema: &Schema, subject: Subject) -> Result<(), String> {
+fn judge(case: &Case, schema: &Schema, subject: ReviewedKind) -> Result<(), String> {
     let (object, mut faults) = shaped(&case.object, schema, subject);
     let old = case.old.as_ref().map(|old| shaped(old, schema, subject).0);
     faults.extend(metadata::validate(&object));

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::field::{Fault, SHOWN_MAX};
 use crate::lookup::{Lookup, LookupError};
-use crate::request::{self, Body, Envelope, Request, Subject};
+use crate::request::{self, Body, Envelope, Request, ReviewedKind};
 use crate::review::{self, Refusal, Verdict};
 use crate::workspace_kind::{self, Change};
 use crate::{Policy, workspace};
@@ -24,20 +24,20 @@ impl From<LookupError> for Refusal {
 
 /// The answer to a body, or why there is nobody to answer to.
 pub(crate) async fn answer<L: Lookup>(
-    subject: Subject,
+    reviewed: ReviewedKind,
     body: &[u8],
     lookup: &L,
     policy: &Policy,
     deadline: Instant,
 ) -> Result<Vec<u8>, String> {
-    let review = match request::read(subject, body) {
+    let review = match request::read(reviewed, body) {
         Body::Kinds(review) => {
             let judging = judge_kind(&review.request, lookup, policy, deadline);
-            return Ok(conclude(subject, &review, judging, deadline).await);
+            return Ok(conclude(reviewed, &review, judging, deadline).await);
         }
         Body::Review(review) => review,
         Body::Broken { api_version, uid, why } => {
-            tracing::info!(%uid, kind = subject.kind(), "refused a review that does not decode");
+            tracing::info!(%uid, kind = reviewed.kind(), "refused a review that does not decode");
             let refusal = Refusal::BadRequest(format!("the AdmissionReview does not decode: {why}"));
             return Ok(review::write(&api_version, &uid, refusal.into()));
         }
@@ -45,13 +45,13 @@ pub(crate) async fn answer<L: Lookup>(
             return Err(format!("the body is not an AdmissionReview whose request.uid can be read: {why}"));
         }
     };
-    let judging = judge(subject, &review.request, lookup, policy, deadline);
-    Ok(conclude(subject, &review, judging, deadline).await)
+    let judging = judge(reviewed, &review.request, lookup, policy, deadline);
+    Ok(conclude(reviewed, &review, judging, deadline).await)
 }
 
 /// The answer once `judging` has come to an end, whatever that is.
 async fn conclude<Spec>(
-    subject: Subject,
+    reviewed: ReviewedKind,
     review: &Envelope<'_, Spec>,
     judging: impl Future<Output = Result<Verdict, Refusal>>,
     deadline: Instant,
@@ -68,13 +68,13 @@ async fn conclude<Spec>(
             Refusal::Internal("the webhook failed while judging the object, this is a bug of it".to_owned()).into()
         }
     };
-    log(subject, &review.request, &verdict);
+    log(reviewed, &review.request, &verdict);
     review::write(&review.api_version, &review.request.uid, verdict)
 }
 
 /// Refuses objects that the path does not judge.
-fn is_about<Spec>(subject: Subject, request: &Request<'_, Spec>) -> Result<(), Refusal> {
-    let (expected, group) = (subject.kind(), crds::GROUP);
+fn is_about<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>) -> Result<(), Refusal> {
+    let (expected, group) = (reviewed.kind(), crds::GROUP);
     match &request.kind {
         Some(kind) if kind.kind != expected || kind.group != group => {
             let why = format!("this path judges {expected}.{group}, not {}.{}", kind.kind, kind.group);
@@ -91,51 +91,51 @@ pub(crate) async fn judge_kind<L: Lookup>(
     policy: &Policy,
     deadline: Instant,
 ) -> Result<Verdict, Refusal> {
-    is_about(Subject::WorkspaceKind, request)?;
+    is_about(ReviewedKind::WorkspaceKind, request)?;
     match &*request.operation {
         "UPDATE" if request.keeps_spec() => Ok(Verdict::default()),
         "CREATE" | "UPDATE" => workspace_kind::decide(request, &Change::of(request)?, lookup, policy, deadline).await,
-        _ => other_operation(Subject::WorkspaceKind, request, lookup).await,
+        _ => other_operation(ReviewedKind::WorkspaceKind, request, lookup).await,
     }
 }
 
 /// Judges any request.
 pub(crate) async fn judge<L: Lookup>(
-    subject: Subject,
+    reviewed: ReviewedKind,
     request: &Request<'_>,
     lookup: &L,
     policy: &Policy,
     deadline: Instant,
 ) -> Result<Verdict, Refusal> {
-    is_about(subject, request)?;
-    match (subject, &*request.operation) {
+    is_about(reviewed, request)?;
+    match (reviewed, &*request.operation) {
         (_, "UPDATE") if request.keeps_spec() => Ok(Verdict::default()),
-        (Subject::Workspace, "CREATE" | "UPDATE") => workspace::decide(request, lookup, policy).await,
-        (Subject::WorkspaceKind, "CREATE" | "UPDATE") => {
+        (ReviewedKind::Workspace, "CREATE" | "UPDATE") => workspace::decide(request, lookup, policy).await,
+        (ReviewedKind::WorkspaceKind, "CREATE" | "UPDATE") => {
             workspace_kind::decide(request, &Change::of_parts(request)?, lookup, policy, deadline).await
         }
-        _ => other_operation(subject, request, lookup).await,
+        _ => other_operation(reviewed, request, lookup).await,
     }
 }
 
 /// Judges a request that stores nothing.
 async fn other_operation<L: Lookup, Spec>(
-    subject: Subject,
+    reviewed: ReviewedKind,
     request: &Request<'_, Spec>,
     lookup: &L,
 ) -> Result<Verdict, Refusal> {
-    match (subject, &*request.operation) {
-        (Subject::WorkspaceKind, "DELETE") => workspace_kind::decide_delete(request, lookup).await,
-        (Subject::Workspace, "DELETE") | (_, "CONNECT") => Ok(Verdict::default()),
+    match (reviewed, &*request.operation) {
+        (ReviewedKind::WorkspaceKind, "DELETE") => workspace_kind::decide_delete(request, lookup).await,
+        (ReviewedKind::Workspace, "DELETE") | (_, "CONNECT") => Ok(Verdict::default()),
         (_, other) => Err(Refusal::BadRequest(format!("operation {} is not known", crate::field::quoted(other)))),
     }
 }
 
 /// One line for a refusal: which fields, what sort of fault and which rule; never a value.
-fn log<Spec>(subject: Subject, request: &Request<'_, Spec>, verdict: &Verdict) {
+fn log<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>, verdict: &Verdict) {
     let Some(refusal) = &verdict.refusal else {
         tracing::debug!(
-            uid = %request.uid, kind = subject.kind(), namespace = request.namespace(), name = request.name(),
+            uid = %request.uid, kind = reviewed.kind(), namespace = request.namespace(), name = request.name(),
             operation = %request.operation, "accepted"
         );
         return;
@@ -155,7 +155,7 @@ fn log<Spec>(subject: Subject, request: &Request<'_, Spec>, verdict: &Verdict) {
     macro_rules! refused {
         ($level:expr) => {
             tracing::event!(
-                $level, uid = %request.uid, kind = subject.kind(), namespace = request.namespace(),
+                $level, uid = %request.uid, kind = reviewed.kind(), namespace = request.namespace(),
                 name = request.name(), operation = %request.operation, code, count, ?faults, why, "refused"
             )
         };
@@ -183,11 +183,11 @@ mod tests {
     /// The verdict on kinds that decode, and the one that it gets when its parts are looked at.
     async fn verdicts(review: &Value, facts: &Facts) -> [Result<Verdict, Refusal>; 2] {
         let (body, policy, deadline) = (review.to_string(), Policy::default(), Instant::now() + Duration::from_mins(1));
-        let Body::Kinds(whole) = request::read(Subject::WorkspaceKind, body.as_bytes()) else { panic!("{body}") };
+        let Body::Kinds(whole) = request::read(ReviewedKind::WorkspaceKind, body.as_bytes()) else { panic!("{body}") };
         let parts: Envelope<'_> = serde_json::from_str(&body).unwrap();
         [
             judge_kind(&whole.request, facts, &policy, deadline).await,
-            judge(Subject::WorkspaceKind, &parts.request, facts, &policy, deadline).await,
+            judge(ReviewedKind::WorkspaceKind, &parts.request, facts, &policy, deadline).await,
         ]
     }
 

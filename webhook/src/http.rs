@@ -18,7 +18,7 @@ use crate::Policy;
 use crate::decide;
 use crate::lookup::Lookup;
 use crate::registration::{WORKSPACE_KIND_PATH, WORKSPACE_PATH};
-use crate::request::Subject;
+use crate::request::ReviewedKind;
 
 /// The largest body: object and old object, each at most 3 MiB in the API server, and some room.
 pub const BODY_MAX: usize = 7 << 20;
@@ -58,10 +58,10 @@ struct Webhooks<L> {
 /// The webhooks at their paths.
 pub fn router<L: Lookup>(lookup: Arc<L>, policy: Arc<Policy>, observer: Arc<dyn Observer>) -> Router {
     let workspace = |State(webhooks): State<Arc<Webhooks<L>>>, request: Request| async move {
-        serve(Subject::Workspace, WORKSPACE_PATH, &webhooks, request).await
+        serve(ReviewedKind::Workspace, WORKSPACE_PATH, &webhooks, request).await
     };
     let workspace_kind = |State(webhooks): State<Arc<Webhooks<L>>>, request: Request| async move {
-        serve(Subject::WorkspaceKind, WORKSPACE_KIND_PATH, &webhooks, request).await
+        serve(ReviewedKind::WorkspaceKind, WORKSPACE_KIND_PATH, &webhooks, request).await
     };
     Router::new()
         .route(WORKSPACE_PATH, post(workspace))
@@ -69,11 +69,16 @@ pub fn router<L: Lookup>(lookup: Arc<L>, policy: Arc<Policy>, observer: Arc<dyn 
         .with_state(Arc::new(Webhooks { lookup, policy, observer }))
 }
 
-async fn serve<L: Lookup>(subject: Subject, path: &'static str, webhooks: &Webhooks<L>, request: Request) -> Response {
+async fn serve<L: Lookup>(
+    reviewed: ReviewedKind,
+    path: &'static str,
+    webhooks: &Webhooks<L>,
+    request: Request,
+) -> Response {
     let mut observed = Observed::start(&*webhooks.observer, path);
     let deadline = observed.start + budget(request.uri());
     let answer = match read(request, deadline).await {
-        Ok(body) => decide::answer(subject, &body, &*webhooks.lookup, &webhooks.policy, deadline)
+        Ok(body) => decide::answer(reviewed, &body, &*webhooks.lookup, &webhooks.policy, deadline)
             .await
             .map_err(|why| (StatusCode::BAD_REQUEST, why)),
         Err(refused) => Err(refused),

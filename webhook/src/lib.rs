@@ -31,5 +31,5 @@ pub use lookup::{CAN_MOUNT, KindUsage, Lookup, LookupError, Mounted};
 pub use policy::{BindCheck, Policy, ProtectedKeys};
 pub use question::{Question, answer};
 pub use registration::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
-pub use request::Subject;
+pub use request::ReviewedKind;
 pub use review::{Refusal, Verdict};

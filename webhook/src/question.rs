@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
 use crate::decide;
-use crate::request::{self, Body, Subject};
+use crate::request::{self, Body, ReviewedKind};
 use crate::review::{Refusal, Verdict};
 use crate::{Lookup, Policy, WORKSPACE_KIND_PATH};
 
@@ -47,9 +47,9 @@ impl<'a> Question<'a> {
 
     /// The AdmissionReview as the API server would send it.
     pub fn review(&self, uid: &str) -> Value {
-        let subject = self.object.or(self.old);
-        let metadata = subject.map_or(&Value::Null, |object| &object["metadata"]);
-        let kind = subject.map_or(&Value::Null, |object| &object["kind"]);
+        let object = self.object.or(self.old);
+        let metadata = object.map_or(&Value::Null, |object| &object["metadata"]);
+        let kind = object.map_or(&Value::Null, |object| &object["kind"]);
         let mut request = json!({
             "uid": uid,
             "kind": {"group": crds::GROUP, "version": crds::VERSION, "kind": kind},
@@ -73,14 +73,14 @@ impl<'a> Question<'a> {
     pub async fn verdict<L: Lookup>(&self, lookup: &L, policy: &Policy) -> Verdict {
         let body = self.review("question").to_string();
         let kind = self.object.or(self.old).and_then(|object| object["kind"].as_str()).unwrap_or_default();
-        let Some(subject) = Subject::ALL.into_iter().find(|known| known.kind() == kind) else {
+        let Some(reviewed) = ReviewedKind::ALL.into_iter().find(|known| known.kind() == kind) else {
             return Refusal::BadRequest(format!("no webhook judges objects of kind {}", crate::field::quoted(kind)))
                 .into();
         };
         let deadline = Instant::now() + PATIENCE;
-        let verdict = match request::read(subject, body.as_bytes()) {
+        let verdict = match request::read(reviewed, body.as_bytes()) {
             Body::Kinds(review) => decide::judge_kind(&review.request, lookup, policy, deadline).await,
-            Body::Review(review) => decide::judge(subject, &review.request, lookup, policy, deadline).await,
+            Body::Review(review) => decide::judge(reviewed, &review.request, lookup, policy, deadline).await,
             Body::Broken { why, .. } | Body::Unreadable(why) => Err(Refusal::BadRequest(why)),
         };
         verdict.unwrap_or_else(Verdict::from)
@@ -89,6 +89,6 @@ impl<'a> Question<'a> {
 
 /// The answer to the body of a request to one of the webhooks' paths, or why there is nobody to answer to.
 pub async fn answer<L: Lookup>(path: &str, body: &[u8], lookup: &L, policy: &Policy) -> Result<Vec<u8>, String> {
-    let subject = if path == WORKSPACE_KIND_PATH { Subject::WorkspaceKind } else { Subject::Workspace };
-    decide::answer(subject, body, lookup, policy, Instant::now() + PATIENCE).await
+    let reviewed = if path == WORKSPACE_KIND_PATH { ReviewedKind::WorkspaceKind } else { ReviewedKind::Workspace };
+    decide::answer(reviewed, body, lookup, policy, Instant::now() + PATIENCE).await
 }

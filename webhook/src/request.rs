@@ -13,14 +13,14 @@ use crate::rule::Rule;
 
 /// The kinds of objects that are judged; each has a webhook.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Subject {
+pub enum ReviewedKind {
     /// A Workspace.
     Workspace,
     /// A WorkspaceKind.
     WorkspaceKind,
 }
 
-impl Subject {
+impl ReviewedKind {
     /// Both of them.
     pub const ALL: [Self; 2] = [Self::Workspace, Self::WorkspaceKind];
 
@@ -158,11 +158,11 @@ fn default_api_version() -> Cow<'static, str> {
 const VALUES_MAX: usize = 400_000;
 
 /// Reads a body.
-pub(crate) fn read(subject: Subject, body: &[u8]) -> Body<'_> {
+pub(crate) fn read(reviewed: ReviewedKind, body: &[u8]) -> Body<'_> {
     if body.iter().filter(|byte| matches!(byte, b'{' | b'[' | b',')).count() > VALUES_MAX {
         return unread(body, format!("it holds more than {VALUES_MAX} values"));
     }
-    if subject == Subject::WorkspaceKind
+    if reviewed == ReviewedKind::WorkspaceKind
         // All of the text is looked at once, and not string by string.
         && let Ok(text) = std::str::from_utf8(body)
         && let Ok(review) = serde_json::from_str::<Envelope<'_, Box<WorkspaceKindSpec>>>(text)
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     fn review(text: &str) -> Envelope<'_> {
-        match read(Subject::Workspace, text.as_bytes()) {
+        match read(ReviewedKind::Workspace, text.as_bytes()) {
             Body::Review(review) => review,
             other => panic!("{other:?}"),
         }
@@ -306,12 +306,12 @@ mod tests {
             r#"{"apiVersion":"v","request":{"uid":"u","operation":"CREATE","object":{},"object":{}}}"#,
         ];
         for text in cases {
-            match read(Subject::Workspace, text.as_bytes()) {
+            match read(ReviewedKind::Workspace, text.as_bytes()) {
                 Body::Broken { api_version, uid, .. } => assert_eq!((&*api_version, &*uid), ("v", "u"), "{text}"),
                 other => panic!("{text}: {other:?}"),
             }
         }
-        match read(Subject::Workspace, br#"{"apiVersion":7,"request":{"uid":"u"}}"#) {
+        match read(ReviewedKind::Workspace, br#"{"apiVersion":7,"request":{"uid":"u"}}"#) {
             Body::Broken { api_version, .. } => assert_eq!(api_version, "admission.k8s.io/v1"),
             other => panic!("{other:?}"),
         }
@@ -328,7 +328,7 @@ mod tests {
             r#"{"request":{"uid":""}}"#,
             r#"{"request":{"uid":7}}"#,
         ] {
-            assert!(matches!(read(Subject::WorkspaceKind, text.as_bytes()), Body::Unreadable(_)), "{text}");
+            assert!(matches!(read(ReviewedKind::WorkspaceKind, text.as_bytes()), Body::Unreadable(_)), "{text}");
         }
     }
 }
