@@ -13,7 +13,7 @@ use crds::{Workspace, WorkspaceKind};
 use serde_json::{Value, json};
 use webhook::Policy;
 use webhook::field::Findings;
-use webhook::workspace::{Candidate, Kind, Surroundings};
+use webhook::workspace::{Candidate, ReferencedKind, Surroundings};
 use workspaces_controller::config::Routing;
 use workspaces_controller::render::{RenderInput, Route, render};
 
@@ -83,8 +83,12 @@ fn examples_are_free_of_faults_and_warnings() {
                 namespace: example.workspace.metadata.namespace.as_deref().unwrap(),
                 spec: &example.workspace.spec,
             };
-            let findings =
-                webhook::workspace::judge(candidate, Kind::Present(&example.kind), &Surroundings::default(), &policy);
+            let findings = webhook::workspace::judge(
+                candidate,
+                ReferencedKind::Present(&example.kind),
+                &Surroundings::default(),
+                &policy,
+            );
             assert_eq!(findings, Findings::default(), "{name}");
         }
     }

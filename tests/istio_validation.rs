@@ -11,7 +11,7 @@ use crds::testing::Generator;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use webhook::Policy;
-use webhook::workspace::{Candidate, Kind, Surroundings};
+use webhook::workspace::{Candidate, ReferencedKind, Surroundings};
 use workspaces_controller::config::{RedirectScheme, Routing};
 use workspaces_controller::render::{RenderInput, Route, render};
 
@@ -58,7 +58,7 @@ fn virtual_services() -> Vec<Value> {
         let policy = Policy { paths: routing.paths.clone(), ..Policy::default() };
         let candidate = Candidate { name: subject.name, namespace: subject.namespace, spec: subject.spec };
         if !webhook::workspace_kind::judge(&kind.spec, &policy).faults.is_empty()
-            || !webhook::workspace::judge(candidate, Kind::Present(&kind), &Surroundings::default(), &policy)
+            || !webhook::workspace::judge(candidate, ReferencedKind::Present(&kind), &Surroundings::default(), &policy)
                 .faults
                 .is_empty()
         {

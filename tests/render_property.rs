@@ -9,7 +9,7 @@ use crds::testing::Generator;
 use crds::workspace::{DataVolume, SecretVolume};
 use crds::{Workspace, WorkspaceKind};
 use webhook::Policy;
-use webhook::workspace::{Candidate, Kind, Surroundings};
+use webhook::workspace::{Candidate, ReferencedKind, Surroundings};
 use workspaces_controller::config::Routing;
 use workspaces_controller::istio::{StringMatch, VirtualService};
 use workspaces_controller::render::{Desired, RenderInput, Route, render};
@@ -20,7 +20,9 @@ fn is_accepted(kind: &WorkspaceKind, workspace: &Workspace, policy: &Policy) -> 
     let subject = RenderInput::from(workspace);
     let candidate = Candidate { name: subject.name, namespace: subject.namespace, spec: subject.spec };
     webhook::workspace_kind::judge(&kind.spec, policy).faults.is_empty()
-        && webhook::workspace::judge(candidate, Kind::Present(kind), &Surroundings::default(), policy).faults.is_empty()
+        && webhook::workspace::judge(candidate, ReferencedKind::Present(kind), &Surroundings::default(), policy)
+            .faults
+            .is_empty()
 }
 
 /// The routing of a case: both kinds of prefixes, with and without redirects.

@@ -7,7 +7,7 @@ use crds::generate::workspace_kind_crd;
 use serde_json::{Value, json};
 
 use super::cases::{Case, CaseFile, Expected};
-use super::judge::{Judge, Kind};
+use super::judge::{CrdKind, Judge};
 use super::paths::{Path, Step};
 use super::schema::{self, Constraint, Origin};
 
@@ -174,7 +174,7 @@ fn api_server_takes_and_refuses_core_types() {
     let crd = workspace_kind_crd();
     let schema = schema::of(&crd);
     let bases = CaseFile::read("workspace_kind.yaml").bases;
-    let judge = Judge::new(Kind::WorkspaceKind);
+    let judge = Judge::new(CrdKind::WorkspaceKind);
     let constraints = schema::constraints(schema, Origin::Core);
     let cases: Vec<Case> = constraints.iter().flat_map(|constraint| cases_of(schema, &bases, constraint)).collect();
     let failures: Vec<String> = cases.iter().filter_map(|case| judge.try_case(case).err()).collect();

@@ -10,14 +10,14 @@ use super::cases::{Case, Expected};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CrdKind {
     Workspace,
     WorkspaceKind,
 }
 
 /// Tries objects of one kind.
 pub struct Judge {
-    kind: Kind,
+    kind: CrdKind,
     api: &'static Api,
     /// Where objects of the kind are created.
     collection: String,
@@ -25,11 +25,11 @@ pub struct Judge {
 }
 
 impl Judge {
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: CrdKind) -> Self {
         let cluster = Cluster::shared();
         let collection = match kind {
-            Kind::Workspace => format!("namespaces/{}/workspaces", cluster.namespace("schema").unwrap()),
-            Kind::WorkspaceKind => "workspacekinds".to_owned(),
+            CrdKind::Workspace => format!("namespaces/{}/workspaces", cluster.namespace("schema").unwrap()),
+            CrdKind::WorkspaceKind => "workspacekinds".to_owned(),
         };
         let collection = format!("/apis/{}/{}/{collection}", crds::GROUP, crds::VERSION);
         Self { kind, api: cluster.api(), collection, created: AtomicUsize::new(0) }
@@ -82,8 +82,8 @@ impl Judge {
             return Err(format!("refused: {}", reply.json()["message"]));
         }
         let decoded = match self.kind {
-            Kind::Workspace => serde_json::from_str::<Workspace>(&reply.body).map(drop),
-            Kind::WorkspaceKind => serde_json::from_str::<WorkspaceKind>(&reply.body).map(drop),
+            CrdKind::Workspace => serde_json::from_str::<Workspace>(&reply.body).map(drop),
+            CrdKind::WorkspaceKind => serde_json::from_str::<WorkspaceKind>(&reply.body).map(drop),
         };
         decoded.map_err(|error| format!("taken, but the type cannot hold it: {error}"))
     }

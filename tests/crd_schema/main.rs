@@ -16,25 +16,25 @@ use std::collections::BTreeSet;
 
 use cases::CaseFile;
 use crds::generate::{workspace_crd, workspace_kind_crd};
-use judge::{Judge, Kind};
+use judge::{CrdKind, Judge};
 use schema::{Constraint, Origin};
 
-fn file_of(kind: Kind) -> CaseFile {
+fn file_of(kind: CrdKind) -> CaseFile {
     CaseFile::read(match kind {
-        Kind::Workspace => "workspace.yaml",
-        Kind::WorkspaceKind => "workspace_kind.yaml",
+        CrdKind::Workspace => "workspace.yaml",
+        CrdKind::WorkspaceKind => "workspace_kind.yaml",
     })
 }
 
-fn crd_of(kind: Kind) -> serde_json::Value {
+fn crd_of(kind: CrdKind) -> serde_json::Value {
     match kind {
-        Kind::Workspace => workspace_crd(),
-        Kind::WorkspaceKind => workspace_kind_crd(),
+        CrdKind::Workspace => workspace_crd(),
+        CrdKind::WorkspaceKind => workspace_kind_crd(),
     }
 }
 
 #[track_caller]
-fn every_constraint_has_its_cases(kind: Kind) {
+fn every_constraint_has_its_cases(kind: CrdKind) {
     let crd = crd_of(kind);
     let in_schema = schema::constraints(schema::of(&crd), Origin::Ours);
     let in_file: BTreeSet<Constraint> = file_of(kind).cases.into_iter().map(|case| case.constraint).collect();
@@ -48,7 +48,7 @@ fn every_constraint_has_its_cases(kind: Kind) {
 }
 
 #[track_caller]
-fn the_api_server_agrees(kind: Kind) {
+fn the_api_server_agrees(kind: CrdKind) {
     let judge = Judge::new(kind);
     let file = file_of(kind);
     let failures: Vec<String> = file.cases.iter().filter_map(|case| judge.try_case(case).err()).collect();
@@ -58,20 +58,20 @@ fn the_api_server_agrees(kind: Kind) {
 
 #[test]
 fn every_workspace_constraint_has_its_cases() {
-    every_constraint_has_its_cases(Kind::Workspace);
+    every_constraint_has_its_cases(CrdKind::Workspace);
 }
 
 #[test]
 fn every_workspace_kind_constraint_has_its_cases() {
-    every_constraint_has_its_cases(Kind::WorkspaceKind);
+    every_constraint_has_its_cases(CrdKind::WorkspaceKind);
 }
 
 #[test]
 fn api_server_takes_and_refuses_workspaces() {
-    the_api_server_agrees(Kind::Workspace);
+    the_api_server_agrees(CrdKind::Workspace);
 }
 
 #[test]
 fn api_server_takes_and_refuses_workspace_kinds() {
-    the_api_server_agrees(Kind::WorkspaceKind);
+    the_api_server_agrees(CrdKind::WorkspaceKind);
 }

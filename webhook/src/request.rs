@@ -73,7 +73,7 @@ pub(crate) struct Request<'a, Spec = &'a RawValue> {
     #[serde(borrow)]
     pub operation: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub kind: Option<Kind<'a>>,
+    pub kind: Option<RequestKind<'a>>,
     #[serde(borrow, default)]
     pub name: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -87,9 +87,9 @@ pub(crate) struct Request<'a, Spec = &'a RawValue> {
     pub old_object: Option<Object<'a, Spec>>,
 }
 
-/// The kind of the object under review.
+/// The group and kind of the object under review.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Kind<'a> {
+pub(crate) struct RequestKind<'a> {
     #[serde(borrow, default)]
     pub group: Cow<'a, str>,
     #[serde(borrow, default)]

@@ -30,9 +30,9 @@ pub struct Candidate<'a> {
     pub spec: &'a WorkspaceSpec,
 }
 
-/// What has to be known about the kind that a Workspace names.
+/// The kind that a Workspace names, as far as it is known.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind<'a> {
+pub enum ReferencedKind<'a> {
     /// It exists.
     Present(&'a WorkspaceKind),
     /// It does not; these do.
@@ -125,7 +125,7 @@ impl Review<'_> {
     /// What is to be said about the Workspace given its kind; of faults only those that it introduces.
     fn findings<L: Lookup>(&self, kind: Option<&WorkspaceKind>, around: &Surroundings, lookup: &L) -> Findings {
         let names = if kind.is_none() { lookup.kind_names() } else { Vec::new() };
-        let kind = kind.map_or(Kind::Missing(&names), Kind::Present);
+        let kind = kind.map_or(ReferencedKind::Missing(&names), ReferencedKind::Present);
         let mut findings = judge(self.candidate, kind, around, self.policy);
         let Some(old) = &self.old else { return findings };
         if !findings.faults.is_empty() && old.kind == self.candidate.spec.kind {
@@ -137,26 +137,26 @@ impl Review<'_> {
 }
 
 /// All that is to be said about a Workspace, whether new or not.
-pub fn judge(workspace: Candidate<'_>, kind: Kind<'_>, around: &Surroundings, policy: &Policy) -> Findings {
+pub fn judge(workspace: Candidate<'_>, kind: ReferencedKind<'_>, around: &Surroundings, policy: &Policy) -> Findings {
     let mut findings = Findings::default();
     let template = &workspace.spec.pod_template;
     name(workspace.name, &mut findings);
     match kind {
-        Kind::Missing(others) => {
+        ReferencedKind::Missing(others) => {
             let id = &workspace.spec.kind;
             let detail = format!("workspace kind {} not found", quoted(id));
             let fault = Fault::invalid(Rule::WorkspaceKindExists, "spec.kind", id, detail);
             findings.faults.push(fault.suggesting(id, others.iter().map(String::as_str)));
         }
-        Kind::Present(kind) => against_kind(workspace, kind, around, policy, &mut findings),
+        ReferencedKind::Present(kind) => against_kind(workspace, kind, around, policy, &mut findings),
     }
     if let Some(metadata) = &template.pod_metadata {
         judge_pod_metadata(Rule::WorkspacePodMetadata, metadata, &mut findings);
         metadata::judge_protected(metadata, workspace.name, &policy.protected_pod_metadata, &mut findings);
     }
     let home = match kind {
-        Kind::Present(kind) => Some(&*kind.spec.pod_template.volume_mounts.home),
-        Kind::Missing(_) => None,
+        ReferencedKind::Present(kind) => Some(&*kind.spec.pod_template.volume_mounts.home),
+        ReferencedKind::Missing(_) => None,
     };
     volumes::judge_paths(&template.volumes, home, &mut findings);
     volumes::judge_mountable(workspace.spec, &around.mounted, &mut findings);
