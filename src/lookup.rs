@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
-use webhook::{KindUsage, LookupError, Mounted};
+use webhook::{KindUsage, LookupError, MountSource};
 
 use crate::client::{causes, root_cause};
 use crate::notebook::Notebook;
@@ -169,11 +169,11 @@ impl webhook::Lookup for ClusterLookup {
     async fn mounted_labels(
         &self,
         namespace: &str,
-        mounted: &Mounted,
+        mounted: &MountSource,
     ) -> Result<Option<BTreeMap<String, String>>, LookupError> {
         Ok(match mounted {
-            Mounted::Claim(name) => self.metadata::<PersistentVolumeClaim>(namespace, name).await?.map(labels),
-            Mounted::Secret(name) => self.metadata::<Secret>(namespace, name).await?.map(labels),
+            MountSource::Claim(name) => self.metadata::<PersistentVolumeClaim>(namespace, name).await?.map(labels),
+            MountSource::Secret(name) => self.metadata::<Secret>(namespace, name).await?.map(labels),
         })
     }
 }

@@ -8,7 +8,7 @@ use crds::options::KindOption;
 use crds::{Workspace, WorkspaceKind};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use serde_json::Value;
-use webhook::{CAN_MOUNT, KindUsage, Lookup, LookupError, Mounted};
+use webhook::{CAN_MOUNT, KindUsage, Lookup, LookupError, MountSource};
 
 /// The label that every namespace has, with its name.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -145,7 +145,7 @@ impl Lookup for Facts {
     }
 
     /// What is not given may well be there, with the label that it needs.
-    async fn mounted_labels(&self, namespace: &str, mounted: &Mounted) -> Result<Option<Labels>, LookupError> {
+    async fn mounted_labels(&self, namespace: &str, mounted: &MountSource) -> Result<Option<Labels>, LookupError> {
         let (kind, name) = mounted.parts();
         let (label, value) = CAN_MOUNT;
         let given = self.other(kind, namespace, name).cloned();

@@ -27,7 +27,7 @@ pub mod workspace;
 pub mod workspace_kind;
 
 pub use http::{BODY_MAX, Observer, router};
-pub use lookup::{CAN_MOUNT, KindUsage, Lookup, LookupError, Mounted};
+pub use lookup::{CAN_MOUNT, KindUsage, Lookup, LookupError, MountSource};
 pub use policy::{BindCheck, Policy, ProtectedKeys};
 pub use question::{Question, answer};
 pub use registration::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH, WORKSPACE_PATH};

@@ -63,23 +63,23 @@ pub trait Lookup: Send + Sync + 'static {
     fn mounted_labels(
         &self,
         namespace: &str,
-        mounted: &Mounted,
+        source: &MountSource,
     ) -> impl Future<Output = Result<Option<BTreeMap<String, String>>, LookupError>> + Send;
 }
 
 /// The label that marks what may be mounted, and its value.
 pub const CAN_MOUNT: (&str, &str) = ("notebooks.kubeflow.org/can-mount", "true");
 
-/// What a Workspace mounts.
+/// What a Workspace can mount: an object of its namespace.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Mounted {
+pub enum MountSource {
     /// A PersistentVolumeClaim.
     Claim(String),
     /// A Secret.
     Secret(String),
 }
 
-impl Mounted {
+impl MountSource {
     /// Its kind and its name.
     pub fn parts(&self) -> (&'static str, &str) {
         match self {

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    KindUsage, Lookup, LookupError, Mounted, Policy, ProtectedKeys, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH,
+    KindUsage, Lookup, LookupError, MountSource, Policy, ProtectedKeys, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH,
 };
 
 /// A case, with its objects put together.
@@ -422,7 +422,7 @@ impl Lookup for Facts {
     async fn mounted_labels(
         &self,
         namespace: &str,
-        mounted: &Mounted,
+        mounted: &MountSource,
     ) -> Result<Option<BTreeMap<String, String>>, LookupError> {
         self.asked_live().await?;
         let (kind, name) = mounted.parts();

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::Policy;
 use crate::field::{Fault, Findings, introduced, quoted};
-use crate::lookup::{AT_ONCE, Lookup, LookupError, Mounted};
+use crate::lookup::{AT_ONCE, Lookup, LookupError, MountSource};
 use crate::metadata::judge_pod_metadata;
 use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
@@ -45,7 +45,7 @@ pub struct Surroundings {
     /// The labels of the namespace, where filter rules ask for them.
     pub namespace_labels: BTreeMap<String, String>,
     /// The labels of what the Workspace newly mounts, where that needs a label; `None` for what does not exist.
-    pub mounted: BTreeMap<Mounted, Option<BTreeMap<String, String>>>,
+    pub mounted: BTreeMap<MountSource, Option<BTreeMap<String, String>>>,
     /// Whether there is a Notebook of its name, for a new Workspace.
     pub notebook: bool,
 }
@@ -97,8 +97,8 @@ impl Review<'_> {
         }
         if self.policy.enforce_can_mount {
             let before = self.old.as_ref().map(volumes::mounted).unwrap_or_default();
-            let is_new = |(mounted, _): &(Mounted, String)| !before.iter().any(|(known, _)| known == mounted);
-            let ask = |(mounted, _): (Mounted, String)| async move {
+            let is_new = |(mounted, _): &(MountSource, String)| !before.iter().any(|(known, _)| known == mounted);
+            let ask = |(mounted, _): (MountSource, String)| async move {
                 let labels = lookup.mounted_labels(namespace, &mounted).await?;
                 Ok::<_, LookupError>((mounted, labels))
             };

@@ -7,21 +7,22 @@ use crds::mounts::normalised;
 use crds::workspace::WorkspaceVolumes;
 
 use crate::field::{Fault, Findings, quoted};
-use crate::lookup::{CAN_MOUNT, Mounted};
+use crate::lookup::{CAN_MOUNT, MountSource};
 use crate::rule::Rule;
 
 const VOLUMES: &str = "spec.podTemplate.volumes";
 
 /// What a Workspace mounts, each once, and the field that says so first.
-pub(super) fn mounted(spec: &WorkspaceSpec) -> Vec<(Mounted, String)> {
+pub(super) fn mounted(spec: &WorkspaceSpec) -> Vec<(MountSource, String)> {
     let volumes = &spec.pod_template.volumes;
-    let home = volumes.home.iter().map(|claim| (Mounted::Claim(claim.clone()), format!("{VOLUMES}.home")));
+    let home = volumes.home.iter().map(|claim| (MountSource::Claim(claim.clone()), format!("{VOLUMES}.home")));
     let data = volumes.data.iter().enumerate();
-    let data = data
-        .map(|(index, volume)| (Mounted::Claim(volume.pvc_name.clone()), format!("{VOLUMES}.data[{index}].pvcName")));
+    let data = data.map(|(index, volume)| {
+        (MountSource::Claim(volume.pvc_name.clone()), format!("{VOLUMES}.data[{index}].pvcName"))
+    });
     let secrets = volumes.secrets.iter().enumerate();
     let secrets = secrets.map(|(index, volume)| {
-        (Mounted::Secret(volume.secret_name.clone()), format!("{VOLUMES}.secrets[{index}].secretName"))
+        (MountSource::Secret(volume.secret_name.clone()), format!("{VOLUMES}.secrets[{index}].secretName"))
     });
     let mut seen = BTreeSet::new();
     home.chain(data).chain(secrets).filter(|(mounted, _)| seen.insert(mounted.clone())).collect()
@@ -55,7 +56,7 @@ pub(super) fn judge_paths(volumes: &WorkspaceVolumes, home: Option<&str>, findin
 /// `labels`: of what is newly mounted, where that needs a label.
 pub(super) fn judge_mountable(
     spec: &WorkspaceSpec,
-    labels: &BTreeMap<Mounted, Option<BTreeMap<String, String>>>,
+    labels: &BTreeMap<MountSource, Option<BTreeMap<String, String>>>,
     findings: &mut Findings,
 ) {
     if labels.is_empty() {
