@@ -15,7 +15,7 @@ use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
 use crate::{BindCheck, Policy};
 use stored::StoredTemplate;
-use templates::Stage;
+use templates::TemplateCheck;
 
 mod activity;
 mod cluster_roles;
@@ -44,9 +44,9 @@ fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>)
     if let Some(metadata) = &template.pod_metadata {
         judge_pod_metadata(Rule::KindPodMetadata, metadata, &mut findings);
     }
-    let stage = Stage::new(template, policy, in_time);
-    if templates::judge(template, &stage, &mut findings) {
-        headers::judge(template, &stage, &mut findings);
+    let check = TemplateCheck::new(template, policy, in_time);
+    if templates::judge(template, &check, &mut findings) {
+        headers::judge(template, &check, &mut findings);
     }
     ports::judge(template, policy, &mut findings);
     options::judge(template, &mut findings);

@@ -10,18 +10,18 @@ use crds::headers::{
 use crds::template::Mode;
 use crds::workspace_kind::{ImageConfigValue, PodTemplate, ProxiedPort, RequestHeaders};
 
-use super::templates::{Stage, add_new, warning};
+use super::templates::{TemplateCheck, add_new, warning};
 use crate::field::{Fault, Findings, key, quoted};
 use crate::rule::Rule;
 
 /// Judges the headers of all entries of `ports`, alone and together.
-pub(super) fn judge(template: &PodTemplate, stage: &Stage<'_>, findings: &mut Findings) {
+pub(super) fn judge(template: &PodTemplate, check: &TemplateCheck<'_>, findings: &mut Findings) {
     let mut sizes = BTreeMap::new();
     for (index, entry) in template.proxied_ports().iter().enumerate() {
         if let Some(headers) = entry.http_proxy.as_ref().and_then(|proxy| proxy.request_headers.as_ref()) {
-            sizes.insert(entry.key(), judge_entry(index, entry, headers, stage, findings));
+            sizes.insert(entry.key(), judge_entry(index, entry, headers, check, findings));
         }
-        if !stage.is_in_time(findings) {
+        if !check.is_in_time(findings) {
             return;
         }
     }
@@ -32,19 +32,19 @@ fn judge_entry(
     index: usize,
     entry: &ProxiedPort,
     headers: &RequestHeaders,
-    stage: &Stage<'_>,
+    check: &TemplateCheck<'_>,
     findings: &mut Findings,
 ) -> Size {
     let base = format!("spec.podTemplate.ports[{index}].httpProxy.requestHeaders");
     let (templates, mut found) = HeaderTemplates::parse(headers);
     let mut asked: BTreeMap<HeaderPlace, BTreeSet<String>> = BTreeMap::new();
     let mut largest = Size::default();
-    stage.render_everywhere(|situation| match templates.render(situation, Mode::Strict) {
+    check.render_everywhere(|rendering| match templates.render(rendering, Mode::Strict) {
         Ok(operations) => {
             largest = largest.max(Size::of(&operations));
             let mut all = Vec::new();
             for (place, ids) in operations.port_ids {
-                let varying: BTreeSet<String> = stage.varying(&ids).collect();
+                let varying: BTreeSet<String> = check.varying(&ids).collect();
                 if !varying.is_empty() {
                     asked.entry(place).or_default().extend(varying);
                 }
@@ -60,12 +60,12 @@ fn judge_entry(
     found.sort_by(|one, other| one.place.cmp(&other.place));
     for fault in found {
         let field = fault.place.field(&base);
-        findings.faults.push(header_fault(field, entry.key(), &fault, stage));
+        findings.faults.push(header_fault(field, entry.key(), &fault, check));
     }
     // The headers are changed on the way to this port only, so image values without it do not matter.
     let has_port = |value: &&ImageConfigValue| value.spec.ports.iter().any(|port| port.id == entry.key());
     for (place, ids) in asked {
-        let values: Vec<_> = stage.template.options.image_config.values.iter().filter(has_port).collect();
+        let values: Vec<_> = check.template.options.image_config.values.iter().filter(has_port).collect();
         findings.warnings.extend(warning(place.field(&base), &ids, &values));
     }
     for name in headers.set.keys() {
@@ -141,7 +141,7 @@ fn judge_route(template: &PodTemplate, sizes: &BTreeMap<&str, Size>, findings: &
     }
 }
 
-fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_>) -> Fault {
+fn header_fault(field: String, port: &str, fault: &HeaderFault, check: &TemplateCheck<'_>) -> Fault {
     let rule = Rule::RequestHeader;
     let (list, name) = match &fault.place {
         HeaderPlace::Set(name) => ("set", name),
@@ -153,7 +153,7 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, stage: &Stage<'_
         }
     };
     let described = match fault.kind {
-        FaultKind::Invalid => stage.fault(rule, field, &fault.value, &fault.detail),
+        FaultKind::Invalid => check.fault(rule, field, &fault.value, &fault.detail),
         // Which of two spellings is the second one depends on their order.
         FaultKind::Duplicate => {
             let detail = fault.detail.clone();

@@ -23,11 +23,11 @@ const NAMES: [&str; 2] = ["a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const WARNING_MAX: usize = 120;
 
 /// Judges the variables; false, with a fault, when that took too long for anything else.
-pub(super) fn judge(template: &PodTemplate, stage: &Stage<'_>, findings: &mut Findings) -> bool {
+pub(super) fn judge(template: &PodTemplate, check: &TemplateCheck<'_>, findings: &mut Findings) -> bool {
     let mut stored_bytes = 0;
     for variable in &template.extra_env {
-        stored_bytes += environment(variable, stage, findings);
-        if !stage.is_in_time(findings) {
+        stored_bytes += environment(variable, check, findings);
+        if !check.is_in_time(findings) {
             return false;
         }
     }
@@ -39,8 +39,8 @@ pub(super) fn judge(template: &PodTemplate, stage: &Stage<'_>, findings: &mut Fi
     true
 }
 
-/// Everything that templates of one kind are rendered against.
-pub(super) struct Stage<'a> {
+/// The check of all templates of one kind: what they are rendered against, and until when.
+pub(super) struct TemplateCheck<'a> {
     pub template: &'a PodTemplate,
     dialect: Dialect,
     policy: &'a Policy,
@@ -56,7 +56,7 @@ pub(super) struct Stage<'a> {
     unknown: RefCell<BTreeSet<String>>,
 }
 
-impl<'a> Stage<'a> {
+impl<'a> TemplateCheck<'a> {
     pub fn new(template: &'a PodTemplate, policy: &'a Policy, in_time: InTime<'a>) -> Self {
         let mut distinct: BTreeMap<Vec<&str>, &[ImagePort]> = BTreeMap::new();
         for value in &template.options.image_config.values {
@@ -83,11 +83,11 @@ impl<'a> Stage<'a> {
         in_time
     }
 
-    /// Renders in every situation that can make a difference, while there is time.
+    /// Renders once for each combination of names and ports that can make a difference, while there is time.
     ///
     /// `render` gives the ids that a template asked for, if it got to its end. With the same answers it does the same, so
     /// if all image values agree on these ids, one of them stands for all.
-    pub fn render_everywhere(&self, mut render: impl FnMut(&Situation<'_>) -> Option<Vec<String>>) {
+    pub fn render_everywhere(&self, mut render: impl FnMut(&Rendering<'_>) -> Option<Vec<String>>) {
         self.unknown.borrow_mut().clear();
         for name in NAMES {
             for selected in self.distinct.iter().take_while(|_| (self.in_time)()) {
@@ -100,7 +100,7 @@ impl<'a> Stage<'a> {
                     known: &self.known,
                     mode: Mode::Strict,
                 };
-                let asked = render(&Situation { stage: self, paths });
+                let asked = render(&Rendering { check: self, paths });
                 if asked.is_some_and(|ids| !ids.iter().any(|id| self.varying.contains(id.as_str()))) {
                     break;
                 }
@@ -156,33 +156,33 @@ fn fitting(ids: &[&str], bytes: usize) -> String {
     text
 }
 
-/// One image value and Workspace that templates are rendered for.
-pub(super) struct Situation<'a> {
-    stage: &'a Stage<'a>,
+/// One rendering: for one image value and one Workspace.
+pub(super) struct Rendering<'a> {
+    check: &'a TemplateCheck<'a>,
     paths: PortPaths<'a>,
 }
 
-impl Functions for Situation<'_> {
+impl Functions for Rendering<'_> {
     fn http_path_prefix(&self, port_id: &str) -> Result<String, String> {
-        if self.stage.known.contains(port_id) {
+        if self.check.known.contains(port_id) {
             return self.paths.http_path_prefix(port_id);
         }
-        self.stage.unknown.borrow_mut().insert(port_id.to_owned());
+        self.check.unknown.borrow_mut().insert(port_id.to_owned());
         Err(unknown_port(port_id))
     }
 }
 
 /// Judges one variable, and returns the most bytes that it takes in the store of the API server.
-fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) -> usize {
+fn environment(variable: &EnvVar, check: &TemplateCheck<'_>, findings: &mut Findings) -> usize {
     let field = || format!("{}.value", key("spec.podTemplate.extraEnv", &variable.name));
     let (templates, mut found) = EnvTemplates::parse(std::slice::from_ref(variable));
     let mut asked = BTreeSet::new();
     let mut largest = 0;
-    stage.render_everywhere(|situation| match templates.render(situation, Mode::Strict) {
+    check.render_everywhere(|rendering| match templates.render(rendering, Mode::Strict) {
         Ok(rendered) => {
             largest = largest.max(rendered.iter().map(RenderedEnv::stored_bytes).sum());
             let ids: Vec<String> = rendered.into_iter().flat_map(|rendered| rendered.port_ids).collect();
-            asked.extend(stage.varying(&ids));
+            asked.extend(check.varying(&ids));
             Some(ids)
         }
         Err(faults) => {
@@ -191,11 +191,11 @@ fn environment(variable: &EnvVar, stage: &Stage<'_>, findings: &mut Findings) ->
         }
     });
     for fault in found {
-        let found = stage.fault(Rule::ExtraEnvTemplate, field(), &fault.value, &fault.detail);
+        let found = check.fault(Rule::ExtraEnvTemplate, field(), &fault.value, &fault.detail);
         findings.faults.push(found.about(fault.name).pointing(fault.at));
     }
     if !asked.is_empty() {
-        let values: Vec<&ImageConfigValue> = stage.template.options.image_config.values.iter().collect();
+        let values: Vec<&ImageConfigValue> = check.template.options.image_config.values.iter().collect();
         findings.warnings.extend(warning(field(), &asked, &values));
     }
     largest
