@@ -172,7 +172,7 @@ impl Functions for PortPaths<'_> {
             Mode::Strict if !self.known.contains(port_id) => {
                 Err(unknown_port(port_id) + &advice_on_port(port_id, self.known))
             }
-            Mode::Strict | Mode::Stored => Ok(String::new()),
+            Mode::Strict | Mode::Lenient => Ok(String::new()),
         }
     }
 }

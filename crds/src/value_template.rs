@@ -55,7 +55,7 @@ impl ValueTemplate {
         match String::from_utf8(rendered.bytes) {
             Ok(text) => Ok(RenderedValue { text, port_ids: rendered.port_ids }),
             // Go stores such bytes as U+FFFD when the object is written.
-            Err(error) if mode == Mode::Stored => {
+            Err(error) if mode == Mode::Lenient => {
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
                 Ok(RenderedValue { text, port_ids: rendered.port_ids })
             }

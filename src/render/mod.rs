@@ -64,7 +64,7 @@ pub fn render(input: RenderInput<'_>, kind: &WorkspaceKindSpec, routing: &Routin
             workspace: input.name,
             selected: &image.ports,
             known: &known,
-            mode: Mode::Stored,
+            mode: Mode::Lenient,
         },
     };
     Desired::render(&context, routing)

@@ -115,7 +115,7 @@ fn container_ports(context: &RenderContext<'_>) -> Vec<ContainerPort> {
 /// The variables of the kind, rendered.
 fn env(context: &RenderContext<'_>) -> Result<Vec<EnvVar>, RenderFault> {
     let (templates, mut faults) = EnvTemplates::parse(&context.template.extra_env);
-    let rendered = templates.render(&context.paths, Mode::Stored).unwrap_or_else(|more| {
+    let rendered = templates.render(&context.paths, Mode::Lenient).unwrap_or_else(|more| {
         faults.extend(more);
         Vec::new()
     });

@@ -176,7 +176,7 @@ fn headers(
         return Ok(None);
     };
     let (templates, mut faults) = HeaderTemplates::parse(headers);
-    match templates.render(&context.paths, Mode::Stored) {
+    match templates.render(&context.paths, Mode::Lenient) {
         Ok(operations) if faults.is_empty() => return Ok((!operations.is_empty()).then_some(operations)),
         Ok(_) => {}
         Err(more) => faults.extend(more),

@@ -72,7 +72,7 @@ pub enum Mode {
     /// refused, as [`ErrorKind::NoValue`].
     Strict,
     /// As Go does it, `<no value>`: for templates that are stored already.
-    Stored,
+    Lenient,
 }
 
 /// A parsed template. Parse once, render as often as needed.
