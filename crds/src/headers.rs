@@ -320,14 +320,14 @@ fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<
         return fault(
             FaultKind::Forbidden,
             &format!(
-                "header {canonical:?} frames the request or belongs to one connection, and cannot be changed{spelling}"
+                "header {canonical:?} controls framing or is hop-by-hop, and cannot be changed{spelling}"
             ),
         );
     }
     let (key, alike) = if is_host(&lowercase) {
-        ("host".to_owned(), "'host' and ':authority', in any case, are one header")
+        ("host".to_owned(), "'host' and ':authority' name the same header (header names are case-insensitive)")
     } else {
-        (lowercase, "header names are the same in upper and lower case")
+        (lowercase, "header names are case-insensitive")
     };
     if seen.insert((list, key)) { None } else { fault(FaultKind::Duplicate, alike) }
 }
@@ -392,7 +392,7 @@ fn command_fault(value: &str) -> Option<(String, usize)> {
         let end = after.find('%').filter(|&end| ALLOWED_COMMANDS.contains(&&after[..end]));
         let Some(end) = end else {
             let detail = format!(
-                "a value with '%', which starts a command of the gateway: write '%%' for a percent sign \
+                "a value with '%', which starts an Envoy command operator: write '%%' for a percent sign \
                  (allowed commands: {})",
                 allowed_commands()
             );

@@ -27,7 +27,7 @@ fn kubectl_shows_one_bullet_for_each_fault() {
 
 const FOUR_FAULTS: &str = r#"The WorkspaceKind "four-faults" is invalid: 
 * spec.podTemplate.extraEnv[NB_PREFIX].value: Invalid value: "{{ httpPathPrefix 'jupyterlab' }}": failed to parse template "{{ httpPathPrefix 'jupyterlab' }}": template: value:1: malformed character constant: 'jupyterlab' (write it in double quotes: "jupyterlab")
-* spec.podTemplate.ports[0].httpProxy.requestHeaders.set[X-Path]: Invalid value: "100%": renders to a value with '%', which starts a command of the gateway: write '%%' for a percent sign (allowed commands: %PROTOCOL%, %START_TIME%, %DOWNSTREAM_REMOTE_ADDRESS%, %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%)
+* spec.podTemplate.ports[0].httpProxy.requestHeaders.set[X-Path]: Invalid value: "100%": renders to a value with '%', which starts an Envoy command operator: write '%%' for a percent sign (allowed commands: %PROTOCOL%, %START_TIME%, %DOWNSTREAM_REMOTE_ADDRESS%, %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%)
 * spec.podTemplate.ports[1].portId: Not found: "tensorbord": no imageConfig value has a port with this id, did you mean "tensorboard"?
 * spec.podTemplate.options.podConfig.spawner.default: Invalid value: "medium": default podConfig "medium" not found
 "#;
