@@ -137,7 +137,7 @@ impl ConnectPaths {
         format!("{}/{namespace}/{workspace}/{port_id}/", self.prefix(dialect))
     }
 
-    /// Whether the paths of a Workspace in `namespace` could lie over those of other tenants: the default prefix of
+    /// Whether the paths of a Workspace in `namespace` could overlap those of other tenants: the default prefix of
     /// dialect `portId` followed by the namespace `connect` is the default prefix of dialect `id`.
     pub fn collides(&self, dialect: Dialect, namespace: &str) -> bool {
         self.fixed.is_none() && dialect == Dialect::PortId && namespace == "connect"

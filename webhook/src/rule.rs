@@ -202,7 +202,7 @@ rules! {
         "The name of a Workspace is a DNS label."
         "The Service and the labels of the Workspace carry it: lowercase letters, digits and `-`, at most 63 characters."
     WorkspaceNamespace "WS002" "workspace-namespace" Workspace 1
-        "The paths of a Workspace do not lie over those of other namespaces."
+        "The paths of a Workspace do not overlap those of other namespaces."
         "`/workspace/connect/...` is where kinds that name their ports with `id` live. Use another namespace."
     WorkspaceKindExists "WS003" "workspace-kind-exists" Workspace 2
         "The kind of a Workspace exists."

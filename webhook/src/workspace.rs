@@ -162,8 +162,8 @@ pub fn judge(workspace: Candidate<'_>, kind: ReferencedKind<'_>, around: &Surrou
     volumes::judge_mountable(workspace.spec, &around.mounted, &mut findings);
     if around.notebook {
         let detail = format!(
-            "there is a Notebook (kubeflow.org/v1) of this name in namespace {}: its Service would lead to this \
-             Workspace, choose another name",
+            "there is a Notebook (kubeflow.org/v1) of this name in namespace {}: its Service would select this \
+             Workspace's pod, choose another name",
             quoted(workspace.namespace)
         );
         findings.faults.push(Fault::invalid(Rule::NotebookName, "metadata.name", workspace.name, detail));
@@ -202,7 +202,7 @@ fn against_kind(
     let template = &kind.spec.pod_template;
     if policy.paths.collides(template.dialect(), workspace.namespace) {
         let detail = format!(
-            "the paths of workspace kind {} start with /workspace/: in the namespace \"connect\" they would lie over \
+            "the paths of workspace kind {} start with /workspace/: in the namespace \"connect\" they would overlap \
              those of other namespaces, choose another one",
             quoted(name)
         );

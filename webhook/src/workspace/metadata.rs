@@ -26,7 +26,7 @@ pub(super) fn judge_protected(
                 }
                 format!("the controller sets {} to {}, leave it out", quoted(key), quoted(workspace))
             } else if let Some(pattern) = protected.matching(key) {
-                format!("{} is kept to the platform ({pattern}), only a WorkspaceKind can set it", quoted(key))
+                format!("{} is reserved for the platform ({pattern}), only a WorkspaceKind can set it", quoted(key))
             } else {
                 continue;
             };
