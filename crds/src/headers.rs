@@ -319,9 +319,7 @@ fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<
         let spelling = if name.contains('_') { ", also when it is spelt with '_'" } else { "" };
         return fault(
             FaultKind::Forbidden,
-            &format!(
-                "header {canonical:?} controls framing or is hop-by-hop, and cannot be changed{spelling}"
-            ),
+            &format!("header {canonical:?} controls framing or is hop-by-hop, and cannot be changed{spelling}"),
         );
     }
     let (key, alike) = if is_host(&lowercase) {

@@ -64,9 +64,7 @@ async fn conclude<Spec>(
         )
         .into(),
         // The payload may quote what users wrote, so it is not shown.
-        Err(_) => {
-            Refusal::Internal("the webhook failed while judging the object, this is a bug of it".to_owned()).into()
-        }
+        Err(_) => Refusal::Internal("internal webhook error (bug): the object could not be reviewed".to_owned()).into(),
     };
     log(reviewed, &review.request, &verdict);
     review::write(&review.api_version, &review.request.uid, verdict)
@@ -127,7 +125,7 @@ async fn other_operation<L: Lookup, Spec>(
     match (reviewed, &*request.operation) {
         (ReviewedKind::WorkspaceKind, "DELETE") => workspace_kind::decide_delete(request, lookup).await,
         (ReviewedKind::Workspace, "DELETE") | (_, "CONNECT") => Ok(Verdict::default()),
-        (_, other) => Err(Refusal::BadRequest(format!("operation {} is not known", crate::field::quoted(other)))),
+        (_, other) => Err(Refusal::BadRequest(format!("operation {} is not supported", crate::field::quoted(other)))),
     }
 }
 

@@ -66,9 +66,9 @@ fn field(role: &str) -> String {
 
 fn refusal(user: &UserInfo, role: &str) -> Fault {
     let account = quoted(user.username.as_deref().unwrap_or_default());
-    let detail = format!("user {account} may not hand out this ClusterRole");
+    let detail = format!("user {account} is not allowed to grant this ClusterRole");
     let hint = format!(
-        ": it takes the verb \"bind\" on clusterroles in rbac.authorization.k8s.io, resource name {}",
+        ": requires the verb \"bind\" on clusterroles in rbac.authorization.k8s.io, resource name {}",
         quoted(role)
     );
     Fault::forbidden(Rule::ClusterRoleBind, field(role), detail).about(role).with_hint(hint)
@@ -79,8 +79,9 @@ fn warned(role: &str, why: &str) -> Fault {
 }
 
 fn unanswered(role: &str, error: LookupError) -> LookupError {
-    let describe =
-        |why: String| format!("whether the caller may bind ClusterRole {} is not known: {why}", quoted(role));
+    let describe = |why: String| {
+        format!("whether the caller may bind ClusterRole {} could not be determined: {why}", quoted(role))
+    };
     match error {
         LookupError::Unavailable(why) => LookupError::Unavailable(describe(why)),
         LookupError::Failed(why) => LookupError::Failed(describe(why)),

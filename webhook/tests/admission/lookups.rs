@@ -72,7 +72,8 @@ fn kind_with_role() -> Value {
 #[tokio::test]
 async fn a_right_that_cannot_be_looked_up_is_refused_warned_of_or_passed_over() {
     let create = Question::create(&kind_with_role()).review("u");
-    let unknown = "whether the caller may bind ClusterRole \"view\" is not known: the caches have not synced yet";
+    let unknown =
+        "whether the caller may bind ClusterRole \"view\" could not be determined: the caches have not synced yet";
     let ask_with = async |check| {
         let policy = Policy { cluster_role_bind: check, ..Policy::default() };
         ask(&serving(Facts::in_mood(Mood::Unavailable), policy), WORKSPACE_KIND_PATH, &create).await["response"].clone()

@@ -127,7 +127,7 @@ async fn h4_a_panic_is_answered_and_others_are_served() {
         ask(&router, WORKSPACE_PATH, &Question::create(&workspace()).review("u-9")).await["response"]["status"].clone();
     let passed = status["code"] == 500 && status["reason"] == "InternalError";
     println!("H4 {} {} 500", if passed { "pass" } else { "fail" }, status["code"]);
-    assert_eq!(status["message"], "the webhook failed while judging the object, this is a bug of it");
+    assert_eq!(status["message"], "internal webhook error (bug): the object could not be reviewed");
     assert!(passed, "{status}");
     assert_eq!(ask_kind(&router, &kind(), None).await.refused, None);
 }
