@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use crds::WorkspaceKindSpec;
 use futures::FutureExt;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, Span};
 
 use crate::field::{Fault, SHOWN_MAX};
 use crate::lookup::{Lookup, LookupError};
@@ -49,25 +50,47 @@ pub(crate) async fn answer<L: Lookup>(
     Ok(conclude(reviewed, &review, judging, deadline).await)
 }
 
-/// The answer once `judging` has come to an end, whatever that is.
+/// The answer once `judging` is done, whether it returns, panics or runs out of time.
 async fn conclude<Spec>(
     reviewed: ReviewedKind,
     review: &Envelope<'_, Spec>,
     judging: impl Future<Output = Result<Verdict, Refusal>>,
     deadline: Instant,
 ) -> Vec<u8> {
-    let verdict = match AssertUnwindSafe(timeout_at(deadline, judging)).catch_unwind().await {
-        Ok(Ok(verdict)) => verdict.unwrap_or_else(Verdict::from),
-        Ok(Err(_)) => Refusal::Unavailable(
-            "the webhook could not look up what the verdict depends on before the API server's timeout, try again"
-                .to_owned(),
-        )
-        .into(),
-        // The payload may quote what users wrote, so it is not shown.
-        Err(_) => Refusal::Internal("internal webhook error (bug): the object could not be reviewed".to_owned()).into(),
+    let guarded = async {
+        let verdict = match AssertUnwindSafe(timeout_at(deadline, judging)).catch_unwind().await {
+            Ok(Ok(verdict)) => verdict.unwrap_or_else(Verdict::from),
+            Ok(Err(_)) => Refusal::Unavailable(
+                "the webhook could not look up what the verdict depends on before the API server's timeout, try again"
+                    .to_owned(),
+            )
+            .into(),
+            // The payload may quote what users wrote, so it is not shown.
+            Err(_) => {
+                Refusal::Internal("internal webhook error (bug): the object could not be reviewed".to_owned()).into()
+            }
+        };
+        log(&verdict);
+        verdict
     };
-    log(reviewed, &review.request, &verdict);
+    let verdict = guarded.instrument(span(reviewed, &review.request)).await;
     review::write(&review.api_version, &review.request.uid, verdict)
+}
+
+/// The span of a review: every line logged during it says which request it belongs to.
+///
+/// Its level is that of the most severe line, so that errors keep their context at any log level. The name of the object
+/// is not called `name`: the JSON format writes that of the span there. Strings are quoted in the text format, so that
+/// none of them can forge a line.
+fn span<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>) -> Span {
+    tracing::error_span!(
+        "review",
+        uid = &*request.uid,
+        kind = reviewed.kind(),
+        namespace = request.namespace(),
+        object_name = request.name(),
+        operation = &*request.operation,
+    )
 }
 
 /// Refuses objects that the path does not judge.
@@ -129,13 +152,10 @@ async fn other_operation<L: Lookup, Spec>(
     }
 }
 
-/// One line for a refusal: which fields, what sort of fault and which rule; never a value.
-fn log<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>, verdict: &Verdict) {
+/// One line for a refusal: which fields, what sort of fault and which rule; never a value. The span says which object.
+fn log(verdict: &Verdict) {
     let Some(refusal) = &verdict.refusal else {
-        tracing::debug!(
-            uid = %request.uid, kind = reviewed.kind(), namespace = request.namespace(), name = request.name(),
-            operation = %request.operation, "accepted"
-        );
+        tracing::debug!("accepted");
         return;
     };
     let (code, faults, why): (u16, &[Fault], &str) = match refusal {
@@ -152,10 +172,7 @@ fn log<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>, verdict: &Verd
     let faults: Vec<String> = faults.iter().take(SHOWN_MAX).map(described).collect();
     macro_rules! refused {
         ($level:expr) => {
-            tracing::event!(
-                $level, uid = %request.uid, kind = reviewed.kind(), namespace = request.namespace(),
-                name = request.name(), operation = %request.operation, code, count, ?faults, why, "refused"
-            )
+            tracing::event!($level, code, count, ?faults, why, "refused")
         };
     }
     match code {

@@ -13,6 +13,10 @@ use tracing_subscriber::filter::LevelFilter;
 use webhook::testing::Facts;
 use webhook::{Policy, Question, WORKSPACE_KIND_PATH, router};
 
+/// The span of a review of the kind below.
+const SPAN: &str =
+    r#"review{uid="uid-1" kind="WorkspaceKind" namespace="" object_name="jupyterlab" operation="CREATE"}"#;
+
 /// A log that can be read afterwards.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -47,6 +51,7 @@ async fn logs_name_rules_and_never_values() {
     let create = |kind: &Value| Question::create(kind).review("uid-1").to_string();
 
     let mut kind = serde_json::to_value(crds::testing::workspace_kind("jupyterlab")).unwrap();
+    kind["spec"]["podTemplate"]["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Key"] = json!("hunter2");
     post(create(&kind), StatusCode::OK).await;
     kind["spec"]["podTemplate"]["extraEnv"] = json!([{"name": "A", "value": "{{ .hunter2 }}"}]);
     kind["spec"]["podTemplate"]["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Key"] = json!("hunter2 %");
@@ -61,15 +66,17 @@ async fn logs_name_rules_and_never_values() {
     for part in [
         " INFO ",
         "refused",
-        "uid=uid-1",
-        "kind=\"WorkspaceKind\"",
-        "name=\"jupyterlab\"",
-        "operation=CREATE",
+        SPAN,
         "\"spec.podTemplate.extraEnv[A].value FieldValueInvalid extra-env-template\"",
         "\"spec.podTemplate.ports[0].httpProxy.requestHeaders.set[X-Key] FieldValueInvalid request-header\"",
     ] {
         assert!(refusal.contains(part), "{part} in {refusal}");
     }
-    assert!(text.lines().any(|line| line.contains("DEBUG") && line.contains("accepted")), "{text}");
+    // What identifies the request is said once a line, by the span.
+    assert_eq!(refusal.matches("uid-1").count(), 1, "{refusal}");
+    assert_eq!(refusal.matches("jupyterlab").count(), 1, "{refusal}");
+    let accepted = |line: &&str| line.contains("DEBUG") && line.contains("accepted");
+    let accepted = text.lines().find(accepted).unwrap_or_else(|| panic!("{text}"));
+    assert!(accepted.contains(SPAN), "{accepted}");
     assert!(!text.contains("hunter2"), "{text}");
 }
