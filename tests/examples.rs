@@ -77,13 +77,13 @@ fn examples_are_free_of_faults_and_warnings() {
         // An installation that takes only this dialect takes the example too.
         for dialects in [BTreeSet::from([Dialect::PortId, Dialect::Id]), BTreeSet::from([dialect])] {
             let policy = Policy { dialects, ..Policy::default() };
-            assert_eq!(webhook::workspace_kind::judge(&example.kind.spec, &policy), Findings::default(), "{name}");
+            assert_eq!(webhook::workspace_kind::validate(&example.kind.spec, &policy), Findings::default(), "{name}");
             let candidate = Candidate {
                 name: example.workspace.metadata.name.as_deref().unwrap(),
                 namespace: example.workspace.metadata.namespace.as_deref().unwrap(),
                 spec: &example.workspace.spec,
             };
-            let findings = webhook::workspace::judge(
+            let findings = webhook::workspace::validate(
                 candidate,
                 ReferencedKind::Present(&example.kind),
                 &Surroundings::default(),

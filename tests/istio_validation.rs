@@ -57,10 +57,15 @@ fn virtual_services() -> Vec<Value> {
         let routing = &routings[all.len() % routings.len()];
         let policy = Policy { paths: routing.paths.clone(), ..Policy::default() };
         let candidate = Candidate { name: subject.name, namespace: subject.namespace, spec: subject.spec };
-        if !webhook::workspace_kind::judge(&kind.spec, &policy).faults.is_empty()
-            || !webhook::workspace::judge(candidate, ReferencedKind::Present(&kind), &Surroundings::default(), &policy)
-                .faults
-                .is_empty()
+        if !webhook::workspace_kind::validate(&kind.spec, &policy).faults.is_empty()
+            || !webhook::workspace::validate(
+                candidate,
+                ReferencedKind::Present(&kind),
+                &Surroundings::default(),
+                &policy,
+            )
+            .faults
+            .is_empty()
         {
             continue;
         }

@@ -19,8 +19,8 @@ const CASES: u64 = 10_000;
 fn is_accepted(kind: &WorkspaceKind, workspace: &Workspace, policy: &Policy) -> bool {
     let subject = RenderInput::from(workspace);
     let candidate = Candidate { name: subject.name, namespace: subject.namespace, spec: subject.spec };
-    webhook::workspace_kind::judge(&kind.spec, policy).faults.is_empty()
-        && webhook::workspace::judge(candidate, ReferencedKind::Present(kind), &Surroundings::default(), policy)
+    webhook::workspace_kind::validate(&kind.spec, policy).faults.is_empty()
+        && webhook::workspace::validate(candidate, ReferencedKind::Present(kind), &Surroundings::default(), policy)
             .faults
             .is_empty()
 }

@@ -1,6 +1,6 @@
 //! Request headers: what Istio and Envoy take, and what hurts nobody.
 //!
-//! A single bad header makes Envoy reject the whole route table of a gateway port, so admission and the reconciler judge
+//! A single bad header makes Envoy reject the whole route table of a gateway port, so admission and the reconciler check
 //! the same rendered values with the same functions. The rules come from RFC 9110 (names, hop-by-hop headers), Istio's
 //! handling of `host`/`:authority` and Envoy's command operators in header values.
 
@@ -132,7 +132,7 @@ pub struct HeaderFault {
 }
 
 impl HeaderTemplates {
-    /// Parses all values and judges all names; the faults are ordered: set, add, remove, each by name or index.
+    /// Parses all values and validates all names; the faults are ordered: set, add, remove, each by name or index.
     pub fn parse(headers: &RequestHeaders) -> (Self, Vec<HeaderFault>) {
         let mut faults = Vec::new();
         let mut parsed = Self::default();
@@ -157,7 +157,7 @@ impl HeaderTemplates {
         (parsed, faults)
     }
 
-    /// Renders all values and judges them, or names every one that is refused.
+    /// Renders and validates all values, or returns every fault.
     pub fn render(&self, functions: &dyn Functions, mode: Mode) -> Result<HeaderOperations, Vec<HeaderFault>> {
         let mut faults = Vec::new();
         let mut operations = HeaderOperations { remove: self.remove.clone(), ..HeaderOperations::default() };
@@ -190,7 +190,7 @@ impl HeaderOperations {
     }
 
     /// What is wrong with operations that do not come from templates, such as those of a stored route.
-    pub fn judge(&self) -> Vec<HeaderFault> {
+    pub fn validate(&self) -> Vec<HeaderFault> {
         let mut seen = BTreeSet::new();
         let remove =
             self.remove.iter().enumerate().map(|(index, name)| (HeaderPlace::Remove(index, name.clone()), None));
@@ -290,7 +290,7 @@ fn is_host(lowercase_name: &str) -> bool {
     matches!(lowercase_name, "host" | ":authority")
 }
 
-/// What is wrong with the name of a header. `seen` holds the names judged before, by list and spelled alike.
+/// What is wrong with the name of a header. `seen` holds the names before it, by list and in one spelling.
 fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<HeaderFault> {
     let name = place.name();
     let lowercase = name.to_ascii_lowercase();
@@ -616,16 +616,16 @@ mod tests {
     }
 
     #[test]
-    fn rendered_operations_are_judged_as_templates_are() {
+    fn rendered_operations_are_validated_as_templates_are() {
         let good = HeaderOperations { set: map(&[("X-A", "a {{ b"), ("Host", "a.b")]), ..HeaderOperations::default() };
-        assert_eq!(good.judge(), []);
+        assert_eq!(good.validate(), []);
         let bad = HeaderOperations {
             set: map(&[("X-A", "a\nb"), ("a b", "c")]),
             add: map(&[("X-B", "100%")]),
             remove: vec!["Host".to_owned()],
             port_ids: Vec::new(),
         };
-        let places: Vec<HeaderPlace> = bad.judge().into_iter().map(|fault| fault.place).collect();
+        let places: Vec<HeaderPlace> = bad.validate().into_iter().map(|fault| fault.place).collect();
         let set = |name: &str| HeaderPlace::Set(name.to_owned());
         let expected = [set("X-A"), set("a b"), HeaderPlace::Add("X-B".into()), HeaderPlace::Remove(0, "Host".into())];
         assert_eq!(places, expected);

@@ -211,7 +211,7 @@ fn judge_headers(path: &str, holder: &Value, found: &mut Vec<UnsafeHeader>) {
         let operations =
             HeaderOperations { set: texts("set"), add: texts("add"), remove, ..HeaderOperations::default() };
         let base = format!("{path}.headers.{side}");
-        found.extend(operations.judge().iter().map(|fault| unsafe_header(&base, fault)));
+        found.extend(operations.validate().iter().map(|fault| unsafe_header(&base, fault)));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crds::apply_body::KEY_MAX;
 use serde_json::{Map, Value, json};
 use webhook::Policy;
-use webhook::workspace_kind::judge;
+use webhook::workspace_kind::validate;
 
 use crate::world::{Child, WorkspaceHandle, World};
 
@@ -66,7 +66,7 @@ fn accepted<'a>(world: &'a World, change: impl FnOnce(&mut Value), workspace: &V
     world.create_kind(change);
     let path = format!("/apis/kubeflow.org/v1beta1/workspacekinds/{}", world.kind);
     let kind: crds::WorkspaceKind = serde_json::from_value(world.get(&path)).unwrap();
-    let faults = judge(&kind.spec, &Policy::default()).faults;
+    let faults = validate(&kind.spec, &Policy::default()).faults;
     assert!(faults.is_empty(), "{faults:?}");
     let lab = world.create("lab", |spec| {
         spec["paused"] = json!(true);
@@ -123,7 +123,7 @@ fn faults_of_header(value: &str) -> Vec<String> {
     let mut kind = crds::testing::workspace_kind("header");
     let proxy = kind.spec.pod_template.ports.as_mut().unwrap()[0].http_proxy.as_mut().unwrap();
     proxy.request_headers.as_mut().unwrap().set.insert("X-Text".to_owned(), value.to_owned());
-    judge(&kind.spec, &Policy::default()).faults.into_iter().map(|fault| fault.field).collect()
+    validate(&kind.spec, &Policy::default()).faults.into_iter().map(|fault| fault.field).collect()
 }
 
 /// Header values with the characters that admission accepts; each other one it refuses at its field.

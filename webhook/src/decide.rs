@@ -1,4 +1,4 @@
-//! From a body to an answer: reads the review, has it judged within its deadline, and says so whatever happens.
+//! From a body to an answer: reads the review, validates its object within the deadline, and answers whatever happens.
 
 use std::panic::AssertUnwindSafe;
 
@@ -33,8 +33,8 @@ pub(crate) async fn answer<L: Lookup>(
 ) -> Result<Vec<u8>, String> {
     let review = match request::read(reviewed, body) {
         Body::Kinds(review) => {
-            let judging = judge_kind(&review.request, lookup, policy, deadline);
-            return Ok(conclude(reviewed, &review, judging, deadline).await);
+            let validation = validate_kind(&review.request, lookup, policy, deadline);
+            return Ok(conclude(reviewed, &review, validation, deadline).await);
         }
         Body::Review(review) => review,
         Body::Broken { api_version, uid, why } => {
@@ -46,19 +46,19 @@ pub(crate) async fn answer<L: Lookup>(
             return Err(format!("the body is not an AdmissionReview whose request.uid can be read: {why}"));
         }
     };
-    let judging = judge(reviewed, &review.request, lookup, policy, deadline);
-    Ok(conclude(reviewed, &review, judging, deadline).await)
+    let validation = validate(reviewed, &review.request, lookup, policy, deadline);
+    Ok(conclude(reviewed, &review, validation, deadline).await)
 }
 
-/// The answer once `judging` is done, whether it returns, panics or runs out of time.
+/// The answer once `validation` has come to its end, whether it returns, panics or runs out of time.
 async fn conclude<Spec>(
     reviewed: ReviewedKind,
     review: &Envelope<'_, Spec>,
-    judging: impl Future<Output = Result<Verdict, Refusal>>,
+    validation: impl Future<Output = Result<Verdict, Refusal>>,
     deadline: Instant,
 ) -> Vec<u8> {
     let guarded = async {
-        let verdict = match AssertUnwindSafe(timeout_at(deadline, judging)).catch_unwind().await {
+        let verdict = match AssertUnwindSafe(timeout_at(deadline, validation)).catch_unwind().await {
             Ok(Ok(verdict)) => verdict.unwrap_or_else(Verdict::from),
             Ok(Err(_)) => Refusal::Unavailable(
                 "the webhook could not look up what the verdict depends on before the API server's timeout, try again"
@@ -93,20 +93,20 @@ fn span<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>) -> Span {
     )
 }
 
-/// Refuses objects that the path does not judge.
+/// Refuses objects of a kind that the path does not review.
 fn is_about<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>) -> Result<(), Refusal> {
     let (expected, group) = (reviewed.kind(), crds::GROUP);
     match &request.kind {
         Some(kind) if kind.kind != expected || kind.group != group => {
-            let why = format!("this path judges {expected}.{group}, not {}.{}", kind.kind, kind.group);
+            let why = format!("this path reviews {expected}.{group}, not {}.{}", kind.kind, kind.group);
             Err(Refusal::BadRequest(why))
         }
         _ => Ok(()),
     }
 }
 
-/// Judges a request whose kinds decode.
-pub(crate) async fn judge_kind<L: Lookup>(
+/// Validates a request whose WorkspaceKinds decode.
+pub(crate) async fn validate_kind<L: Lookup>(
     request: &Request<'_, Box<WorkspaceKindSpec>>,
     lookup: &L,
     policy: &Policy,
@@ -120,8 +120,8 @@ pub(crate) async fn judge_kind<L: Lookup>(
     }
 }
 
-/// Judges any request.
-pub(crate) async fn judge<L: Lookup>(
+/// Validates any request.
+pub(crate) async fn validate<L: Lookup>(
     reviewed: ReviewedKind,
     request: &Request<'_>,
     lookup: &L,
@@ -139,7 +139,7 @@ pub(crate) async fn judge<L: Lookup>(
     }
 }
 
-/// Judges a request that stores nothing.
+/// Validates a request that stores nothing.
 async fn other_operation<L: Lookup, Spec>(
     reviewed: ReviewedKind,
     request: &Request<'_, Spec>,
@@ -195,14 +195,14 @@ mod tests {
     use crate::Question;
     use crate::testing::Facts;
 
-    /// The verdict on kinds that decode, and the one that it gets when its parts are looked at.
+    /// The verdict on kinds that decode, and the one on the same kinds when each part is decoded by itself.
     async fn verdicts(review: &Value, facts: &Facts) -> [Result<Verdict, Refusal>; 2] {
         let (body, policy, deadline) = (review.to_string(), Policy::default(), Instant::now() + Duration::from_mins(1));
         let Body::Kinds(whole) = request::read(ReviewedKind::WorkspaceKind, body.as_bytes()) else { panic!("{body}") };
         let parts: Envelope<'_> = serde_json::from_str(&body).unwrap();
         [
-            judge_kind(&whole.request, facts, &policy, deadline).await,
-            judge(ReviewedKind::WorkspaceKind, &parts.request, facts, &policy, deadline).await,
+            validate_kind(&whole.request, facts, &policy, deadline).await,
+            validate(ReviewedKind::WorkspaceKind, &parts.request, facts, &policy, deadline).await,
         ]
     }
 

@@ -11,7 +11,7 @@ use crate::rule::Rule;
 pub(crate) const POD_METADATA: &str = "spec.podTemplate.podMetadata";
 
 /// Labels and annotations of pods.
-pub(crate) fn judge_pod_metadata(rule: Rule, metadata: &PodMetadata, findings: &mut Findings) {
+pub(crate) fn validate_pod_metadata(rule: Rule, metadata: &PodMetadata, findings: &mut Findings) {
     let field = format!("{POD_METADATA}.labels");
     for (key, value) in &metadata.labels {
         findings.faults.extend(label_faults(rule, &field, key, value));
@@ -40,7 +40,7 @@ fn label_faults(rule: Rule, field: &str, key: &str, value: &str) -> impl Iterato
 }
 
 /// A label selector at `field`. `key` says what it belongs to, without list indexes.
-pub(crate) fn judge_selector(rule: Rule, field: &str, key: &str, selector: &LabelSelector, findings: &mut Findings) {
+pub(crate) fn validate_selector(rule: Rule, field: &str, key: &str, selector: &LabelSelector, findings: &mut Findings) {
     let about = |fault: Fault| {
         let key = format!("{key}: {}", fault.key);
         fault.about(key)
@@ -51,12 +51,12 @@ pub(crate) fn judge_selector(rule: Rule, field: &str, key: &str, selector: &Labe
     }
     for (index, requirement) in selector.match_expressions.iter().flatten().enumerate() {
         let mut found = Findings::default();
-        judge_requirement(rule, &format!("{field}.matchExpressions[{index}]"), requirement, &mut found);
+        validate_requirement(rule, &format!("{field}.matchExpressions[{index}]"), requirement, &mut found);
         findings.faults.extend(found.faults.into_iter().map(about));
     }
 }
 
-fn judge_requirement(rule: Rule, field: &str, requirement: &LabelSelectorRequirement, findings: &mut Findings) {
+fn validate_requirement(rule: Rule, field: &str, requirement: &LabelSelectorRequirement, findings: &mut Findings) {
     let LabelSelectorRequirement { key, operator, values } = requirement;
     let values = values.as_deref().unwrap_or_default();
     let about = format!("{key} {operator}");

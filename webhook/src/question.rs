@@ -74,13 +74,16 @@ impl<'a> Question<'a> {
         let body = self.review("question").to_string();
         let kind = self.object.or(self.old).and_then(|object| object["kind"].as_str()).unwrap_or_default();
         let Some(reviewed) = ReviewedKind::ALL.into_iter().find(|known| known.kind() == kind) else {
-            return Refusal::BadRequest(format!("no webhook judges objects of kind {}", crate::field::quoted(kind)))
-                .into();
+            return Refusal::BadRequest(format!(
+                "there is no webhook for objects of kind {}",
+                crate::field::quoted(kind)
+            ))
+            .into();
         };
         let deadline = Instant::now() + PATIENCE;
         let verdict = match request::read(reviewed, body.as_bytes()) {
-            Body::Kinds(review) => decide::judge_kind(&review.request, lookup, policy, deadline).await,
-            Body::Review(review) => decide::judge(reviewed, &review.request, lookup, policy, deadline).await,
+            Body::Kinds(review) => decide::validate_kind(&review.request, lookup, policy, deadline).await,
+            Body::Review(review) => decide::validate(reviewed, &review.request, lookup, policy, deadline).await,
             Body::Broken { why, .. } | Body::Unreadable(why) => Err(Refusal::BadRequest(why)),
         };
         verdict.unwrap_or_else(Verdict::from)

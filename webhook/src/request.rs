@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::field::Fault;
 use crate::rule::Rule;
 
-/// The kinds of objects that are judged; each has a webhook.
+/// The kinds of objects that are reviewed; each has its own webhook.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum ReviewedKind {
     /// A Workspace.
@@ -21,7 +21,7 @@ pub enum ReviewedKind {
 }
 
 impl ReviewedKind {
-    /// Both of them.
+    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::Workspace, Self::WorkspaceKind];
 
     /// The `kind` of the object.
@@ -37,7 +37,7 @@ impl ReviewedKind {
 #[allow(clippy::large_enum_variant)] // one a request, moved once
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
-    /// A review of WorkspaceKinds that decode. They are large: reading them twice would cost more than judging them.
+    /// A review of WorkspaceKinds that decode. They are large: decoding them twice would cost more than validating them.
     Kinds(Envelope<'a, Box<WorkspaceKindSpec>>),
     /// Any review.
     Review(Envelope<'a>),
@@ -190,7 +190,7 @@ fn unread(body: &[u8], why: String) -> Body<'_> {
 }
 
 impl<Spec> Request<'_, Spec> {
-    /// The name to judge: with `generateName` the API server has already put the generated one into the object.
+    /// The name to validate: with `generateName` the API server has already put the generated one into the object.
     pub fn name(&self) -> &str {
         let new = self.object.as_ref().map_or("", |object| &object.metadata.name);
         let old = self.old_object.as_ref().map_or("", |object| &object.metadata.name);

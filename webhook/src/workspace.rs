@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::Policy;
 use crate::field::{Fault, Findings, introduced, quoted};
 use crate::lookup::{AT_ONCE, Lookup, LookupError, MountSource};
-use crate::metadata::judge_pod_metadata;
+use crate::metadata::validate_pod_metadata;
 use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
@@ -19,7 +19,7 @@ use crate::rule::Rule;
 mod metadata;
 mod volumes;
 
-/// The Workspace to judge.
+/// The Workspace to validate.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
     /// `metadata.name`
@@ -50,7 +50,7 @@ pub struct Surroundings {
     pub notebook: bool,
 }
 
-/// Judges a request to create or update a Workspace.
+/// Validates a request to create or update a Workspace.
 pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy: &Policy) -> Result<Verdict, Refusal> {
     let invalid = |faults| Refusal::Invalid { kind: "Workspace", name: request.name().to_owned(), faults };
     let spec: WorkspaceSpec = decode(request.spec()).map_err(|fault| invalid(vec![*fault]))?;
@@ -122,22 +122,27 @@ impl Review<'_> {
         }
     }
 
-    /// What is to be said about the Workspace given its kind; of faults only those that it introduces.
+    /// The findings about the Workspace, given its kind; of faults only those that the request introduces.
     fn findings<L: Lookup>(&self, kind: Option<&WorkspaceKind>, around: &Surroundings, lookup: &L) -> Findings {
         let names = if kind.is_none() { lookup.kind_names() } else { Vec::new() };
         let kind = kind.map_or(ReferencedKind::Missing(&names), ReferencedKind::Present);
-        let mut findings = judge(self.candidate, kind, around, self.policy);
+        let mut findings = validate(self.candidate, kind, around, self.policy);
         let Some(old) = &self.old else { return findings };
         if !findings.faults.is_empty() && old.kind == self.candidate.spec.kind {
-            let before = judge(Candidate { spec: old, ..self.candidate }, kind, around, self.policy);
+            let before = validate(Candidate { spec: old, ..self.candidate }, kind, around, self.policy);
             findings.faults = introduced(findings.faults, &before.faults);
         }
         findings
     }
 }
 
-/// All that is to be said about a Workspace, whether new or not.
-pub fn judge(workspace: Candidate<'_>, kind: ReferencedKind<'_>, around: &Surroundings, policy: &Policy) -> Findings {
+/// Every fault and warning of a Workspace, whether an update introduces it or not.
+pub fn validate(
+    workspace: Candidate<'_>,
+    kind: ReferencedKind<'_>,
+    around: &Surroundings,
+    policy: &Policy,
+) -> Findings {
     let mut findings = Findings::default();
     let template = &workspace.spec.pod_template;
     name(workspace.name, &mut findings);
@@ -151,15 +156,15 @@ pub fn judge(workspace: Candidate<'_>, kind: ReferencedKind<'_>, around: &Surrou
         ReferencedKind::Present(kind) => against_kind(workspace, kind, around, policy, &mut findings),
     }
     if let Some(metadata) = &template.pod_metadata {
-        judge_pod_metadata(Rule::WorkspacePodMetadata, metadata, &mut findings);
-        metadata::judge_protected(metadata, workspace.name, &policy.protected_pod_metadata, &mut findings);
+        validate_pod_metadata(Rule::WorkspacePodMetadata, metadata, &mut findings);
+        metadata::validate_protected(metadata, workspace.name, &policy.protected_pod_metadata, &mut findings);
     }
     let home = match kind {
         ReferencedKind::Present(kind) => Some(&*kind.spec.pod_template.volume_mounts.home),
         ReferencedKind::Missing(_) => None,
     };
-    volumes::judge_paths(&template.volumes, home, &mut findings);
-    volumes::judge_mountable(workspace.spec, &around.mounted, &mut findings);
+    volumes::validate_paths(&template.volumes, home, &mut findings);
+    volumes::validate_mountable(workspace.spec, &around.mounted, &mut findings);
     if around.notebook {
         let detail = format!(
             "there is a Notebook (kubeflow.org/v1) of this name in namespace {}: its Service would select this \

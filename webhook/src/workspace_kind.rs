@@ -1,6 +1,6 @@
 //! May this WorkspaceKind be stored, or deleted?
 //!
-//! The rules stand in one file a block of fields. Each adds to the findings in the order of the fields.
+//! Each block of fields has a file with its rules, whose `validate` adds to the findings in the order of the fields.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::field::{Fault, Findings, introduced};
 use crate::lookup::Lookup;
-use crate::metadata::judge_pod_metadata;
+use crate::metadata::validate_pod_metadata;
 use crate::request::{Request, decode, missing};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
@@ -30,31 +30,31 @@ mod stored;
 mod templates;
 mod volumes;
 
-/// Tells whether there is time left to judge.
+/// Whether there is time left to validate.
 type InTime<'a> = &'a dyn Fn() -> bool;
 
-/// All that is to be said about a kind, whether new or not.
-pub fn judge(spec: &WorkspaceKindSpec, policy: &Policy) -> Findings {
-    judge_in_time(spec, policy, &|| true)
+/// Every fault and warning of a spec, whether an update introduces it or not.
+pub fn validate(spec: &WorkspaceKindSpec, policy: &Policy) -> Findings {
+    validate_in_time(spec, policy, &|| true)
 }
 
-fn judge_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>) -> Findings {
+fn validate_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'_>) -> Findings {
     let mut findings = Findings::default();
     let template = &spec.pod_template;
     if let Some(metadata) = &template.pod_metadata {
-        judge_pod_metadata(Rule::KindPodMetadata, metadata, &mut findings);
+        validate_pod_metadata(Rule::KindPodMetadata, metadata, &mut findings);
     }
     let check = TemplateCheck::new(template, policy, in_time);
-    if templates::judge(template, &check, &mut findings) {
-        headers::judge(template, &check, &mut findings);
+    if templates::validate(template, &check, &mut findings) {
+        headers::validate(template, &check, &mut findings);
     }
-    ports::judge(template, policy, &mut findings);
-    options::judge(template, &mut findings);
-    redirects::judge(template, &mut findings);
-    activity::judge(spec, &mut findings);
-    filters::judge(&spec.filter_rules, &mut findings);
-    volumes::judge(template, &mut findings);
-    map_keys::judge(template, &mut findings);
+    ports::validate(template, policy, &mut findings);
+    options::validate(template, &mut findings);
+    redirects::validate(template, &mut findings);
+    activity::validate(spec, &mut findings);
+    filters::validate(&spec.filter_rules, &mut findings);
+    volumes::validate(template, &mut findings);
+    map_keys::validate(template, &mut findings);
     findings.sort();
     findings
 }
@@ -86,7 +86,7 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Judges a request to create or update a kind.
+/// Validates a request to create or update a kind.
 pub(crate) async fn decide<L: Lookup, Spec>(
     request: &Request<'_, Spec>,
     change: &Change<'_>,
@@ -95,14 +95,14 @@ pub(crate) async fn decide<L: Lookup, Spec>(
     deadline: Instant,
 ) -> Result<Verdict, Refusal> {
     let in_time = || Instant::now() < deadline;
-    let mut findings = judge_in_time(&change.new, policy, &in_time);
-    // Faults of a kind that could not be judged to its end excuse nothing, nor are they all there.
+    let mut findings = validate_in_time(&change.new, policy, &in_time);
+    // Where time ran out, the list of faults is not complete: it neither excuses faults nor is it compared.
     let unfinished = findings.faults.iter().any(|fault| fault.rule == Rule::TemplateTime);
     if !findings.faults.is_empty()
         && !unfinished
         && let Some(old) = &change.old
     {
-        findings.faults = introduced(findings.faults, &judge_in_time(old, policy, &in_time).faults);
+        findings.faults = introduced(findings.faults, &validate_in_time(old, policy, &in_time).faults);
     }
     findings.add(changes(request, change, lookup, policy).await?);
     findings.sort();
@@ -114,7 +114,7 @@ fn refusal<Spec>(request: &Request<'_, Spec>, faults: Vec<Fault>) -> Refusal {
     Refusal::Invalid { kind: "WorkspaceKind", name: request.name().to_owned(), faults }
 }
 
-/// What is to be said about the way from the stored kind to the new one.
+/// The findings about the difference between the stored kind and the new one.
 async fn changes<L: Lookup, Spec>(
     request: &Request<'_, Spec>,
     change: &Change<'_>,
@@ -129,19 +129,19 @@ async fn changes<L: Lookup, Spec>(
             findings.faults.extend(ports::dialect_change(old.dialect, new.dialect(), &usage));
         }
         let touched = in_use::touched(old, new);
-        findings.add(in_use::judge(request.name(), touched, lookup).await?);
+        findings.add(in_use::validate(request.name(), touched, lookup).await?);
     }
     let roles = match policy.cluster_role_bind {
         BindCheck::Off => Vec::new(),
         BindCheck::Warn | BindCheck::Enforce => cluster_roles::added(new, old.map(|old| &old.cluster_roles)),
     };
     if !roles.is_empty() {
-        findings.add(cluster_roles::judge(&request.user(), roles, policy.cluster_role_bind, lookup).await?);
+        findings.add(cluster_roles::validate(&request.user(), roles, policy.cluster_role_bind, lookup).await?);
     }
     Ok(findings)
 }
 
-/// Judges a request to delete a kind. The Workspaces that use it are counted on the API server: neither the cache nor
+/// Validates a request to delete a kind. The Workspaces that use it are counted on the API server: neither the cache nor
 /// the status of the kind knows of a Workspace that was created a moment ago.
 pub(crate) async fn decide_delete<L: Lookup, Spec>(
     request: &Request<'_, Spec>,

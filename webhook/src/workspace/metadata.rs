@@ -11,7 +11,7 @@ use crate::rule::Rule;
 /// The labels by which the controller finds the pod, with the name of the Workspace as their value.
 const OURS: [&str; 2] = [WORKSPACE_NAME_LABEL, STATEFULSET_LABEL];
 
-pub(super) fn judge_protected(
+pub(super) fn validate_protected(
     metadata: &PodMetadata,
     workspace: &str,
     protected: &ProtectedKeys,

@@ -29,7 +29,7 @@ pub(super) fn mounted(spec: &WorkspaceSpec) -> Vec<(MountSource, String)> {
 }
 
 /// `home`: the home path of the kind, where it is known.
-pub(super) fn judge_paths(volumes: &WorkspaceVolumes, home: Option<&str>, findings: &mut Findings) {
+pub(super) fn validate_paths(volumes: &WorkspaceVolumes, home: Option<&str>, findings: &mut Findings) {
     let home = home.filter(|_| volumes.home.is_some()).map(normalised);
     let data = volumes.data.iter().enumerate().map(|(index, volume)| ("data", index, &volume.mount_path));
     let secrets = volumes.secrets.iter().enumerate().map(|(index, volume)| ("secrets", index, &volume.mount_path));
@@ -54,7 +54,7 @@ pub(super) fn judge_paths(volumes: &WorkspaceVolumes, home: Option<&str>, findin
 }
 
 /// `labels`: of what is newly mounted, where that needs a label.
-pub(super) fn judge_mountable(
+pub(super) fn validate_mountable(
     spec: &WorkspaceSpec,
     labels: &BTreeMap<MountSource, Option<BTreeMap<String, String>>>,
     findings: &mut Findings,

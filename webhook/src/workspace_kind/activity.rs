@@ -8,24 +8,26 @@ use crds::ports::Dialect;
 use crds::workspace_kind::{ActivityProbe, ActivityRule, PodTemplate, ProxiedPort};
 
 use crate::field::{Fault, Findings};
-use crate::metadata::judge_selector;
+use crate::metadata::validate_selector;
 use crate::rule::Rule;
 
 const PROBE: &str = "spec.podTemplate.activityProbe";
 
-pub(super) fn judge(spec: &WorkspaceKindSpec, findings: &mut Findings) {
+/// Validates the probe (script, port), that there is one where rules pause, and the rules themselves.
+pub(super) fn validate(spec: &WorkspaceKindSpec, findings: &mut Findings) {
     let template = &spec.pod_template;
     if let Some(probe) = &template.activity_probe {
-        judge_probe(probe, template, findings);
+        validate_probe(probe, template, findings);
     }
     if !template.has_activity_probe() && spec.activity_rules.iter().any(ActivityRule::pauses) {
         let detail = "activityProbe must be configured when activityRules with pauseWorkspace effect exist";
         findings.faults.push(Fault::required(Rule::ProbeMissing, PROBE, detail));
     }
-    judge_rules(spec, findings);
+    validate_rules(spec, findings);
 }
 
-fn judge_probe(probe: &ActivityProbe, template: &PodTemplate, findings: &mut Findings) {
+/// Validates the first line of the script and the port that Jupyter is asked on.
+fn validate_probe(probe: &ActivityProbe, template: &PodTemplate, findings: &mut Findings) {
     if let Some(exec) = &probe.pod_exec
         && let Some(detail) = shebang_fault(&exec.script)
     {
@@ -48,7 +50,8 @@ fn judge_probe(probe: &ActivityProbe, template: &PodTemplate, findings: &mut Fin
     }
 }
 
-fn judge_rules(spec: &WorkspaceKindSpec, findings: &mut Findings) {
+/// Validates the selectors of the rules, and that the rule without a `match` is the only one and the last.
+fn validate_rules(spec: &WorkspaceKindSpec, findings: &mut Findings) {
     let rules = &spec.activity_rules;
     let mut catch_all_seen = false;
     for (index, rule) in rules.iter().enumerate() {
@@ -59,7 +62,7 @@ fn judge_rules(spec: &WorkspaceKindSpec, findings: &mut Findings) {
         for (name, condition) in conditions {
             if let Some(condition) = condition {
                 let field = format!("{field}.match.{name}.selector");
-                judge_selector(Rule::ActivitySelector, &field, name, &condition.selector, findings);
+                validate_selector(Rule::ActivitySelector, &field, name, &condition.selector, findings);
             }
         }
         if rule.is_catch_all() && rule.decides_pause() {

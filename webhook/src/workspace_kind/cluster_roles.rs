@@ -29,7 +29,7 @@ pub(super) fn added(template: &PodTemplate, before: Option<&BTreeSet<Cow<'_, str
 }
 
 /// Asks for each role whether `user` may bind it.
-pub(super) async fn judge<L: Lookup>(
+pub(super) async fn validate<L: Lookup>(
     user: &UserInfo,
     roles: Vec<String>,
     check: BindCheck,

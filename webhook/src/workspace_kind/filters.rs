@@ -3,10 +3,11 @@
 use crds::workspace_kind::{FilterRule, FilterRuleEffect, FilterRuleMatch, FilterRuleScope};
 
 use crate::field::{Fault, Findings};
-use crate::metadata::judge_selector;
+use crate::metadata::validate_selector;
 use crate::rule::Rule;
 
-pub(super) fn judge(rules: &[FilterRule], findings: &mut Findings) {
+/// Validates that each rule has an effect, and that its conditions fit its scope and have valid selectors.
+pub(super) fn validate(rules: &[FilterRule], findings: &mut Findings) {
     for (index, rule) in rules.iter().enumerate() {
         let field = format!("spec.filterRules[{index}]");
         if !has_effect(&rule.effect) {
@@ -16,7 +17,7 @@ pub(super) fn judge(rules: &[FilterRule], findings: &mut Findings) {
             findings.faults.push(fault.about(serde_json::to_string(&(rule.scope, &rule.match_)).unwrap_or_default()));
         }
         for (number, condition) in rule.match_.iter().enumerate() {
-            judge_condition(&format!("{field}.match[{number}]"), rule.scope, condition, findings);
+            validate_condition(&format!("{field}.match[{number}]"), rule.scope, condition, findings);
         }
     }
 }
@@ -27,7 +28,7 @@ fn has_effect(effect: &FilterRuleEffect) -> bool {
     api || effect.ui.as_ref().is_some_and(|ui| ui.hide)
 }
 
-fn judge_condition(field: &str, scope: FilterRuleScope, condition: &FilterRuleMatch, findings: &mut Findings) {
+fn validate_condition(field: &str, scope: FilterRuleScope, condition: &FilterRuleMatch, findings: &mut Findings) {
     let options =
         [("matchImageConfig", &condition.match_image_config), ("matchPodConfig", &condition.match_pod_config)];
     for (name, selected) in options.iter().filter_map(|(name, selected)| Some((name, selected.as_ref()?))) {
@@ -41,7 +42,7 @@ fn judge_condition(field: &str, scope: FilterRuleScope, condition: &FilterRuleMa
     for (name, selected) in [("matchNamespace", &condition.match_namespace)].into_iter().chain(options) {
         if let Some(selected) = selected {
             let field = format!("{field}.{name}.selector");
-            judge_selector(Rule::FilterSelector, &field, name, &selected.selector, findings);
+            validate_selector(Rule::FilterSelector, &field, name, &selected.selector, findings);
         }
     }
 }

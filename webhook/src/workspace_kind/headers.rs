@@ -14,21 +14,21 @@ use super::templates::{TemplateCheck, add_new, warning};
 use crate::field::{Fault, Findings, key, quoted};
 use crate::rule::Rule;
 
-/// Judges the headers of all entries of `ports`, alone and together.
-pub(super) fn judge(template: &PodTemplate, check: &TemplateCheck<'_>, findings: &mut Findings) {
+/// Validates the headers of each entry of `ports`, and their size together.
+pub(super) fn validate(template: &PodTemplate, check: &TemplateCheck<'_>, findings: &mut Findings) {
     let mut sizes = BTreeMap::new();
     for (index, entry) in template.proxied_ports().iter().enumerate() {
         if let Some(headers) = entry.http_proxy.as_ref().and_then(|proxy| proxy.request_headers.as_ref()) {
-            sizes.insert(entry.key(), judge_entry(index, entry, headers, check, findings));
+            sizes.insert(entry.key(), validate_entry(index, entry, headers, check, findings));
         }
         if !check.is_in_time(findings) {
             return;
         }
     }
-    judge_route(template, &sizes, findings);
+    validate_route(template, &sizes, findings);
 }
 
-fn judge_entry(
+fn validate_entry(
     index: usize,
     entry: &ProxiedPort,
     headers: &RequestHeaders,
@@ -125,7 +125,7 @@ impl Size {
 }
 
 /// The fault of an image whose VirtualService would be too large to be stored. `sizes` are by port id.
-fn judge_route(template: &PodTemplate, sizes: &BTreeMap<&str, Size>, findings: &mut Findings) {
+fn validate_route(template: &PodTemplate, sizes: &BTreeMap<&str, Size>, findings: &mut Findings) {
     let bytes = |value: &&ImageConfigValue| {
         let sizes = value.spec.ports.iter().filter_map(|port| sizes.get(&*port.id));
         sizes.map(|size| size.stored_bytes).sum::<usize>()

@@ -57,7 +57,7 @@ fn touched_of<'a, Spec: Clone + PartialEq + Serialize + 'a>(
 ///
 /// The cache says who uses them. Where it knows of nobody, the API server is asked once about all of them: a Workspace
 /// may have been made a moment ago.
-pub(super) async fn judge<L: Lookup>(
+pub(super) async fn validate<L: Lookup>(
     kind: &str,
     touched: Vec<(KindOption, Touch)>,
     lookup: &L,

@@ -10,7 +10,8 @@ use crate::rule::Rule;
 
 const OPTIONS: &str = "spec.podTemplate.options";
 
-pub(super) fn judge(template: &PodTemplate, findings: &mut Findings) {
+/// Validates that both defaults exist, and the port numbers and ids of every image value.
+pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
     let images = &template.options.image_config;
     let ids = images.values.iter().map(|value| value.id.as_str());
     findings.faults.extend(missing_default((Rule::ImageConfigDefault, "imageConfig"), &images.spawner.default, ids));

@@ -12,7 +12,8 @@ use crate::rule::Rule;
 
 const PORTS: &str = "spec.podTemplate.ports";
 
-pub(super) fn judge(template: &PodTemplate, policy: &Policy, findings: &mut Findings) {
+/// Validates that the dialect is one, and one that is served, and that each entry is unique and refers to an image port.
+pub(super) fn validate(template: &PodTemplate, policy: &Policy, findings: &mut Findings) {
     let dialect = template.dialect();
     let entries = template.proxied_ports();
     findings.faults.extend(unserved(dialect, entries, policy));

@@ -1,4 +1,4 @@
-//! Rules of `redirect.to`: targets exist, and nothing runs in a circle.
+//! Rules of `redirect.to`: targets exist, and there are no cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,8 @@ use crds::workspace_kind::PodTemplate;
 use crate::field::{Fault, Findings, key, quoted};
 use crate::rule::Rule;
 
-pub(super) fn judge(template: &PodTemplate, findings: &mut Findings) {
+/// Validates the redirects of image values and of pod configs.
+pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
     let options = &template.options;
     let images =
         options.image_config.values.iter().map(|value| (&*value.id, value.redirect.as_ref().map(|to| &*to.to)));

@@ -22,8 +22,8 @@ const NAMES: [&str; 2] = ["a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 /// How long a warning should be at most, in bytes.
 const WARNING_MAX: usize = 120;
 
-/// Judges the variables; false, with a fault, when that took too long for anything else.
-pub(super) fn judge(template: &PodTemplate, check: &TemplateCheck<'_>, findings: &mut Findings) -> bool {
+/// Validates the variables; false, with a fault, when no time is left for anything else.
+pub(super) fn validate(template: &PodTemplate, check: &TemplateCheck<'_>, findings: &mut Findings) -> bool {
     let mut stored_bytes = 0;
     for variable in &template.extra_env {
         stored_bytes += environment(variable, check, findings);
@@ -172,7 +172,7 @@ impl Functions for Rendering<'_> {
     }
 }
 
-/// Judges one variable, and returns the most bytes that it takes in the store of the API server.
+/// Validates one variable, and returns its size in bytes as stored, for the image value where that is the largest.
 fn environment(variable: &EnvVar, check: &TemplateCheck<'_>, findings: &mut Findings) -> usize {
     let field = || format!("{}.value", key("spec.podTemplate.extraEnv", &variable.name));
     let (templates, mut found) = EnvTemplates::parse(std::slice::from_ref(variable));

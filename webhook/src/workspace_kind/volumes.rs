@@ -8,7 +8,8 @@ use crds::workspace_kind::PodTemplate;
 use crate::field::{Fault, Findings, key, quoted};
 use crate::rule::Rule;
 
-pub(super) fn judge(template: &PodTemplate, findings: &mut Findings) {
+/// Validates the names of the extra volumes, and the volume and path of every extra mount.
+pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
     for volume in &template.extra_volumes {
         if is_reserved_volume(&volume.name) {
             let field = format!("{}.name", key("spec.podTemplate.extraVolumes", &volume.name));

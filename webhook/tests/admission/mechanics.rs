@@ -166,7 +166,7 @@ async fn a_deletion_counts_the_users_on_the_api_server() {
 
 /// Not even decoded: the stored object may be from before a field became required.
 #[tokio::test]
-async fn an_update_that_keeps_the_spec_is_not_judged() {
+async fn an_update_that_keeps_the_spec_is_not_validated() {
     let router = serving(Facts::in_mood(Mood::Fails), Policy::default());
     let mut old = workspace();
     old["spec"] = json!({"kind": 7});
@@ -191,7 +191,7 @@ async fn an_update_that_keeps_the_spec_warns_of_nothing() {
 
 /// The API server has put the generated name into the object, not into the request.
 #[tokio::test]
-async fn the_generated_name_is_judged() {
+async fn the_generated_name_is_validated() {
     let router = serving_facts(&[kind()], &[]);
     let mut object = workspace();
     object["metadata"]["generateName"] = json!("my.");

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use webhook::Policy;
 use webhook::field::Fault;
-use webhook::workspace_kind::judge;
+use webhook::workspace_kind::validate;
 
 use crate::{ask_kind, serving_facts};
 
@@ -18,7 +18,7 @@ fn identity(fault: &Fault) -> (&'static str, String, String) {
 }
 
 fn faults(kind: &WorkspaceKind) -> Vec<Fault> {
-    judge(&kind.spec, &Policy::default()).faults
+    validate(&kind.spec, &Policy::default()).faults
 }
 
 fn json(kind: &WorkspaceKind) -> Value {
@@ -90,7 +90,7 @@ async fn an_update_is_refused_for_exactly_the_faults_that_it_introduces() {
         }
         let found = ask_kind(&router, &json(&new), Some(&json(&old))).await;
         let warnings: Vec<_> =
-            judge(&new.spec, &Policy::default()).warnings.into_iter().map(|warning| warning.text).collect();
+            validate(&new.spec, &Policy::default()).warnings.into_iter().map(|warning| warning.text).collect();
         assert!(warnings.len() > 5 || found.warnings == warnings, "round {round}: {:?}", found.warnings);
         let causes: Vec<_> = found.causes.into_iter().map(|cause| (cause.field, cause.message)).collect();
         assert_eq!(causes, expected, "round {round}");
