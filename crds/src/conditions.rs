@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What is observed, in CamelCase.
+    /// The type of the condition, in CamelCase.
     #[serde(rename = "type")]
     #[schemars(
         length(max = 316),
@@ -16,19 +16,19 @@ pub struct Condition {
         )
     )]
     pub type_: String,
-    /// Whether it holds.
+    /// Whether the condition holds: True, False or Unknown.
     pub status: ConditionStatus,
     /// The `metadata.generation` that this was observed for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// When the status last changed (RFC 3339).
+    /// When `status` last changed, in RFC 3339 (UTC, whole seconds).
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: String,
-    /// Why, as one CamelCase word.
+    /// The reason for the status, as one CamelCase word for programs.
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
     pub reason: String,
-    /// Details for a person.
+    /// Details, for people: the controller writes at most 1,024 bytes.
     #[schemars(length(max = 32768))]
     pub message: String,
 }
@@ -40,6 +40,6 @@ pub enum ConditionStatus {
     True,
     /// It does not hold.
     False,
-    /// Not known (yet).
+    /// It could not be determined (yet).
     Unknown,
 }

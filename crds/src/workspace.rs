@@ -152,7 +152,8 @@ pub struct WorkspaceOptions {
     pub pod_config: String,
 }
 
-/// What the controller last observed of a Workspace. All times are Unix milliseconds, 0 when not set.
+/// The most recently observed state of a Workspace. Times are milliseconds since 1970 (UTC), 0 when not set; only those of
+/// conditions are RFC 3339.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkspaceStatus {
@@ -160,44 +161,46 @@ pub struct WorkspaceStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// When the person or a rule last used the Workspace, and how that was found out.
+    /// When the Workspace was last used, and what the last activity probe found. Not reported yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activity: Option<WorkspaceActivity>,
 
-    /// When the Workspace last became Running, in milliseconds since 1970 (UTC); 0 if it never was.
+    /// When the Workspace last became Running, in milliseconds since 1970 (UTC); 0 if it never was. Not reported yet.
     #[schemars(extend("default" = 0))]
     pub last_running_time: i64,
 
-    /// When the Workspace was paused, in milliseconds since 1970 (UTC); 0 while it is not paused.
+    /// When the controller first observed `spec.paused`, in milliseconds since 1970 (UTC); 0 while it is not paused.
     #[schemars(extend("default" = 0))]
     pub pause_time: i64,
 
-    /// Whether a restart would bring something else: a redirect of a selected option waits.
+    /// Whether a selected option (imageConfig or podConfig) is redirected to another one, which the Workspace does not use
+    /// yet. A pod that runs an older pod template is not reported here yet.
     #[schemars(extend("default" = false))]
     pub pending_restart: bool,
 
-    /// The options after following redirects.
+    /// The options that the selected ones are redirected to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_template_options: Option<PodTemplateOptionsStatus>,
 
-    /// The pod of the Workspace. Empty names while there is none.
+    /// The pod of the Workspace. Its names are empty while there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_template_pod: Option<PodStatus>,
 
-    /// The state of the Workspace.
+    /// A summary of the state of the pod, and of faults that keep it from running.
     pub state: WorkspaceState,
 
-    /// What the state means, for a person.
+    /// Details about the state, for people: at most 1,024 bytes.
     #[schemars(extend("default" = ""))]
     pub state_message: String,
 
-    /// What is observed of the Workspace. `Ready`: what exists matches the spec. `RouteReady`: the VirtualService is in place.
+    /// Observations of the current state, by type. `Ready`: what exists matches the spec; a paused Workspace is Ready, with
+    /// reason `Paused`. `RouteReady`: the VirtualService is in place; Unknown where Istio is off or not installed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// When the Workspace was last used.
+/// When the Workspace was last used, and what the last activity probe found.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkspaceActivity {
@@ -205,52 +208,52 @@ pub struct WorkspaceActivity {
     #[schemars(extend("default" = 0))]
     pub last_activity: i64,
 
-    /// When the activity was last looked up, in milliseconds since 1970 (UTC); 0 if it never was.
+    /// When the activity was last probed, in milliseconds since 1970 (UTC); 0 if it never was.
     #[schemars(extend("default" = 0))]
     pub last_update: i64,
 
-    /// The last activity probe.
+    /// The result of the last activity probe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_probe: Option<ActivityProbeStatus>,
 
-    /// What the activity rules of the WorkspaceKind mean for this Workspace.
+    /// The effect of the activity rules of the WorkspaceKind on this Workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<ActivityRulesStatus>,
 }
 
-/// The last activity probe.
+/// The result of the last activity probe.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ActivityProbeStatus {
     /// When the probe started, in milliseconds since 1970 (UTC).
     #[schemars(transform = without_default)]
     pub start_time: i64,
-    /// When the probe ended, in milliseconds since 1970 (UTC).
+    /// When the probe finished, in milliseconds since 1970 (UTC).
     #[schemars(transform = without_default)]
     pub end_time: i64,
-    /// How the probe ended.
+    /// The outcome of the probe; absent while there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<ActivityProbeResult>,
-    /// Why it failed; never the output of the probe.
+    /// Why the probe failed; never its output.
     pub message: String,
 }
 
-/// How an activity probe ended.
+/// The outcome of an activity probe.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum ActivityProbeResult {
-    /// It told whether the Workspace is active.
+    /// It found out whether the Workspace is active.
     Success,
     /// It failed.
     Failure,
-    /// It did not end in time.
+    /// It did not finish in time.
     Timeout,
 }
 
-/// What the activity rules of the WorkspaceKind mean for this Workspace.
+/// The effect of the activity rules of the WorkspaceKind on a Workspace.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ActivityRulesStatus {
-    /// The rule that pauses the Workspace.
+    /// The rule that pauses the Workspace; absent while none matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_workspace: Option<PauseWorkspaceStatus>,
 }
@@ -264,28 +267,28 @@ pub struct PauseWorkspaceStatus {
     pub eligible_after: i64,
 }
 
-/// The options after following redirects.
+/// The options that the selected ones are redirected to.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodTemplateOptionsStatus {
-    /// The imageConfig.
+    /// The imageConfig that the selected one is redirected to.
     #[schemars(transform = without_default)]
     pub image_config: OptionStatus,
-    /// The podConfig.
+    /// The podConfig that the selected one is redirected to.
     #[schemars(transform = without_default)]
     pub pod_config: OptionStatus,
 }
 
-/// One option after following redirects.
+/// An option after following its redirects.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OptionStatus {
-    /// The id at the end of the redirects; the selected id when there is none.
+    /// The id at the end of the redirects: the selected id where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub desired: Option<String>,
 
-    /// The redirects from the selected id to the desired one, in order.
+    /// The redirects from the selected id to the desired one, in order; empty where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub redirect_chain: Vec<RedirectStep>,
 }
@@ -312,7 +315,7 @@ pub struct PodStatus {
     /// The node that the pod runs on; empty while it is not scheduled.
     #[schemars(transform = without_default)]
     pub node_name: String,
-    /// The ServiceAccount that the pod runs as.
+    /// The name of the ServiceAccount that the pod runs as, also while there is no pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account_name: Option<String>,
     /// The containers of the pod.
@@ -335,17 +338,17 @@ pub struct ContainerStatus {
 /// The state of a Workspace.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum WorkspaceState {
-    /// It can be used.
+    /// Its pod is running and ready.
     Running,
-    /// Its pod is being stopped.
+    /// Its pod is being deleted.
     Terminating,
     /// It is paused and has no pod.
     Paused,
-    /// Its pod is starting.
+    /// Its pod is starting, or waits to be scheduled.
     Pending,
-    /// It cannot start; the message says why.
+    /// It cannot run; `stateMessage` says why.
     Error,
-    /// Not known (yet).
+    /// Its state could not be determined (yet).
     #[default]
     Unknown,
 }

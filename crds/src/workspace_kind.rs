@@ -77,7 +77,7 @@ pub struct PodMetadata {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What the controller last observed of a WorkspaceKind.
+/// The most recently observed state of a WorkspaceKind. Not reported yet.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkspaceKindStatus {
@@ -101,7 +101,7 @@ pub struct WorkspaceKindStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spawner_logo: Option<AssetStatus>,
 
-    /// What is observed of the WorkspaceKind: Accepted, ResolvedRefs, Ready.
+    /// Observations of the current state, by type. No condition is reported yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -151,7 +151,7 @@ pub struct AssetConfigMapStatus {
     /// The class of the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_type: Option<AssetErrorType>,
-    /// The error, for a person.
+    /// The error, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
 }
