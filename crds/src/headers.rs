@@ -8,13 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::stored_bytes;
 use crate::template::{Functions, Limits, Mode};
-use crate::value_template::{ValueFault, ValueTemplate, key};
+use crate::value_template::{ValueFault, ValueTemplate};
 use crate::workspace_kind::RequestHeaders;
 
-/// The longest rendered value, in bytes.
-pub const VALUE_MAX: usize = 8 * 1024;
-/// The longest name, in bytes. Envoy rejects all routes for one of more than 16 KiB; servers take far less.
-pub const NAME_MAX: usize = 256;
+mod fault;
+mod name;
+mod value;
+
+pub use fault::{FaultKind, HeaderFault, HeaderPlace};
+use name::name_fault;
+pub use name::{Effect, NAME_MAX};
+pub use value::VALUE_MAX;
+use value::{rendered_fault, value_fault};
+
 /// The most bytes that the names and rendered values of one port have together. Envoy takes requests with up to 60 KiB.
 pub const PORT_MAX: usize = 32 * 1024;
 /// The most bytes that the headers of all ports of an image have together, as the API server stores them: it takes objects
@@ -24,32 +30,6 @@ pub const ROUTE_MAX: usize = 512 * 1024;
 pub const PORT_ADVISED: usize = 8 * 1024;
 /// Above this many headers, many servers refuse the request.
 pub const COUNT_ADVISED: usize = 64;
-
-/// Headers that must not be set or added: they frame the message or end at the next hop.
-const FORBIDDEN_TO_SET: &[&str] = &[
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Headers that must not be removed: the request would not arrive, or arrive as another one.
-const FORBIDDEN_TO_REMOVE: &[&str] =
-    &["connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"];
-
-/// Headers by which servers behind the gateway know who somebody is.
-const IDENTITIES: &[&str] = &["kubeflow-userid", "x-forwarded-client-cert"];
-/// Headers with this prefix steer Envoy.
-const ENVOY_PREFIX: &str = "x-envoy-";
-
-/// Envoy's command operators that tell nothing a visitor may not know, and cannot fail.
-const ALLOWED_COMMANDS: &[&str] =
-    &["PROTOCOL", "START_TIME", "DOWNSTREAM_REMOTE_ADDRESS", "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT"];
 
 /// The templates of one port's `requestHeaders`, parsed once and rendered for many Workspaces.
 #[derive(Debug, Default)]
@@ -70,65 +50,6 @@ pub struct HeaderOperations {
     pub remove: Vec<String>,
     /// For each template of `set` and `add` in order: its place and the port ids that it asked for.
     pub port_ids: Vec<(HeaderPlace, Vec<String>)>,
-}
-
-/// Where a header stands within `requestHeaders`.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum HeaderPlace {
-    /// `set[name]`
-    Set(String),
-    /// `add[name]`
-    Add(String),
-    /// `remove[index]`, with the name that stands there.
-    Remove(usize, String),
-    /// All of them together.
-    All,
-}
-
-impl HeaderPlace {
-    /// The name of the header; empty for all of them together.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Set(name) | Self::Add(name) | Self::Remove(_, name) => name,
-            Self::All => "",
-        }
-    }
-
-    /// The field, where `requestHeaders` or its like is at `base`.
-    pub fn field(&self, base: &str) -> String {
-        match self {
-            Self::Set(name) => key(&format!("{base}.set"), name),
-            Self::Add(name) => key(&format!("{base}.add"), name),
-            Self::Remove(index, _) => format!("{base}.remove[{index}]"),
-            Self::All => base.to_owned(),
-        }
-    }
-}
-
-/// The class of a fault, as apimachinery's `field.ErrorType`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum FaultKind {
-    /// The value is not allowed.
-    Invalid,
-    /// The value is there twice.
-    Duplicate,
-    /// The field must not be used so.
-    Forbidden,
-}
-
-/// What is wrong with a header.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HeaderFault {
-    /// Where it stands.
-    pub place: HeaderPlace,
-    /// The class of the fault.
-    pub kind: FaultKind,
-    /// The value that is wrong: the name for faults of the name, else the value as written.
-    pub value: String,
-    /// What is wrong and what to write instead.
-    pub detail: String,
-    /// The byte of the value as written that is wrong, where that is known.
-    pub at: Option<usize>,
 }
 
 impl HeaderTemplates {
@@ -257,170 +178,6 @@ impl HeaderOperations {
             self.remove.push(name.to_owned());
         }
     }
-}
-
-/// What a header does beside reaching the server, when it is set or added.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Effect {
-    /// It steers Envoy: `x-envoy-retry-on`, for one, makes it send a POST twice.
-    SteersGateway,
-    /// Servers take it for who the visitor is.
-    Identity,
-}
-
-impl Effect {
-    /// That of the header `name`, in any spelling.
-    pub fn of(name: &str) -> Option<Self> {
-        let name = canonical(name);
-        if name.starts_with(ENVOY_PREFIX) {
-            Some(Self::SteersGateway)
-        } else {
-            IDENTITIES.contains(&name.as_str()).then_some(Self::Identity)
-        }
-    }
-}
-
-/// The name as servers compare it: in lower case, and with `-` for `_`, which those in the tradition of CGI make one.
-fn canonical(name: &str) -> String {
-    name.to_ascii_lowercase().replace('_', "-")
-}
-
-/// Whether Istio makes a host rewrite of it.
-fn is_host(lowercase_name: &str) -> bool {
-    matches!(lowercase_name, "host" | ":authority")
-}
-
-/// What is wrong with the name of a header. `seen` holds the names before it, by list and in one spelling.
-fn name_fault(place: &HeaderPlace, seen: &mut BTreeSet<(u8, String)>) -> Option<HeaderFault> {
-    let name = place.name();
-    let lowercase = name.to_ascii_lowercase();
-    let fault = |kind, detail: &str| {
-        Some(HeaderFault { place: place.clone(), kind, value: name.to_owned(), detail: detail.to_owned(), at: None })
-    };
-    let (list, forbidden): (u8, &[&str]) = match place {
-        HeaderPlace::Set(_) => (0, FORBIDDEN_TO_SET),
-        HeaderPlace::Add(_) => (1, FORBIDDEN_TO_SET),
-        HeaderPlace::Remove(..) | HeaderPlace::All => (2, FORBIDDEN_TO_REMOVE),
-    };
-    if lowercase != ":authority" && !is_token(name) {
-        return fault(
-            FaultKind::Invalid,
-            "header name must consist of letters, digits and !#$%&'*+-.^_`|~ (e.g. 'X-My-Header')",
-        );
-    }
-    if name.len() > NAME_MAX {
-        return fault(FaultKind::Invalid, &format!("header name may not be more than {NAME_MAX} bytes"));
-    }
-    if list != 0 && is_host(&lowercase) {
-        return fault(FaultKind::Forbidden, "the host of a request can only be changed with requestHeaders.set");
-    }
-    let canonical = canonical(name);
-    if forbidden.contains(&canonical.as_str()) {
-        let spelling = if name.contains('_') { ", also when it is spelt with '_'" } else { "" };
-        return fault(
-            FaultKind::Forbidden,
-            &format!("header {canonical:?} controls framing or is hop-by-hop, and cannot be changed{spelling}"),
-        );
-    }
-    let (key, alike) = if is_host(&lowercase) {
-        ("host".to_owned(), "'host' and ':authority' name the same header (header names are case-insensitive)")
-    } else {
-        (lowercase, "header names are case-insensitive")
-    };
-    if seen.insert((list, key)) { None } else { fault(FaultKind::Duplicate, alike) }
-}
-
-/// Whether `name` is a token of RFC 9110, section 5.6.2.
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
-}
-
-/// What is wrong with what a template was rendered to. Where it is just text, the place is that in the template.
-fn value_fault(name: &str, value: &str, template: &ValueTemplate) -> Option<ValueFault> {
-    let (detail, at) = rendered_fault(name, value)?;
-    let detail = format!("renders to {detail}");
-    Some(ValueFault { detail, at: at.filter(|_| template.source() == value) })
-}
-
-/// Whether a character cannot be in the value of a header: control characters but TAB, and what readers on the way take
-/// for a line break (U+2028, U+2029) or for no character at all (U+FEFF, U+FFFE, U+FFFF).
-fn is_unsafe(character: char) -> bool {
-    (character.is_control() && character != '\t')
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-}
-
-/// What is wrong with a rendered value, as what follows "renders to", and at which byte of it.
-fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<usize>)> {
-    // Templates have the same limit, but bytes that are not UTF-8 grow when they are replaced.
-    if value.len() > VALUE_MAX {
-        return Some((format!("more than {VALUE_MAX} bytes"), None));
-    }
-    if let Some((at, character)) = value.char_indices().find(|(_, character)| is_unsafe(*character)) {
-        return Some(match character {
-            // A line break cannot be seen where it stands.
-            '\n' | '\r' => {
-                let detail = "a value with a line break, which no header can hold: YAML block scalars \
-                              (`|` and `>`) end with one, write `|-` or `>-`, or a quoted string";
-                (detail.to_owned(), None)
-            }
-            other => {
-                let (what, code) = (if other.is_control() { "control character" } else { "character" }, other as u32);
-                let detail = format!("a value with the {what} U+{code:04X}, which no header can hold");
-                (detail, Some(at))
-            }
-        });
-    }
-    if is_host(&name.to_ascii_lowercase()) {
-        let detail = "no valid host or host:port (e.g. 'example.com:8080')";
-        return (!is_host_value(value)).then(|| (detail.to_owned(), None));
-    }
-    let (detail, at) = command_fault(value)?;
-    Some((detail, Some(at)))
-}
-
-/// What is wrong with the `%` signs of a value, in which Envoy sees commands, and with which of them.
-fn command_fault(value: &str) -> Option<(String, usize)> {
-    let mut rest = value;
-    while let Some(start) = rest.find('%') {
-        let after = &rest[start + 1..];
-        if let Some(literal) = after.strip_prefix('%') {
-            rest = literal;
-            continue;
-        }
-        let end = after.find('%').filter(|&end| ALLOWED_COMMANDS.contains(&&after[..end]));
-        let Some(end) = end else {
-            let detail = format!(
-                "a value with '%', which starts an Envoy command operator: write '%%' for a percent sign \
-                 (allowed commands: {})",
-                allowed_commands()
-            );
-            return Some((detail, value.len() - rest.len() + start));
-        };
-        rest = &after[end + 1..];
-    }
-    None
-}
-
-/// The allowed commands as they are written.
-fn allowed_commands() -> String {
-    ALLOWED_COMMANDS.iter().map(|command| format!("%{command}%")).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether `value` is `host[:port]`: a DNS name, an IPv4 address or an IPv6 address in brackets.
-fn is_host_value(value: &str) -> bool {
-    let (host, port) = match value.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (value, None),
-    };
-    let is_port = |port: &str| {
-        port.parse::<u16>().is_ok_and(|number| number > 0) && port.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    let is_ipv6 = |host: &str| {
-        host.strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
-    };
-    port.is_none_or(is_port) && (crate::labels::is_dns_subdomain(&host.to_ascii_lowercase()) || is_ipv6(host))
 }
 
 #[cfg(test)]

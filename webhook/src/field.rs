@@ -1,6 +1,9 @@
-//! Faults of fields, in the words of apimachinery's `field.Error`, and which of them an update introduces.
+//! Faults of fields, in the format of apimachinery's `field.Error`, and which of them an update introduces.
 //!
-//! Everything that a person reads about a refused field is worded here.
+//! This file words the class of a fault, its value and its hint. The detail is worded by the rule that finds it: in
+//! `workspace/*` and `workspace_kind/*`, or in `crds` where the reconciler reports the same fault (`headers/*`, `labels`,
+//! `activity`, `ports`, `value_template`, `template/*`). Texts about a rule as such, for `explain` and docs/rules.md, are
+//! in `rule`.
 
 use std::collections::BTreeMap;
 
