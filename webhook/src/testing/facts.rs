@@ -1,0 +1,188 @@
+//! A lookup that answers from memory, or as a test wishes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crds::options::KindOption;
+use crds::{Workspace, WorkspaceKind};
+use k8s_openapi::api::authentication::v1::UserInfo;
+use serde_json::Value;
+
+use crate::{KindUsage, Lookup, LookupError, MountSource};
+
+/// Facts in memory. What the API server has may differ from what the cache has; lookups on the API server are counted.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The kinds in the cache.
+    pub kinds: Vec<Arc<WorkspaceKind>>,
+    /// The kinds on the API server, if not those in the cache.
+    pub live_kinds: Option<Vec<Arc<WorkspaceKind>>>,
+    /// The Workspaces in the cache.
+    pub workspaces: Vec<Workspace>,
+    /// The Workspaces on the API server, if not those in the cache.
+    pub live_workspaces: Option<Vec<Workspace>>,
+    /// Namespaces, Secrets, PersistentVolumeClaims and Notebooks, in the cache and on the API server.
+    pub others: Vec<Value>,
+    /// The only ClusterRoles that the caller may bind; `None` is all of them.
+    pub may_bind: Option<Vec<String>>,
+    /// What happens to every question.
+    pub mood: Mood,
+    /// A kind that it panics to be asked about.
+    pub panics_at: Option<&'static str>,
+    /// How often the API server was asked.
+    pub live_lookups: AtomicUsize,
+}
+
+/// What happens to a question.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Mood {
+    /// It is answered.
+    #[default]
+    Answers,
+    /// It ends in a panic.
+    Panics,
+    /// It is never answered.
+    Hangs,
+    /// It cannot be answered now.
+    Unavailable,
+    /// It cannot be answered at all.
+    Fails,
+}
+
+impl Facts {
+    /// Facts of no objects that answer in this way.
+    pub fn in_mood(mood: Mood) -> Self {
+        Self { mood, ..Self::default() }
+    }
+
+    /// Facts of objects.
+    pub fn new(kinds: &[Value], workspaces: &[Value]) -> Result<Self, String> {
+        fn decode<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String> {
+            T::deserialize(value).map_err(|error| error.to_string())
+        }
+        Ok(Self {
+            kinds: kinds.iter().map(|kind| decode(kind).map(Arc::new)).collect::<Result<_, _>>()?,
+            workspaces: workspaces.iter().map(decode).collect::<Result<_, _>>()?,
+            ..Self::default()
+        })
+    }
+
+    fn find(kinds: &[Arc<WorkspaceKind>], name: &str) -> Option<Arc<WorkspaceKind>> {
+        kinds.iter().find(|kind| kind.metadata.name.as_deref() == Some(name)).cloned()
+    }
+
+    fn workspaces_using(workspaces: &[Workspace], kind: &str, selects: impl Fn(&Workspace) -> bool) -> KindUsage {
+        let using = workspaces.iter().filter(|workspace| workspace.spec.kind == kind && selects(workspace));
+        let metadata = using.map(|workspace| &workspace.metadata);
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let mut first: Vec<_> = metadata.map(|user| (text(&user.namespace), text(&user.name))).collect();
+        first.sort_unstable();
+        KindUsage { count: first.len(), first }
+    }
+
+    fn workspaces_using_option_of(workspaces: &[Workspace], kind: &str, option: &KindOption) -> KindUsage {
+        Self::workspaces_using(workspaces, kind, |workspace| option.is_selected_by(&workspace.spec))
+    }
+
+    /// The labels of another object, if it is there.
+    fn labels_of(&self, kind: &str, namespace: &str, name: &str) -> Option<BTreeMap<String, String>> {
+        let is_it = |other: &&Value| {
+            let metadata = &other["metadata"];
+            other["kind"] == kind
+                && metadata["name"] == name
+                && metadata["namespace"].as_str().unwrap_or_default() == namespace
+        };
+        let labels = &self.others.iter().find(is_it)?["metadata"]["labels"];
+        Some(serde_json::from_value(labels.clone()).unwrap_or_default())
+    }
+
+    /// Somebody asks the cache.
+    #[allow(clippy::panic)] // as a test wishes
+    async fn asked(&self) -> Result<(), LookupError> {
+        match self.mood {
+            Mood::Answers => Ok(()),
+            Mood::Panics => panic!("as it was told"),
+            Mood::Hangs => pending().await,
+            Mood::Unavailable => Err(LookupError::Unavailable("the caches have not synced yet".to_owned())),
+            Mood::Fails => Err(LookupError::Failed("not allowed to list workspaces".to_owned())),
+        }
+    }
+
+    /// Somebody asks the API server.
+    async fn asked_live(&self) -> Result<(), LookupError> {
+        self.live_lookups.fetch_add(1, Ordering::Relaxed);
+        self.asked().await
+    }
+}
+
+impl Lookup for Facts {
+    async fn kind(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
+        assert_ne!(Some(name), self.panics_at, "as it was told");
+        self.asked().await?;
+        Ok(Self::find(&self.kinds, name))
+    }
+
+    async fn kind_live(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
+        self.asked_live().await?;
+        Ok(Self::find(self.live_kinds.as_ref().unwrap_or(&self.kinds), name))
+    }
+
+    async fn workspaces_using_kind_live(&self, kind: &str) -> Result<KindUsage, LookupError> {
+        self.asked_live().await?;
+        Ok(Self::workspaces_using(self.live_workspaces.as_ref().unwrap_or(&self.workspaces), kind, |_| true))
+    }
+
+    fn kind_names(&self) -> Vec<String> {
+        self.kinds.iter().filter_map(|kind| kind.metadata.name.clone()).collect()
+    }
+
+    async fn workspaces_using_option(&self, kind: &str, option: &KindOption) -> Result<KindUsage, LookupError> {
+        self.asked().await?;
+        Ok(Self::workspaces_using_option_of(&self.workspaces, kind, option))
+    }
+
+    async fn workspaces_using_options_live(
+        &self,
+        kind: &str,
+        options: &BTreeSet<KindOption>,
+    ) -> Result<BTreeMap<KindOption, KindUsage>, LookupError> {
+        self.asked_live().await?;
+        let live = self.live_workspaces.as_ref().unwrap_or(&self.workspaces);
+        Ok(options
+            .iter()
+            .map(|option| (option.clone(), Self::workspaces_using_option_of(live, kind, option)))
+            .collect())
+    }
+
+    async fn may_bind(&self, _user: &UserInfo, cluster_role: &str) -> Result<bool, LookupError> {
+        self.asked_live().await?;
+        Ok(self.may_bind.as_ref().is_none_or(|roles| roles.iter().any(|role| role == cluster_role)))
+    }
+
+    async fn notebook(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
+        self.asked().await?;
+        Ok(self.labels_of("Notebook", namespace, name).is_some())
+    }
+
+    async fn notebook_live(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
+        self.asked_live().await?;
+        self.notebook(namespace, name).await
+    }
+
+    async fn namespace_labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, LookupError> {
+        self.asked_live().await?;
+        Ok(self.labels_of("Namespace", "", namespace).unwrap_or_default())
+    }
+
+    async fn mounted_labels(
+        &self,
+        namespace: &str,
+        mounted: &MountSource,
+    ) -> Result<Option<BTreeMap<String, String>>, LookupError> {
+        self.asked_live().await?;
+        let (kind, name) = mounted.parts();
+        Ok(self.labels_of(kind, namespace, name))
+    }
+}
