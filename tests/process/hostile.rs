@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use webhook::testing::Facts;
+use webhook::testing::FakeLookup;
 use webhook::{Policy, WORKSPACE_PATH};
 use workspaces_controller::metrics::Metrics;
 use workspaces_controller::serve::Limits;
@@ -21,7 +21,7 @@ use crate::client::{TestServer, connect, exchange, post, read_answer, until_clos
 use crate::{exactly, within};
 
 fn admission() -> Router {
-    let facts = Facts { panics_at: Some("panic"), ..Facts::default() };
+    let facts = FakeLookup { panics_at: Some("panic"), ..FakeLookup::default() };
     webhook::router(Arc::new(facts), Arc::new(Policy::default()), Arc::new(Metrics::new()))
 }
 

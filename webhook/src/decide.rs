@@ -193,16 +193,16 @@ mod tests {
 
     use super::*;
     use crate::Question;
-    use crate::testing::Facts;
+    use crate::testing::FakeLookup;
 
     /// The verdict on kinds that decode, and the one on the same kinds when each part is decoded by itself.
-    async fn verdicts(review: &Value, facts: &Facts) -> [Result<Verdict, Refusal>; 2] {
+    async fn verdicts(review: &Value, lookup: &FakeLookup) -> [Result<Verdict, Refusal>; 2] {
         let (body, policy, deadline) = (review.to_string(), Policy::default(), Instant::now() + Duration::from_mins(1));
         let Body::Kinds(whole) = request::read(ReviewedKind::WorkspaceKind, body.as_bytes()) else { panic!("{body}") };
         let parts: Envelope<'_> = serde_json::from_str(&body).unwrap();
         [
-            validate_kind(&whole.request, facts, &policy, deadline).await,
-            validate(ReviewedKind::WorkspaceKind, &parts.request, facts, &policy, deadline).await,
+            validate_kind(&whole.request, lookup, &policy, deadline).await,
+            validate(ReviewedKind::WorkspaceKind, &parts.request, lookup, &policy, deadline).await,
         ]
     }
 
@@ -227,10 +227,10 @@ mod tests {
             }
             let mut user = json!(crds::testing::workspace("ns", "user", if round % 4 < 2 { "kind" } else { "other" }));
             user["spec"]["podTemplate"]["options"] = json!({"imageConfig": "image-0", "podConfig": "pod-0"});
-            let facts = Facts { may_bind: Some(Vec::new()), ..Facts::new(&[], &[user]).unwrap() };
+            let lookup = FakeLookup { may_bind: Some(Vec::new()), ..FakeLookup::new(&[], &[user]).unwrap() };
             let deleted = Question::delete(&old).review("u");
             for review in [Question::create(&new).review("u"), Question::update(&new, &old).review("u"), deleted] {
-                let [whole, parts] = verdicts(&review, &facts).await;
+                let [whole, parts] = verdicts(&review, &lookup).await;
                 assert_eq!(whole, parts, "round {round}: {review}");
                 refused[usize::from(whole.is_ok_and(|verdict| verdict.refusal.is_none()))] += 1;
             }
@@ -244,7 +244,7 @@ mod tests {
         let mut other = kind.clone();
         other["spec"]["spawner"]["description"] = json!("Another one");
         let objects = [Value::Null, json!({}), json!({"spec": null}), kind, other];
-        let facts = Facts::default();
+        let lookup = FakeLookup::default();
         for operation in ["CREATE", "UPDATE", "DELETE", "CONNECT", "PATCH"] {
             for (object, old) in objects.iter().flat_map(|object| objects.iter().map(move |old| (object, old))) {
                 for kind in ["WorkspaceKind", "Workspace"] {
@@ -252,7 +252,7 @@ mod tests {
                         "uid": "u", "operation": operation, "kind": {"group": crds::GROUP, "kind": kind}, "name": "kind",
                         "object": object, "oldObject": old,
                     }});
-                    let [whole, parts] = verdicts(&review, &facts).await;
+                    let [whole, parts] = verdicts(&review, &lookup).await;
                     assert_eq!(whole, parts, "{review}");
                 }
             }

@@ -27,9 +27,9 @@ use serde_json::Value;
 
 use crate::{Policy, ProtectedKeys, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 
-mod facts;
+mod fake_lookup;
 
-pub use facts::{Facts, Mood};
+pub use fake_lookup::{Behaviour, FakeLookup};
 
 /// A case, with its objects put together.
 #[derive(Clone, Debug)]
@@ -245,8 +245,8 @@ impl Case {
     }
 
     /// The facts around the object.
-    pub fn facts(&self) -> Result<Facts, String> {
-        let facts = Facts::new(&self.kinds, &self.workspaces)?;
-        Ok(Facts { others: self.others.clone(), may_bind: self.may_bind.clone(), ..facts })
+    pub fn lookup(&self) -> Result<FakeLookup, String> {
+        let lookup = FakeLookup::new(&self.kinds, &self.workspaces)?;
+        Ok(FakeLookup { others: self.others.clone(), may_bind: self.may_bind.clone(), ..lookup })
     }
 }

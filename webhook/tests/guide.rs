@@ -28,7 +28,7 @@ use crds::value_template::ValueTemplate;
 use crds::workspace_kind::ImagePort;
 use serde_json::{Value, json};
 use webhook::rule::{Rule, Table};
-use webhook::testing::Facts;
+use webhook::testing::FakeLookup;
 use webhook::{Policy, Question, REGISTRATIONS, Refusal, Verdict, WORKSPACE_KIND_PATH};
 
 #[path = "guide/document.rs"]
@@ -105,8 +105,8 @@ impl Guide {
 
     async fn answer(&self, question: Question<'_>) -> String {
         let kinds: Vec<Value> = self.kinds.values().cloned().collect();
-        let facts = Facts::new(&kinds, &self.workspaces).unwrap();
-        printed(question.verdict(&facts, &Policy::default()).await)
+        let lookup = FakeLookup::new(&kinds, &self.workspaces).unwrap();
+        printed(question.verdict(&lookup, &Policy::default()).await)
     }
 }
 

@@ -11,7 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
-use webhook::testing::Facts;
+use webhook::testing::FakeLookup;
 use webhook::{Policy, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
 
 const BODIES: usize = 10_000;
@@ -141,9 +141,9 @@ async fn h1_malformed_bodies_neither_crash_nor_leak() {
         (WORKSPACE_PATH, Question::create(&workspace).review("u")),
         (WORKSPACE_KIND_PATH, Question::delete(&kind).review("u")),
     ];
-    let facts = Facts::new(std::slice::from_ref(&kind), &[]).unwrap();
+    let lookup = FakeLookup::new(std::slice::from_ref(&kind), &[]).unwrap();
     let router =
-        router(Arc::new(facts), Arc::new(Policy::default()), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
+        router(Arc::new(lookup), Arc::new(Policy::default()), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
     let mut random = Rng::with_seed(1);
     round(&router, &valid, BODIES / 10, &mut random).await;
     let before = resident();

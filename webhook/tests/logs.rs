@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use tracing_subscriber::filter::LevelFilter;
-use webhook::testing::Facts;
+use webhook::testing::FakeLookup;
 use webhook::{Policy, Question, WORKSPACE_KIND_PATH, router};
 
 /// The span of a review of the kind below.
@@ -39,7 +39,7 @@ async fn logs_name_rules_and_never_values() {
     let subscriber = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(move || writer.clone());
     let _guard = tracing::subscriber::set_default(subscriber.with_ansi(false).finish());
     let router = router(
-        Arc::new(Facts::default()),
+        Arc::new(FakeLookup::default()),
         Arc::new(Policy::default()),
         Arc::new(|_: &'static str, _: u16, _: Duration| {}),
     );

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
-use webhook::testing::Facts;
+use webhook::testing::FakeLookup;
 use webhook::{Policy, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 
 thread_local! {
@@ -13,9 +13,9 @@ thread_local! {
 }
 
 fuzz_target!(|body: &[u8]| {
-    let (facts, policy) = (Facts::default(), Policy::default());
+    let (lookup, policy) = (FakeLookup::default(), Policy::default());
     for path in [WORKSPACE_PATH, WORKSPACE_KIND_PATH] {
-        let answer = RUNTIME.with(|runtime| runtime.block_on(webhook::answer(path, body, &facts, &policy)));
+        let answer = RUNTIME.with(|runtime| runtime.block_on(webhook::answer(path, body, &lookup, &policy)));
         let Ok(answer) = answer else { continue };
         let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
         let response = &answer["response"];

@@ -19,7 +19,7 @@ async fn every_case_file_gets_exactly_its_answer() {
     assert!(cases.len() > 50, "{}", cases.len());
     let mut wrong = Vec::new();
     for case in &cases {
-        let router = serving(case.facts().unwrap(), case.policy.clone());
+        let router = serving(case.lookup().unwrap(), case.policy.clone());
         let found = verdict(&ask(&router, case.path, &case.review(&case.name)).await);
         if found != case.expected {
             let found = json!({"refused": found.refused, "causes": found.causes, "warnings": found.warnings});
@@ -39,7 +39,7 @@ async fn every_case_file_gets_exactly_its_answer() {
 #[tokio::test]
 async fn a_dry_run_gets_the_same_answer() {
     for case in cases() {
-        let router = serving(case.facts().unwrap(), case.policy.clone());
+        let router = serving(case.lookup().unwrap(), case.policy.clone());
         let mut review = case.review("uid");
         let real = ask(&router, case.path, &review).await;
         review["request"]["dryRun"] = json!(true);
@@ -56,7 +56,7 @@ async fn every_rule_is_shown_by_a_case() {
         [Rule::UnknownField, Rule::SchemaRule, Rule::TemplateTime, Rule::ObjectTwice, Rule::TakeOverRestart];
     let mut shown = BTreeSet::new();
     for case in cases() {
-        let router = serving(case.facts().unwrap(), case.policy.clone());
+        let router = serving(case.lookup().unwrap(), case.policy.clone());
         let answer = ask(&router, case.path, &case.review("uid")).await;
         let codes = answer["response"]["auditAnnotations"]["rules"].as_str().unwrap_or_default().to_owned();
         shown.extend(codes.split(',').map(str::to_owned));

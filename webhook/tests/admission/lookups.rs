@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crds::WorkspaceKind;
 use serde_json::{Value, json};
-use webhook::testing::{Facts, Mood};
+use webhook::testing::{Behaviour, FakeLookup};
 use webhook::{BindCheck, Policy, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
 
 use crate::{ask, kind, refusal_with, serving, verdict, workspace};
@@ -14,7 +14,7 @@ use crate::{ask, kind, refusal_with, serving, verdict, workspace};
 #[tokio::test]
 async fn a_failed_lookup_says_why() {
     let review = Question::delete(&kind()).review("u");
-    let status = refusal_with(Facts::in_mood(Mood::Unavailable), WORKSPACE_KIND_PATH, &review).await;
+    let status = refusal_with(FakeLookup::behaving(Behaviour::Unavailable), WORKSPACE_KIND_PATH, &review).await;
     assert_eq!(
         status,
         json!({
@@ -22,7 +22,7 @@ async fn a_failed_lookup_says_why() {
             "message": "the caches have not synced yet", "details": {"retryAfterSeconds": 1},
         })
     );
-    let status = refusal_with(Facts::in_mood(Mood::Fails), WORKSPACE_KIND_PATH, &review).await;
+    let status = refusal_with(FakeLookup::behaving(Behaviour::Fails), WORKSPACE_KIND_PATH, &review).await;
     assert_eq!(
         status,
         json!({
@@ -37,23 +37,25 @@ async fn a_failed_lookup_says_why() {
 async fn a_stale_cache_refuses_nobody() {
     let kind: Arc<WorkspaceKind> = Arc::new(crds::testing::workspace_kind("jupyterlab"));
     let create = Question::create(&workspace()).review("u");
-    let fresh = Facts { kinds: vec![kind.clone()], ..Facts::default() };
-    let lagging = Facts { live_kinds: Some(vec![kind.clone()]), ..Facts::default() };
+    let fresh = FakeLookup { kinds: vec![kind.clone()], ..FakeLookup::default() };
+    let lagging = FakeLookup { live_kinds: Some(vec![kind.clone()]), ..FakeLookup::default() };
     let mut old = (*kind).clone();
     old.spec.pod_template.options.image_config.values.remove(0);
-    let outdated = Facts { kinds: vec![Arc::new(old)], live_kinds: Some(vec![kind.clone()]), ..Facts::default() };
-    let gone = Facts { kinds: vec![], ..Facts::default() };
-    for (facts, refused, lookups) in [(fresh, None, 0), (lagging, None, 1), (outdated, None, 1), (gone, Some(422), 1)] {
-        let facts = Arc::new(facts);
-        let router = router(facts.clone(), Arc::default(), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
+    let outdated =
+        FakeLookup { kinds: vec![Arc::new(old)], live_kinds: Some(vec![kind.clone()]), ..FakeLookup::default() };
+    let gone = FakeLookup { kinds: vec![], ..FakeLookup::default() };
+    for (lookup, refused, lookups) in [(fresh, None, 0), (lagging, None, 1), (outdated, None, 1), (gone, Some(422), 1)]
+    {
+        let lookup = Arc::new(lookup);
+        let router = router(lookup.clone(), Arc::default(), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
         assert_eq!(verdict(&ask(&router, WORKSPACE_PATH, &create).await).refused, refused);
-        assert_eq!(facts.live_lookups.load(Ordering::Relaxed), lookups);
+        assert_eq!(lookup.live_lookups.load(Ordering::Relaxed), lookups);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lookup_that_hangs_is_refused_before_the_api_server_gives_up() {
-    let router = serving(Facts::in_mood(Mood::Hangs), Policy::default());
+    let router = serving(FakeLookup::behaving(Behaviour::Hangs), Policy::default());
     let start = tokio::time::Instant::now();
     let review = Question::create(&workspace()).review("u");
     let status = ask(&router, &format!("{WORKSPACE_PATH}?timeout=5s"), &review).await["response"]["status"].clone();
@@ -76,7 +78,7 @@ async fn a_right_that_cannot_be_looked_up_is_refused_warned_of_or_passed_over() 
         "whether the caller may bind ClusterRole \"view\" could not be determined: the caches have not synced yet";
     let ask_with = async |check| {
         let policy = Policy { cluster_role_bind: check, ..Policy::default() };
-        ask(&serving(Facts::in_mood(Mood::Unavailable), policy), WORKSPACE_KIND_PATH, &create).await["response"].clone()
+        ask(&serving(FakeLookup::behaving(Behaviour::Unavailable), policy), WORKSPACE_KIND_PATH, &create).await["response"].clone()
     };
     let enforced = ask_with(BindCheck::Enforce).await;
     assert_eq!(enforced["status"]["code"], 503);
@@ -115,12 +117,12 @@ async fn the_api_server_is_asked_only_where_it_matters() {
         ("a Workspace of a known kind", Question::create(&workspace), 0),
     ];
     for (what, question, asked) in cases {
-        let facts = Arc::new(Facts::new(std::slice::from_ref(&plain), &[]).unwrap());
+        let lookup = Arc::new(FakeLookup::new(std::slice::from_ref(&plain), &[]).unwrap());
         let path = if question.object.unwrap()["kind"] == "Workspace" { WORKSPACE_PATH } else { WORKSPACE_KIND_PATH };
-        let router = router(facts.clone(), Arc::default(), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
+        let router = router(lookup.clone(), Arc::default(), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
         let answer = ask(&router, path, &question.review("u")).await;
         assert_eq!(answer["response"]["allowed"], true, "{what}: {answer}");
-        assert_eq!(facts.live_lookups.load(Ordering::Relaxed), asked, "{what}");
+        assert_eq!(lookup.live_lookups.load(Ordering::Relaxed), asked, "{what}");
     }
 }
 
@@ -132,11 +134,11 @@ async fn an_option_that_the_cache_knows_to_be_in_use_is_refused_at_once() {
     let values = new["spec"]["podTemplate"]["options"]["podConfig"]["values"].as_array_mut().unwrap();
     let removed = values.pop().unwrap();
     user["spec"]["podTemplate"]["options"]["podConfig"] = removed["id"].clone();
-    let facts = Arc::new(Facts::new(std::slice::from_ref(&old), &[user]).unwrap());
-    let router = router(facts.clone(), Arc::default(), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
+    let lookup = Arc::new(FakeLookup::new(std::slice::from_ref(&old), &[user]).unwrap());
+    let router = router(lookup.clone(), Arc::default(), Arc::new(|_: &'static str, _: u16, _: Duration| {}));
     let answer = ask(&router, WORKSPACE_KIND_PATH, &Question::update(&new, &old).review("u")).await;
     assert_eq!(answer["response"]["status"]["code"], 422, "{answer}");
-    assert_eq!(facts.live_lookups.load(Ordering::Relaxed), 0);
+    assert_eq!(lookup.live_lookups.load(Ordering::Relaxed), 0);
 }
 
 /// What an older schema let through cannot be read any longer; that hides nothing of the rest.
@@ -149,9 +151,10 @@ async fn an_unreadable_part_of_the_stored_kind_protects_no_change_of_another() {
     let values = new["spec"]["podTemplate"]["options"]["imageConfig"]["values"].as_array_mut().unwrap();
     values.iter_mut().find(|value| value["id"] == *image).unwrap()["spec"]["image"] =
         json!("registry.example.com/other:1");
-    let facts = Facts { may_bind: Some(Vec::new()), ..Facts::new(&[], std::slice::from_ref(&user)).unwrap() };
+    let lookup =
+        FakeLookup { may_bind: Some(Vec::new()), ..FakeLookup::new(&[], std::slice::from_ref(&user)).unwrap() };
     let answer =
-        ask(&serving(facts, Policy::default()), WORKSPACE_KIND_PATH, &Question::update(&new, &old).review("u")).await;
+        ask(&serving(lookup, Policy::default()), WORKSPACE_KIND_PATH, &Question::update(&new, &old).review("u")).await;
     let causes = answer["response"]["status"]["details"]["causes"].as_array().unwrap();
     assert_eq!(causes.len(), 1, "{answer}");
     assert!(causes[0]["message"].as_str().unwrap().contains("is in use and cannot be changed"), "{answer}");

@@ -16,7 +16,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
-use webhook::testing::{Cause, Expected, Facts};
+use webhook::testing::{Cause, Expected, FakeLookup};
 use webhook::{Lookup, Policy, Question, WORKSPACE_KIND_PATH, router};
 
 /// A valid kind.
@@ -34,9 +34,9 @@ fn serving<L: Lookup>(lookup: L, policy: Policy) -> Router {
     router(Arc::new(lookup), Arc::new(policy), Arc::new(|_: &'static str, _: u16, _: Duration| {}))
 }
 
-/// A router over facts.
+/// A router over a lookup.
 fn serving_facts(kinds: &[Value], workspaces: &[Value]) -> Router {
-    serving(Facts::new(kinds, workspaces).unwrap(), Policy::default())
+    serving(FakeLookup::new(kinds, workspaces).unwrap(), Policy::default())
 }
 
 /// Posts a body and gives back the code and the bytes of the answer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::StatusCode;
 use serde_json::{Value, json};
-use webhook::testing::{Facts, Mood};
+use webhook::testing::{Behaviour, FakeLookup};
 use webhook::{BODY_MAX, Observer, Policy, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
 
 use crate::{ask, ask_kind, kind, post, refusal_with, serving, serving_facts, verdict, workspace};
@@ -32,36 +32,36 @@ async fn a1_every_request_with_a_uid_gets_its_answer() {
     let mut operation = create(&workspace);
     operation["request"]["operation"] = json!("PATCH");
     let known = std::slice::from_ref(&kind);
-    let facts = || Facts::new(known, &[]).unwrap();
-    let unused = || Facts::default();
+    let lookup = || FakeLookup::new(known, &[]).unwrap();
+    let unused = || FakeLookup::default();
     let bad_kind = kind_with_env(json!([{"name": "A", "value": "{{"}]));
     let delete = Question::delete(&kind).review("u-1");
 
     let mut codes = vec![
-        ask(&serving(facts(), Policy::default()), WORKSPACE_PATH, &create(&workspace)).await,
-        ask(&serving(facts(), Policy::default()), WORKSPACE_PATH, &other_version).await,
+        ask(&serving(lookup(), Policy::default()), WORKSPACE_PATH, &create(&workspace)).await,
+        ask(&serving(lookup(), Policy::default()), WORKSPACE_PATH, &other_version).await,
         ask(&serving(unused(), Policy::default()), WORKSPACE_KIND_PATH, &delete).await,
     ]
     .into_iter()
     .map(|answer| verdict(&answer).refused.unwrap_or(200))
     .collect::<Vec<_>>();
-    let users = Facts::new(&[], std::slice::from_ref(&workspace)).unwrap();
+    let users = FakeLookup::new(&[], std::slice::from_ref(&workspace)).unwrap();
     let wrong_path = create(&kind);
     for status in [
         refusal_with(unused(), WORKSPACE_PATH, &create(&workspace)).await,
         refusal_with(unused(), WORKSPACE_KIND_PATH, &create(&bad_kind)).await,
         refusal_with(users, WORKSPACE_KIND_PATH, &delete).await,
-        refusal_with(Facts::in_mood(Mood::Panics), WORKSPACE_PATH, &create(&workspace)).await,
-        refusal_with(Facts::in_mood(Mood::Fails), WORKSPACE_PATH, &create(&workspace)).await,
-        refusal_with(Facts::in_mood(Mood::Unavailable), WORKSPACE_KIND_PATH, &delete).await,
-        refusal_with(Facts::in_mood(Mood::Hangs), WORKSPACE_PATH, &create(&workspace)).await,
-        refusal_with(facts(), WORKSPACE_PATH, &undecodable).await,
-        refusal_with(facts(), WORKSPACE_PATH, &unreadable_metadata).await,
-        refusal_with(facts(), WORKSPACE_PATH, &wrong_path).await,
-        refusal_with(facts(), WORKSPACE_PATH, &operation).await,
-        refusal_with(facts(), WORKSPACE_PATH, &json!({"apiVersion": "v", "request": {"uid": "u-1"}})).await,
+        refusal_with(FakeLookup::behaving(Behaviour::Panics), WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(FakeLookup::behaving(Behaviour::Fails), WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(FakeLookup::behaving(Behaviour::Unavailable), WORKSPACE_KIND_PATH, &delete).await,
+        refusal_with(FakeLookup::behaving(Behaviour::Hangs), WORKSPACE_PATH, &create(&workspace)).await,
+        refusal_with(lookup(), WORKSPACE_PATH, &undecodable).await,
+        refusal_with(lookup(), WORKSPACE_PATH, &unreadable_metadata).await,
+        refusal_with(lookup(), WORKSPACE_PATH, &wrong_path).await,
+        refusal_with(lookup(), WORKSPACE_PATH, &operation).await,
+        refusal_with(lookup(), WORKSPACE_PATH, &json!({"apiVersion": "v", "request": {"uid": "u-1"}})).await,
         refusal_with(
-            facts(),
+            lookup(),
             WORKSPACE_PATH,
             &json!({"apiVersion": "v", "request": {"uid": "u", "operation": "CREATE"}}),
         )
@@ -75,7 +75,7 @@ async fn a1_every_request_with_a_uid_gets_its_answer() {
     println!("A1 {} {right} {}", if codes == expected { "pass" } else { "fail" }, expected.len());
     assert_eq!(codes, expected);
 
-    let router = serving(facts(), Policy::default());
+    let router = serving(lookup(), Policy::default());
     for body in ["", "null", "{}", r#"{"request": null}"#, r#"{"request": {"uid": 7}}"#, "\u{0}", "[[["] {
         let (code, text) = post(&router, WORKSPACE_PATH, body).await;
         assert_eq!(code, StatusCode::BAD_REQUEST, "{body}");
@@ -122,7 +122,7 @@ async fn a2_the_same_review_gets_the_same_bytes() {
 /// H4, the part of the webhook: a panic is answered with its uid, and the next request is served.
 #[tokio::test]
 async fn h4_a_panic_is_answered_and_others_are_served() {
-    let router = serving(Facts::in_mood(Mood::Panics), Policy::default());
+    let router = serving(FakeLookup::behaving(Behaviour::Panics), Policy::default());
     let status =
         ask(&router, WORKSPACE_PATH, &Question::create(&workspace()).review("u-9")).await["response"]["status"].clone();
     let passed = status["code"] == 500 && status["reason"] == "InternalError";
@@ -135,7 +135,7 @@ async fn h4_a_panic_is_answered_and_others_are_served() {
 #[tokio::test]
 async fn a_refusal_is_written_as_kubernetes_writes_it() {
     let kind = kind_with_env(json!([{"name": "A", "value": "{{ if }}"}]));
-    let status = refusal_with(Facts::default(), WORKSPACE_KIND_PATH, &Question::create(&kind).review("u")).await;
+    let status = refusal_with(FakeLookup::default(), WORKSPACE_KIND_PATH, &Question::create(&kind).review("u")).await;
     let cause =
         "Invalid value: \"{{ if }}\": failed to parse template \"{{ if }}\": template: value:1: missing value for if";
     assert_eq!(
@@ -156,18 +156,18 @@ async fn a_refusal_is_written_as_kubernetes_writes_it() {
 async fn a_deletion_counts_the_users_on_the_api_server() {
     let workspace = crds::testing::workspace("team", "notebook", "jupyterlab");
     let delete = Question::delete(&kind()).review("u");
-    let unknown = Facts { live_workspaces: Some(vec![workspace.clone()]), ..Facts::default() };
+    let unknown = FakeLookup { live_workspaces: Some(vec![workspace.clone()]), ..FakeLookup::default() };
     let found = verdict(&ask(&serving(unknown, Policy::default()), WORKSPACE_KIND_PATH, &delete).await);
     assert_eq!(found.refused, Some(409));
     assert_eq!(found.causes[0].message, "WorkspaceKind is used by 1 workspace(s): team/notebook");
-    let left = Facts { workspaces: vec![workspace], live_workspaces: Some(Vec::new()), ..Facts::default() };
+    let left = FakeLookup { workspaces: vec![workspace], live_workspaces: Some(Vec::new()), ..FakeLookup::default() };
     assert_eq!(verdict(&ask(&serving(left, Policy::default()), WORKSPACE_KIND_PATH, &delete).await).refused, None);
 }
 
 /// Not even decoded: the stored object may be from before a field became required.
 #[tokio::test]
 async fn an_update_that_keeps_the_spec_is_not_validated() {
-    let router = serving(Facts::in_mood(Mood::Fails), Policy::default());
+    let router = serving(FakeLookup::behaving(Behaviour::Fails), Policy::default());
     let mut old = workspace();
     old["spec"] = json!({"kind": 7});
     let mut new = old.clone();
@@ -263,11 +263,11 @@ impl Observer for Notes {
 #[tokio::test]
 async fn the_observer_hears_of_the_start_and_end_of_every_request() {
     let notes = Arc::new(Notes::default());
-    let served = router(Arc::new(Facts::default()), Arc::default(), notes.clone());
+    let served = router(Arc::new(FakeLookup::default()), Arc::default(), notes.clone());
     ask(&served, WORKSPACE_PATH, &Question::create(&workspace()).review("u")).await;
     post(&served, WORKSPACE_KIND_PATH, "no JSON").await;
     // A client that goes away.
-    let hanging = router(Arc::new(Facts::in_mood(Mood::Hangs)), Arc::default(), notes.clone());
+    let hanging = router(Arc::new(FakeLookup::behaving(Behaviour::Hangs)), Arc::default(), notes.clone());
     let review = Question::create(&workspace()).review("u");
     let dropped = tokio::time::timeout(Duration::ZERO, ask(&hanging, WORKSPACE_PATH, &review)).await;
     assert!(dropped.is_err());

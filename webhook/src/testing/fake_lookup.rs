@@ -1,4 +1,4 @@
-//! A lookup that answers from memory, or as a test wishes.
+//! A lookup that answers from memory, or fails as a test needs it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use crate::{KindUsage, Lookup, LookupError, MountSource};
 
-/// Facts in memory. What the API server has may differ from what the cache has; lookups on the API server are counted.
+/// Objects in memory. Those on the API server may differ from those in the cache; lookups on the API server are counted.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct FakeLookup {
     /// The kinds in the cache.
     pub kinds: Vec<Arc<WorkspaceKind>>,
     /// The kinds on the API server, if not those in the cache.
@@ -27,37 +27,37 @@ pub struct Facts {
     pub others: Vec<Value>,
     /// The only ClusterRoles that the caller may bind; `None` is all of them.
     pub may_bind: Option<Vec<String>>,
-    /// What happens to every question.
-    pub mood: Mood,
-    /// A kind that it panics to be asked about.
+    /// What happens to every lookup.
+    pub behaviour: Behaviour,
+    /// The name of a kind whose lookup panics.
     pub panics_at: Option<&'static str>,
     /// How often the API server was asked.
     pub live_lookups: AtomicUsize,
 }
 
-/// What happens to a question.
+/// What happens to a lookup.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Mood {
-    /// It is answered.
+pub enum Behaviour {
+    /// It returns.
     #[default]
     Answers,
-    /// It ends in a panic.
+    /// It panics.
     Panics,
-    /// It is never answered.
+    /// It never returns.
     Hangs,
-    /// It cannot be answered now.
+    /// It fails for now.
     Unavailable,
-    /// It cannot be answered at all.
+    /// It fails for good.
     Fails,
 }
 
-impl Facts {
-    /// Facts of no objects that answer in this way.
-    pub fn in_mood(mood: Mood) -> Self {
-        Self { mood, ..Self::default() }
+impl FakeLookup {
+    /// A lookup without objects that behaves in this way.
+    pub fn behaving(behaviour: Behaviour) -> Self {
+        Self { behaviour, ..Self::default() }
     }
 
-    /// Facts of objects.
+    /// A lookup that finds these objects.
     pub fn new(kinds: &[Value], workspaces: &[Value]) -> Result<Self, String> {
         fn decode<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, String> {
             T::deserialize(value).map_err(|error| error.to_string())
@@ -77,7 +77,7 @@ impl Facts {
         let using = workspaces.iter().filter(|workspace| workspace.spec.kind == kind && selects(workspace));
         let metadata = using.map(|workspace| &workspace.metadata);
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        let mut first: Vec<_> = metadata.map(|user| (text(&user.namespace), text(&user.name))).collect();
+        let mut first: Vec<_> = metadata.map(|metadata| (text(&metadata.namespace), text(&metadata.name))).collect();
         first.sort_unstable();
         KindUsage { count: first.len(), first }
     }
@@ -98,28 +98,28 @@ impl Facts {
         Some(serde_json::from_value(labels.clone()).unwrap_or_default())
     }
 
-    /// Somebody asks the cache.
-    #[allow(clippy::panic)] // as a test wishes
+    /// A lookup in the cache.
+    #[allow(clippy::panic)] // on request of a test
     async fn asked(&self) -> Result<(), LookupError> {
-        match self.mood {
-            Mood::Answers => Ok(()),
-            Mood::Panics => panic!("as it was told"),
-            Mood::Hangs => pending().await,
-            Mood::Unavailable => Err(LookupError::Unavailable("the caches have not synced yet".to_owned())),
-            Mood::Fails => Err(LookupError::Failed("not allowed to list workspaces".to_owned())),
+        match self.behaviour {
+            Behaviour::Answers => Ok(()),
+            Behaviour::Panics => panic!("a panic that the test asked for"),
+            Behaviour::Hangs => pending().await,
+            Behaviour::Unavailable => Err(LookupError::Unavailable("the caches have not synced yet".to_owned())),
+            Behaviour::Fails => Err(LookupError::Failed("not allowed to list workspaces".to_owned())),
         }
     }
 
-    /// Somebody asks the API server.
+    /// A lookup on the API server.
     async fn asked_live(&self) -> Result<(), LookupError> {
         self.live_lookups.fetch_add(1, Ordering::Relaxed);
         self.asked().await
     }
 }
 
-impl Lookup for Facts {
+impl Lookup for FakeLookup {
     async fn kind(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
-        assert_ne!(Some(name), self.panics_at, "as it was told");
+        assert_ne!(Some(name), self.panics_at, "a panic that the test asked for");
         self.asked().await?;
         Ok(Self::find(&self.kinds, name))
     }
