@@ -209,7 +209,7 @@ impl Check<'_> {
                     fault.rule.table() == Table::Schema
                         && faults.iter().any(|known| touch(&known.field(), &fault.field))
                 };
-                let rests_on_kind = |fault: &field::Fault| is_kind_broken && fault.rule.rests_on_kind();
+                let rests_on_kind = |fault: &field::Fault| is_kind_broken && fault.rule.depends_on_kind();
                 for fault in found.iter().filter(|fault| !is_known(fault) && !rests_on_kind(fault)) {
                     self.push_webhook_fault(place, fault, masked);
                 }

@@ -1,15 +1,15 @@
-//! The rules by name and code, in the order in which their faults are answered, and what there is to know about each.
+//! The rules by name and code, in the order in which their faults are reported, with a summary and advice for each.
 
-/// What a rule is about, and so which table it stands in.
+/// What a rule is about: the table that lists it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Table {
-    /// What the API server itself checks, for both kinds of objects.
+    /// What the API server itself checks, for both kinds.
     Schema,
     /// WorkspaceKinds.
     WorkspaceKind,
     /// Workspaces.
     Workspace,
-    /// What is odd about files.
+    /// Files given to the command line.
     Files,
     /// What changes when this controller takes over from another one.
     Migration,
@@ -43,7 +43,7 @@ macro_rules! rules {
                 match self { $(Self::$rule => Table::$table),* }
             }
 
-            /// The row of the table of rules: faults of one row are answered in the order of the fields they are about.
+            /// The row of the table of rules: faults of one row are reported in the order of their fields.
             pub fn row(self) -> u8 {
                 match self { $(Self::$rule => $row),* }
             }
@@ -53,7 +53,7 @@ macro_rules! rules {
                 match self { $(Self::$rule => $summary),* }
             }
 
-            /// Why the rule is there, and what to write instead.
+            /// Why the rule exists, and what to write instead.
             pub fn advice(self) -> &'static str {
                 match self { $(Self::$rule => $advice),* }
             }
@@ -64,39 +64,39 @@ macro_rules! rules {
 rules! {
     Schema "API001" "schema" Schema 0
         "The object fits the schema of its CustomResourceDefinition."
-        "The API server refuses it before any webhook is asked: a required field is missing, a value has another type, is too \
+        "The API server refuses the object before it calls any webhook: a required field is missing, a value has another type, is too \
          long, too short, out of range, not one of the allowed values or does not match the pattern. `kubectl explain` \
-         shows what a field takes. Whole numbers have 32 bits."
+         shows the type of each field. Integers have 32 bits."
     UnknownField "API002" "unknown-field" Schema 0
-        "Every field is one that the schema knows."
-        "kubectl has them refused; sent in other ways they are dropped in silence, so a misspelt field has no effect and nobody \
-         is told. Correct the name; the message suggests the nearest field at that place."
+        "Every field is defined in the schema."
+        "kubectl asks the API server to refuse unknown fields; other clients have them dropped silently, so that a misspelt field \
+         has no effect. Correct the name; the message suggests the nearest one."
     SchemaRule "API003" "schema-rule" Schema 0
-        "The object keeps the rules (CEL) of its CustomResourceDefinition."
-        "These tie fields together, such as `must specify exactly one of 'url' or 'configMap'`, or keep a field as it was \
-         first stored. The API server checks them before any webhook is asked."
+        "The object satisfies the validation rules (CEL) of its CustomResourceDefinition."
+        "They relate fields to each other, such as `must specify exactly one of 'url' or 'configMap'`, or make a field \
+         immutable. The API server checks them before it calls any webhook."
 
     KindPodMetadata "WSK001" "pod-metadata" WorkspaceKind 0
         "Labels and annotations of `podMetadata` have the syntax of Kubernetes."
-        "They are put on every pod of the kind; the API server would refuse the pods, and nobody could start a Workspace. A \
+        "They are set on every pod of the kind; the API server would refuse the pods, and no Workspace could start. A \
          key is `name` or `prefix/name`, a label's value has at most 63 characters, all annotations together 256 KiB."
     ExtraEnvTemplate "WSK002" "extra-env-template" WorkspaceKind 1
         "The values of `extraEnv` are Go templates that render for every image."
-        "The language is that of Go's text/template with the one function `httpPathPrefix \"<port id>\"`. Write its argument \
+        "The language is that of Go's text/template, with one function, `httpPathPrefix \"<port id>\"`. Write its argument \
          in double quotes, name a port that exists, and keep `{{` and `}}` in pairs. All names and rendered values together \
          have at most 1 MiB."
     RequestHeader "WSK003" "request-header" WorkspaceKind 2
-        "Request headers are Go templates that render to what Istio and Envoy take and what hurts nobody."
-        "One bad header makes Envoy reject the routes of the whole gateway. Names are HTTP tokens and not those that frame \
-         the message; values have no line break (YAML `|` and `>` add one: write `|-`, `>-` or quotes) and write a percent \
+        "Request headers are Go templates that render to headers that Istio and Envoy accept and that are safe for other routes."
+        "One bad header makes Envoy reject the routes of the whole gateway. Names are HTTP tokens, and none that control \
+         framing or are hop-by-hop; values have no line break (YAML `|` and `>` add one: write `|-`, `>-` or quotes) and write a percent \
          sign as `%%`. All headers of a port together have at most 32 KiB once rendered, those of all ports of an image 512 KiB."
     PortDialectServed "WSK004" "port-dialect-served" WorkspaceKind 3
-        "The entries of `ports` name their port in a way that this installation serves."
+        "The entries of `ports` use a port dialect that this installation serves."
         "`--port-dialects` says whether kinds may use `portId`, `id` or either. The stock Kubeflow backend and user \
          interface know `id` only."
     PortDialectChange "WSK005" "port-dialect-change" WorkspaceKind 3
-        "A kind in use keeps the way in which its `ports` name their port."
-        "`portId` and `id` lead to different paths: a change would move every Workspace of the kind. Make a new kind instead."
+        "The port dialect of a kind in use does not change."
+        "`portId` and `id` lead to different paths: a change would move every Workspace of the kind. Create a new kind instead."
     PortDialectMix "WSK006" "port-dialect-mix" WorkspaceKind 3
         "All entries of `ports` name their port with `portId`, or all with `id`."
         "The two lead to different paths. Use one of them in all entries."
@@ -119,104 +119,104 @@ rules! {
         "With `id`, every image port has an entry in `ports`."
         "Add `- id: <port id>` to `spec.podTemplate.ports`."
     RedirectTarget "WSK013" "redirect-target" WorkspaceKind 7
-        "A redirect leads to a value that exists."
+        "The target of a redirect exists."
         "Set `redirect.to` to the id of another value of the same list."
     RedirectCycle "WSK014" "redirect-cycle" WorkspaceKind 7
-        "Redirects do not run in a circle."
+        "Redirects do not form a cycle."
         "Remove one of the redirects that the message lists."
     OptionInUse "WSK015" "option-in-use" WorkspaceKind 8
         "An option that Workspaces use is neither removed nor changed in its `spec`."
-        "Their pods could not start again, or would come back as something else. Add a new value, and lead people there with \
-         `redirect` on the old one; `spawner` and `redirect` can always be changed. Remove the value once nobody uses it."
+        "Their pods could not start again, or would start with another spec. Add a new value, and point to it with \
+         `redirect` on the old one; `spawner` and `redirect` can always be changed. Remove the value once no Workspace uses it."
     ProbeShebang "WSK016" "probe-shebang" WorkspaceKind 9
         "The script of `activityProbe.podExec` starts with a line such as `#!/bin/bash`."
-        "The script is run as a program: the kernel finds the interpreter in its first line, of which it reads 255 \
+        "The script is run as a program: the kernel takes the interpreter from its first line, of which it reads 255 \
          characters."
     ProbePort "WSK017" "probe-port" WorkspaceKind 10
         "The port of `activityProbe.jupyter` exists."
         "With `id`, it is one of `spec.podTemplate.ports`; with `portId`, a port of some image."
     ProbeMissing "WSK018" "probe-missing" WorkspaceKind 11
-        "Rules that pause idle Workspaces come with an `activityProbe`."
-        "Without a probe nobody knows whether a Workspace is idle. Add `spec.podTemplate.activityProbe`."
+        "A kind with rules that pause idle Workspaces has an `activityProbe`."
+        "Without a probe it cannot be determined whether a Workspace is idle. Add `spec.podTemplate.activityProbe`."
     ActivitySelector "WSK019" "activity-selector" WorkspaceKind 12
         "The label selectors of `activityRules` are well-formed."
         "The operators are In and NotIn (with values), Exists and DoesNotExist (without)."
     ActivityCatchAll "WSK020" "activity-catch-all" WorkspaceKind 12
-        "At most one of `activityRules` matches everything, and it is the last that pauses or keeps from being paused."
-        "The first rule that matches wins: what stands behind a rule without `match` has no effect. Move that rule to the end."
+        "At most one of `activityRules` matches everything, and it is the last one that configures `pauseWorkspace`."
+        "The first rule that matches wins: rules that follow one without `match` have no effect. Move that rule to the end."
     FilterEffect "WSK021" "filter-effect" WorkspaceKind 13
         "Each of `filterRules` hides or denies something."
         "Set one of `ui.hide`, `api.hide` and `api.deny` to true, or remove the rule."
     FilterMatchScope "WSK022" "filter-match-scope" WorkspaceKind 14
-        "A filter rule looks at options only where its scope is options."
-        "With the scope WORKSPACE_KIND there is no option to look at: use `matchNamespace`, or another scope."
+        "A filter rule matches options only if its scope is an option."
+        "With the scope WORKSPACE_KIND there is no option to match: use `matchNamespace`, or another scope."
     FilterSelector "WSK023" "filter-selector" WorkspaceKind 14
         "The label selectors of `filterRules` are well-formed."
         "The operators are In and NotIn (with values), Exists and DoesNotExist (without)."
     ExtraVolumeName "WSK024" "extra-volume-name" WorkspaceKind 15
-        "No extra volume has the name of one that the controller makes."
-        "`home-volume`, `data-volume-<n>` and `secret-volume-<n>` hold what the Workspace mounts. Choose another name."
+        "No extra volume has a name that is reserved for the volumes of Workspaces."
+        "`home-volume`, `data-volume-<n>` and `secret-volume-<n>` are the volumes that a Workspace mounts. Choose another name."
     ExtraMountVolume "WSK025" "extra-mount-volume" WorkspaceKind 15
         "An extra mount names an extra volume or `home-volume`."
-        "Pods with a mount of a volume that does not exist are refused. Correct the name, or add the volume."
+        "The API server refuses pods that mount a volume that does not exist. Correct the name, or add the volume."
     ExtraMountPath "WSK026" "extra-mount-path" WorkspaceKind 15
-        "No two extra mounts lie on one path, and none on `/`."
-        "`/data`, `/data/` and `/data/.` are the same path. Only one of the mounts could be made."
+        "No two extra mounts have the same path, and none has `/`."
+        "`/data`, `/data/` and `/data/.` are the same path. The API server refuses pods with two mounts on one path."
     ClusterRoleBind "WSK027" "cluster-role-bind" WorkspaceKind 16
-        "Who adds a ClusterRole to a kind may bind it."
-        "Whoever starts a Workspace of the kind gets the rights of that role in their namespace, so adding it takes the right \
-         to hand them out: the verb `bind` on `clusterroles` in `rbac.authorization.k8s.io`, for that name."
+        "A user who adds a ClusterRole to a kind is allowed to bind it."
+        "Everyone who starts a Workspace of the kind gets the permissions of that role in their namespace, so adding it \
+         requires the permission to grant them: the verb `bind` on `clusterroles` in `rbac.authorization.k8s.io`, for that name."
     TemplateTime "WSK028" "template-time" WorkspaceKind 17
-        "All templates of the kind together render in less time than the API server waits."
+        "All templates of the kind together render before the timeout of the API server."
         "Every template is rendered for every set of ports that an image has. Use fewer or simpler templates."
     KindInUse "WSK029" "kind-in-use" WorkspaceKind 18
         "A kind that Workspaces use is not deleted."
-        "Their pods could not start again. Delete the Workspaces first; `spawner.hidden` keeps new ones from being made."
+        "Their pods could not start again. Delete the Workspaces first; `spawner.hidden` hides the kind from people who create new ones."
     PortRendersEmpty "WSK030" "port-renders-empty" WorkspaceKind 19
         "A template names only ports that every image has."
-        "A warning: for the other images `httpPathPrefix` gives an empty text there, as with the Go controller."
+        "A warning: for the other images `httpPathPrefix` returns an empty string, as in the Go controller."
     HeaderSetAndAdded "WSK031" "header-set-and-added" WorkspaceKind 19
         "A header is either set or added."
-        "A warning: it is set first and then appended to, so two values arrive."
+        "A warning: Envoy sets it first and then appends to it, so the server receives two values."
     PortUnused "WSK032" "port-unused" WorkspaceKind 19
         "With `id`, an entry of `ports` names a port that some image has."
         "A warning: the entry has no effect. Correct the id, or remove the entry."
     PausedEarly "WSK033" "paused-early" WorkspaceKind 19
-        "A rule waits at least twice as long as two probes are apart."
-        "A warning: what happened since the last probe is not known, so somebody who pauses for a moment may be taken for gone. \
+        "A rule waits at least twice the interval between two probes."
+        "A warning: activity since the last probe has not been observed, so a user who takes a short break may be considered idle. \
          Raise `secondsSinceActive`, or probe more often."
 
     MapKeyLength "WSK034" "map-key-length" WorkspaceKind 15
         "Keys of maps such as `csi.volumeAttributes` have at most 1,022 bytes."
-        "The API server cannot read an object that the controller applies with a longer one. Characters that have to be \
-         escaped count as they are written, `\\u0085` six times."
+        "The API server cannot read an applied object with a longer key. Characters that have to be escaped count in \
+         their escaped form: `\\u0085` is six."
     HeaderEffect "WSK035" "header-effect" WorkspaceKind 19
-        "Headers are for the server behind the gateway."
-        "A warning: `x-envoy-*` steers Envoy (a `set` of `x-envoy-retry-on` repeats POSTs), and servers take \
-         `kubeflow-userid` and `x-forwarded-client-cert` for who the visitor is. Set them only where that is what you want."
+        "Request headers do not control the gateway or identify the user."
+        "A warning: `x-envoy-*` steers Envoy (a `set` of `x-envoy-retry-on` repeats POSTs), and servers identify \
+         the user by `kubeflow-userid` and `x-forwarded-client-cert`. Set them only where that is intended."
     HeadersLarge "WSK036" "headers-large" WorkspaceKind 19
-        "The headers of a port have at most 8 KiB, and are at most 64."
-        "A warning: many servers refuse requests with more. Send less, or make sure that the server takes it."
+        "The headers of a port have at most 8 KiB together, and there are at most 64."
+        "A warning: many servers refuse requests with more. Send fewer or smaller headers, or make sure that the server accepts them."
 
     WorkspaceName "WS001" "workspace-name" Workspace 0
         "The name of a Workspace is a DNS label."
         "The Service and the labels of the Workspace carry it: lowercase letters, digits and `-`, at most 63 characters."
     WorkspaceNamespace "WS002" "workspace-namespace" Workspace 1
         "The paths of a Workspace do not overlap those of other namespaces."
-        "`/workspace/connect/...` is where kinds that name their ports with `id` live. Use another namespace."
+        "`/workspace/connect/...` is the prefix of kinds that name their ports with `id`. Use another namespace."
     WorkspaceKindExists "WS003" "workspace-kind-exists" Workspace 2
         "The kind of a Workspace exists."
         "`kubectl get workspacekinds` lists them."
     WorkspaceKindStays "WS004" "workspace-kind-stays" Workspace 2
-        "The kind of a Workspace is not about to go."
-        "It is being deleted. Use another kind."
+        "The kind of a Workspace is not being deleted."
+        "Use another kind."
     WorkspacePodMetadata "WS005" "workspace-pod-metadata" Workspace 3
         "Labels and annotations of `podMetadata` have the syntax of Kubernetes."
         "A key is `name` or `prefix/name`, a label's value has at most 63 characters, all annotations together 256 KiB."
     ProtectedMetadata "WS006" "protected-metadata" Workspace 3
-        "`podMetadata` sets no key that the platform keeps to itself."
-        "Such keys change how traffic is routed or which rights the pod gets. The admin of the platform can set them in the \
-         kind, or allow them with `--protected-pod-metadata`. The labels by which the controller finds its pods are its own."
+        "`podMetadata` sets no key that is reserved for the platform."
+        "Such keys change how traffic is routed or which permissions the pod has. The platform admin can set them in the \
+         kind, or allow them with `--protected-pod-metadata`. The labels by which the controller selects its pods are reserved too."
     WorkspaceImageConfig "WS007" "workspace-image-config" Workspace 4
         "The imageConfig of a Workspace exists in its kind."
         "Choose one of the ids in `spec.podTemplate.options.imageConfig.values` of the kind."
@@ -224,36 +224,36 @@ rules! {
         "The podConfig of a Workspace exists in its kind."
         "Choose one of the ids in `spec.podTemplate.options.podConfig.values` of the kind."
     FilterDenied "WS009" "filter-denied" Workspace 6
-        "No rule of the kind denies the choice."
-        "With `--enforce-filter-rules`, `filterRules` of the kind with `api.deny` hold at admission. Choose another kind or \
-         option, or ask the admin of the platform."
+        "No filter rule of the kind denies the kind or the selected options."
+        "With `--enforce-filter-rules`, admission enforces `filterRules` of the kind with `api.deny`. Choose another kind or \
+         option, or ask the platform admin."
     WorkspaceMountPath "WS010" "workspace-mount-path" Workspace 7
-        "No two volumes of a Workspace are mounted on one path, none on the home path and none on `/`."
-        "`/data`, `/data/` and `/data/.` are the same path; the home path is that of the kind, taken while `volumes.home` is \
-         set. One mount may lie below another."
+        "No two volumes of a Workspace are mounted at the same path, none at the home path and none at `/`."
+        "`/data`, `/data/` and `/data/.` are the same path; the home path is that of the kind, in use while `volumes.home` is \
+         set. A mount may be nested in another."
     CanMount "WS011" "can-mount" Workspace 8
-        "Secrets and PersistentVolumeClaims are marked as mountable."
+        "Secrets and PersistentVolumeClaims are labelled as mountable."
         "With `--enforce-can-mount` each of them needs the label `notebooks.kubeflow.org/can-mount=true`."
     NotebookName "WS012" "notebook-name" Workspace 9
         "No Notebook (`kubeflow.org/v1`) in the namespace has the name of the Workspace."
-        "The Service of the Notebook would send its visitors to the pod of the Workspace. Choose another name."
+        "The Service of the Notebook would select the pod of the Workspace. Choose another name."
     DeferUpdates "WS013" "defer-updates" Workspace 10
         "`deferUpdates` is not set."
-        "A warning: the field has no effect, a running pod is never restarted by itself."
+        "A warning: the field has no effect, the controller never restarts a running pod on its own."
 
     ObjectTwice "FILE001" "object-twice" Files 0
-        "No object stands twice in the files."
-        "A warning of the command line: `kubectl apply` stores one after the other, so only the last one stays, and Workspaces \
-         are judged against that. Remove one, or give it another name."
+        "No object is in the files twice."
+        "A warning of the command line: `kubectl apply` stores one after the other, so only the last one remains, and Workspaces \
+         are validated against it. Remove one, or rename it."
 
     TakeOverRestart "MIG001" "take-over-restart" Migration 0
-        "The pod of a Workspace is what this controller would make of it."
-        "A warning of `migrate`: nothing restarts by itself. The Workspace is told that a restart is pending, and its pod comes \
-         back as this controller renders it when its user pauses and starts it."
+        "The pod of a Workspace is the one that this controller would render."
+        "A warning of `migrate`: nothing restarts on its own. The status of the Workspace shows that a restart is pending, and \
+         its pod is created from the new template when its user pauses and starts it."
 }
 
 impl Rule {
-    /// The rule of that code or name, in any case.
+    /// The rule of that code or name (case-insensitive).
     pub fn find(text: &str) -> Option<Self> {
         Self::ALL
             .iter()
@@ -261,8 +261,8 @@ impl Rule {
             .find(|rule| [rule.code(), rule.id()].iter().any(|name| name.eq_ignore_ascii_case(text)))
     }
 
-    /// Whether a fault follows from the kind of a Workspace as it was looked up.
-    pub fn rests_on_kind(self) -> bool {
+    /// Whether a fault depends on the kind of a Workspace as it was looked up.
+    pub fn depends_on_kind(self) -> bool {
         matches!(
             self,
             Self::WorkspaceNamespace
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_and_names_tell_rules_apart() {
+    fn codes_and_names_are_unique() {
         let names: BTreeSet<_> = Rule::ALL.iter().flat_map(|rule| [rule.code(), rule.id()]).collect();
         assert_eq!(names.len(), 2 * Rule::ALL.len());
     }

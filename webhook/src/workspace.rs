@@ -66,7 +66,7 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
     around.namespace_labels = review.namespace_labels(kind.as_deref(), lookup).await?;
     let mut findings = review.findings(kind.as_deref(), &around, lookup);
     // The caches may lag behind what happened a moment ago.
-    if findings.faults.iter().any(|fault| fault.rule.rests_on_kind()) {
+    if findings.faults.iter().any(|fault| fault.rule.depends_on_kind()) {
         kind = lookup.kind_live(&spec.kind).await?;
         around.namespace_labels = review.namespace_labels(kind.as_deref(), lookup).await?;
         findings = review.findings(kind.as_deref(), &around, lookup);
