@@ -281,7 +281,7 @@ fn rendered(template: &str) -> Result<String, String> {
 #[test]
 fn templates_render_to_what_the_guide_says() {
     let text = text();
-    let rows = table(&text, "| template | gives |");
+    let rows = table(&text, "| template | renders to |");
     assert!(rows.len() > 9, "{rows:?}");
     for [template, result] in rows {
         assert_eq!(rendered(&template), Ok(result), "{template}");
@@ -303,12 +303,12 @@ fn limits_are_those_of_the_templates() {
     };
     let rows = [
         row("length of the template", |limits| format!("{} KiB", limits.source >> 10)),
-        row("length of what it gives", |limits| format!("{} KiB", limits.output >> 10)),
-        row("actions and parentheses inside each other, `else if` included", |limits| limits.nesting.to_string()),
-        row("steps, where each piece of text, action and argument counts each time it is reached", |limits| {
+        row("length of its output", |limits| format!("{} KiB", limits.output >> 10)),
+        row("nesting of actions and parentheses, `else if` included", |limits| limits.nesting.to_string()),
+        row("executed nodes: each piece of text, action and argument, each time it is reached", |limits| {
             format!("{},{:03}", limits.nodes / 1000, limits.nodes % 1000)
         }),
-        row("text made on the way, intermediate results included", |limits| format!("{} KiB", limits.made >> 10)),
+        row("text produced, intermediate results included", |limits| format!("{} KiB", limits.made >> 10)),
     ];
     let text = text();
     for row in rows {
