@@ -23,7 +23,7 @@ impl From<LookupError> for Refusal {
     }
 }
 
-/// The answer to a body, or why there is nobody to answer to.
+/// The answer to a body, or why it cannot be answered.
 pub(crate) async fn answer<L: Lookup>(
     reviewed: ReviewedKind,
     body: &[u8],
@@ -79,9 +79,9 @@ async fn conclude<Spec>(
 
 /// The span of a review: every line logged during it says which request it belongs to.
 ///
-/// Its level is that of the most severe line, so that errors keep their context at any log level. The name of the object
-/// is not called `name`: the JSON format writes that of the span there. Strings are quoted in the text format, so that
-/// none of them can forge a line.
+/// Its level is that of the most severe line, so that errors keep their context at any log level. The name of the
+/// object is not called `name`: the JSON format writes that of the span there. Strings are quoted in the text format,
+/// so that none of them can forge a line.
 fn span<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>) -> Span {
     tracing::error_span!(
         "review",
@@ -166,7 +166,7 @@ fn log(verdict: &Verdict) {
         Refusal::Unavailable(why) => (503, &[], why),
         Refusal::Internal(why) => (500, &[], why),
     };
-    // A kind may have thousands.
+    // A kind may have thousands of faults.
     let count = faults.len();
     let described = |fault: &Fault| format!("{} {} {}", fault.field, fault.fault_type.reason(), fault.rule.id());
     let faults: Vec<String> = faults.iter().take(SHOWN_MAX).map(described).collect();
@@ -176,7 +176,7 @@ fn log(verdict: &Verdict) {
         };
     }
     match code {
-        // To be expected while the caches fill or the API server is slow; the client tries again.
+        // To be expected while the caches fill or the API server is slow; the client retries.
         503 => refused!(tracing::Level::WARN),
         500.. => refused!(tracing::Level::ERROR),
         _ => refused!(tracing::Level::INFO),
@@ -213,7 +213,7 @@ mod tests {
         for round in 0..300 {
             let [mut old, mut new] = [(); 2].map(|()| json!(generator.workspace_kind()));
             if round % 2 == 0 {
-                // What Workspaces use is changed and removed, beside what has not been touched.
+                // Options that Workspaces use are changed and removed; the others stay the same.
                 new = old.clone();
                 new["spec"]["podTemplate"]["options"]["podConfig"]["values"][0]["spec"]["nodeSelector"] =
                     json!({"a": "b"});

@@ -1,9 +1,9 @@
 //! Faults of fields, in the format of apimachinery's `field.Error`, and which of them an update introduces.
 //!
 //! This file words the class of a fault, its value and its hint. The detail is worded by the rule that finds it: in
-//! `workspace/*` and `workspace_kind/*`, or in `crds` where the reconciler reports the same fault (`headers/*`, `labels`,
-//! `activity`, `ports`, `value_template`, `template/*`). Texts about a rule as such, for `explain` and docs/rules.md, are
-//! in `rule`.
+//! `workspace/*` and `workspace_kind/*`, or in `crds` where the reconciler reports the same fault (`headers/*`,
+//! `labels`, `activity`, `ports`, `value_template`, `template/*`). Texts about a rule as such, for `explain` and
+//! docs/rules.md, are in `rule`.
 
 use std::collections::BTreeMap;
 
@@ -22,11 +22,11 @@ pub enum FaultType {
     Invalid,
     /// A value is missing.
     Required,
-    /// The value is there twice.
+    /// The value is a duplicate.
     Duplicate,
     /// The value names something that does not exist.
     NotFound,
-    /// The field must not be used so.
+    /// The field must not be set, or not to this value.
     Forbidden,
     /// The value is too long.
     TooLong,
@@ -45,7 +45,7 @@ impl FaultType {
         }
     }
 
-    /// How a message starts.
+    /// The beginning of the message.
     fn text(self) -> &'static str {
         match self {
             Self::Invalid => "Invalid value",
@@ -76,8 +76,8 @@ pub enum Value {
 pub struct Fault {
     /// The rule that found it.
     pub rule: Rule,
-    /// What the fault is about, without list indexes: together with rule and detail it tells whether an update
-    /// introduces the fault.
+    /// What the fault is about, without list indexes: an update introduces a fault if no stored one has the same rule,
+    /// key and detail.
     pub key: String,
     /// The path of the field.
     pub field: String,
@@ -89,7 +89,7 @@ pub struct Fault {
     pub detail: String,
     /// Advice that follows the detail and may change with other fields, such as the nearest id.
     pub hint: String,
-    /// The byte of the field's value that is wrong, where that is known: of no matter to a verdict.
+    /// The offset of the wrong byte in the field's value, if known; it does not affect the verdict.
     pub at: Option<usize>,
 }
 
@@ -131,7 +131,7 @@ impl Fault {
         Self::new(rule, field, FaultType::Required, Value::Omitted, detail)
     }
 
-    /// The value is there twice.
+    /// The value is a duplicate.
     pub fn duplicate(rule: Rule, field: impl Into<String>, value: impl Into<String>) -> Self {
         Self::new(rule, field, FaultType::Duplicate, Value::Text(value.into()), "")
     }
@@ -146,7 +146,7 @@ impl Fault {
         Self::new(rule, field, FaultType::NotFound, Value::Text(value.into()), detail)
     }
 
-    /// The field must not be used so.
+    /// The field must not be set, or not to this value.
     pub fn forbidden(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(rule, field, FaultType::Forbidden, Value::Omitted, detail)
     }
@@ -161,7 +161,7 @@ impl Fault {
         Self::new(rule, field, FaultType::TooLong, Value::Omitted, format!("may not be more than {max} bytes"))
     }
 
-    /// Says what the fault is about, where the rule and the detail do not.
+    /// Sets the key: what the fault is about, where the rule and the detail do not say it.
     #[must_use]
     pub fn about(mut self, key: impl Into<String>) -> Self {
         self.key = key.into();
@@ -175,14 +175,14 @@ impl Fault {
         self
     }
 
-    /// Says which byte of the value is wrong.
+    /// Sets the offset of the wrong byte in the value.
     #[must_use]
     pub fn pointing(mut self, at: Option<usize>) -> Self {
         self.at = at;
         self
     }
 
-    /// Suggests the candidate that is nearest to `wanted`, if one is near.
+    /// Suggests the candidate that is nearest to `wanted`, if any is similar.
     #[must_use]
     pub fn suggesting<'a>(self, wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Self {
         match crds::nearest::nearest(wanted, candidates) {
@@ -217,7 +217,7 @@ impl Fault {
         message
     }
 
-    /// What makes two faults the same one in the eyes of an update.
+    /// What two faults have in common if an update did not introduce the second one.
     fn identity(&self) -> (Rule, &str, &str) {
         (self.rule, &self.key, &self.detail)
     }
@@ -230,11 +230,11 @@ pub struct Warning {
     pub rule: Rule,
     /// The path of the field.
     pub field: String,
-    /// All of it, in one line: ours aim at 120 characters.
+    /// The whole text, in one line: ours aim at 120 characters.
     pub text: String,
 }
 
-/// What the rules have to say about an object.
+/// What the rules found out about an object.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Findings {
     /// Why it is refused; empty when it is accepted.
@@ -244,8 +244,8 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds a fault with the candidate that is nearest to `wanted`. The search takes time, so only while the fault would
-    /// be shown.
+    /// Adds a fault with the candidate that is nearest to `wanted`. The search is slow, so it is made only for faults
+    /// that are shown.
     pub fn push_suggesting<'a>(&mut self, fault: Fault, wanted: &str, candidates: impl IntoIterator<Item = &'a str>) {
         let shown = self.faults.len() < SHOWN_MAX;
         self.faults.push(if shown { fault.suggesting(wanted, candidates) } else { fault });
@@ -256,13 +256,13 @@ impl Findings {
         self.warnings.push(Warning { rule, field: field.into(), text: text.into() });
     }
 
-    /// Adds what others found.
+    /// Adds other findings.
     pub fn add(&mut self, others: Self) {
         self.faults.extend(others.faults);
         self.warnings.extend(others.warnings);
     }
 
-    /// Puts the faults into the order of the rules. Within one row of the tables they stay as they were found.
+    /// Sorts the faults by the row of their rule; within a row they keep their order.
     pub fn sort(&mut self) {
         self.faults.sort_by_key(|fault| fault.rule.row());
     }
@@ -270,7 +270,7 @@ impl Findings {
 
 /// The faults of `new` that are not among those of `old`.
 ///
-/// A fault that is there twice must have been there twice.
+/// A fault that occurs twice must have occurred twice before.
 pub fn introduced(new: Vec<Fault>, old: &[Fault]) -> Vec<Fault> {
     let mut known: BTreeMap<_, usize> = BTreeMap::new();
     for fault in old {

@@ -20,20 +20,20 @@ use crate::lookup::Lookup;
 use crate::registration::{WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 use crate::request::ReviewedKind;
 
-/// The largest body: object and old object, each at most 3 MiB in the API server, and some room.
+/// The largest body: object and old object, each at most 3 MiB in the API server, and some slack.
 pub const BODY_MAX: usize = 7 << 20;
-/// How long the API server waits when it does not say.
+/// The timeout of the API server if the request does not state it.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait that it can ask for.
+/// The longest timeout that the API server allows.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30);
-/// The least time before the API server gives up at which the answer has to leave.
+/// How long before the timeout of the API server the answer is sent, at least.
 const HEAD_START: Duration = Duration::from_millis(100);
-/// The same as a part of its timeout: its clock runs while it still dials and shakes hands, ours only from then on.
+/// The same as a fraction of the timeout: the API server also counts the time to connect, before our clock starts.
 const HEAD_START_PART: u32 = 10;
 
-/// Is told about every request, for metrics.
+/// Observes every request, for metrics.
 pub trait Observer: Send + Sync + 'static {
-    /// A request has come in for the webhook of this path.
+    /// A request for the webhook at this path has arrived.
     fn started(&self, path: &'static str) {
         let _ = path;
     }
@@ -48,14 +48,14 @@ impl<F: Fn(&'static str, u16, Duration) + Send + Sync + 'static> Observer for F 
     }
 }
 
-/// Everything that an answer needs besides the request.
+/// The state shared by all requests.
 struct Webhooks<L> {
     lookup: Arc<L>,
     policy: Arc<Policy>,
     observer: Arc<dyn Observer>,
 }
 
-/// The webhooks at their paths.
+/// A router with each webhook at its path.
 pub fn router<L: Lookup>(lookup: Arc<L>, policy: Arc<Policy>, observer: Arc<dyn Observer>) -> Router {
     let workspace = |State(webhooks): State<Arc<Webhooks<L>>>, request: Request| async move {
         serve(ReviewedKind::Workspace, WORKSPACE_PATH, &webhooks, request).await
@@ -115,7 +115,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// How long an answer may take: what the API server says in `?timeout=`, less the way back.
+/// How long an answer may take: the timeout in `?timeout=`, less the time to send the answer.
 fn budget(uri: &Uri) -> Duration {
     let parameters = uri.query().unwrap_or_default().split('&');
     let timeout = parameters.filter_map(|parameter| parameter.strip_prefix("timeout=")).find_map(go_duration);
@@ -147,7 +147,7 @@ fn go_duration(text: &str) -> Option<Duration> {
     (!text.is_empty()).then_some(total)
 }
 
-/// Tells the observer the end of a request, also when the client goes away and the future is dropped.
+/// Reports the end of a request to the observer, also when the client disconnects and the future is dropped.
 struct Observed<'a> {
     observer: &'a dyn Observer,
     path: &'static str,

@@ -7,8 +7,8 @@
 //!                                                                     +- field: faults; only those an update introduces
 //! ```
 //!
-//! The crate has no cluster client: what it must know about other objects comes through [`Lookup`]. Whether templates
-//! render and headers are safe is decided by the functions of `crds` that the reconciler calls too.
+//! The crate has no cluster client: facts about other objects come through [`Lookup`]. Whether templates render
+//! and headers are safe is decided by functions of `crds`, which the reconciler calls as well.
 
 mod decide;
 pub mod field;

@@ -9,12 +9,12 @@ use crds::WorkspaceKind;
 use crds::options::KindOption;
 use k8s_openapi::api::authentication::v1::UserInfo;
 
-/// How many questions of one review are on their way at the same time.
+/// The most lookups that one review makes concurrently.
 pub(crate) const AT_ONCE: usize = 8;
 
 /// Where facts come from. The process answers from its caches and, for the `_live` ones, from the API server.
 ///
-/// Every future may be dropped half-way: the caller bounds it by the deadline of the review.
+/// Every future may be dropped before it is ready: the caller bounds it by the deadline of the review.
 pub trait Lookup: Send + Sync + 'static {
     /// The WorkspaceKind of that name, from the cache. Waits until the cache has synced.
     fn kind(&self, name: &str) -> impl Future<Output = Result<Option<Arc<WorkspaceKind>>, LookupError>> + Send;
@@ -26,10 +26,11 @@ pub trait Lookup: Send + Sync + 'static {
     /// a page holds one. That none uses the kind is certain; how many do may come from the cache.
     fn workspaces_using_kind_live(&self, kind: &str) -> impl Future<Output = Result<KindUsage, LookupError>> + Send;
 
-    /// The names of all WorkspaceKinds in the cache, for advice to somebody who misspelt one.
+    /// The names of all WorkspaceKinds in the cache, to suggest one instead of a misspelt name.
     fn kind_names(&self) -> Vec<String>;
 
-    /// The Workspaces that name this option of the kind in their `spec`, from the cache. Waits until the cache has synced.
+    /// The Workspaces that name this option of the kind in their `spec`, from the cache. Waits until the cache has
+    /// synced.
     fn workspaces_using_option(
         &self,
         kind: &str,
@@ -43,11 +44,11 @@ pub trait Lookup: Send + Sync + 'static {
         options: &BTreeSet<KindOption>,
     ) -> impl Future<Output = Result<BTreeMap<KindOption, KindUsage>, LookupError>> + Send;
 
-    /// Whether somebody may bind a ClusterRole, from the API server: one SubjectAccessReview.
+    /// Whether a user may bind a ClusterRole, from the API server: one SubjectAccessReview.
     fn may_bind(&self, user: &UserInfo, cluster_role: &str) -> impl Future<Output = Result<bool, LookupError>> + Send;
 
-    /// Whether there is a Notebook (`kubeflow.org/v1`) of that name, from the cache; false where Notebooks are not served.
-    /// Waits until the cache has synced.
+    /// Whether there is a Notebook (`kubeflow.org/v1`) of that name, from the cache; false where Notebooks are not
+    /// served. Waits until the cache has synced.
     fn notebook(&self, namespace: &str, name: &str) -> impl Future<Output = Result<bool, LookupError>> + Send;
 
     /// Whether there is a Notebook (`kubeflow.org/v1`) of that name, from the API server: one GET.
@@ -98,13 +99,13 @@ pub struct KindUsage {
     pub first: Vec<(String, String)>,
 }
 
-/// Why a fact could not be had. The text is shown to the person whose request is refused.
+/// Why a lookup failed. The text is part of the refusal that the user sees.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum LookupError {
-    /// Not now: it is worth trying again (answered with code 503).
+    /// For now: the client can retry (answered with code 503).
     #[error("{0}")]
     Unavailable(String),
-    /// Not at all: something is wrong with the installation (answered with code 500).
+    /// Permanently: something is wrong with the installation (answered with code 500).
     #[error("{0}")]
     Failed(String),
 }

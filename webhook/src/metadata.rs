@@ -32,14 +32,14 @@ pub(crate) fn validate_pod_metadata(rule: Rule, metadata: &PodMetadata, findings
 fn label_faults(rule: Rule, field: &str, key: &str, value: &str) -> impl Iterator<Item = Fault> {
     let of_key = qualified_name_fault(key).map(|detail| Fault::invalid(rule, field, key, detail).about(key));
     let of_value = label_value_fault(value).map(|detail| {
-        // The detail does not tell values apart, and another bad value is another fault.
+        // The detail is the same for all values, but another bad value is another fault.
         let fault = Fault::invalid(rule, field, value, detail).about(format!("{key}={value}"));
         fault.with_hint(format!(", label {}", quoted(key)))
     });
     of_key.into_iter().chain(of_value)
 }
 
-/// A label selector at `field`. `key` says what it belongs to, without list indexes.
+/// A label selector at `field`. `key` identifies what it belongs to, without list indexes.
 pub(crate) fn validate_selector(rule: Rule, field: &str, key: &str, selector: &LabelSelector, findings: &mut Findings) {
     let about = |fault: Fault| {
         let key = format!("{key}: {}", fault.key);

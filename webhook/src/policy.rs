@@ -9,34 +9,34 @@ use wildmatch::WildMatch;
 /// The settings that a verdict depends on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
-    /// Where ports are reached.
+    /// The paths of ports.
     pub paths: ConnectPaths,
     /// The dialects of `ports` that kinds may use.
     pub dialects: BTreeSet<Dialect>,
-    /// Whether who adds a ClusterRole to a kind needs the right to bind it.
+    /// Whether a user who adds a ClusterRole to a kind needs the permission to bind it.
     pub cluster_role_bind: BindCheck,
     /// The keys of labels and annotations that Workspaces may not set on their pods.
     pub protected_pod_metadata: ProtectedKeys,
-    /// Whether `filterRules[].effect.api.deny` holds at admission.
+    /// Whether admission enforces `filterRules[].effect.api.deny`.
     pub enforce_filter_rules: bool,
     /// Whether Secrets and PersistentVolumeClaims need a label to be mounted.
     pub enforce_can_mount: bool,
 }
 
-/// What follows when somebody adds a ClusterRole to a kind that they may not bind.
+/// What happens when a user adds a ClusterRole to a kind that they may not bind.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum BindCheck {
     /// The kind is refused.
     #[default]
     Enforce,
-    /// They are warned.
+    /// The user is warned.
     Warn,
     /// Nothing: it is not looked up.
     Off,
 }
 
 impl BindCheck {
-    /// As it is set.
+    /// The value of the setting.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Enforce => "enforce",
@@ -83,7 +83,7 @@ impl ProtectedKeys {
         Self(patterns.into_iter().map(Into::into).collect())
     }
 
-    /// The patterns, as they were given.
+    /// The patterns, as configured.
     pub fn patterns(&self) -> &[String] {
         &self.0
     }
@@ -95,7 +95,7 @@ impl ProtectedKeys {
 }
 
 impl Default for Policy {
-    /// What applies without any setting.
+    /// The defaults of all settings.
     fn default() -> Self {
         Self {
             paths: ConnectPaths::by_dialect(),

@@ -1,4 +1,4 @@
-//! A question as the API server asks it, put together from objects: for the command line and for tests.
+//! A review like those of the API server, built from objects: for the command line and for tests.
 
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use crate::request::{self, Body, ReviewedKind};
 use crate::review::{Refusal, Verdict};
 use crate::{Lookup, Policy, WORKSPACE_KIND_PATH};
 
-/// No API server waits: time enough for anything that ends.
+/// No API server waits for the answer, so the deadline is generous.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Whether an object may take the place of another one.
+/// Whether an object may be created, replace another one, or be deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// The object to store; `None` asks whether `old` may be deleted.
@@ -26,7 +26,7 @@ impl<'a> Question<'a> {
         Self { object: Some(object), old: None }
     }
 
-    /// May `object` take the place of `old`?
+    /// May `object` replace `old`?
     pub fn update(object: &'a Value, old: &'a Value) -> Self {
         Self { object: Some(object), old: Some(old) }
     }
@@ -68,8 +68,8 @@ impl<'a> Question<'a> {
         json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request})
     }
 
-    /// The verdict that the webhook of the object's kind would give. Questions about ClusterRoles that only make warnings
-    /// are bounded in time, so with [`BindCheck::Warn`](crate::BindCheck::Warn) it takes a tokio runtime.
+    /// The verdict that the webhook of the object's kind would give. Lookups of ClusterRoles that only lead to
+    /// warnings have a timeout, so [`BindCheck::Warn`](crate::BindCheck::Warn) requires a tokio runtime.
     pub async fn verdict<L: Lookup>(&self, lookup: &L, policy: &Policy) -> Verdict {
         let body = self.review("question").to_string();
         let kind = self.object.or(self.old).and_then(|object| object["kind"].as_str()).unwrap_or_default();
@@ -90,7 +90,7 @@ impl<'a> Question<'a> {
     }
 }
 
-/// The answer to the body of a request to one of the webhooks' paths, or why there is nobody to answer to.
+/// The answer to the body of a request to one of the webhooks' paths, or why it cannot be answered.
 pub async fn answer<L: Lookup>(path: &str, body: &[u8], lookup: &L, policy: &Policy) -> Result<Vec<u8>, String> {
     let reviewed = if path == WORKSPACE_KIND_PATH { ReviewedKind::WorkspaceKind } else { ReviewedKind::Workspace };
     decide::answer(reviewed, body, lookup, policy, Instant::now() + PATIENCE).await

@@ -1,4 +1,4 @@
-//! What the API server has to be told about the webhooks, as data. The chart and the tests compare against it.
+//! How the webhooks are registered with the API server, as data. The chart and the tests are compared with it.
 
 /// One entry of a ValidatingWebhookConfiguration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,15 +15,15 @@ pub struct Registration {
     pub resource: &'static str,
     /// The operations.
     pub operations: &'static [&'static str],
-    /// The conditions under which it is called at all: name and CEL expression.
+    /// The match conditions: name and CEL expression.
     pub match_conditions: &'static [(&'static str, &'static str)],
-    /// What happens when it cannot be called.
+    /// The failure policy: what happens when the webhook cannot be called.
     pub failure_policy: &'static str,
-    /// Whether a call changes anything.
+    /// The side effects of a call.
     pub side_effects: &'static str,
-    /// How long the API server waits.
+    /// The timeout of the API server.
     pub timeout_seconds: u32,
-    /// The versions of AdmissionReview that it understands.
+    /// The versions of AdmissionReview that it accepts.
     pub admission_review_versions: &'static [&'static str],
 }
 
@@ -32,7 +32,7 @@ pub const WORKSPACE_PATH: &str = "/validate-kubeflow-org-v1beta1-workspace";
 /// The path for WorkspaceKinds.
 pub const WORKSPACE_KIND_PATH: &str = "/validate-kubeflow-org-v1beta1-workspacekind";
 
-/// Status, labels, finalizers: updates of anything but the spec need no verdict.
+/// Updates of anything but the spec (status, labels, finalizers) are not reviewed.
 const SPEC_CHANGED: (&str, &str) = ("spec-changed", "request.operation != 'UPDATE' || object.spec != oldObject.spec");
 
 /// The webhooks.

@@ -1,4 +1,4 @@
-//! The AdmissionReview that the API server sends: in one pass where its objects decode, else with their specs as raw JSON.
+//! The AdmissionReview from the API server: decoded in one pass where its objects decode, else with raw JSON as specs.
 
 use std::borrow::Cow;
 
@@ -33,24 +33,25 @@ impl ReviewedKind {
     }
 }
 
-/// What could be read of a body.
+/// A body, as far as it could be decoded.
 #[allow(clippy::large_enum_variant)] // one a request, moved once
 #[derive(Debug)]
 pub(crate) enum Body<'a> {
-    /// A review of WorkspaceKinds that decode. They are large: decoding them twice would cost more than validating them.
+    /// A review of WorkspaceKinds that decode. They are large: to decode them twice would take longer than to validate
+    /// them.
     Kinds(Envelope<'a, Box<WorkspaceKindSpec>>),
     /// Any review.
     Review(Envelope<'a>),
-    /// A review that is broken somewhere, with a uid to answer to.
+    /// A review that does not decode, with a uid that can be answered.
     Broken {
         /// The apiVersion of the review.
         api_version: Cow<'a, str>,
         /// The uid of the request.
         uid: Cow<'a, str>,
-        /// What is broken.
+        /// What does not decode.
         why: String,
     },
-    /// Nothing that could be answered to.
+    /// A body without a uid, which cannot be answered.
     Unreadable(String),
 }
 
@@ -64,7 +65,7 @@ pub(crate) struct Envelope<'a, Spec = &'a RawValue> {
     pub request: Request<'a, Spec>,
 }
 
-/// The request of an AdmissionReview, as far as a verdict needs it. A dry run gets the same verdict: it is not read.
+/// The fields of the request that a verdict needs. `dryRun` is not among them: a dry run gets the same verdict.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Request<'a, Spec = &'a RawValue> {
@@ -78,7 +79,7 @@ pub(crate) struct Request<'a, Spec = &'a RawValue> {
     pub name: Cow<'a, str>,
     #[serde(borrow, default)]
     pub namespace: Cow<'a, str>,
-    /// Who asks; only rules about rights need it.
+    /// The user; only rules about permissions need it.
     #[serde(borrow, default)]
     user_info: Option<&'a RawValue>,
     #[serde(borrow, default = "Option::default")]
@@ -114,9 +115,9 @@ pub(crate) struct Metadata<'a> {
     pub namespace: Cow<'a, str>,
 }
 
-/// What tells whether an update touches a spec.
+/// Whether an update changes a spec.
 pub(crate) trait SameSpec {
-    /// Whether nothing is changed.
+    /// Whether both specs are the same.
     fn is_same(&self, old: &Self) -> bool;
 }
 
@@ -133,7 +134,7 @@ impl SameSpec for &RawValue {
     }
 }
 
-/// The least that must be readable for an answer.
+/// The fields without which there is no answer.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stub<'a> {
@@ -153,17 +154,17 @@ fn default_api_version() -> Cow<'static, str> {
     Cow::Borrowed("admission.k8s.io/v1")
 }
 
-/// The most objects, lists and items in a body: read, the smallest of them take a hundred times the memory of their text.
-/// Two kinds of 1.5 MiB, as much as etcd takes, have half as many.
+/// The most objects, lists and items in a body: read, the smallest of them take a hundred times the memory of their
+/// text. Two kinds of 1.5 MiB, as much as etcd takes, have half as many.
 const VALUES_MAX: usize = 400_000;
 
 /// Reads a body.
 pub(crate) fn read(reviewed: ReviewedKind, body: &[u8]) -> Body<'_> {
     if body.iter().filter(|byte| matches!(byte, b'{' | b'[' | b',')).count() > VALUES_MAX {
-        return unread(body, format!("it holds more than {VALUES_MAX} values"));
+        return undecoded(body, format!("it holds more than {VALUES_MAX} values"));
     }
     if reviewed == ReviewedKind::WorkspaceKind
-        // All of the text is looked at once, and not string by string.
+        // UTF-8 is validated once for the whole text, not for each string.
         && let Ok(text) = std::str::from_utf8(body)
         && let Ok(review) = serde_json::from_str::<Envelope<'_, Box<WorkspaceKindSpec>>>(text)
         && !review.request.uid.is_empty()
@@ -175,11 +176,11 @@ pub(crate) fn read(reviewed: ReviewedKind, body: &[u8]) -> Body<'_> {
         Ok(review) => return Body::Review(review),
         Err(why) => why.to_string(),
     };
-    unread(body, why)
+    undecoded(body, why)
 }
 
-/// Something is wrong. Whoever sent it still gets an answer if there is a uid to answer to.
-fn unread(body: &[u8], why: String) -> Body<'_> {
+/// A body that does not decode: broken if it has a uid, else unreadable.
+fn undecoded(body: &[u8], why: String) -> Body<'_> {
     match serde_json::from_slice::<Stub<'_>>(body) {
         Ok(Stub { api_version, request }) if !request.uid.is_empty() => {
             let api_version = api_version.and_then(|raw| serde_json::from_str(raw.get()).ok().map(Cow::Owned));
@@ -197,17 +198,17 @@ impl<Spec> Request<'_, Spec> {
         [new, old, &self.name].into_iter().find(|name| !name.is_empty()).unwrap_or_default()
     }
 
-    /// The spec of the object as it would be stored.
+    /// The spec to store.
     pub fn spec(&self) -> Option<&Spec> {
         self.object.as_ref()?.spec.as_ref()
     }
 
-    /// The spec of the object as it is stored, for an update: nothing else is held against it.
+    /// The stored spec that an update is compared with; `None` for other operations.
     pub fn old_spec(&self) -> Option<&Spec> {
         self.old_object.as_ref().filter(|_| self.operation == "UPDATE")?.spec.as_ref()
     }
 
-    /// Whether a request is an update that leaves the spec as it was.
+    /// Whether a request is an update that does not change the spec.
     pub fn keeps_spec(&self) -> bool
     where
         Spec: SameSpec,
@@ -219,7 +220,7 @@ impl<Spec> Request<'_, Spec> {
         self.operation == "UPDATE" && self.old_object.is_some() && same
     }
 
-    /// Who asks. Somebody without a name may nothing.
+    /// The user. One without a name has no permissions.
     pub fn user(&self) -> UserInfo {
         self.user_info.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
     }
@@ -231,10 +232,10 @@ impl<Spec> Request<'_, Spec> {
     }
 }
 
-/// Decodes a spec, or names the first field that does not.
+/// Decodes a spec, or returns the first field that does not decode.
 pub(crate) fn decode<T: DeserializeOwned>(spec: Option<&&RawValue>) -> Result<T, Box<Fault>> {
     let spec = spec.ok_or_else(missing)?.get();
-    // Keeping track of the path costs time, so only when it is asked for.
+    // To track the path takes time, so it is done only when decoding failed.
     serde_json::from_str(spec).or_else(|_| {
         let tracked = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(spec));
         tracked.map_err(|error| Box::new(undecodable(&error)))

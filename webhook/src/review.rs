@@ -1,4 +1,4 @@
-//! The verdict and how it is written: uid, code, reason, causes and warnings in one place.
+//! The verdict and its JSON: uid, code, reason, causes and warnings in one place.
 
 use std::collections::BTreeSet;
 
@@ -9,19 +9,19 @@ use crate::rule::Rule;
 
 /// The most warnings of one answer; more are counted.
 const WARNINGS_MAX: usize = 5;
-/// How long a client should wait before it tries again, in seconds.
+/// How long a client should wait before it retries, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Whether the object may be stored, and what its author should know.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Verdict {
-    /// Why it may not.
+    /// Why it must not be stored, if so.
     pub refusal: Option<Refusal>,
     /// What the author should know.
     pub warnings: Vec<Warning>,
 }
 
-/// Why an object may not be stored (now).
+/// Why an object must not be stored (now).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refusal {
     /// Faults of fields: 422.
@@ -33,20 +33,20 @@ pub enum Refusal {
         /// What is wrong, in the order of the rules.
         faults: Vec<Fault>,
     },
-    /// Something else stands against it: 409.
+    /// It conflicts with other objects: 409.
     Conflict {
         /// The kind of the object.
         kind: &'static str,
         /// Its name.
         name: String,
-        /// What stands against it.
+        /// What it conflicts with.
         fault: Box<Fault>,
     },
-    /// The review makes no sense: 400.
+    /// The review is malformed: 400.
     BadRequest(String),
-    /// A fact could not be had in time: 503, worth trying again.
+    /// A lookup failed for now or took too long: 503, the client can retry.
     Unavailable(String),
-    /// Something is wrong on our side: 500.
+    /// An error of ours: 500.
     Internal(String),
 }
 
@@ -78,10 +78,10 @@ struct Response<'a> {
     audit_annotations: Option<AuditAnnotations>,
 }
 
-/// What the API server notes in its audit log, each under the name of the webhook.
+/// What the API server writes to its audit log, prefixed with the name of the webhook.
 #[derive(Serialize)]
 struct AuditAnnotations {
-    /// The codes of the rules that had something to say.
+    /// The codes of the rules that found a fault or a warning.
     rules: String,
 }
 
@@ -214,7 +214,7 @@ fn causes(faults: &[Fault]) -> Vec<Cause> {
     causes
 }
 
-/// All causes in one line, as apimachinery's `NewInvalid` writes an aggregate.
+/// All causes in one line, in the format of apimachinery's `NewInvalid`.
 fn aggregate(causes: &[Cause]) -> String {
     let lines: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
     match lines.as_slice() {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_audit_log_tells_each_rule_once() {
+    fn the_audit_log_names_each_rule_once() {
         let fault = |rule| Fault::forbidden(rule, "spec.x", "no");
         let faults = [Rule::RequestHeader, Rule::PortDuplicate, Rule::RequestHeader].map(fault).to_vec();
         let warning = Warning { rule: Rule::HeaderSetAndAdded, field: String::new(), text: String::new() };

@@ -1,16 +1,16 @@
-//! Case files: an object, the facts around it and the exact answer. For tests.
+//! Case files for tests: an object, the objects around it and the exact answer.
 //!
-//! A case is one YAML file `tests/cases/<kind>/{accept,reject}/<what it shows>.yaml`:
+//! A case is one YAML file `tests/cases/<kind>/{accept,reject}/<what it is about>.yaml`:
 //!
 //! ```yaml
 //! about: one sentence, why it is so
-//! policy: {portDialects: [id], connectPathPrefix: /x}   # settings when not the defaults, see `PolicyInFile`
-//! exists: {kinds: [...], workspaces: [...], others: [...]}   # objects that are stored already; others: Namespaces,
+//! policy: {portDialects: [id], connectPathPrefix: /x}   # settings other than the defaults, see `PolicyInFile`
+//! exists: {kinds: [...], workspaces: [...], others: [...]}   # stored objects; others: Namespaces,
 //!                                                      # Secrets, PersistentVolumeClaims, Notebooks
 //! mayBind: [view]                                      # the only ClusterRoles that the caller may bind
 //! old: ...                                             # the stored object: the request is an UPDATE
 //! object: ...                                          # the object to store; absent with `old`: a DELETE
-//! code: 422                                            # when refused with another code than 422
+//! code: 422                                            # the code of the refusal, if not 422
 //! causes: [{field, reason, message}]                   # reject: all of them, in order
 //! warnings: []                                         # all of them, in order
 //! ```
@@ -31,12 +31,12 @@ mod fake_lookup;
 
 pub use fake_lookup::{Behaviour, FakeLookup};
 
-/// A case, with its objects put together.
+/// A case, with its objects patched.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// `workspace_kind/reject/port_duplicate`
     pub name: String,
-    /// Why it is so.
+    /// Why the answer is what it is.
     pub about: String,
     /// The path of the webhook.
     pub path: &'static str,
@@ -135,7 +135,7 @@ struct Patched {
     patch: json_patch::Patch,
 }
 
-/// Who asks in cases in which somebody may bind only some ClusterRoles.
+/// The user in cases in which the user may bind only some ClusterRoles.
 pub const LIMITED_USER: &str = "limited";
 
 /// Loads all cases below `root` (`tests/cases`), ordered by name.
@@ -215,7 +215,7 @@ fn policy(file: PolicyInFile) -> Result<Policy, String> {
     Ok(policy)
 }
 
-/// Puts an object together.
+/// The object, patched if it refers to a base.
 fn resolve(root: &Path, object: Value) -> Result<Value, String> {
     if object.get("apiVersion").is_some() {
         return Ok(object);
@@ -230,7 +230,7 @@ fn resolve(root: &Path, object: Value) -> Result<Value, String> {
 }
 
 impl Case {
-    /// What is asked.
+    /// The question to the webhook.
     pub fn question(&self) -> Question<'_> {
         Question { object: self.object.as_ref(), old: self.old.as_ref() }
     }
@@ -244,7 +244,7 @@ impl Case {
         review
     }
 
-    /// The facts around the object.
+    /// A lookup that finds the objects around it.
     pub fn lookup(&self) -> Result<FakeLookup, String> {
         let lookup = FakeLookup::new(&self.kinds, &self.workspaces)?;
         Ok(FakeLookup { others: self.others.clone(), may_bind: self.may_bind.clone(), ..lookup })

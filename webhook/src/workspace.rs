@@ -39,14 +39,14 @@ pub enum ReferencedKind<'a> {
     Missing(&'a [String]),
 }
 
-/// What else has to be known: of that which a policy does not ask about, nothing.
+/// The other facts that the rules need; facts that the policy does not require are left empty.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// The labels of the namespace, where filter rules ask for them.
+    /// The labels of the namespace, where filter rules select on them.
     pub namespace_labels: BTreeMap<String, String>,
-    /// The labels of what the Workspace newly mounts, where that needs a label; `None` for what does not exist.
+    /// The labels of newly mounted objects, where they need one; `None` for an object that does not exist.
     pub mounted: BTreeMap<MountSource, Option<BTreeMap<String, String>>>,
-    /// Whether there is a Notebook of its name, for a new Workspace.
+    /// Whether there is a Notebook with the name of a new Workspace.
     pub notebook: bool,
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
     let spec: WorkspaceSpec = decode(request.spec()).map_err(|fault| invalid(vec![*fault]))?;
     let review = Review {
         candidate: Candidate { name: request.name(), namespace: request.namespace(), spec: &spec },
-        // A stored object that no longer decodes has no faults to excuse.
+        // A stored object that does not decode any more has no faults to compare with.
         old: decode(request.old_spec()).ok(),
         is_new: request.old_object.is_none(),
         policy,
@@ -65,7 +65,7 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
     let mut around = review.surroundings(lookup).await?;
     around.namespace_labels = review.namespace_labels(kind.as_deref(), lookup).await?;
     let mut findings = review.findings(kind.as_deref(), &around, lookup);
-    // The caches may lag behind what happened a moment ago.
+    // The caches may lag behind the API server.
     if findings.faults.iter().any(|fault| fault.rule.depends_on_kind()) {
         kind = lookup.kind_live(&spec.kind).await?;
         around.namespace_labels = review.namespace_labels(kind.as_deref(), lookup).await?;
@@ -79,7 +79,7 @@ pub(crate) async fn decide<L: Lookup>(request: &Request<'_>, lookup: &L, policy:
     Ok(Verdict { refusal: (!faults.is_empty()).then(|| invalid(faults)), warnings })
 }
 
-/// A Workspace, and for an update what it was before.
+/// A Workspace, and for an update the stored one.
 struct Review<'a> {
     candidate: Candidate<'a>,
     old: Option<WorkspaceSpec>,
@@ -108,7 +108,7 @@ impl Review<'_> {
         Ok(around)
     }
 
-    /// Looks up the labels of the namespace, where the rules of the kind ask for them.
+    /// Looks up the labels of the namespace, where the rules of the kind select on them.
     async fn namespace_labels<L: Lookup>(
         &self,
         kind: Option<&WorkspaceKind>,
@@ -181,13 +181,13 @@ pub fn validate(
     findings
 }
 
-/// The name becomes that of a Service and the value of labels.
+/// Validates the name, which a Service and label values are made of.
 fn name(name: &str, findings: &mut Findings) {
     let field = "metadata.name";
     if name.len() > LABEL_MAX {
         findings.faults.push(Fault::too_long(Rule::WorkspaceName, field, LABEL_MAX));
     }
-    // A subdomain without dots is a label of any length.
+    // A subdomain without dots is a DNS label, but for its length.
     let is_label = is_dns_label(name) || (is_dns_subdomain(name) && !name.contains('.'));
     if !name.is_empty() && !is_label {
         let detail = "must be a DNS label (lowercase letters, digits and '-', with a letter or digit at both ends): the \
@@ -229,7 +229,7 @@ fn against_kind(
     }
 }
 
-/// The rules of the kind that deny what the Workspace selects, in their own words.
+/// The filter rules of the kind that deny the kind or a selected option, with their own messages.
 fn denied(spec: &WorkspaceSpec, kind: &WorkspaceKind, around: &Surroundings, findings: &mut Findings) {
     let (selected, options) = (&spec.pod_template.options, &kind.spec.pod_template.options);
     let choice = Choice {

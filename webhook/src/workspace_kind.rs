@@ -59,30 +59,30 @@ fn validate_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'
     findings
 }
 
-/// What a request does: to the kind that is stored, if one is.
+/// The change that a request makes, to the stored kind if there is one.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
     new: Cow<'a, Box<WorkspaceKindSpec>>,
-    /// The stored spec; none where it does not decode, and then it has no faults to excuse.
+    /// The stored spec; `None` where it does not decode, and there are no faults to compare with.
     old: Option<Cow<'a, Box<WorkspaceKindSpec>>>,
-    /// What matters of the stored spec, whether it decodes or not.
-    held: Option<StoredTemplate<'a>>,
+    /// The parts of the stored spec that rules about updates need, whether all of it decodes or not.
+    stored: Option<StoredTemplate<'a>>,
 }
 
 impl<'a> Change<'a> {
-    /// That of a request whose objects decode.
+    /// The change of a request whose objects decode.
     pub fn of(request: &'a Request<'_, Box<WorkspaceKindSpec>>) -> Result<Self, Refusal> {
         let new = request.spec().ok_or_else(|| refusal(request, vec![*missing()]))?;
         let old = request.old_spec();
-        let held = old.map(|old| StoredTemplate::from(&old.pod_template));
-        Ok(Self { new: Cow::Borrowed(new), old: old.map(Cow::Borrowed), held })
+        let stored = old.map(|old| StoredTemplate::from(&old.pod_template));
+        Ok(Self { new: Cow::Borrowed(new), old: old.map(Cow::Borrowed), stored })
     }
 
-    /// That of a request of whose objects parts may not decode.
+    /// The change of a request whose objects may not decode completely.
     pub fn of_parts(request: &Request<'_>) -> Result<Self, Refusal> {
         let new = decode(request.spec()).map_err(|fault| refusal(request, vec![*fault]))?;
         let old = request.old_spec();
-        Ok(Self { new: Cow::Owned(new), old: decode(old).ok().map(Cow::Owned), held: StoredTemplate::of_parts(old) })
+        Ok(Self { new: Cow::Owned(new), old: decode(old).ok().map(Cow::Owned), stored: StoredTemplate::of_parts(old) })
     }
 }
 
@@ -122,7 +122,7 @@ async fn changes<L: Lookup, Spec>(
     policy: &Policy,
 ) -> Result<Findings, Refusal> {
     let mut findings = Findings::default();
-    let (old, new) = (change.held.as_ref(), &change.new.pod_template);
+    let (old, new) = (change.stored.as_ref(), &change.new.pod_template);
     if let Some(old) = old {
         if old.dialect != new.dialect() {
             let usage = lookup.workspaces_using_kind_live(request.name()).await?;
@@ -141,8 +141,8 @@ async fn changes<L: Lookup, Spec>(
     Ok(findings)
 }
 
-/// Validates a request to delete a kind. The Workspaces that use it are counted on the API server: neither the cache nor
-/// the status of the kind knows of a Workspace that was created a moment ago.
+/// Validates a request to delete a kind. The Workspaces that use it are counted on the API server: neither the cache
+/// nor the status of the kind knows of a Workspace that was created a moment ago.
 pub(crate) async fn decide_delete<L: Lookup, Spec>(
     request: &Request<'_, Spec>,
     lookup: &L,

@@ -8,7 +8,7 @@ use crate::field::{Fault, Findings, quoted};
 use crate::metadata::POD_METADATA;
 use crate::rule::Rule;
 
-/// The labels by which the controller finds the pod, with the name of the Workspace as their value.
+/// The labels by which the controller selects the pod, with the name of the Workspace as their value.
 const OURS: [&str; 2] = [WORKSPACE_NAME_LABEL, STATEFULSET_LABEL];
 
 pub(super) fn validate_protected(
@@ -31,7 +31,7 @@ pub(super) fn validate_protected(
                 continue;
             };
             let fault = Fault::forbidden(Rule::ProtectedMetadata, &field, detail);
-            // Another value of a key that may not be set at all is another fault.
+            // Another value of a reserved key is another fault.
             findings.faults.push(fault.about(format!("{block} {key}={value}")));
         }
     }

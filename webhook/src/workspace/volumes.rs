@@ -12,7 +12,7 @@ use crate::rule::Rule;
 
 const VOLUMES: &str = "spec.podTemplate.volumes";
 
-/// What a Workspace mounts, each once, and the field that says so first.
+/// The objects that a Workspace mounts, each once, and the first field that names it.
 pub(super) fn mounted(spec: &WorkspaceSpec) -> Vec<(MountSource, String)> {
     let volumes = &spec.pod_template.volumes;
     let home = volumes.home.iter().map(|claim| (MountSource::Claim(claim.clone()), format!("{VOLUMES}.home")));
@@ -28,7 +28,7 @@ pub(super) fn mounted(spec: &WorkspaceSpec) -> Vec<(MountSource, String)> {
     home.chain(data).chain(secrets).filter(|(mounted, _)| seen.insert(mounted.clone())).collect()
 }
 
-/// `home`: the home path of the kind, where it is known.
+/// Validates the mount paths. `home` is the home path of the kind, if known.
 pub(super) fn validate_paths(volumes: &WorkspaceVolumes, home: Option<&str>, findings: &mut Findings) {
     let home = home.filter(|_| volumes.home.is_some()).map(normalised);
     let data = volumes.data.iter().enumerate().map(|(index, volume)| ("data", index, &volume.mount_path));
@@ -47,13 +47,13 @@ pub(super) fn validate_paths(volumes: &WorkspaceVolumes, home: Option<&str>, fin
         } else if !taken.insert(normal.clone()) {
             let hint = format!(": another volume is mounted on {}", quoted(&normal));
             let fault = Fault::duplicate(Rule::WorkspaceMountPath, field, path);
-            // Which of the two is the second one depends on their order.
+            // Which of the two is the duplicate depends on their order.
             findings.faults.push(fault.about(normal).with_hint(hint));
         }
     }
 }
 
-/// `labels`: of what is newly mounted, where that needs a label.
+/// Validates the labels of newly mounted objects, where they need one. `labels` are those that were looked up.
 pub(super) fn validate_mountable(
     spec: &WorkspaceSpec,
     labels: &BTreeMap<MountSource, Option<BTreeMap<String, String>>>,

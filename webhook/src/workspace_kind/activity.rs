@@ -26,7 +26,7 @@ pub(super) fn validate(spec: &WorkspaceKindSpec, findings: &mut Findings) {
     validate_rules(spec, findings);
 }
 
-/// Validates the first line of the script and the port that Jupyter is asked on.
+/// Validates the first line of the script, and the port of the Jupyter server.
 fn validate_probe(probe: &ActivityProbe, template: &PodTemplate, findings: &mut Findings) {
     if let Some(exec) = &probe.pod_exec
         && let Some(detail) = shebang_fault(&exec.script)

@@ -1,4 +1,5 @@
-//! Whoever adds a ClusterRole to a kind hands its rights to everybody who may start a Workspace, so they need the right to.
+//! A user who adds a ClusterRole to a kind grants it to everyone who may start a Workspace, so they need the permission
+//! to.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,21 +15,21 @@ use crate::field::{Fault, Findings, key, quoted};
 use crate::lookup::{AT_ONCE, Lookup, LookupError};
 use crate::rule::Rule;
 
-/// How long advice is waited for: all questions are asked at the same time.
+/// The timeout of lookups that only lead to warnings; they are made concurrently.
 const ADVICE_LIMIT: Duration = Duration::from_secs(1);
 
-fn too_late() -> LookupError {
+fn timed_out() -> LookupError {
     LookupError::Unavailable("the API server did not answer in time".to_owned())
 }
 
-/// The ClusterRoles that an object lists and the stored one does not, in their order.
+/// The ClusterRoles of the new object that the stored one does not have, in order.
 pub(super) fn added(template: &PodTemplate, before: Option<&BTreeSet<Cow<'_, str>>>) -> Vec<String> {
     let roles = template.service_account.iter().flat_map(|account| &account.cluster_roles);
     let is_new = |name: &str| before.is_none_or(|before| !before.contains(name));
     roles.filter(|role| is_new(&role.name)).map(|role| role.name.clone()).collect()
 }
 
-/// Asks for each role whether `user` may bind it.
+/// Validates that `user` may bind each role.
 pub(super) async fn validate<L: Lookup>(
     user: &UserInfo,
     roles: Vec<String>,
@@ -38,8 +39,8 @@ pub(super) async fn validate<L: Lookup>(
     let ask = |role: String| async move {
         let answer = match check {
             BindCheck::Enforce => lookup.may_bind(user, &role).await,
-            // Advice must not cost the verdict.
-            _ => timeout(ADVICE_LIMIT, lookup.may_bind(user, &role)).await.unwrap_or_else(|_| Err(too_late())),
+            // A warning must not delay the verdict.
+            _ => timeout(ADVICE_LIMIT, lookup.may_bind(user, &role)).await.unwrap_or_else(|_| Err(timed_out())),
         };
         match answer {
             Ok(true) => Ok(None),
@@ -53,7 +54,7 @@ pub(super) async fn validate<L: Lookup>(
     let mut findings = Findings { faults: answers.into_iter().flatten().collect(), ..Findings::default() };
     if check == BindCheck::Warn {
         for fault in std::mem::take(&mut findings.faults) {
-            // What it takes would make the warning too long.
+            // The hint would make the warning too long.
             findings.warn(fault.rule, &*fault.field, format!("{}: {}", fault.field, fault.detail));
         }
     }

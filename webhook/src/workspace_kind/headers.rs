@@ -1,5 +1,5 @@
-//! Rules of `requestHeaders`: each operation renders, whatever the Workspace is called, to what the gateway takes, and all
-//! of them together fit what servers and the API server take.
+//! Rules of `requestHeaders`: for every name of a Workspace each operation renders to one that the gateway accepts, and
+//! all of them together are within the limits of servers and of the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,7 +62,7 @@ fn validate_entry(
         let field = fault.place.field(&base);
         findings.faults.push(header_fault(field, entry.key(), &fault, check));
     }
-    // The headers are changed on the way to this port only, so image values without it do not matter.
+    // The headers are changed for this port only, so image values without it do not matter.
     let has_port = |value: &&ImageConfigValue| value.spec.ports.iter().any(|port| port.id == entry.key());
     for (place, ids) in asked {
         let values: Vec<_> = check.template.options.image_config.values.iter().filter(has_port).collect();
@@ -101,7 +101,7 @@ fn warn_of_effects(base: &str, headers: &RequestHeaders, findings: &mut Findings
     }
 }
 
-/// How large the headers of a port are once rendered.
+/// The size of the rendered headers of a port.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     bytes: usize,
@@ -114,7 +114,7 @@ impl Size {
         Self { bytes: operations.bytes(), stored_bytes: operations.stored_bytes(), sent: operations.sent() }
     }
 
-    /// The larger of each.
+    /// The maximum of each field.
     fn max(self, other: Self) -> Self {
         Self {
             bytes: self.bytes.max(other.bytes),
@@ -154,7 +154,7 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, check: &Template
     };
     let described = match fault.kind {
         FaultKind::Invalid => check.fault(rule, field, &fault.value, &fault.detail),
-        // Which of two spellings is the second one depends on their order.
+        // Which of two spellings is the duplicate depends on their order.
         FaultKind::Duplicate => {
             let detail = fault.detail.clone();
             let fault = Fault { detail, ..Fault::duplicate(rule, field, &fault.value) };
@@ -162,6 +162,6 @@ fn header_fault(field: String, port: &str, fault: &HeaderFault, check: &Template
         }
         FaultKind::Forbidden => Fault::forbidden(rule, field, &fault.detail),
     };
-    // Some details do not tell values apart, and another unsafe value is another fault.
+    // Some details are the same for all values, but another unsafe value is another fault.
     described.about(format!("{port}/{list}/{name}: {}", fault.value)).pointing(fault.at)
 }

@@ -1,4 +1,4 @@
-//! Options that Workspaces use are neither removed nor changed.
+//! Options that Workspaces use must not be removed or changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ fn touched_of<'a, Spec: Clone + PartialEq + Serialize + 'a>(
     new: impl Iterator<Item = (&'a str, &'a Spec)> + Clone,
 ) -> Vec<(KindOption, Touch)> {
     if old.iter().map(|value| (&*value.id, value.spec.as_deref())).eq(new.clone().map(|(id, spec)| (id, Some(spec)))) {
-        // Nearly always, and much sooner found.
+        // The common case, and cheap to detect.
         return Vec::new();
     }
     let option = |id: &str| KindOption { list, id: id.to_owned() };
@@ -43,7 +43,7 @@ fn touched_of<'a, Spec: Clone + PartialEq + Serialize + 'a>(
     let mut touched = Vec::new();
     for (id, spec) in new {
         kept.insert(id);
-        // One that does not decode can run no pod: whatever takes its place repairs it.
+        // A spec that does not decode cannot run a pod: any other one repairs it.
         if before.get(id).copied().flatten().is_some_and(|old| !semantically_equal(old, spec)) {
             touched.push((option(id), Touch::Changed));
         }
@@ -53,10 +53,10 @@ fn touched_of<'a, Spec: Clone + PartialEq + Serialize + 'a>(
     touched
 }
 
-/// The faults of touching options that Workspaces use.
+/// The faults of changing or removing options that Workspaces use.
 ///
-/// The cache says who uses them. Where it knows of nobody, the API server is asked once about all of them: a Workspace
-/// may have been made a moment ago.
+/// Usage is looked up in the cache first. Options that are unused there are looked up on the API server, all at once: a
+/// Workspace may have been created a moment ago.
 pub(super) async fn validate<L: Lookup>(
     kind: &str,
     touched: Vec<(KindOption, Touch)>,

@@ -1,4 +1,4 @@
-//! Keys of maps that become part of the pod: those that are too long cannot be applied, whatever they mean.
+//! Keys of maps that become part of the pod: keys that are too long cannot be applied.
 
 use crds::apply_body::{KEY_MAX, is_key};
 use crds::workspace_kind::PodTemplate;

@@ -12,7 +12,8 @@ use crate::rule::Rule;
 
 const PORTS: &str = "spec.podTemplate.ports";
 
-/// Validates that the dialect is one, and one that is served, and that each entry is unique and refers to an image port.
+/// Validates that all entries have one dialect, one that is served, and that each is unique and refers to an image
+/// port.
 pub(super) fn validate(template: &PodTemplate, policy: &Policy, findings: &mut Findings) {
     let dialect = template.dialect();
     let entries = template.proxied_ports();
@@ -46,7 +47,7 @@ pub(super) fn validate(template: &PodTemplate, policy: &Policy, findings: &mut F
     }
 }
 
-/// The dialect of a kind must not change while Workspaces use it: all their paths would.
+/// The dialect of a kind must not change while Workspaces use it: all their paths would change.
 pub(super) fn dialect_change(old: Dialect, new: Dialect, usage: &KindUsage) -> Option<Fault> {
     if usage.count == 0 {
         return None;

@@ -1,4 +1,4 @@
-//! What an update of a kind is held against: that which matters of the stored spec, also where the rest does not decode.
+//! The parts of a stored kind that an update is compared with, also where the rest of its spec does not decode.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// That which matters of a stored `podTemplate`.
+/// The parts of a stored `podTemplate` that rules about updates need.
 #[derive(Debug)]
 pub(super) struct StoredTemplate<'a> {
-    /// The dialect that its ports are written in.
+    /// The dialect of its ports.
     pub dialect: Dialect,
     /// The names of the ClusterRoles that it lists.
     pub cluster_roles: BTreeSet<Cow<'a, str>>,
@@ -27,7 +27,7 @@ pub(super) struct StoredTemplate<'a> {
 #[derive(Debug)]
 pub(super) struct StoredOption<'a, Spec: Clone> {
     pub id: Cow<'a, str>,
-    /// None where it does not decode.
+    /// `None` where it does not decode.
     pub spec: Option<Cow<'a, Spec>>,
 }
 
@@ -48,8 +48,8 @@ impl<'a> From<&'a PodTemplate> for StoredTemplate<'a> {
 }
 
 impl StoredTemplate<'static> {
-    /// That of a spec of which parts may not decode: each is read by itself, so that none hides another. None where there
-    /// is no template at all.
+    /// Those of a spec that may not decode completely: each part is decoded separately, so that a broken one does not
+    /// hide the others. `None` where there is no template at all.
     pub fn of_parts(spec: Option<&&RawValue>) -> Option<Self> {
         let spec: Value = serde_json::from_str(spec?.get()).ok()?;
         let template = spec.get("podTemplate")?;
@@ -74,7 +74,7 @@ fn options<'de, Spec: Clone + Deserialize<'de>>(
     list(&template["options"][of.as_str()]["values"]).iter().filter_map(option).collect()
 }
 
-/// B as soon as an entry has `id`, as [`Dialect::of`] has it.
+/// `Id` as soon as an entry has `id`, like [`Dialect::of`].
 fn dialect(ports: &Value) -> Dialect {
     let names_id = |entry: &Value| entry.get("id").is_some_and(Value::is_string);
     if list(ports).iter().any(names_id) { Dialect::Id } else { Dialect::PortId }

@@ -1,7 +1,7 @@
-//! Rules of templates: `extraEnv` and `requestHeaders` render for every image value, whatever the Workspace is called.
+//! Rules of templates: `extraEnv` and `requestHeaders` render for every image value and every name of a Workspace.
 //!
-//! Templates are parsed once. Image values matter to them only by which ports they have, so values with the same ports
-//! count as one.
+//! Templates are parsed once. The output depends on the ports of an image value only, so values with the same ports
+//! are rendered once.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use crate::rule::Rule;
 
 /// The shortest and the longest name that a Workspace and a namespace can have.
 const NAMES: [&str; 2] = ["a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"];
-/// How long a warning should be at most, in bytes.
+/// The most bytes that a warning should have.
 const WARNING_MAX: usize = 120;
 
 /// Validates the variables; false, with a fault, when no time is left for anything else.
@@ -44,15 +44,15 @@ pub(super) struct TemplateCheck<'a> {
     pub template: &'a PodTemplate,
     dialect: Dialect,
     policy: &'a Policy,
-    /// Thousands of templates that each use up their limits are not worth waiting for.
+    /// Whether there is time left: thousands of templates at their limits would take too long.
     in_time: InTime<'a>,
     /// The ids that a template may name.
     known: BTreeSet<&'a str>,
     /// One image value for each set of ports.
     distinct: Vec<&'a [ImagePort]>,
-    /// Those of them that some image values lack.
+    /// Those of the known ids that some image values lack.
     varying: BTreeSet<&'a str>,
-    /// Ids that the variable or entry at hand asks for and that do not exist.
+    /// Ids that the current variable or entry asks for and that do not exist.
     unknown: RefCell<BTreeSet<String>>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> TemplateCheck<'a> {
         Self { template, dialect, policy, in_time, known, distinct, varying, unknown: RefCell::default() }
     }
 
-    /// Whether there is time left; a fault when there is none.
+    /// Whether there is time left; adds a fault if not.
     pub fn is_in_time(&self, findings: &mut Findings) -> bool {
         let in_time = (self.in_time)();
         if !in_time {
@@ -85,8 +85,8 @@ impl<'a> TemplateCheck<'a> {
 
     /// Renders once for each combination of names and ports that can make a difference, while there is time.
     ///
-    /// `render` gives the ids that a template asked for, if it got to its end. With the same answers it does the same, so
-    /// if all image values agree on these ids, one of them stands for all.
+    /// `render` returns the ids that a template asked for, if it did not fail. Its output depends on these ids only, so
+    /// if all image values have them, one rendering is enough.
     pub fn render_everywhere(&self, mut render: impl FnMut(&Rendering<'_>) -> Option<Vec<String>>) {
         self.unknown.borrow_mut().clear();
         for name in NAMES {
@@ -108,7 +108,7 @@ impl<'a> TemplateCheck<'a> {
         }
     }
 
-    /// The fault of a template. Which ids exist is advice, not part of what is wrong: it changes with other fields.
+    /// The fault of a template. Which ids exist is a hint, not part of the detail: it changes with other fields.
     pub fn fault(&self, rule: Rule, field: String, value: &str, detail: &str) -> Fault {
         let fault = Fault::invalid(rule, field, value, detail);
         let unknown = self.unknown.borrow();
@@ -124,7 +124,7 @@ impl<'a> TemplateCheck<'a> {
     }
 }
 
-/// Says which of `values` lack a port that a template asks for: it renders empty there.
+/// Warns of the `values` that lack a port that a template asks for: it renders empty there.
 pub(super) fn warning(field: String, asked: &BTreeSet<String>, values: &[&ImageConfigValue]) -> Option<Warning> {
     let lacks = |value: &ImageConfigValue, id: &str| !value.spec.ports.iter().any(|port| port.id == id);
     let absent = |id: &&String| values.iter().any(|value| lacks(value, id));
@@ -201,7 +201,7 @@ fn environment(variable: &EnvVar, check: &TemplateCheck<'_>, findings: &mut Find
     largest
 }
 
-/// Adds what is not there yet: the same text is not repeated for each image value that it fails for.
+/// Adds what is not in `found` yet, so that a fault is not repeated for each image value.
 pub(super) fn add_new<T: PartialEq>(found: &mut Vec<T>, more: Vec<T>) {
     for fault in more {
         if !found.contains(&fault) {
