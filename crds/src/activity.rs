@@ -1,4 +1,4 @@
-//! How a kind finds out whether its Workspaces are being used, and which rule decides what happens then.
+//! How the activity of Workspaces is determined, and which rules act on it.
 
 use crate::workspace_kind::{ActivityRule, ActivityRuleMatch, PodTemplate};
 
@@ -34,7 +34,7 @@ impl ActivityRule {
 }
 
 impl PodTemplate {
-    /// Whether the kind says how activity is found out: with an `activityProbe`, or as early kinds with `culling`.
+    /// Whether the kind configures how activity is probed: with `activityProbe`, or as early kinds with `culling`.
     pub fn has_activity_probe(&self) -> bool {
         self.activity_probe.is_some() || self.culling.as_ref().is_some_and(|culling| culling.enabled)
     }

@@ -1,10 +1,10 @@
-//! The body of a server-side apply: JSON that a YAML reader reads as a JSON reader does.
+//! The body of a server-side apply: JSON that a YAML parser reads in the same way as a JSON parser.
 //!
-//! The API server reads `application/apply-patch+yaml` with go-yaml, a YAML 1.1 reader, and JSON is no subset of that.
-//! Within quotes U+0085, U+2028 and U+2029 are line breaks there, which are folded: two of them in a row become one
-//! `\n`, a single one a blank. DEL, the other C1 characters, U+FEFF, U+FFFE and U+FFFF are refused wherever they stand.
-//! Written as `\u` with four hex digits all of them arrive. Characters beyond the Basic Multilingual Plane stay as they are: as a pair of
-//! surrogates they would not arrive.
+//! The API server reads `application/apply-patch+yaml` with go-yaml, a YAML 1.1 parser, and JSON is not a subset of
+//! that. Within quotes U+0085, U+2028 and U+2029 are line breaks there, which are folded: two of them in a row become
+//! one `\n`, a single one a space. DEL, the other C1 characters, U+FEFF, U+FFFE and U+FFFF are refused everywhere.
+//! Escaped as `\u` with four hex digits all of them arrive unchanged. Characters beyond the Basic Multilingual Plane
+//! are not escaped: surrogate pairs would not arrive unchanged.
 
 use std::io::{self, Write};
 
@@ -13,8 +13,8 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
 
-/// The longest key of a map, in bytes and as it is written: a YAML reader looks for the colon at most 1,024 characters
-/// behind the opening quote of a key.
+/// The longest key of a map, in bytes of its escaped form: a YAML parser searches for the colon at most 1,024
+/// characters after the opening quote of a key.
 pub const KEY_MAX: usize = 1022;
 
 /// `object` as the body of an apply.
@@ -24,19 +24,19 @@ pub fn body(object: &impl Serialize) -> serde_json::Result<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(bytes).map_err(serde::ser::Error::custom)?)
 }
 
-/// Writes `object` as [`body`] has it.
+/// Writes `object` in the format of [`body`].
 pub fn write(sink: impl Write, object: &impl Serialize) -> serde_json::Result<()> {
     object.serialize(&mut Serializer::with_formatter(sink, Escaping))
 }
 
-/// Whether some character of `text` is escaped here that plain JSON would leave as it is.
+/// Whether `text` has a character that is escaped here but not in plain JSON.
 pub fn is_escaped(text: &str) -> bool {
     text.contains(is_unsafe)
 }
 
 /// Whether a map with this key can be applied.
 pub fn is_key(key: &str) -> bool {
-    // Most keys are short, and an escaped character takes six times its bytes at most.
+    // Most keys are short, and escaping makes a key at most six times longer.
     key.len() * 6 <= KEY_MAX || body(&key).is_ok_and(|written| written.get().len() - "\"\"".len() <= KEY_MAX)
 }
 
@@ -46,7 +46,7 @@ impl Formatter for Escaping {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         if rest.bytes().all(|byte| byte < 0x7f) {
-            // Nearly all text of nearly all objects.
+            // The common case.
             return writer.write_all(rest.as_bytes());
         }
         while let Some((at, unsafe_character)) = rest.char_indices().find(|(_, character)| is_unsafe(*character)) {
@@ -58,7 +58,7 @@ impl Formatter for Escaping {
     }
 }
 
-/// Whether a YAML reader folds or refuses the character within quotes. Those below U+0020 are escaped in any JSON.
+/// Whether a YAML parser folds or refuses the character within quotes. Those below U+0020 are escaped in any JSON.
 fn is_unsafe(character: char) -> bool {
     matches!(character, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }

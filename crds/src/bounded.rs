@@ -1,4 +1,5 @@
-//! Lists that cannot grow beyond what a pod could ever use: an item may take a thousand times the memory of its text.
+//! Lists with a maximum length, far above what a pod could use: an item may need a thousand times the memory of its
+//! text.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Reads a list of at most `MAX` items. The error names how many were read when it gave up, one more than allowed.
+/// Reads a list of at most `MAX` items. The error says how many items were read, one more than allowed.
 pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MAX: usize>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

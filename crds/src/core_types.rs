@@ -1,17 +1,17 @@
-//! What Kubernetes' own types lose on the way through Rust, given back.
+//! Restores what the schemas of Kubernetes' own types lose in the Rust bindings.
 //!
-//! The Rust bindings know the fields of a type and their types, but not how the API server merges its lists, what it
-//! fills in, and which quantities it takes. Without that a server-side apply replaces what it should merge, and an
-//! object that a Pod would accept is refused. The tables follow the markers of `k8s.io/api` and
+//! The Rust bindings know the fields of a type and their types, but not how the API server merges its lists, which
+//! defaults it sets, and which quantities it accepts. Without that a server-side apply replaces what it should merge,
+//! and an object that a Pod would accept is refused. The tables follow the markers of `k8s.io/api` and
 //! `k8s.io/apimachinery`; a test compares them with what a running API server publishes of its own types.
 
 use serde_json::{Map, Value, json};
 
-/// How the bindings name Kubernetes' own types.
+/// The prefix of Kubernetes' own types in the bindings.
 const PREFIX: &str = "io.k8s.";
 const CORE: &str = "io.k8s.api.core.v1.";
 
-/// What a quantity looks like (`k8s.io/apimachinery/pkg/api/resource`).
+/// The pattern of a quantity (`k8s.io/apimachinery/pkg/api/resource`).
 const QUANTITY: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
 /// Types of `core/v1` that an apply sets as a whole.
@@ -56,7 +56,7 @@ const ATOMIC_LISTS: &[(&str, &[&str])] = &[
 const AFFINITY_LISTS: &[&str] =
     &["preferredDuringSchedulingIgnoredDuringExecution", "requiredDuringSchedulingIgnoredDuringExecution"];
 
-/// Strings that the API server fills in. An empty one stands for a name that may be left out.
+/// Strings with a default set by the API server. An empty default means that a name may be left out.
 const DEFAULTS: &[(&str, &str, &str)] = &[
     ("AzureDiskVolumeSource", "fsType", "ext4"),
     ("ConfigMapKeySelector", "name", ""),
@@ -79,7 +79,7 @@ pub(crate) fn is_core(name: &str) -> bool {
     name.starts_with(PREFIX)
 }
 
-/// Gives the schema of the type `name` what the bindings lost. Children are other types and are left alone.
+/// Restores in the schema of the type `name` what the bindings lost. Its children are other types and are not changed.
 pub(crate) fn correct(name: &str, schema: &mut Map<String, Value>) {
     match name {
         "io.k8s.apimachinery.pkg.api.resource.Quantity" => {
@@ -114,7 +114,7 @@ fn correct_core(name: &str, schema: &mut Map<String, Value>) {
                 claims.insert("x-kubernetes-list-map-keys".to_owned(), json!(["name"]));
             }
         }
-        // The API server takes nothing else here: a claim made for a pod has its name and owner from the pod.
+        // The API server accepts nothing else here: a claim created for a pod gets its name and owner from the pod.
         "PersistentVolumeClaimTemplate" => {
             if let Some(metadata) = property(schema, "metadata") {
                 *metadata = template_metadata();

@@ -6,9 +6,9 @@ use crate::stored_bytes;
 use crate::template::{Functions, Limits, Mode};
 use crate::value_template::{ValueFault, ValueTemplate};
 
-/// The most bytes that the names and rendered values of all variables have together, in the JSON of the pod template that
-/// a ControllerRevision holds: etcd takes objects of up to 1.5 MiB, and Linux starts no program with more than 2 MiB of
-/// arguments and variables.
+/// The most bytes that the names and rendered values of all variables have together, in the JSON of the pod template
+/// that a ControllerRevision holds: etcd takes objects of up to 1.5 MiB, and Linux starts no program with more than 2
+/// MiB of arguments and variables.
 pub const ALL_MAX: usize = 1024 * 1024;
 
 /// The variables of a kind, parsed once and rendered for many Workspaces.
@@ -26,7 +26,7 @@ pub struct EnvFault {
     pub value: String,
     /// What is wrong.
     pub detail: String,
-    /// The byte of the value that is wrong, where that is known.
+    /// The offset of the wrong byte in the value, if known.
     pub at: Option<usize>,
 }
 
@@ -46,7 +46,7 @@ pub struct RenderedEnv {
 }
 
 impl RenderedEnv {
-    /// The bytes that name and value take in JSON, as the API server stores it.
+    /// The size of name and value in bytes, in JSON as the API server stores it.
     pub fn stored_bytes(&self) -> usize {
         stored_bytes(&self.variable.name) + self.variable.value.as_deref().map_or(0, stored_bytes)
     }
@@ -73,7 +73,7 @@ impl<'a> EnvTemplates<'a> {
         (Self { variables: parsed }, faults)
     }
 
-    /// Renders all values, or names every one that does not render.
+    /// Renders all values, or returns every fault.
     pub fn render(&self, functions: &dyn Functions, mode: Mode) -> Result<Vec<RenderedEnv>, Vec<EnvFault>> {
         let mut faults = Vec::new();
         let mut rendered = Vec::with_capacity(self.variables.len());

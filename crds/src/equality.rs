@@ -1,5 +1,5 @@
-//! Whether two specs mean the same, as Kubernetes' `equality.Semantic` sees it: quantities by their value, and an empty
-//! list, map or block like an absent one.
+//! Whether two specs are semantically equal, as in Kubernetes' `equality.Semantic`: quantities are compared by value,
+//! and an empty list, map or block equals an absent one.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -7,18 +7,18 @@ use serde_json::{Map, Value};
 /// Blocks for which empty is not the same as absent: an empty selector matches everything, an absent one nothing.
 const SELECTORS: [&str; 2] = ["labelSelector", "namespaceSelector"];
 
-/// Whether both mean the same.
+/// Whether both are semantically equal.
 pub fn semantically_equal<T: PartialEq + Serialize>(one: &T, other: &T) -> bool {
     let meaning = |spec: &T| serde_json::to_value(spec).map(|value| meaning("", value));
     one == other || matches!((meaning(one), meaning(other)), (Ok(one), Ok(other)) if one == other)
 }
 
-/// Whether two quantities are the same, however they are written.
+/// Whether two quantities are equal, however they are written.
 pub fn same_quantity(one: &str, other: &str) -> bool {
     one == other || nanos(one).is_some_and(|value| nanos(other) == Some(value))
 }
 
-/// What is left of a value without what makes no difference. `block` is the name of the field that holds it.
+/// The canonical form of a value. `block` is the name of the field that holds it.
 fn meaning(block: &str, value: Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -36,7 +36,7 @@ fn meaning(block: &str, value: Value) -> Value {
     }
 }
 
-/// Whether the value of the field `name` says as much as its absence.
+/// Whether the value of the field `name` means the same as its absence.
 pub fn is_absent(name: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -46,7 +46,7 @@ pub fn is_absent(name: &str, value: &Value) -> bool {
     }
 }
 
-/// One spelling for equal quantities; what is none stays as it is.
+/// The same text for equal quantities; other text is left unchanged.
 fn quantity(text: String) -> Value {
     nanos(&text).map_or(Value::String(text), |nanos| Value::String(format!("{nanos}n")))
 }
@@ -76,7 +76,7 @@ fn nanos(text: &str) -> Option<i128> {
     Some(if negative { -nanos } else { nanos })
 }
 
-/// What a suffix multiplies with: a power of two and a power of ten.
+/// The factor of a suffix: a power of two and a power of ten.
 fn scale(suffix: &str) -> Option<(u32, i32)> {
     Some(match suffix {
         "" => (0, 0),

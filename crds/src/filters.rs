@@ -1,7 +1,7 @@
 //! `spec.filterRules`: which of them deny a choice.
 //!
-//! For each scope the first rule counts that matches and says anything about `api.deny`: an earlier `deny: false` is an
-//! exception to a later `deny: true`. This is how the Kubeflow backend evaluates them.
+//! For each scope the first rule that matches and sets `api.deny` applies: an earlier `deny: false` is an exception to
+//! a later `deny: true`. This is how the Kubeflow backend evaluates them.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::workspace_kind::{
     FilterRule, FilterRuleMatch, FilterRuleScope, ImageConfigValue, OptionSpawner, PodConfigValue,
 };
 
-/// What somebody chooses, and where.
+/// The options that a Workspace selects, and its namespace.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'a> {
     /// The labels of the namespace.
@@ -30,7 +30,7 @@ pub struct Denial<'a> {
     pub scope: FilterRuleScope,
     /// The index of the rule.
     pub index: usize,
-    /// Why, in the words of the rule.
+    /// The message of the rule.
     pub message: Option<&'a str>,
 }
 
@@ -40,7 +40,7 @@ pub fn denials<'a>(rules: &'a [FilterRule], choice: &Choice<'_>) -> Vec<Denial<'
     scopes.into_iter().filter_map(|scope| denial(rules, scope, choice)).collect()
 }
 
-/// Whether the labels of the namespace matter to whether a choice is denied.
+/// Whether a decision depends on the labels of the namespace.
 pub fn depend_on_namespace(rules: &[FilterRule]) -> bool {
     let deciding = rules.iter().filter(|rule| denies(rule).is_some());
     deciding.flat_map(|rule| &rule.match_).any(|condition| condition.match_namespace.is_some())
@@ -61,7 +61,7 @@ fn denial<'a>(rules: &'a [FilterRule], scope: FilterRuleScope, choice: &Choice<'
     (api.deny == Some(true)).then_some(Denial { scope, index, message })
 }
 
-/// Whether a condition holds. One that is not well-formed does not.
+/// Whether a condition holds. A malformed one does not.
 fn holds(condition: &FilterRuleMatch, choice: &Choice<'_>) -> bool {
     let labels_of = |spawner: &OptionSpawner| -> BTreeMap<String, String> {
         spawner.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect()

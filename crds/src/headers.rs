@@ -1,8 +1,8 @@
-//! Request headers: what Istio and Envoy take, and what hurts nobody.
+//! Request headers: which ones Istio and Envoy accept, and which are safe for other routes.
 //!
-//! A single bad header makes Envoy reject the whole route table of a gateway port, so admission and the reconciler check
-//! the same rendered values with the same functions. The rules come from RFC 9110 (names, hop-by-hop headers), Istio's
-//! handling of `host`/`:authority` and Envoy's command operators in header values.
+//! A single bad header makes Envoy reject the whole route table of a gateway port, so admission and the reconciler
+//! check the same rendered values with the same functions. The rules come from RFC 9110 (names, hop-by-hop headers),
+//! Istio's handling of `host`/`:authority` and Envoy's command operators in header values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +21,11 @@ pub use name::{Effect, NAME_MAX};
 pub use value::VALUE_MAX;
 use value::{rendered_fault, value_fault};
 
-/// The most bytes that the names and rendered values of one port have together. Envoy takes requests with up to 60 KiB.
+/// The most bytes that the names and rendered values of one port have together. Envoy accepts requests with up to 60
+/// KiB.
 pub const PORT_MAX: usize = 32 * 1024;
-/// The most bytes that the headers of all ports of an image have together, as the API server stores them: it takes objects
-/// of up to 1.5 MiB.
+/// The most bytes that the headers of all ports of an image have together, as the API server stores them: it accepts
+/// objects of up to 1.5 MiB.
 pub const ROUTE_MAX: usize = 512 * 1024;
 /// Above this many bytes of names and rendered values, many servers refuse the request.
 pub const PORT_ADVISED: usize = 8 * 1024;
@@ -105,12 +106,12 @@ impl HeaderTemplates {
 }
 
 impl HeaderOperations {
-    /// Whether nothing is done to any header.
+    /// Whether no header is changed.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
     }
 
-    /// What is wrong with operations that do not come from templates, such as those of a stored route.
+    /// The faults of operations that do not come from templates, such as those of a stored route.
     pub fn validate(&self) -> Vec<HeaderFault> {
         let mut seen = BTreeSet::new();
         let remove =
@@ -136,12 +137,12 @@ impl HeaderOperations {
         self.texts().map(str::len).sum()
     }
 
-    /// The bytes that all names and values take in the store of the API server, which escapes some characters.
+    /// The size of all names and values in bytes as the API server stores them, which escapes some characters.
     pub fn stored_bytes(&self) -> usize {
         self.texts().map(stored_bytes).sum()
     }
 
-    /// How many headers the server behind the gateway gets from here.
+    /// How many headers are added to a request at most.
     pub fn sent(&self) -> usize {
         self.set.len() + self.add.len()
     }
@@ -174,7 +175,7 @@ impl HeaderOperations {
         } else if !value.is_empty() {
             self.set.insert(name.to_owned(), value);
         } else if !self.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
-            // Envoy leaves the visitor's own header in place when it is told to set an empty value.
+            // With an empty value Envoy would keep the header that the client sent.
             self.remove.push(name.to_owned());
         }
     }
@@ -261,7 +262,7 @@ mod tests {
             assert_eq!(kinds(judge(&[], &[], &[name])), [FaultKind::Forbidden], "{name}");
         }
         assert!(judge(&[], &[], &["te"]).is_ok());
-        // Servers in the tradition of CGI read both spellings as one.
+        // CGI-style servers treat both spellings as equal.
         for name in ["Content_Length", "transfer_encoding", "Proxy-Connection", "PROXY_CONNECTION", "keep_alive"] {
             assert_eq!(kinds(judge(&[(name, "v")], &[], &[])), [FaultKind::Forbidden], "{name}");
             assert_eq!(kinds(judge(&[], &[(name, "v")], &[])), [FaultKind::Forbidden], "{name}");

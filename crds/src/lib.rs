@@ -41,13 +41,13 @@ fn yes() -> bool {
 }
 
 /// Whether a flag has its default, so that it need not be written.
-#[allow(clippy::trivially_copy_pass_by_ref)] // the signature serde asks for
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde requires
 fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// The bytes that `text` takes in JSON as Go writes it (`encoding/json` with its default escapes), in which the API server
-/// stores custom resources and the pod templates in ControllerRevisions.
+/// The size of `text` in bytes, in JSON as Go writes it (`encoding/json` with its default escapes), in which the API
+/// server stores custom resources and the pod templates in ControllerRevisions.
 pub fn stored_bytes(text: &str) -> usize {
     text.chars()
         .map(|character| match character {

@@ -1,4 +1,4 @@
-//! Where volumes are mounted, and what the volumes that the controller makes are called.
+//! Mount paths, and the names of the volumes that the controller adds to pods.
 
 /// The name of the volume that holds the home directory.
 pub const HOME_VOLUME: &str = "home-volume";
@@ -15,14 +15,14 @@ pub fn secret_volume(index: usize) -> String {
     format!("{SECRET_VOLUME}{index}")
 }
 
-/// Whether the controller makes volumes of that name.
+/// Whether the name is reserved for the volumes that the controller adds.
 pub fn is_reserved_volume(name: &str) -> bool {
     let is_number = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
     name == HOME_VOLUME
         || [DATA_VOLUME, SECRET_VOLUME].iter().any(|start| name.strip_prefix(start).is_some_and(is_number))
 }
 
-/// The one spelling of a mount path: absolute, without empty segments, `.`, `..` and a final slash. The root is `/`.
+/// The normal form of a mount path: absolute, without empty segments, `.`, `..` and a final slash. The root is `/`.
 pub fn normalised(path: &str) -> String {
     let mut segments = Vec::new();
     for segment in path.split('/') {

@@ -1,12 +1,12 @@
-//! The id that somebody probably meant, for messages about one that does not exist.
+//! The most similar id, for messages about one that does not exist.
 
-/// How many pairs of characters are compared in search of the nearest id: advice must not cost more than the verdict.
+/// How many pairs of characters are compared in search of the nearest id: a hint must not take longer than the verdict.
 const COMPARED_MAX: usize = 200_000;
 
-/// The candidate that `wanted` most likely means, by edit distance; of several equally near ones the first.
+/// The candidate that is most similar to `wanted`, by edit distance; the first of several equally similar ones.
 ///
-/// None when all are farther away than a third of the longer of the two. Of very many or very long candidates only the
-/// first are looked at.
+/// `None` if the distance of all of them is more than a third of the longer of the two. Of very many or very long
+/// candidates only the first are compared.
 pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = wanted.to_lowercase();
     let length = wanted.chars().count();

@@ -12,7 +12,7 @@ pub enum OptionList {
 }
 
 impl OptionList {
-    /// Both of them.
+    /// Both lists.
     pub const ALL: [Self; 2] = [Self::ImageConfig, Self::PodConfig];
 
     /// The name of the field.
@@ -23,7 +23,7 @@ impl OptionList {
         }
     }
 
-    /// The id that a Workspace selects of it.
+    /// The id that a Workspace selects from the list.
     pub fn selected(self, options: &WorkspaceOptions) -> &str {
         match self {
             Self::ImageConfig => &options.image_config,
@@ -35,7 +35,7 @@ impl OptionList {
 /// An option of a kind.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct KindOption {
-    /// The list that it stands in.
+    /// The list that contains it.
     pub list: OptionList,
     /// Its id.
     pub id: String,

@@ -1,5 +1,5 @@
-//! Ports: the two dialects of `spec.podTemplate.ports[]`, the path under which a port is reached, and what the template
-//! function `httpPathPrefix` answers.
+//! Ports: the two dialects of `spec.podTemplate.ports[]`, the path of a port, and what the template
+//! function `httpPathPrefix` returns.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,7 +41,7 @@ impl FromStr for Dialect {
 }
 
 impl Dialect {
-    /// The field that names the port, after which the dialect is called.
+    /// The field that names the port; the dialect is named after it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PortId => "portId",
@@ -92,7 +92,7 @@ impl ProxiedPort {
     }
 }
 
-/// Where ports are reached: a path prefix by dialect, or one for all.
+/// The path prefixes of ports: one for each dialect, or one for all.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ConnectPaths {
     fixed: Option<String>,
@@ -106,7 +106,7 @@ pub struct ConnectPaths {
 pub struct PrefixError;
 
 impl ConnectPaths {
-    /// The prefix that belongs to the dialect of each kind.
+    /// The default prefix of the dialect of each kind.
     pub fn by_dialect() -> Self {
         Self::default()
     }
@@ -147,7 +147,7 @@ impl ConnectPaths {
 /// The template function `httpPathPrefix` for one Workspace and one image value.
 #[derive(Clone, Copy, Debug)]
 pub struct PortPaths<'a> {
-    /// Where ports are reached.
+    /// The path prefixes.
     pub paths: &'a ConnectPaths,
     /// The dialect of the kind.
     pub dialect: Dialect,
@@ -177,13 +177,13 @@ impl Functions for PortPaths<'_> {
     }
 }
 
-/// What is wrong with a port id that does not exist. It says nothing about those that do.
+/// What is wrong with a port id that does not exist. It does not mention those that do.
 pub fn unknown_port(port_id: &str) -> String {
     format!("port id {} does not exist", quoted(port_id))
 }
 
-/// What to write instead of a port id that does not exist, to follow [`unknown_port`]: the nearest one, and which there
-/// are.
+/// What to write instead of a port id that does not exist, to follow [`unknown_port`]: the most similar one, and a
+/// list.
 pub fn advice_on_port(port_id: &str, known: &BTreeSet<&str>) -> String {
     let hint =
         nearest(port_id, known.iter().copied()).map(|id| format!(", did you mean {}?", quoted(id))).unwrap_or_default();

@@ -1,14 +1,14 @@
-//! Redirects from one option value to another: where they lead, for the status and the command line, and all their cycles,
-//! for admission.
+//! Redirects from one option value to another: their targets, for the status and the command line, and all their
+//! cycles, for admission.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::workspace::RedirectStep;
 
-/// Why redirects lead nowhere.
+/// Why redirects have no end.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RedirectError {
-    /// The value to start from does not exist.
+    /// The selected value does not exist.
     #[error("{0:?} does not exist")]
     NoStart(String),
     /// A redirect names a value that does not exist.
@@ -22,15 +22,15 @@ pub enum RedirectError {
     /// The redirects form a cycle.
     #[error("redirect of {source_id:?} closes a cycle")]
     Cycle {
-        /// The id of the value whose redirect leads back to one that was passed already.
+        /// The id of the value whose redirect points back to one that was followed already.
         source_id: String,
     },
 }
 
 /// Follows the redirects from `start` to their end.
 ///
-/// `target_of` gives `None` for an id that does not exist, `Some(None)` for one without a redirect and
-/// `Some(Some(target))` otherwise. The answer is empty when `start` has no redirect.
+/// `target_of` returns `None` for an id that does not exist, `Some(None)` for one without a redirect and
+/// `Some(Some(target))` otherwise. The result is empty when `start` has no redirect.
 pub fn follow<'a>(
     start: &'a str,
     target_of: impl Fn(&str) -> Option<Option<&'a str>>,
@@ -59,7 +59,7 @@ pub fn follow<'a>(
 
 /// All cycles among `redirects` (source, target), each once, starting at its smallest id and ordered by it.
 ///
-/// A source has at most one target: of several the last counts.
+/// A source has at most one target: of several the last one is used.
 pub fn cycles<'a>(redirects: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Vec<String>> {
     let target_of: BTreeMap<&str, &str> = redirects.into_iter().collect();
     let mut done = BTreeSet::new();
@@ -83,7 +83,7 @@ pub fn cycles<'a>(redirects: impl IntoIterator<Item = (&'a str, &'a str)>) -> Ve
     found
 }
 
-/// The cycle that `id` lies on, starting at its smallest member.
+/// The cycle that contains `id`, starting at its smallest member.
 fn cycle_from<'a>(id: &'a str, target_of: impl Fn(&str) -> Option<&'a str>) -> Vec<String> {
     let mut members = vec![id];
     let mut at = target_of(id);

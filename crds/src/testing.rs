@@ -76,7 +76,7 @@ fn decode<T: serde::de::DeserializeOwned>(value: Value) -> T {
 
 /// A generator of random kinds and Workspaces. The same seed gives the same objects.
 ///
-/// Most are valid; some carry a fault that admission must find, so that a test sees both sides.
+/// Most are valid; some have a fault that admission must find, so that tests cover both.
 #[derive(Debug)]
 pub struct Generator {
     random: fastrand::Rng,

@@ -23,7 +23,7 @@ pub struct RenderedValue {
 pub struct ValueFault {
     /// What is wrong.
     pub detail: String,
-    /// The byte of the value as written that is wrong, where that is known.
+    /// The offset of the wrong byte in the value as written, if known.
     pub at: Option<usize>,
 }
 
@@ -79,7 +79,7 @@ pub fn quoted(text: &str) -> String {
     shortened(text, crate::template::quote)
 }
 
-/// What `write` makes of `text`, cut at 256 bytes.
+/// `text` cut at 256 bytes, as `write` formats it.
 pub fn shortened(text: &str, write: impl FnOnce(&str) -> String) -> String {
     let cut = cut(text);
     let mut written = write(cut);
@@ -97,7 +97,7 @@ pub fn cut(text: &str) -> &str {
 /// `path[key]`, with a key of any length cut at 256 bytes.
 pub fn key(path: &str, key: &str) -> String {
     let shown = shortened(key, |key| {
-        // Nothing that a terminal acts on, and no second line.
+        // No control characters for the terminal, and no second line.
         if key.chars().any(char::is_control) { key.escape_default().to_string() } else { key.to_owned() }
     });
     format!("{path}[{shown}]")

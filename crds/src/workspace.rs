@@ -1,4 +1,4 @@
-//! The Workspace: one person's notebook, as a choice among what its WorkspaceKind offers.
+//! The Workspace: one user's notebook, as a selection among the options of its WorkspaceKind.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -9,7 +9,8 @@ use crate::generate::without_default;
 use crate::is_false;
 use crate::workspace_kind::PodMetadata;
 
-/// A notebook server (JupyterLab, code-server, RStudio …) of one person, run as a pod and reached through the mesh gateway.
+/// A notebook server (JupyterLab, code-server, RStudio …) of one user, run as a pod and exposed through the mesh
+/// gateway.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(
     group = "kubeflow.org",
@@ -30,7 +31,7 @@ use crate::workspace_kind::PodMetadata;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceSpec {
-    /// The name shown to people: that of the object when absent.
+    /// The name shown to users; the name of the object when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub display_name: Option<String>,
@@ -39,7 +40,7 @@ pub struct WorkspaceSpec {
     #[serde(default)]
     pub paused: bool,
 
-    /// No effect; accepted because early Workspaces carry it. Running pods are never restarted behind their user's back.
+    /// No effect; accepted because early Workspaces have it. The controller never restarts a running pod on its own.
     #[serde(default, skip_serializing_if = "is_false")]
     #[schemars(extend("default" = false))]
     pub defer_updates: bool,
@@ -60,7 +61,7 @@ pub struct WorkspaceSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspacePodTemplate {
-    /// Labels and annotations of the pod. They win over those of the WorkspaceKind.
+    /// Labels and annotations of the pod. They have precedence over those of the WorkspaceKind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_metadata: Option<PodMetadata>,
 
@@ -129,7 +130,7 @@ pub struct SecretVolume {
     #[schemars(length(min = 2, max = 4096), regex(pattern = r"^/[^/].*$"))]
     pub mount_path: String,
 
-    /// The permission bits of the files: in JSON a decimal number, in YAML also an octal one (`0644`).
+    /// The permission bits of the files: a decimal number, in YAML also an octal one (`0644`).
     #[serde(default = "default_secret_mode")]
     #[schemars(range(min = 0, max = 511))]
     pub default_mode: i32,
@@ -152,8 +153,8 @@ pub struct WorkspaceOptions {
     pub pod_config: String,
 }
 
-/// The most recently observed state of a Workspace. Times are milliseconds since 1970 (UTC), 0 when not set; only those of
-/// conditions are RFC 3339.
+/// The most recently observed state of a Workspace. Times are milliseconds since 1970 (UTC), 0 when not set; only those
+/// of conditions are RFC 3339.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkspaceStatus {
@@ -173,8 +174,8 @@ pub struct WorkspaceStatus {
     #[schemars(extend("default" = 0))]
     pub pause_time: i64,
 
-    /// Whether a selected option (imageConfig or podConfig) is redirected to another one, which the Workspace does not use
-    /// yet. A pod that runs an older pod template is not reported here yet.
+    /// Whether a selected option (imageConfig or podConfig) is redirected to another one, which the Workspace does not
+    /// use yet. A pod that runs an older pod template is not reported here yet.
     #[schemars(extend("default" = false))]
     pub pending_restart: bool,
 
@@ -193,8 +194,8 @@ pub struct WorkspaceStatus {
     #[schemars(extend("default" = ""))]
     pub state_message: String,
 
-    /// Observations of the current state, by type. `Ready`: what exists matches the spec; a paused Workspace is Ready, with
-    /// reason `Paused`. `RouteReady`: the VirtualService is in place; Unknown where Istio is off or not installed.
+    /// Observations of the current state, by type. `Ready`: what exists matches the spec; a paused Workspace is Ready,
+    /// with reason `Paused`. `RouteReady`: the VirtualService is in place; Unknown where Istio is off or not installed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -262,7 +263,8 @@ pub struct ActivityRulesStatus {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PauseWorkspaceStatus {
-    /// The earliest time at which the Workspace may be paused, in milliseconds since 1970 (UTC); 0 while no rule applies.
+    /// The earliest time at which the Workspace may be paused, in milliseconds since 1970 (UTC); 0 while no rule
+    /// applies.
     #[schemars(extend("default" = 0))]
     pub eligible_after: i64,
 }

@@ -1,4 +1,4 @@
-//! The WorkspaceKind: what a platform team offers as a notebook, and how it is proxied.
+//! The WorkspaceKind: the template for notebooks that a platform team offers, and how their ports are proxied.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub use rules::{
 };
 pub use spawner::{Asset, AssetConfigMap, AssetMediaType, Spawner};
 
-/// A template for Workspaces: the images and sizes that people can choose from, and how their ports are reached.
+/// A template for Workspaces: the images and sizes that users can choose from, and how their ports are proxied.
 #[derive(Clone, CustomResource, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(
     group = "kubeflow.org",
@@ -47,19 +47,19 @@ pub use spawner::{Asset, AssetConfigMap, AssetMediaType, Spawner};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceKindSpec {
-    /// How the kind is shown to people who create a Workspace.
+    /// How the kind is shown to users who create a Workspace.
     pub spawner: Spawner,
 
     /// The pod that a Workspace of this kind runs as.
     pub pod_template: PodTemplate,
 
-    /// What happens to Workspaces that nobody uses. For each effect the first rule wins that matches and configures it.
+    /// What happens to idle Workspaces. For each effect the first rule that matches and configures it applies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub activity_rules: Vec<ActivityRule>,
 
-    /// Which kinds and options are shown to whom. They are evaluated by the backend of the user interface; admission
-    /// enforces `effect.api.deny` only where the controller is started with `--enforce-filter-rules`.
+    /// Which kinds and options are hidden or denied, by namespace. They are evaluated by the backend of the user
+    /// interface; admission enforces `effect.api.deny` only if the controller runs with `--enforce-filter-rules`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub filter_rules: Vec<FilterRule>,

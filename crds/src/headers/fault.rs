@@ -2,14 +2,14 @@
 
 use crate::value_template::key;
 
-/// Where a header stands within `requestHeaders`.
+/// The place of a header within `requestHeaders`.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum HeaderPlace {
     /// `set[name]`
     Set(String),
     /// `add[name]`
     Add(String),
-    /// `remove[index]`, with the name that stands there.
+    /// `remove[index]`, with the name there.
     Remove(usize, String),
     /// All of them together.
     All,
@@ -24,7 +24,7 @@ impl HeaderPlace {
         }
     }
 
-    /// The field, where `requestHeaders` or its like is at `base`.
+    /// The path of the field, with `base` as that of `requestHeaders`.
     pub fn field(&self, base: &str) -> String {
         match self {
             Self::Set(name) => key(&format!("{base}.set"), name),
@@ -40,16 +40,16 @@ impl HeaderPlace {
 pub enum FaultKind {
     /// The value is not allowed.
     Invalid,
-    /// The value is there twice.
+    /// The value is a duplicate.
     Duplicate,
-    /// The field must not be used so.
+    /// The field must not be set, or not to this value.
     Forbidden,
 }
 
 /// What is wrong with a header.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HeaderFault {
-    /// Where it stands.
+    /// Its place.
     pub place: HeaderPlace,
     /// The class of the fault.
     pub kind: FaultKind,
@@ -57,6 +57,6 @@ pub struct HeaderFault {
     pub value: String,
     /// What is wrong and what to write instead.
     pub detail: String,
-    /// The byte of the value as written that is wrong, where that is known.
+    /// The offset of the wrong byte in the value as written, if known.
     pub at: Option<usize>,
 }

@@ -1,13 +1,13 @@
-//! Names of headers: their syntax (RFC 9110), which must not be changed, and which have an effect of their own.
+//! Names of headers: their syntax (RFC 9110), which must not be changed, and which have side effects.
 
 use std::collections::BTreeSet;
 
 use super::fault::{FaultKind, HeaderFault, HeaderPlace};
 
-/// The longest name, in bytes. Envoy rejects all routes for one of more than 16 KiB; servers take far less.
+/// The longest name, in bytes. Envoy rejects all routes for one of more than 16 KiB; servers accept far less.
 pub const NAME_MAX: usize = 256;
 
-/// Headers that must not be set or added: they frame the message or end at the next hop.
+/// Headers that must not be set or added: they control framing or are hop-by-hop.
 const FORBIDDEN_TO_SET: &[&str] = &[
     "connection",
     "content-length",
@@ -20,26 +20,26 @@ const FORBIDDEN_TO_SET: &[&str] = &[
     "upgrade",
 ];
 
-/// Headers that must not be removed: the request would not arrive, or arrive as another one.
+/// Headers that must not be removed: without them the request would not arrive, or be parsed as another one.
 const FORBIDDEN_TO_REMOVE: &[&str] =
     &["connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"];
 
-/// Headers by which servers behind the gateway know who somebody is.
+/// Headers by which servers behind the gateway identify the user.
 const IDENTITIES: &[&str] = &["kubeflow-userid", "x-forwarded-client-cert"];
-/// Headers with this prefix steer Envoy.
+/// Headers with this prefix control Envoy.
 const ENVOY_PREFIX: &str = "x-envoy-";
 
-/// What a header does beside reaching the server, when it is set or added.
+/// The side effect of a header that is set or added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Effect {
-    /// It steers Envoy: `x-envoy-retry-on`, for one, makes it send a POST twice.
+    /// It controls Envoy: `x-envoy-retry-on`, for example, makes it repeat a POST.
     SteersGateway,
-    /// Servers take it for who the visitor is.
+    /// Servers identify the user by it.
     Identity,
 }
 
 impl Effect {
-    /// That of the header `name`, in any spelling.
+    /// The side effect of the header `name`, in any spelling.
     pub fn of(name: &str) -> Option<Self> {
         let name = canonical(name);
         if name.starts_with(ENVOY_PREFIX) {
@@ -50,12 +50,12 @@ impl Effect {
     }
 }
 
-/// The name as servers compare it: in lower case, and with `-` for `_`, which those in the tradition of CGI make one.
+/// The name as servers compare it: in lower case, and with `-` for `_`, which CGI-style servers treat as equal.
 fn canonical(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
-/// Whether Istio makes a host rewrite of it.
+/// Whether Istio turns the header into a host rewrite.
 pub(super) fn is_host(lowercase_name: &str) -> bool {
     matches!(lowercase_name, "host" | ":authority")
 }

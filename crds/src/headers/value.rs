@@ -6,25 +6,26 @@ use crate::value_template::{ValueFault, ValueTemplate};
 /// The longest rendered value, in bytes.
 pub const VALUE_MAX: usize = 8 * 1024;
 
-/// Envoy's command operators that tell nothing a visitor may not know, and cannot fail.
+/// Envoy's command operators that reveal nothing confidential and cannot fail.
 const ALLOWED_COMMANDS: &[&str] =
     &["PROTOCOL", "START_TIME", "DOWNSTREAM_REMOTE_ADDRESS", "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT"];
 
-/// What is wrong with what a template was rendered to. Where it is just text, the place is that in the template.
+/// What is wrong with the rendered value of a template. Where the template is plain text, the offset is that in its
+/// source.
 pub(super) fn value_fault(name: &str, value: &str, template: &ValueTemplate) -> Option<ValueFault> {
     let (detail, at) = rendered_fault(name, value)?;
     let detail = format!("renders to {detail}");
     Some(ValueFault { detail, at: at.filter(|_| template.source() == value) })
 }
 
-/// Whether a character cannot be in the value of a header: control characters but TAB, and what readers on the way take
-/// for a line break (U+2028, U+2029) or for no character at all (U+FEFF, U+FFFE, U+FFFF).
+/// Whether a character is not allowed in the value of a header: control characters but TAB, and those that some parsers
+/// treat as a line break (U+2028, U+2029) or as no character at all (U+FEFF, U+FFFE, U+FFFF).
 fn is_unsafe(character: char) -> bool {
     (character.is_control() && character != '\t')
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// What is wrong with a rendered value, as what follows "renders to", and at which byte of it.
+/// What is wrong with a rendered value, worded to follow "renders to", and the offset of the wrong byte.
 pub(super) fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<usize>)> {
     // Templates have the same limit, but bytes that are not UTF-8 grow when they are replaced.
     if value.len() > VALUE_MAX {
@@ -32,7 +33,7 @@ pub(super) fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<
     }
     if let Some((at, character)) = value.char_indices().find(|(_, character)| is_unsafe(*character)) {
         return Some(match character {
-            // A line break cannot be seen where it stands.
+            // The place of a line break is of no use: it cannot be seen.
             '\n' | '\r' => {
                 let detail = "a value with a line break, which no header can hold: YAML block scalars \
                               (`|` and `>`) end with one, write `|-` or `>-`, or a quoted string";
@@ -53,7 +54,7 @@ pub(super) fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<
     Some((detail, Some(at)))
 }
 
-/// What is wrong with the `%` signs of a value, in which Envoy sees commands, and with which of them.
+/// What is wrong with the `%` signs of a value, which start Envoy command operators, and the offset of the wrong one.
 fn command_fault(value: &str) -> Option<(String, usize)> {
     let mut rest = value;
     while let Some(start) = rest.find('%') {
@@ -76,7 +77,7 @@ fn command_fault(value: &str) -> Option<(String, usize)> {
     None
 }
 
-/// The allowed commands as they are written.
+/// The allowed command operators, as they are written.
 fn allowed_commands() -> String {
     ALLOWED_COMMANDS.iter().map(|command| format!("%{command}%")).collect::<Vec<_>>().join(", ")
 }

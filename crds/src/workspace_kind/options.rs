@@ -1,4 +1,4 @@
-//! What people can choose from: images and pod sizes.
+//! The options of a kind: images and pod sizes.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What people can choose from.
+/// The options that users can choose from.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodOptions {
     /// The images.
     pub image_config: ImageConfig,
-    /// The sizes and places of the pod.
+    /// The sizes and the node placement of the pod.
     pub pod_config: PodConfig,
 }
 
-/// The images that people can choose from.
+/// The images that users can choose from.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageConfig {
@@ -32,7 +32,7 @@ pub struct ImageConfig {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OptionsSpawner {
-    /// The id of the value that is selected at first.
+    /// The id of the value that is selected by default.
     #[schemars(length(min = 1, max = 256))]
     pub default: String,
 }
@@ -48,7 +48,7 @@ pub struct ImageConfigValue {
     /// How the value is shown.
     pub spawner: OptionSpawner,
 
-    /// The value to use instead. Workspaces that use this one are told; nothing changes by itself.
+    /// The value to use instead. The status of Workspaces that use this one shows it; nothing changes automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<OptionRedirect>,
 
@@ -68,7 +68,7 @@ pub struct ImageConfigSpec {
     #[serde(default)]
     pub image_pull_policy: ImagePullPolicy,
 
-    /// The ports that the image listens on. People get one link for each.
+    /// The ports that the image listens on. Users get one link for each.
     #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub ports: Vec<ImagePort>,
 }
@@ -100,7 +100,7 @@ impl ImagePullPolicy {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImagePort {
-    /// The id, part of the path under which people reach the port, and what `spec.podTemplate.ports[]` refers to.
+    /// The id, part of the path of the port, and what `spec.podTemplate.ports[]` refers to.
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
     pub id: String,
 
@@ -108,7 +108,7 @@ pub struct ImagePort {
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
 
-    /// The name shown to people.
+    /// The name shown to users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 64))]
     pub display_name: Option<String>,
@@ -127,7 +127,7 @@ pub enum PortProtocol {
     Http,
 }
 
-/// The sizes and places of the pod that people can choose from.
+/// The sizes and the node placement of the pod that users can choose from.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfig {
@@ -139,7 +139,7 @@ pub struct PodConfig {
     pub values: Vec<PodConfigValue>,
 }
 
-/// One size and place of the pod.
+/// One size and node placement of the pod.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigValue {
@@ -150,15 +150,15 @@ pub struct PodConfigValue {
     /// How the value is shown.
     pub spawner: OptionSpawner,
 
-    /// The value to use instead. Workspaces that use this one are told; nothing changes by itself.
+    /// The value to use instead. The status of Workspaces that use this one shows it; nothing changes automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<OptionRedirect>,
 
-    /// Where the pod runs and what it gets.
+    /// The node placement and the resources of the pod.
     pub spec: PodConfigSpec,
 }
 
-/// Where a pod runs and what it gets.
+/// The node placement and the resources of a pod.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodConfigSpec {
@@ -166,7 +166,7 @@ pub struct PodConfigSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
 
-    /// The node labels that the pod needs.
+    /// The node labels that the pod requires.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
 
@@ -183,7 +183,7 @@ pub struct PodConfigSpec {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OptionSpawner {
-    /// The name shown to people.
+    /// The name shown to users.
     #[schemars(length(min = 2, max = 128))]
     pub display_name: String,
 
@@ -218,22 +218,22 @@ pub struct OptionSpawnerLabel {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OptionRedirect {
-    /// The id of another value of the same list. Redirects may be chained, never in a circle.
+    /// The id of another value of the same list. Redirects may be chained, but must not form a cycle.
     #[schemars(length(min = 1, max = 256))]
     pub to: String,
 
-    /// What the change means for people.
+    /// A message about the redirect for users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<RedirectMessage>,
 }
 
-/// What a redirect means for people.
+/// A message about a redirect for users.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RedirectMessage {
     /// How important it is.
     pub level: RedirectMessageLevel,
-    /// The text shown to people.
+    /// The text shown to users.
     #[schemars(length(min = 2, max = 1024))]
     pub text: String,
 }

@@ -10,10 +10,10 @@ use super::PodMetadata;
 use super::options::{PodOptions, PortProtocol};
 use crate::bounded;
 
-/// The most items of `extraEnv`: each takes 280 bytes of memory, however short it is written.
+/// The most items of `extraEnv`: each needs 280 bytes of memory, however short its text.
 const EXTRA_ENV_MAX: usize = 5_000;
 
-/// The most items of `extraVolumes`: each takes 3 KB of memory, however short it is written.
+/// The most items of `extraVolumes`: each needs 3 KB of memory, however short its text.
 const EXTRA_VOLUMES_MAX: usize = 500;
 
 /// The pod that a Workspace of the kind runs as.
@@ -31,19 +31,20 @@ const EXTRA_VOLUMES_MAX: usize = 500;
     },
 ]))]
 pub struct PodTemplate {
-    /// Labels and annotations of the pod. Those of the Workspace win.
+    /// Labels and annotations of the pod. Those of the Workspace have precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_metadata: Option<PodMetadata>,
 
-    /// What the pod runs as. Each Workspace gets a ServiceAccount `ws-<workspace>` of its own unless `name` is set.
+    /// The ServiceAccount that the pod runs as. Each Workspace gets its own, `ws-<workspace>`, unless `name` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<KindServiceAccount>,
 
-    /// How the controller finds out whether a Workspace is being used. Needed by rules that pause Workspaces.
+    /// How the controller determines whether a Workspace is in use. Required by rules that pause Workspaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity_probe: Option<ActivityProbe>,
 
-    /// The older form of `activityProbe` together with one rule that pauses every idle Workspace. Excludes `activityProbe`.
+    /// The older form of `activityProbe` together with one rule that pauses every idle Workspace. Excludes
+    /// `activityProbe`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub culling: Option<Culling>,
 
@@ -54,15 +55,15 @@ pub struct PodTemplate {
     /// Where the volumes of the Workspace are mounted.
     pub volume_mounts: KindVolumeMounts,
 
-    /// How ports are proxied, one entry a port. Every entry names its port with `portId`, or every entry with `id`: the
-    /// two cannot be mixed. With `portId`, an image port without an entry is proxied as it is; with `id`, every image
-    /// port needs an entry.
+    /// How ports are proxied, one entry for each port. Every entry names its port with `portId`, or every entry with
+    /// `id`: the two cannot be mixed. With `portId`, an image port without an entry is proxied as it is; with `id`,
+    /// every image port needs an entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic"))]
     pub ports: Option<Vec<ProxiedPort>>,
 
-    /// Environment variables of the `main` container. A `value` is a Go template; `httpPathPrefix "<port id>"` gives the
-    /// path of a port, for example `{{ httpPathPrefix "jupyterlab" }}`.
+    /// Environment variables of the `main` container. A `value` is a Go template; `httpPathPrefix "<port id>"` returns
+    /// the path of a port, for example `{{ httpPathPrefix "jupyterlab" }}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounded::list::<_, _, EXTRA_ENV_MAX>")]
     #[schemars(
         length(max = EXTRA_ENV_MAX),
@@ -75,7 +76,8 @@ pub struct PodTemplate {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
     pub extra_volume_mounts: Vec<VolumeMount>,
 
-    /// Further volumes of the pod, as in a Pod. The names `home-volume`, `data-volume-<n>` and `secret-volume-<n>` are taken.
+    /// Further volumes of the pod, as in a Pod. The names `home-volume`, `data-volume-<n>` and `secret-volume-<n>` are
+    /// reserved.
     #[serde(
         default,
         skip_serializing_if = "Vec::is_empty",
@@ -95,11 +97,11 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_security_context: Option<SecurityContext>,
 
-    /// What people can choose from.
+    /// The options that users can choose from.
     pub options: PodOptions,
 }
 
-/// What the pods of a kind run as.
+/// The ServiceAccount that the pods of a kind run as.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{
@@ -107,7 +109,7 @@ pub struct PodTemplate {
     "message": "must not specify both 'name' and 'clusterRoles'",
 }]))]
 pub struct KindServiceAccount {
-    /// The name of an existing ServiceAccount in the namespace of the Workspace; none is made. It cannot be changed,
+    /// The name of an existing ServiceAccount in the namespace of the Workspace; none is created. It cannot be changed,
     /// added or removed later. Excludes `clusterRoles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
@@ -117,7 +119,8 @@ pub struct KindServiceAccount {
     #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "ServiceAccount 'name' is immutable"}]))]
     pub name: Option<String>,
 
-    /// ClusterRoles granted to the ServiceAccount of each Workspace, within the namespace of the Workspace. Excludes `name`.
+    /// ClusterRoles granted to the ServiceAccount of each Workspace, within the namespace of the Workspace. Excludes
+    /// `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub cluster_roles: Vec<ClusterRoleRef>,
@@ -132,7 +135,7 @@ pub struct ClusterRoleRef {
     pub name: String,
 }
 
-/// How the controller finds out whether a Workspace is being used.
+/// How the controller determines whether a Workspace is in use.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -151,7 +154,7 @@ pub struct ActivityProbe {
     #[schemars(range(min = 1, max = 31_536_000))]
     pub probe_interval_seconds: i32,
 
-    /// Seconds that pass at least between two probes, whatever asks for one.
+    /// The minimum number of seconds between two probes, whatever triggers them.
     #[serde(default = "default_min_probe_interval")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub min_probe_interval_seconds: i32,
@@ -160,7 +163,7 @@ pub struct ActivityProbe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_exec: Option<PodExecActivityProbe>,
 
-    /// Asks the Jupyter server API.
+    /// Queries the API of the Jupyter server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jupyter: Option<JupyterActivityProbe>,
 }
@@ -173,11 +176,11 @@ fn default_min_probe_interval() -> i32 {
     300
 }
 
-/// A script that tells whether a Workspace is being used.
+/// A script that reports whether a Workspace is in use.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodExecActivityProbe {
-    /// Seconds after which the script is given up.
+    /// The timeout of the script, in seconds.
     #[serde(default = "default_exec_timeout")]
     #[schemars(range(min = 1))]
     pub timeout_seconds: i32,
@@ -192,12 +195,12 @@ fn default_exec_timeout() -> i32 {
     60
 }
 
-/// Asks the Jupyter server API whether a Workspace is being used.
+/// Queries the API of the Jupyter server for activity.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{"rule": "has(self.lastActivity) && self.lastActivity", "message": "'lastActivity' must be true"}]))]
 pub struct JupyterActivityProbe {
-    /// Whether the last activity that the server reports counts. Must be true.
+    /// Whether the last activity that the server reports is used. Must be true.
     pub last_activity: bool,
 
     /// The id of the port that the Jupyter server listens on.
@@ -218,7 +221,7 @@ pub struct Culling {
     #[schemars(range(min = 60))]
     pub max_inactive_seconds: i32,
 
-    /// How the controller finds out whether the Workspace is being used.
+    /// How the controller determines whether the Workspace is in use.
     pub activity_probe: CullingActivityProbe,
 }
 
@@ -226,7 +229,7 @@ fn default_max_inactive() -> i32 {
     86_400
 }
 
-/// How the controller finds out whether a Workspace is being used (older form).
+/// How the controller determines whether a Workspace is in use (older form).
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{
@@ -238,12 +241,12 @@ pub struct CullingActivityProbe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<CullingExec>,
 
-    /// Asks the Jupyter server API on the first port of the image.
+    /// Queries the API of the Jupyter server on the first port of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jupyter: Option<JupyterCulling>,
 }
 
-/// A command that tells whether a Workspace is being used.
+/// A command that reports whether a Workspace is in use.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CullingExec {
@@ -252,12 +255,12 @@ pub struct CullingExec {
     pub command: Vec<String>,
 }
 
-/// Asks the Jupyter server API on the first port of the image.
+/// Queries the API of the Jupyter server on the first port of the image.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{"rule": "has(self.lastActivity) && self.lastActivity", "message": "'lastActivity' must be true"}]))]
 pub struct JupyterCulling {
-    /// Whether the last activity that the server reports counts. Must be true.
+    /// Whether the last activity that the server reports is used. Must be true.
     pub last_activity: bool,
 }
 
@@ -265,13 +268,13 @@ pub struct JupyterCulling {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probes {
-    /// Tells whether the container has started.
+    /// Reports whether the container has started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_probe: Option<Probe>,
-    /// Tells whether the container still works.
+    /// Reports whether the container still works; if not, it is restarted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liveness_probe: Option<Probe>,
-    /// Tells whether the container can be reached.
+    /// Reports whether the container can serve requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness_probe: Option<Probe>,
 }
@@ -294,14 +297,14 @@ pub struct KindVolumeMounts {
     "message": "must specify exactly one of 'portId' or 'id'",
 }]))]
 pub struct ProxiedPort {
-    /// The id of an image port, which people reach at `/workspace/<namespace>/<workspace>/<port id>/` unless the controller
-    /// is given another prefix. Either this or `id`.
+    /// The id of an image port, with the path `/workspace/<namespace>/<workspace>/<port id>/` unless the controller is
+    /// configured with another prefix. Either this or `id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
     pub port_id: Option<String>,
 
-    /// The id of an image port, which people reach at `/workspace/connect/<namespace>/<workspace>/<port id>/` unless the
-    /// controller is given another prefix. Either this or `portId`.
+    /// The id of an image port, with the path `/workspace/connect/<namespace>/<workspace>/<port id>/` unless the
+    /// controller is configured with another prefix. Either this or `portId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
     pub id: Option<String>,
@@ -310,22 +313,22 @@ pub struct ProxiedPort {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<PortProtocol>,
 
-    /// The name shown to people unless the image port sets one.
+    /// The name shown to users unless the image port sets one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 64))]
     pub default_display_name: Option<String>,
 
-    /// How HTTP requests are changed on their way to the port.
+    /// How HTTP requests to the port are changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_proxy: Option<HttpProxy>,
 }
 
-/// How HTTP requests are changed on their way to the port.
+/// How HTTP requests to a port are changed.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpProxy {
-    /// Whether the path of the port is cut off on the way to the server, which then sees paths that start at `/`. For
-    /// servers that cannot be told a base path.
+    /// Whether the path of the port is removed, so that the server sees paths that start at `/`: for servers whose base
+    /// path cannot be configured.
     #[serde(default)]
     pub remove_path_prefix: bool,
 
@@ -334,13 +337,14 @@ pub struct HttpProxy {
     pub request_headers: Option<RequestHeaders>,
 }
 
-/// How request headers are changed. The values of `set` and `add` are Go templates; `httpPathPrefix "<port id>"` gives
-/// the path of a port, for example `{{ httpPathPrefix "rstudio" }}`.
+/// How request headers are changed. The values of `set` and `add` are Go templates; `httpPathPrefix "<port id>"`
+/// returns the path of a port, for example `{{ httpPathPrefix "rstudio" }}`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestHeaders {
-    /// Headers to overwrite, by name. A value is a Go template; `httpPathPrefix "<port id>"` gives the path of a port, for
-    /// example `{{ httpPathPrefix "rstudio" }}`. An empty value removes the header. A literal `%` is written `%%`.
+    /// Headers to overwrite, by name. A value is a Go template; `httpPathPrefix "<port id>"` returns the path of a
+    /// port, for example `{{ httpPathPrefix "rstudio" }}`. An empty value removes the header. A literal `%` is written
+    /// `%%`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
     pub set: BTreeMap<String, String>,

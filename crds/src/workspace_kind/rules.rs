@@ -1,18 +1,18 @@
-//! What happens to unused Workspaces, and which options are shown to whom.
+//! What happens to idle Workspaces, and which options are hidden or denied.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What happens to a Workspace that nobody uses.
+/// What happens to an idle Workspace.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityRule {
     /// The times of the rule.
     pub config: ActivityRuleConfig,
 
-    /// The Workspaces that the rule applies to. Absent or empty: all of them. At most one such rule for an effect, and it
-    /// must be the last.
+    /// The Workspaces that the rule applies to. Absent or empty: all of them. At most one such rule for an effect, and
+    /// it must be the last.
     #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
     pub match_: Option<ActivityRuleMatch>,
 
@@ -34,7 +34,7 @@ pub struct ActivityRuleConfig {
     pub min_running_seconds: i32,
 }
 
-/// The Workspaces that a rule applies to: those for which everything given here holds.
+/// The Workspaces that a rule applies to: those for which all conditions given here hold.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivityRuleMatch {
@@ -60,7 +60,7 @@ pub struct SelectorMatch {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [{"rule": "has(self.pauseWorkspace)", "message": "must specify at least one effect"}]))]
 pub struct ActivityRuleEffect {
-    /// `true` pauses the Workspace, `false` keeps it from being paused by a later rule. Absent: a later rule decides.
+    /// `true` pauses the Workspace, `false` exempts it from later rules. Absent: a later rule decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_workspace: Option<bool>,
 }
@@ -133,7 +133,7 @@ pub struct FilterRuleApiEffect {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deny: Option<bool>,
 
-    /// Why they are refused, for a person.
+    /// Why they are refused, for users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deny_message: Option<FilterRuleDenyMessage>,
 }
@@ -142,7 +142,7 @@ pub struct FilterRuleApiEffect {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FilterRuleDenyMessage {
-    /// The text shown to people.
+    /// The text shown to users.
     #[schemars(length(min = 2, max = 1024))]
     pub text: String,
 }

@@ -1,13 +1,13 @@
-//! How a kind is shown to people.
+//! How a kind is shown to users.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a kind is shown to people who create a Workspace.
+/// How a kind is shown to users who create a Workspace.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Spawner {
-    /// The name shown to people.
+    /// The name shown to users.
     #[schemars(length(min = 2, max = 128))]
     pub display_name: String,
 
