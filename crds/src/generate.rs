@@ -35,14 +35,14 @@ pub fn workspace_kind_crd_yaml() -> String {
 /// The CustomResourceDefinition of Workspaces.
 pub fn workspace_crd() -> Value {
     crd::<Workspace, WorkspaceSpec, WorkspaceStatus>(
-        "A notebook server (JupyterLab, code-server, RStudio …) of one person: a choice among what its WorkspaceKind offers.",
+        "A notebook server (JupyterLab, code-server, RStudio …) of one user: a selection among the options of its WorkspaceKind.",
     )
 }
 
 /// The CustomResourceDefinition of WorkspaceKinds.
 pub fn workspace_kind_crd() -> Value {
     crd::<WorkspaceKind, WorkspaceKindSpec, WorkspaceKindStatus>(
-        "A template for Workspaces: the images and sizes that people can choose from, and how their ports are reached.",
+        "A template for Workspaces: the images and sizes that users can choose from, and how their ports are proxied.",
     )
 }
 

@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn knows_headers_that_steer_the_gateway_or_say_who_somebody_is() {
         for name in ["x-envoy-retry-on", "X-Envoy-Max-Retries", "X_ENVOY_ORIGINAL_PATH"] {
-            assert_eq!(Effect::of(name), Some(Effect::SteersGateway), "{name}");
+            assert_eq!(Effect::of(name), Some(Effect::ControlsGateway), "{name}");
         }
         for name in ["kubeflow-userid", "Kubeflow_UserID", "X-Forwarded-Client-Cert"] {
             assert_eq!(Effect::of(name), Some(Effect::Identity), "{name}");

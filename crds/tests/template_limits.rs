@@ -130,7 +130,7 @@ fn each_limit_stops_what_it_is_for() {
     for (source, limits, text) in [
         ("{{range 1000000000}}{{end}}", Limits::HEADER, "executes more than 10000 nodes"),
         ("{{define \"t\"}}{{template \"t\"}}{{end}}{{template \"t\"}}", Limits::ENV, "executes more than 10000 nodes"),
-        ("{{len (printf \"%999999d\" 1)}}", Limits::ENV, "makes more than 262144 bytes on the way"),
+        ("{{len (printf \"%999999d\" 1)}}", Limits::ENV, "produces more than 262144 bytes in all"),
         ("{{printf \"%9000d\" 1}}", Limits::HEADER, "renders to more than 8192 bytes"),
         (&"x".repeat(4097), Limits::HEADER, "the source has 4097 bytes, 4096 are allowed"),
         (&"x".repeat(1 << 20), Limits::ENV, "the source has 1048576 bytes, 65536 are allowed"),

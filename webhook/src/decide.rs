@@ -61,7 +61,7 @@ async fn conclude<Spec>(
         let verdict = match AssertUnwindSafe(timeout_at(deadline, validation)).catch_unwind().await {
             Ok(Ok(verdict)) => verdict.unwrap_or_else(Verdict::from),
             Ok(Err(_)) => Refusal::Unavailable(
-                "the webhook could not look up what the verdict depends on before the API server's timeout, try again"
+                "the lookups that the verdict depends on did not finish before the API server's timeout, try again"
                     .to_owned(),
             )
             .into(),

@@ -106,7 +106,7 @@ async fn read(request: Request, deadline: Instant) -> Result<Bytes, (StatusCode,
     match timeout_at(deadline, Limited::new(request.into_body(), BODY_MAX).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended before it was complete".to_owned())),
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body is incomplete".to_owned())),
         Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())),
     }
 }

@@ -161,7 +161,7 @@ const VALUES_MAX: usize = 400_000;
 /// Reads a body.
 pub(crate) fn read(reviewed: ReviewedKind, body: &[u8]) -> Body<'_> {
     if body.iter().filter(|byte| matches!(byte, b'{' | b'[' | b',')).count() > VALUES_MAX {
-        return undecoded(body, format!("it holds more than {VALUES_MAX} values"));
+        return undecoded(body, format!("it has more than {VALUES_MAX} values"));
     }
     if reviewed == ReviewedKind::WorkspaceKind
         // UTF-8 is validated once for the whole text, not for each string.

@@ -174,7 +174,7 @@ pub fn validate(
         findings.faults.push(Fault::invalid(Rule::NotebookName, "metadata.name", workspace.name, detail));
     }
     if workspace.spec.defer_updates {
-        let text = "spec.deferUpdates has no effect: a running pod is never restarted by itself";
+        let text = "spec.deferUpdates has no effect: a running pod is never restarted automatically";
         findings.warn(Rule::DeferUpdates, "spec.deferUpdates", text);
     }
     findings.sort();

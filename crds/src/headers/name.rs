@@ -33,7 +33,7 @@ const ENVOY_PREFIX: &str = "x-envoy-";
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Effect {
     /// It controls Envoy: `x-envoy-retry-on`, for example, makes it repeat a POST.
-    SteersGateway,
+    ControlsGateway,
     /// Servers identify the user by it.
     Identity,
 }
@@ -43,7 +43,7 @@ impl Effect {
     pub fn of(name: &str) -> Option<Self> {
         let name = canonical(name);
         if name.starts_with(ENVOY_PREFIX) {
-            Some(Self::SteersGateway)
+            Some(Self::ControlsGateway)
         } else {
             IDENTITIES.contains(&name.as_str()).then_some(Self::Identity)
         }

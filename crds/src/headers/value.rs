@@ -47,7 +47,7 @@ pub(super) fn rendered_fault(name: &str, value: &str) -> Option<(String, Option<
         });
     }
     if is_host(&name.to_ascii_lowercase()) {
-        let detail = "no valid host or host:port (e.g. 'example.com:8080')";
+        let detail = "a value that is not a valid host or host:port (e.g. 'example.com:8080')";
         return (!is_host_value(value)).then(|| (detail.to_owned(), None));
     }
     let (detail, at) = command_fault(value)?;

@@ -44,7 +44,7 @@ impl std::fmt::Display for Exceeded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nodes(limit) => write!(f, "the template executes more than {limit} nodes"),
-            Self::Made(limit) => write!(f, "the template makes more than {limit} bytes on the way"),
+            Self::Made(limit) => write!(f, "the template produces more than {limit} bytes in all"),
             Self::Output(limit) => write!(f, "the template renders to more than {limit} bytes"),
         }
     }

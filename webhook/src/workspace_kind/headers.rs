@@ -92,8 +92,8 @@ fn warn_of_effects(base: &str, headers: &RequestHeaders, findings: &mut Findings
     for place in set.chain(add) {
         let what = match Effect::of(place.name()) {
             None => continue,
-            Some(Effect::SteersGateway) => "steers the gateway (retries, timeouts)",
-            Some(Effect::Identity) => "servers take it for who the visitor is",
+            Some(Effect::ControlsGateway) => "controls the gateway (retries, timeouts)",
+            Some(Effect::Identity) => "servers identify the user by it",
         };
         let field = place.field(base);
         let text = format!("{field}: {what}");

@@ -31,7 +31,7 @@ fn validate_value(field: &str, value: &Value, findings: &mut Findings) {
             for (name, value) in members {
                 if !is_key(name) {
                     let fault = Fault::too_long(Rule::MapKeyLength, key(field, name), KEY_MAX).about(name);
-                    findings.faults.push(fault.with_hint(": the API server reads no longer key of a map"));
+                    findings.faults.push(fault.with_hint(": the API server does not accept longer map keys"));
                 }
                 validate_value(&format!("{field}.{name}"), value, findings);
             }

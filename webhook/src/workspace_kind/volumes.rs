@@ -13,7 +13,7 @@ pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
     for volume in &template.extra_volumes {
         if is_reserved_volume(&volume.name) {
             let field = format!("{}.name", key("spec.podTemplate.extraVolumes", &volume.name));
-            let detail = "'home-volume', 'data-volume-<n>' and 'secret-volume-<n>' are the names of the volumes of \
+            let detail = "'home-volume', 'data-volume-<n>' and 'secret-volume-<n>' are reserved for the volumes of \
                           Workspaces, choose another one";
             let fault = Fault::invalid(Rule::ExtraVolumeName, field, &volume.name, detail);
             findings.faults.push(fault.about(&volume.name));
@@ -38,7 +38,7 @@ pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
         }
         if !paths.insert(path.clone()) {
             let fault = Fault::duplicate(Rule::ExtraMountPath, at("mountPath"), &mount.mount_path);
-            let hint = format!(": another extra mount lies on {}", quoted(&path));
+            let hint = format!(": another extra mount has the path {}", quoted(&path));
             findings.faults.push(fault.about(path).with_hint(hint));
         }
     }

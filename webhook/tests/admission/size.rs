@@ -57,7 +57,7 @@ async fn more_values_than_any_kind_has_are_not_read() {
     let (answer, _) = answer(&kind).await;
     let status = &answer["response"]["status"];
     assert_eq!((answer["response"]["uid"].as_str(), status["code"].as_u64()), (Some("u"), Some(400)));
-    let message = "the AdmissionReview does not decode: it holds more than 400000 values";
+    let message = "the AdmissionReview does not decode: it has more than 400000 values";
     assert_eq!(status["message"], message);
 }
 
