@@ -136,8 +136,8 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["webhook.url=http://10.0.0.1"], "at '/webhook/url'"),
         (&["webhook.failurePolicy=Maybe"], "at '/webhook/failurePolicy'"),
         (&["webhook.timeoutSeconds=31"], "at '/webhook/timeoutSeconds': maximum: got 31, want 30"),
-        (&["replicas=2"], "more than one needs settings.enableReconcile=false"),
-        (&["settings.enableReconcile=false", "settings.enableWebhooks=false"], "nothing is left to run"),
+        (&["replicas=2"], "more than one requires settings.enableReconcile=false"),
+        (&["settings.enableReconcile=false", "settings.enableWebhooks=false"], "there is nothing to run"),
         (&["settings.redirectScheme=https"], "settings.redirectScheme has no effect without"),
         (&["resources.requests.cpu=lots"], "at '/resources/requests/cpu'"),
         (&["runAsUser=0"], "at '/runAsUser': minimum: got 0, want 1"),
@@ -156,7 +156,7 @@ fn an_old_cluster_is_refused() {
     let args = ["template", "x", "charts/workspaces-controller", "--kube-version", "1.30.9"];
     let answer = crate::helm::helm(&args, None);
     assert!(
-        !answer.success && answer.stderr.contains("Kubernetes v1.30.9 is too old: 1.31 is needed"),
+        !answer.success && answer.stderr.contains("Kubernetes v1.30.9 is too old: 1.31 is required"),
         "{}",
         answer.stderr
     );

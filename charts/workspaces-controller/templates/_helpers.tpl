@@ -33,12 +33,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- if and (include "workspaces-controller.needsCertificate" .) (eq .Values.certificate.mode "certManager") }}true{{ end -}}
 {{- end }}
 
-{{/* The names under which the API server reaches the webhook. */}}
+{{/* The DNS names at which the API server calls the webhook. */}}
 {{- define "workspaces-controller.webhookHost" -}}
 {{- (urlParse .Values.webhook.url).hostname -}}
 {{- end }}
 
-{{/* The CA bundle as the API wants it: base64 of PEM, whichever of the two was given. */}}
+{{/* The CA bundle as base64 of PEM, whether PEM or base64 was given. */}}
 {{- define "workspaces-controller.caBundle" -}}
 {{- $bundle := trim .Values.webhook.caBundle -}}
 {{- if hasPrefix "-----BEGIN" $bundle -}}
@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end -}}
 {{- end }}
 
-{{/* Where the API server finds one path of the webhook. Takes {root, path}. */}}
+{{/* The client configuration for one path of the webhook. Takes {root, path}. */}}
 {{- define "workspaces-controller.clientConfig" -}}
 {{- with .root.Values.webhook.url -}}
 url: {{ printf "%s%s" (trimSuffix "/" .) $.path }}
@@ -64,19 +64,19 @@ caBundle: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* What the schema cannot say about values that depend on each other. */}}
+{{/* Checks of values that depend on each other, which the schema cannot express. */}}
 {{- define "workspaces-controller.checkValues" -}}
 {{- $kubernetes := .Capabilities.KubeVersion.Version -}}
-{{- /* Not kubeVersion in Chart.yaml: a helm built without its release flags takes v1.20.0 for the cluster of `helm template`. */ -}}
+{{- /* Not kubeVersion in Chart.yaml: a helm built without its release flags assumes v1.20.0 for `helm template`. */ -}}
 {{- if and (semverCompare "<1.31.0-0" $kubernetes) (ne $kubernetes "v1.20.0") -}}
-{{- fail (printf "Kubernetes %s is too old: 1.31 is needed, for selectable fields of custom resources and match conditions of webhooks" $kubernetes) -}}
+{{- fail (printf "Kubernetes %s is too old: 1.31 is required, for selectable fields of custom resources and match conditions of webhooks" $kubernetes) -}}
 {{- end -}}
 {{- $settings := .Values.settings -}}
 {{- if not (or $settings.enableReconcile $settings.enableWebhooks) -}}
-{{- fail "settings.enableReconcile and settings.enableWebhooks are both false: nothing is left to run" -}}
+{{- fail "settings.enableReconcile and settings.enableWebhooks are both false: there is nothing to run" -}}
 {{- end -}}
 {{- if and (gt (int .Values.replicas) 1) $settings.enableReconcile -}}
-{{- fail (printf "replicas is %v: more than one needs settings.enableReconcile=false, because there is no leader election" .Values.replicas) -}}
+{{- fail (printf "replicas is %v: more than one requires settings.enableReconcile=false, because there is no leader election" .Values.replicas) -}}
 {{- end -}}
 {{- if and $settings.enableWebhooks (eq .Values.certificate.mode "existingSecret") (not .Values.webhook.caBundle) (not .Values.webhook.annotations) -}}
 {{- fail (printf "certificate.mode is existingSecret: give the CA of the Secret %s (--set-file webhook.caBundle=ca.crt), or the annotations of a CA injector in webhook.annotations" .Values.certificate.secretName) -}}
