@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use cluster::demo::{MISTAKES, Style, tell};
+use cluster::demo::{self, MISTAKES, Style};
 use cluster::{Cluster, ControllerOptions, ControllerProcess};
 
 /// Two screens of 80 columns and 24 rows.
@@ -16,7 +16,8 @@ fn the_demo_shows_what_it_says_and_the_readme_quotes_it() {
     let product = ControllerOptions::new(env!("CARGO_BIN_EXE_workspaces-controller"));
     let _controller = ControllerProcess::start(Cluster::shared(), &product).unwrap();
     let mut screen = Vec::new();
-    let told = tell(Cluster::shared(), Path::new(env!("CARGO_TARGET_TMPDIR")), &mut screen, Style::Plain).unwrap();
+    let transcript =
+        demo::run(Cluster::shared(), Path::new(env!("CARGO_TARGET_TMPDIR")), &mut screen, Style::Plain).unwrap();
 
     let screen = String::from_utf8(screen).unwrap();
     let rows: usize = screen.lines().map(|line| line.chars().count().div_ceil(COLUMNS).max(1)).sum();
@@ -26,7 +27,7 @@ fn the_demo_shows_what_it_says_and_the_readme_quotes_it() {
     let quoted = readme.lines().skip_while(|line| !line.starts_with("$ kubectl apply -f ")).skip(1);
     let quoted: Vec<&str> = quoted.take_while(|line| *line != "```").collect();
     // kubectl leaves a space at the end of a line, which no editor keeps.
-    let refused: Vec<&str> = told.refused.lines().map(str::trim_end).collect();
+    let refused: Vec<&str> = transcript.refused.lines().map(str::trim_end).collect();
     assert_eq!(quoted, refused, "the README quotes something else than `make demo` shows");
     for (_, mistake) in MISTAKES {
         assert!(readme.lines().any(|line| line.trim() == mistake), "the README lacks the line {mistake}");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use webhook::testing::{Case, Expected, LIMITED_USER, load};
 use webhook::{Policy, WORKSPACE_PATH};
 
-use crate::stage::{KINDS, Stage, cluster, fixture, said, workspaces};
+use crate::stage::{KINDS, Stage, cluster, fixture, refusal_message, workspaces};
 use crate::{TIMEOUT, report};
 
 /// Keeps a kind in the state of being deleted.
@@ -121,7 +121,7 @@ fn judged(reply: &Reply) -> Answer {
         return Answer::Judged(Expected { refused: None, causes: Vec::new(), warnings });
     }
     let status = reply.json();
-    if said(reply).is_none() {
+    if refusal_message(reply).is_none() {
         let message = status["message"].as_str().unwrap_or(&reply.body).to_owned();
         return Answer::NotAsked { code: reply.status, message };
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::stage::{KINDS, Stage, cluster, kind, said, workspace, workspaces};
+use crate::stage::{KINDS, Stage, cluster, kind, refusal_message, workspace, workspaces};
 use crate::{TIMEOUT, report};
 
 #[test]
@@ -17,7 +17,7 @@ fn a_kind_in_use_cannot_be_deleted() {
     let first: Vec<String> = ["a", "b", "c"].map(|name| format!("{namespace}/{name}")).into();
     let used = format!("WorkspaceKind is used by 4 workspace(s): {} and 1 more", first.join(", "));
     let message = format!("Operation cannot be fulfilled on WorkspaceKind.kubeflow.org \"guarded\": {used}");
-    assert_eq!((reply.status, said(&reply)), (409, Some(message.clone())));
+    assert_eq!((reply.status, refusal_message(&reply)), (409, Some(message.clone())));
     let status = reply.json();
     assert_eq!(status["reason"], "Conflict");
     assert_eq!(status["details"]["causes"], json!([{"message": used}]));
@@ -53,7 +53,8 @@ fn a_workspace_created_a_moment_ago_counts() {
         api.create(&workspaces(&namespace), &workspace(&name, &name)).unwrap().ok().unwrap();
         let reply = api.delete(&format!("{KINDS}/{name}")).unwrap();
         let used = format!("WorkspaceKind is used by 1 workspace(s): {namespace}/{name}");
-        refused += usize::from(reply.status == 409 && said(&reply).is_some_and(|text| text.ends_with(&used)));
+        refused +=
+            usize::from(reply.status == 409 && refusal_message(&reply).is_some_and(|text| text.ends_with(&used)));
     }
     report("delete-guard", refused == rounds, refused, rounds);
     assert_eq!(refused, rounds);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cluster::{CONTROLLER_USER, Reply};
 use serde_json::{Value, json};
 
-use crate::stage::{KINDS, Stage, cluster, fixture, kind, said, workspace, workspaces};
+use crate::stage::{KINDS, Stage, cluster, fixture, kind, refusal_message, workspace, workspaces};
 use crate::{TIMEOUT, report};
 
 /// How long an option may still count as used after its last user left.
@@ -66,7 +66,7 @@ fn an_option_in_use_stays_and_an_unused_one_can_go() {
         });
         let tries = (0..TRIES).map(|number| {
             let reply = if number % 2 == 0 { update("option", change_image) } else { remove_small() };
-            let text = said(&reply).unwrap_or_default();
+            let text = refusal_message(&reply).unwrap_or_default();
             usize::from(
                 reply.status == 422 && text.contains("is in use and cannot be") && text.contains("workspace(s): "),
             )
@@ -81,7 +81,7 @@ fn an_option_in_use_stays_and_an_unused_one_can_go() {
     last["spec"]["podTemplate"]["options"]["podConfig"] = json!("large");
     fixture().create(&there, &last).unwrap().ok().unwrap();
     let in_use = update("option", remove_large);
-    let held = said(&in_use).unwrap_or_default();
+    let held = refusal_message(&in_use).unwrap_or_default();
     assert!(
         held.contains(&format!("cannot be removed: used by 1 workspace(s): {namespace}/last-user")),
         "{}",

@@ -19,8 +19,8 @@ fn kubectl_shows_one_bullet_for_each_fault() {
     template["ports"][1]["portId"] = json!("tensorbord");
     template["options"]["podConfig"]["spawner"]["default"] = json!("medium");
     let output = cluster().kubectl_stdin(&["apply", "-f", "-"], &kind.to_string()).unwrap();
-    let told = output.stderr.lines().filter(|line| line.starts_with("* ")).count();
-    report("A3", told == 4, told, 4);
+    let bullets_shown = output.stderr.lines().filter(|line| line.starts_with("* ")).count();
+    report("A3", bullets_shown == 4, bullets_shown, 4);
     assert_eq!(output.stderr, FOUR_FAULTS);
     assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""));
 }

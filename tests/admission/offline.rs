@@ -12,7 +12,7 @@ use webhook::testing::Cause;
 use workspaces_controller::offline::{Severity, Source, check};
 
 use crate::report;
-use crate::stage::{KINDS, Stage, base, cluster, fixture, said, workspaces};
+use crate::stage::{KINDS, Stage, base, cluster, fixture, refusal_message, workspaces};
 
 const OBJECTS: usize = 2_000;
 const CLIENTS: usize = 8;
@@ -88,7 +88,7 @@ fn server(object: &Value) -> (bool, Option<Vec<Cause>>) {
         None => KINDS.to_owned(),
     };
     let reply = cluster().api().create(&format!("{collection}?dryRun=All&fieldValidation=Strict"), object).unwrap();
-    let by_webhook = said(&reply).map(|_| {
+    let by_webhook = refusal_message(&reply).map(|_| {
         let causes = reply.json()["details"]["causes"].clone();
         serde_json::from_value(causes).unwrap_or_else(|error| panic!("{error}: {}", reply.body))
     });

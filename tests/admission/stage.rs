@@ -120,7 +120,7 @@ pub fn base(file: &str) -> Value {
 }
 
 /// What a refusal by one of the webhooks says, or nothing if somebody else refused.
-pub fn said(reply: &Reply) -> Option<String> {
+pub fn refusal_message(reply: &Reply) -> Option<String> {
     let message = reply.json()["message"].as_str()?.to_owned();
     let rest = message.strip_prefix("admission webhook \"vworkspace")?;
     let (_, text) = rest.split_once(".kb.io\" denied the request: ")?;

@@ -7,7 +7,7 @@ use cluster::{ControllerOptions, ControllerProcess, Reply};
 use serde_json::json;
 
 use crate::gate::Gate;
-use crate::stage::{KINDS, Turn, cluster, fixture, kind, options, said, workspace, workspaces};
+use crate::stage::{KINDS, Turn, cluster, fixture, kind, options, refusal_message, workspace, workspaces};
 use crate::{TIMEOUT, report};
 
 /// Of answers of the API server: less than the list of Workspaces, more than everything else at a start.
@@ -155,7 +155,7 @@ fn client(number: usize, there: &str, controller: &ControllerProcess<'_>, retrie
             return Ok(Ok(reply));
         }
         // Somebody else's 503, or one that does not say that it is worth a retry.
-        if said(&reply).is_none() || reply.json()["details"]["retryAfterSeconds"] != 1 {
+        if refusal_message(&reply).is_none() || reply.json()["details"]["retryAfterSeconds"] != 1 {
             return Ok(Err(reply.body));
         }
         retried.fetch_add(1, Ordering::Relaxed);

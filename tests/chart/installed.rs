@@ -100,7 +100,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
 
     let mut process = start(&cluster, site.dir.path());
     process.wait_ready(site.ports[1], TIMEOUT);
-    notes_tell_how_to_see_that_it_is_asked(&cluster, &installed.stdout);
+    notes_say_how_to_check_that_it_is_called(&cluster, &installed.stdout);
     live_through_everything(&cluster, &mut process);
     // Without Istio the process removes the routes that it made.
     let upgraded = site.helm(&cluster, "upgrade", &["--set", "settings.useIstio=false"]);
@@ -129,7 +129,7 @@ fn list(cluster: &Cluster, path: &str) -> Vec<Value> {
 }
 
 /// The command in the notes does what they say.
-fn notes_tell_how_to_see_that_it_is_asked(cluster: &Cluster, notes: &str) {
+fn notes_say_how_to_check_that_it_is_called(cluster: &Cluster, notes: &str) {
     let probe = notes.split_once("<<END\n").unwrap().1.split_once("END\n").unwrap().0;
     cluster
         .wait_for("the webhook to be asked", TIMEOUT, || {
@@ -181,12 +181,13 @@ fn admission_asks_the_api_server(cluster: &Cluster) {
     for cause in reply.json()["details"]["causes"].as_array().unwrap() {
         fields.push(format!("{}: {}", cause["field"].as_str().unwrap(), cause["message"].as_str().unwrap()));
     }
-    let said = |start: &str| assert!(fields.iter().any(|field| field.starts_with(start)), "{start}: {fields:#?}");
-    said("spec.kind: Forbidden: workspace kind \"with-roles\" is not allowed here: not in this namespace");
-    said(
+    let assert_field =
+        |start: &str| assert!(fields.iter().any(|field| field.starts_with(start)), "{start}: {fields:#?}");
+    assert_field("spec.kind: Forbidden: workspace kind \"with-roles\" is not allowed here: not in this namespace");
+    assert_field(
         "spec.podTemplate.volumes.secrets[0].secretName: Invalid value: \"nowhere\": Secret \"nowhere\" does not exist",
     );
-    said("metadata.name: Invalid value: \"taken\": there is a Notebook");
+    assert_field("metadata.name: Invalid value: \"taken\": there is a Notebook");
     cluster.api().delete(&format!("{kinds}/with-roles")).unwrap().ok().unwrap();
 }
 

@@ -98,8 +98,8 @@ fn refused(status: u16, body: &Value, field: &str, message: &str) -> Result<(), 
     // The API server says with such a cause that it skipped the rules.
     let causes: Vec<&Value> = causes.iter().filter(|cause| cause["field"] != "<nil>").collect();
     let elsewhere = causes.iter().any(|cause| !cause["field"].as_str().is_some_and(|place| field.starts_with(place)));
-    let said = causes.iter().any(|cause| cause["message"].as_str().is_some_and(|text| text.contains(message)));
-    if status == 422 && said && !elsewhere {
+    let has_message = causes.iter().any(|cause| cause["message"].as_str().is_some_and(|text| text.contains(message)));
+    if status == 422 && has_message && !elsewhere {
         return Ok(());
     }
     Err(format!("expected {message:?} at {field} alone, got {status} {}", body["message"]))

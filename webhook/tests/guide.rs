@@ -97,7 +97,7 @@ impl Guide {
     }
 
     /// What kubectl prints about a snippet.
-    async fn told(&self, snippet: &Snippet) -> String {
+    async fn output(&self, snippet: &Snippet) -> String {
         let (object, old) = self.objects(snippet);
         let question = old.map_or_else(|| Question::create(&object), |old| Question::update(&object, old));
         self.answer(question).await
@@ -139,9 +139,9 @@ async fn each_snippet_is_answered_as_the_guide_says() {
     let guide = Guide::read();
     let mut wrong = String::new();
     for snippet in &guide.snippets {
-        let told = guide.told(snippet).await;
-        if told != snippet.told {
-            writeln!(wrong, "line {}: kubectl says\n{told}and not\n{}", snippet.line, snippet.told).unwrap();
+        let output = guide.output(snippet).await;
+        if output != snippet.output {
+            writeln!(wrong, "line {}: kubectl says\n{output}and not\n{}", snippet.line, snippet.output).unwrap();
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -206,7 +206,7 @@ fn every_field_of_a_kind_is_shown() {
     own_fields(&schema(&workspace_kind_crd())["properties"]["spec"], "spec", &mut fields);
     assert!(fields.len() > 100, "{fields:?}");
     let mut shown = BTreeSet::new();
-    for snippet in guide.snippets.iter().filter(|snippet| !snippet.told.contains(" is invalid:")) {
+    for snippet in guide.snippets.iter().filter(|snippet| !snippet.output.contains(" is invalid:")) {
         shown_fields(&guide.objects(snippet).0["spec"], "spec", &mut shown);
     }
     let missing: Vec<_> = fields.difference(&shown).collect();
@@ -233,13 +233,13 @@ fn ten_mistakes_are_shown() {
     let headings: Vec<&str> = mistakes.lines().filter(|line| line.starts_with("### ")).collect();
     assert_eq!(headings.len(), 10, "{headings:#?}");
     for heading in headings {
-        let told: Vec<bool> = guide
+        let output: Vec<bool> = guide
             .snippets
             .iter()
             .filter(|snippet| snippet.heading == heading)
-            .map(|snippet| snippet.told.starts_with("The WorkspaceKind "))
+            .map(|snippet| snippet.output.starts_with("The WorkspaceKind "))
             .collect();
-        assert_eq!(told, [true, false], "{heading}");
+        assert_eq!(output, [true, false], "{heading}");
     }
 }
 

@@ -235,13 +235,13 @@ impl Cluster {
     }
 
     /// Waits for a condition like [`wait_for`], but ends at once, with the end of the log, when a server has died.
-    pub fn wait_for<T, L: crate::Look<T>>(
+    pub fn wait_for<T, L: crate::Poll<T>>(
         &self,
         what: &str,
         timeout: Duration,
-        mut look: impl FnMut() -> L,
+        mut poll: impl FnMut() -> L,
     ) -> Result<T> {
-        wait_for(what, timeout, || match look().look() {
+        wait_for(what, timeout, || match poll().outcome() {
             Ok(found) => Ok(Ok(found)),
             Err(seen) => match self.servers_must_run() {
                 Ok(()) => Err(seen),

@@ -180,13 +180,13 @@ impl<'a> ControllerProcess<'a> {
     }
 
     /// Waits for a condition, but ends at once, with the end of the log, when the product or a server has died.
-    pub fn wait_for<T, L: crate::Look<T>>(
+    pub fn wait_for<T, L: crate::Poll<T>>(
         &self,
         what: &str,
         timeout: Duration,
-        mut look: impl FnMut() -> L,
+        mut poll: impl FnMut() -> L,
     ) -> Result<T> {
-        self.cluster.wait_for(what, timeout, || match look().look() {
+        self.cluster.wait_for(what, timeout, || match poll().outcome() {
             Ok(found) => Ok(Ok(found)),
             Err(seen) => match self.process().must_run() {
                 Ok(()) => Err(seen),

@@ -35,7 +35,7 @@ pub use error::{Error, Result};
 pub use go::CACHE_VARIABLE;
 pub use supervised::{Exit, Signal};
 pub use tools::{ASSETS_VARIABLE, Tools};
-pub use wait::{Look, wait_for};
+pub use wait::{Poll, wait_for};
 
 /// A line on standard error, also from inside a test: libtest captures only what the print macros write.
 pub(crate) fn say(line: &str) {

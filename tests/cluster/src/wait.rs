@@ -1,36 +1,36 @@
-//! Waiting for a condition instead of sleeping for a while.
+//! Polls for a condition instead of sleeping for a fixed time.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use crate::{Error, Result};
 
-/// One look at something that is being waited for: there, or what is seen instead.
-pub trait Look<T> {
-    /// The value, or a description of what is there instead.
-    fn look(self) -> Result<T, String>;
+/// One poll of a condition: its value, or what was observed instead.
+pub trait Poll<T> {
+    /// The value, or a description of what was observed instead.
+    fn outcome(self) -> Result<T, String>;
 }
 
-impl<T> Look<T> for Option<T> {
-    fn look(self) -> Result<T, String> {
+impl<T> Poll<T> for Option<T> {
+    fn outcome(self) -> Result<T, String> {
         self.ok_or_else(|| "nothing".to_owned())
     }
 }
 
-impl<T, E: Display> Look<T> for Result<T, E> {
-    fn look(self) -> Result<T, String> {
+impl<T, E: Display> Poll<T> for Result<T, E> {
+    fn outcome(self) -> Result<T, String> {
         self.map_err(|seen| seen.to_string())
     }
 }
 
-/// Looks again and again, at first every 10 ms and later five times a second, until `look` finds something.
+/// Polls, at first every 10 ms and later five times a second, until `poll` returns a value.
 ///
-/// A closure that returns `Result` says with `Err` what it sees instead; the timeout message repeats the last of it.
-pub fn wait_for<T, L: Look<T>>(what: &str, timeout: Duration, mut look: impl FnMut() -> L) -> Result<T> {
+/// A closure that returns `Result` describes with `Err` what it observed; the timeout error includes the last one.
+pub fn wait_for<T, L: Poll<T>>(what: &str, timeout: Duration, mut poll: impl FnMut() -> L) -> Result<T> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(10);
     loop {
-        let last = match look().look() {
+        let last = match poll().outcome() {
             Ok(found) => return Ok(found),
             Err(last) => last,
         };
@@ -50,10 +50,10 @@ mod tests {
 
     #[test]
     fn returns_what_was_found() {
-        let mut looks = 0;
-        let found = wait_for("three looks", Duration::from_secs(5), || {
-            looks += 1;
-            (looks == 3).then_some(looks)
+        let mut polls = 0;
+        let found = wait_for("three polls", Duration::from_secs(5), || {
+            polls += 1;
+            (polls == 3).then_some(polls)
         });
         assert_eq!(found.unwrap(), 3);
     }

@@ -70,7 +70,7 @@ pub struct Snippet {
     pub mark: Mark,
     pub value: Value,
     /// What kubectl has to say.
-    pub told: String,
+    pub output: String,
 }
 
 /// The snippets, each with what follows it, or what is wrong.
@@ -84,11 +84,11 @@ pub fn snippets(blocks: &[Block]) -> Result<Vec<Snippet>, String> {
                 let mark = mark.ok_or_else(|| at("the first line does not say what the snippet is"))?;
                 let value = serde_saphyr::from_str(&block.body).map_err(|error| at(&error.to_string()))?;
                 let (line, heading) = (block.line, block.heading.clone());
-                snippets.push(Snippet { line, heading, mark, value, told: String::new() });
+                snippets.push(Snippet { line, heading, mark, value, output: String::new() });
             }
             "text" => {
-                let last = snippets.last_mut().filter(|last| last.told.is_empty() && last.heading == block.heading);
-                last.ok_or_else(|| at("no snippet to which this could be the answer"))?.told.clone_from(&block.body);
+                let last = snippets.last_mut().filter(|last| last.output.is_empty() && last.heading == block.heading);
+                last.ok_or_else(|| at("no snippet to which this could be the answer"))?.output.clone_from(&block.body);
             }
             _ => {}
         }

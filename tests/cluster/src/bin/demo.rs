@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cluster::demo::{Style, tell};
+use cluster::demo::{self, Style};
 use cluster::{ADMIN, Cluster, ClusterOptions, ControllerOptions, ControllerProcess, Error, Result, Tools};
 
 fn main() -> ExitCode {
@@ -34,7 +34,7 @@ fn show() -> Result<()> {
     let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let style = if coloured { Style::Terminal } else { Style::Plain };
     let target = product.ancestors().nth(2).unwrap_or(Path::new("."));
-    tell(&cluster, target, std::io::stdout(), style)?;
+    demo::run(&cluster, target, std::io::stdout(), style)?;
     if attended { stay(&cluster, &controller, &tools) } else { Ok(()) }
 }
 

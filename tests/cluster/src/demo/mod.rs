@@ -13,7 +13,7 @@ pub use step::Style;
 
 use crate::api::Reply;
 use crate::{Cluster, Result};
-use step::{Stage, expect};
+use step::{Screen, expect};
 
 /// Where the kind with mistakes is put, below Cargo's target folder.
 const BROKEN_FILE: &str = "demo/broken-kind.yaml";
@@ -23,23 +23,23 @@ const WORKSPACE: &str = "my-r";
 
 /// What the story has shown.
 #[derive(Debug)]
-pub struct Told {
+pub struct Transcript {
     /// What `kubectl apply` said about the kind with mistakes.
     pub refused: String,
 }
 
 /// Tells the story on a control plane that asks the product. `target` is Cargo's target folder.
-pub fn tell(cluster: &Cluster, target: &Path, out: impl Write, style: Style) -> Result<Told> {
+pub fn run(cluster: &Cluster, target: &Path, out: impl Write, style: Style) -> Result<Transcript> {
     prepare(cluster)?;
     let broken = target.join(BROKEN_FILE);
     example::write_broken(&broken)?;
-    let mut stage = Stage::new(cluster, out, style);
-    let refused = refuse(&mut stage, &broken)?;
-    accept(&mut stage)?;
-    let virtual_service = children(&mut stage)?;
-    routes(&mut stage, cluster, &virtual_service)?;
-    keep(&mut stage)?;
-    Ok(Told { refused })
+    let mut screen = Screen::new(cluster, out, style);
+    let refused = refuse(&mut screen, &broken)?;
+    accept(&mut screen)?;
+    let virtual_service = children(&mut screen)?;
+    routes(&mut screen, cluster, &virtual_service)?;
+    keep(&mut screen)?;
+    Ok(Transcript { refused })
 }
 
 /// Nobody provides volumes on this control plane, so one is there for the claim of the Workspace.
@@ -54,10 +54,10 @@ fn prepare(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn refuse(stage: &mut Stage<'_, impl Write>, broken: &Path) -> Result<String> {
-    stage.say("A kind with three mistakes in its headers is refused, with each of them named:")?;
+fn refuse(screen: &mut Screen<'_, impl Write>, broken: &Path) -> Result<String> {
+    screen.say("A kind with three mistakes in its headers is refused, with each of them named:")?;
     let shown = example::shown(broken);
-    let answer = stage.run(&format!("kubectl apply -f {shown}"))?;
+    let answer = screen.run(&format!("kubectl apply -f {shown}"))?;
     let bullets: Vec<&str> = answer.text.lines().filter(|line| line.starts_with("* ")).collect();
     expect(!answer.success, "the kind with mistakes to be refused", &answer)?;
     let named = |(place, _): &(&str, &str)| bullets.iter().any(|bullet| bullet.starts_with(&format!("* {place}: ")));
@@ -65,23 +65,23 @@ fn refuse(stage: &mut Stage<'_, impl Write>, broken: &Path) -> Result<String> {
     Ok(answer.text)
 }
 
-fn accept(stage: &mut Stage<'_, impl Write>) -> Result<()> {
-    stage.say("Without them it is accepted. A Workspace of it gets all it needs, and runs:")?;
-    let answer = stage.run(&format!("kubectl apply -f {KIND_FILE}"))?;
+fn accept(screen: &mut Screen<'_, impl Write>) -> Result<()> {
+    screen.say("Without them it is accepted. A Workspace of it gets all it needs, and runs:")?;
+    let answer = screen.run(&format!("kubectl apply -f {KIND_FILE}"))?;
     expect(answer.text == format!("workspacekind.kubeflow.org/{KIND} created\n"), "the kind to be accepted", &answer)?;
-    let answer = stage.run(&format!("kubectl apply -f {WORKSPACE_FILE}"))?;
+    let answer = screen.run(&format!("kubectl apply -f {WORKSPACE_FILE}"))?;
     let created = format!("workspace.kubeflow.org/{WORKSPACE} created\n");
     expect(answer.success && answer.text.ends_with(&created), "the Workspace to be accepted", &answer)?;
     let running = "jsonpath={.status.state}=Running";
-    let answer = stage.run(&format!("kubectl wait ws/{WORKSPACE} --for={running} --timeout=2m"))?;
+    let answer = screen.run(&format!("kubectl wait ws/{WORKSPACE} --for={running} --timeout=2m"))?;
     expect(answer.success, "the Workspace to run", &answer)
 }
 
 /// Returns the name of the VirtualService.
-fn children(stage: &mut Stage<'_, impl Write>) -> Result<String> {
+fn children(screen: &mut Screen<'_, impl Write>) -> Result<String> {
     let columns = "custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase";
     let label = format!("notebooks.kubeflow.org/workspace-name={WORKSPACE}");
-    let answer = stage.run(&format!("kubectl get sa,sts,pod,svc,vs -l {label} -o {columns}"))?;
+    let answer = screen.run(&format!("kubectl get sa,sts,pod,svc,vs -l {label} -o {columns}"))?;
     let rows: Vec<Vec<&str>> = answer.text.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
     let kinds: Vec<&str> = rows.iter().filter_map(|row| row.first().copied()).collect();
     expect(
@@ -93,17 +93,17 @@ fn children(stage: &mut Stage<'_, impl Write>) -> Result<String> {
     Ok(rows[4].get(1).copied().unwrap_or_default().to_owned())
 }
 
-fn routes(stage: &mut Stage<'_, impl Write>, cluster: &Cluster, name: &str) -> Result<()> {
-    stage.say("Istio routes exactly the port of the kind, with the header filled in:")?;
+fn routes(screen: &mut Screen<'_, impl Write>, cluster: &Cluster, name: &str) -> Result<()> {
+    screen.say("Istio routes exactly the port of the kind, with the header filled in:")?;
     // A line for each part of the route: JSON, because YAML would take a screen of its own.
-    let answer = stage.run(&format!(r#"kubectl get vs {name} -o jsonpath={{.spec.http}} | sed 's/,"/,\n"/g'"#))?;
+    let answer = screen.run(&format!(r#"kubectl get vs {name} -o jsonpath={{.spec.http}} | sed 's/,"/,\n"/g'"#))?;
     let shown = serde_json::from_str(&answer.text).unwrap_or_default();
     route::must_fit(cluster, name, &shown)
 }
 
-fn keep(stage: &mut Stage<'_, impl Write>) -> Result<()> {
-    stage.say("The kind stays as long as somebody uses it:")?;
-    let answer = stage.run(&format!("kubectl delete workspacekind {KIND}"))?;
+fn keep(screen: &mut Screen<'_, impl Write>) -> Result<()> {
+    screen.say("The kind stays as long as somebody uses it:")?;
+    let answer = screen.run(&format!("kubectl delete workspacekind {KIND}"))?;
     let used = format!("WorkspaceKind is used by 1 workspace(s): default/{WORKSPACE}\n");
     expect(!answer.success && answer.text.ends_with(&used), "the deletion to be refused", &answer)
 }

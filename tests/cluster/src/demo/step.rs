@@ -17,8 +17,8 @@ pub enum Style {
     Terminal,
 }
 
-/// Where the story is told.
-pub(super) struct Stage<'a, W> {
+/// Where the story is cannot_print.
+pub(super) struct Screen<'a, W> {
     cluster: &'a Cluster,
     out: W,
     style: Style,
@@ -32,7 +32,7 @@ pub(super) struct Answer {
     pub command: String,
 }
 
-impl<'a, W: Write> Stage<'a, W> {
+impl<'a, W: Write> Screen<'a, W> {
     pub fn new(cluster: &'a Cluster, out: W, style: Style) -> Self {
         Self { cluster, out, style, begun: false }
     }
@@ -44,7 +44,7 @@ impl<'a, W: Write> Stage<'a, W> {
             Style::Plain => writeln!(self.out, "{gap}# {narration}"),
             Style::Terminal => writeln!(self.out, "{gap}\x1b[1m# {narration}\x1b[0m"),
         }
-        .doing(told)
+        .doing(cannot_print)
     }
 
     /// Runs a command in the checkout, with this control plane's kubectl and kubeconfig, and shows what it prints.
@@ -53,7 +53,7 @@ impl<'a, W: Write> Stage<'a, W> {
             Style::Plain => format!("$ {command}"),
             Style::Terminal => format!("\x1b[32m$\x1b[0m {command}"),
         };
-        writeln!(self.out, "{prompt}").and_then(|()| self.out.flush()).doing(told)?;
+        writeln!(self.out, "{prompt}").and_then(|()| self.out.flush()).doing(cannot_print)?;
         let mut shell = Command::new("sh");
         // Both streams in one, as on a terminal.
         shell
@@ -64,13 +64,13 @@ impl<'a, W: Write> Stage<'a, W> {
             .env("HOME", self.cluster.dir().join("home"));
         let Output { stdout: text, success, .. } = run(shell, None)?;
         let end = if text.ends_with('\n') { "" } else { "\n" };
-        write!(self.out, "{text}{end}").and_then(|()| self.out.flush()).doing(told)?;
+        write!(self.out, "{text}{end}").and_then(|()| self.out.flush()).doing(cannot_print)?;
         Ok(Answer { text, success, command: command.to_owned() })
     }
 }
 
-fn told() -> String {
-    "cannot tell the story".to_owned()
+fn cannot_print() -> String {
+    "cannot print the demo".to_owned()
 }
 
 /// `PATH` with the folder of kubectl in front.
