@@ -1,4 +1,4 @@
-//! Every case file of `tests/cases`, through the API server: stored objects are stored, requests are requests.
+//! Every case file of `tests/cases`, through the API server: its objects are stored, its request is sent.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use crate::{TIMEOUT, report};
 /// Keeps a kind in the state of being deleted.
 const HOLD: &str = "case-files.example.com/hold";
 
-/// For a cache to learn of what the case before left.
+/// How long the caches may take to observe the end of the case before.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the API server answered.
 #[derive(Clone, Debug, PartialEq)]
 enum Answer {
-    /// As both webhooks agree, or one of them does not.
+    /// Admitted or refused by the webhooks.
     Judged(Expected),
-    /// It did not ask them: the schema or something else stood in the way. A case must not rest on that: such objects
-    /// belong to the case files of the schemas.
+    /// It did not call them: the schema or something else refused the object. A case must not depend on that: such
+    /// objects belong to the case files of the schemas.
     NotAsked { code: u16, message: String },
 }
 
@@ -62,7 +62,7 @@ fn arguments(policy: &Policy) -> Vec<String> {
     arguments
 }
 
-/// Prepares, asks, cleans up.
+/// Prepares the objects, sends the request, cleans up.
 fn run(case: &Case) -> Result<(), String> {
     let mut stored = case.others.clone();
     stored.extend(case.kinds.iter().cloned());
@@ -82,8 +82,8 @@ fn run(case: &Case) -> Result<(), String> {
 /// First as a dry run, which must get the same answer.
 fn ask(case: &Case) -> Result<(), String> {
     let expected = Answer::Judged(case.expected.clone());
-    // A refused Workspace may have been judged by a cache that does not know of the last case's end yet, and the API
-    // server learns of rights in its own time.
+    // A Workspace may have been refused because the cache still has objects of the last case, or because the API server
+    // has not observed new RBAC objects yet.
     let patience = if case.path == WORKSPACE_PATH || case.may_bind.is_some() { PATIENCE } else { Duration::ZERO };
     let dry = cluster().wait_for("the answer to a dry run", patience, || {
         let answer = judged(&send(case, "?dryRun=All"));
@@ -131,7 +131,7 @@ fn judged(reply: &Reply) -> Answer {
     Answer::Judged(Expected { refused: Some(reply.status), causes, warnings })
 }
 
-/// Lets the limited user do to kinds what they like, and bind no other ClusterRoles than these.
+/// Allows the limited user to do anything with kinds, and to bind only these ClusterRoles.
 fn limit(roles: &[String]) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -175,7 +175,7 @@ fn path(object: &Value) -> String {
     format!("{}/{}", collection(object), object["metadata"]["name"].as_str().unwrap())
 }
 
-/// Puts an object where the case expects it, whatever the webhooks think of it.
+/// Stores an object that the case expects, without calling the webhooks.
 fn store(object: &Value) {
     let api = fixture();
     let mut object = object.clone();
@@ -185,7 +185,7 @@ fn store(object: &Value) {
     }
     ensure_namespace(&object);
     if object["kind"] == "Namespace" {
-        // It may be there, and it stays: removing a namespace takes long.
+        // It may exist, and it is kept: deleting a namespace takes long.
         api.apply(&path(&object), "tests", &object).unwrap().ok().unwrap();
         return;
     }
@@ -195,7 +195,7 @@ fn store(object: &Value) {
     }
 }
 
-/// Makes the namespace of a Workspace, if there is none.
+/// Creates the namespace of a Workspace, if there is none.
 fn ensure_namespace(object: &Value) {
     let Some(name) = object["metadata"]["namespace"].as_str() else { return };
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
@@ -203,7 +203,7 @@ fn ensure_namespace(object: &Value) {
     assert!(matches!(reply.status, 201 | 409), "{}", reply.body);
 }
 
-/// Removes it again; it may never have come to be.
+/// Deletes it again, if it was created.
 fn remove(object: &Value) {
     let (api, path) = (fixture(), path(object));
     if object["kind"] == "Namespace" {

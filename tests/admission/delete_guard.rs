@@ -1,4 +1,4 @@
-//! A kind that is used stays, however new its Workspace is.
+//! A kind in use cannot be deleted, however new its Workspace is.
 
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn a_kind_in_use_cannot_be_deleted() {
     );
     assert_eq!((output.stderr, output.success), (shown, false));
 
-    // The whole collection is no way around it.
+    // Nor can the whole collection.
     let reply = api.delete(KINDS).unwrap();
     assert_eq!(reply.status, 409, "{}", reply.body);
 
@@ -40,7 +40,7 @@ fn a_kind_in_use_cannot_be_deleted() {
     deleted.unwrap();
 }
 
-/// The status of the kind and every cache know nothing of it yet.
+/// Neither the status of the kind nor any cache has the Workspace yet.
 #[test]
 fn a_workspace_created_a_moment_ago_counts() {
     let _stage = Stage::with(&[]);

@@ -1,4 +1,4 @@
-//! A dry run gets a verdict and leaves nothing behind.
+//! A dry run gets a verdict and writes nothing.
 
 use std::thread;
 
@@ -10,7 +10,7 @@ use crate::{TIMEOUT, report};
 
 const DRY: &str = "?dryRun=All";
 
-/// A4, all sorts of requests, accepted ones and refused ones.
+/// A4: all sorts of requests, accepted and refused ones.
 #[test]
 fn dry_runs_write_nothing() {
     const CLIENTS: usize = 4;
@@ -42,7 +42,7 @@ fn dry_runs_write_nothing() {
     let requests = cluster().audit().since(mark).unwrap();
     let dry = requests.clone().filter(|request| request.uri.contains("dryRun=All")).count();
     assert_eq!(dry, rounds, "{requests:?}");
-    // By anybody: the process could also make others write.
+    // By any user: the process could also cause writes by others.
     let ours = |request: &Request| request.namespace == namespace || request.name.starts_with("dry");
     let writes = requests.writes().filter(ours);
     report("A4", writes.is_empty(), writes.count(), 0);
@@ -76,7 +76,7 @@ fn request(round: usize, there: &str) -> (Reply, u16) {
     (reply.unwrap(), code)
 }
 
-/// Names and versions of all that is stored.
+/// Names and resource versions of all stored objects.
 fn versions(there: &str) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let stored = [there, KINDS].map(|path| cluster().api().get(path).unwrap().ok().unwrap());

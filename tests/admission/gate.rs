@@ -1,4 +1,5 @@
-//! A proxy that lets only so much of the API server's answers through until it is opened: a start that still lists.
+//! A proxy that passes on only so many bytes of the API server's answers until it is opened: for a start that still
+//! lists.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,13 +9,13 @@ use std::thread;
 
 use crate::stage::{BEHIND_GATE, cluster};
 
-/// Passes connections on to the API server. Its threads end with the connections, at the latest with the test.
+/// Forwards connections to the API server. Its threads end with the connections, at the latest with the test.
 pub struct Gate {
     port: u16,
     flow: Arc<Flow>,
 }
 
-/// How much may still pass, of all connections together.
+/// How many bytes may still pass, on all connections together.
 struct Flow {
     state: Mutex<State>,
     changed: Condvar,
@@ -47,7 +48,7 @@ impl Gate {
         Self { port, flow }
     }
 
-    /// A kubeconfig that leads through the gate.
+    /// A kubeconfig with the address of the gate.
     pub fn kubeconfig(&self) -> PathBuf {
         let direct = std::fs::read_to_string(cluster().kubeconfig(BEHIND_GATE).unwrap()).unwrap();
         let through = direct.replace(cluster().url(), &format!("https://127.0.0.1:{}", self.port));
@@ -57,13 +58,13 @@ impl Gate {
         path
     }
 
-    /// True once something had to wait.
+    /// Whether some bytes are held back.
     pub fn holds(&self) -> bool {
         let state = self.flow.state();
         state.holding && !state.open
     }
 
-    /// Lets everything through from now on.
+    /// Passes everything on from now on.
     pub fn open(&self) {
         self.flow.state().open = true;
         self.flow.changed.notify_all();

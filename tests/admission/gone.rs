@@ -1,4 +1,4 @@
-//! Everything can be removed when the process is gone.
+//! Everything can be deleted when the process is gone.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use cluster::{Cluster, ClusterOptions, ControllerProcess};
 use crate::report;
 use crate::stage::{KINDS, kind, options, workspace, workspaces};
 
-/// For all of it, as it is documented.
+/// For all steps together.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A10: the documented steps, the webhook configuration first.
@@ -30,7 +30,7 @@ fn without_the_process_everything_can_be_removed() {
     made.unwrap();
     controller.kill().unwrap();
     controller.wait_exit(LIMIT).unwrap();
-    // Nobody answers for it any longer: it stands in the way, as failurePolicy says.
+    // The webhook cannot be called any more, so requests fail, as failurePolicy says.
     let refused = cluster.api().delete(&format!("{KINDS}/gone")).unwrap();
     assert_eq!(refused.status, 500, "{}", refused.body);
 

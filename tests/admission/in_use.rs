@@ -1,4 +1,4 @@
-//! What Workspaces use stays, and what nobody uses can go.
+//! Kinds and options in use cannot be changed or deleted, unused ones can.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::stage::{KINDS, Stage, cluster, fixture, kind, refusal_message, workspace, workspaces};
 use crate::{TIMEOUT, report};
 
-/// How long an option may still count as used after its last user left.
+/// How long an option may still count as used after its last Workspace was deleted.
 const LATENCY: Duration = Duration::from_secs(1);
 const CLIENTS: usize = 8;
 
@@ -23,7 +23,7 @@ fn in_parallel(count: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
-/// The stored kind with one change, offered as its replacement.
+/// An update of the stored kind with one change.
 fn update(name: &str, change: impl Fn(&mut Value)) -> Reply {
     let (api, path) = (cluster().api(), format!("{KINDS}/{name}"));
     let mut kind = api.get(&path).unwrap().ok().unwrap();
@@ -39,7 +39,7 @@ fn change_image(options: &mut Value) {
     options["imageConfig"]["values"][0]["spec"]["image"] = json!("registry.example.com/other:1");
 }
 
-/// A8: an option that 2,000 Workspaces use is safe while others come and go; one that nobody uses any longer is free at
+/// A8: an option that 2,000 Workspaces use is refused while others are created and deleted; an unused one is free at
 /// once.
 #[test]
 fn an_option_in_use_stays_and_an_unused_one_can_go() {
@@ -76,7 +76,7 @@ fn an_option_in_use_stays_and_an_unused_one_can_go() {
         refused
     });
 
-    // One Workspace selects the other size, and then no longer.
+    // One Workspace selects the other size, and is then deleted.
     let mut last = workspace("option", "last-user");
     last["spec"]["podTemplate"]["options"]["podConfig"] = json!("large");
     fixture().create(&there, &last).unwrap().ok().unwrap();
@@ -107,7 +107,8 @@ fn remove_small() -> Reply {
     })
 }
 
-/// The cache cannot know of a Workspace that was created a moment ago: the API server is asked before an option goes.
+/// The cache may lag behind a Workspace that was created a moment ago: the API server is asked before an option is
+/// removed.
 #[test]
 fn an_option_that_was_selected_a_moment_ago_stays() {
     const ROUNDS: usize = 50;
@@ -130,7 +131,7 @@ fn an_option_that_was_selected_a_moment_ago_stays() {
     assert_eq!(refused, ROUNDS);
 }
 
-/// A7: a kind goes while Workspaces of it come. Whoever is left without a kind is told so.
+/// A7: a kind is deleted while Workspaces of it are created. One left without a kind reports it in its status.
 #[test]
 fn a_workspace_whose_kind_went_at_the_same_time_is_shown_as_such() {
     const RACES: usize = 300;
@@ -162,7 +163,7 @@ fn a_workspace_whose_kind_went_at_the_same_time_is_shown_as_such() {
     fixture().delete(&there).unwrap().ok().unwrap();
 }
 
-/// A5: what the caches know is not asked again, and what they do not know is asked once.
+/// A5: objects in the caches are not read again, others are read once.
 #[test]
 fn reviews_cost_the_api_server_nothing_on_a_hit() {
     const REVIEWS: usize = 10_000;
@@ -184,7 +185,7 @@ fn reviews_cost_the_api_server_nothing_on_a_hit() {
         let reply = cluster().api().create(&there, &workspace(kind, &format!("hit-{number}"))).unwrap();
         assert_eq!(reply.status, code, "{}", reply.body);
     });
-    // Watches that are renewed are none.
+    // Renewed watches do not count.
     let asked = cluster().audit().since(mark).unwrap().by(CONTROLLER_USER).filter(|request| request.verb != "watch");
     let misses = asked.clone().resource("workspacekinds").name("misses").verb("get");
     let pass = misses.count() == REVIEWS / 100 && asked.count() == misses.count();

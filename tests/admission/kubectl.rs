@@ -1,4 +1,4 @@
-//! What people read: `kubectl apply` and its bullets.
+//! What users read: `kubectl apply` and its bullets.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ const FOUR_FAULTS: &str = r#"The WorkspaceKind "four-faults" is invalid:
 * spec.podTemplate.options.podConfig.spawner.default: Invalid value: "medium": default podConfig "medium" not found
 "#;
 
-/// Warnings and causes of case files and nothing else, a bullet each unless there is only one.
+/// The warnings and causes of case files and nothing else, with a bullet for each unless there is only one.
 #[test]
 fn kubectl_shows_the_causes_of_case_files() {
     let _stage = Stage::admission_only(&[]);

@@ -1,7 +1,7 @@
-//! Admission through the API server: the process itself, over TLS, asked by a real kube-apiserver and by kubectl.
+//! Admission through the API server: the process itself, over TLS, called by a real kube-apiserver and by kubectl.
 //!
-//! The rules and their texts are tried without a cluster in `webhook/tests`; here it counts that what the process says
-//! arrives at people as it was meant, and that nobody is refused wrongly while things start or change.
+//! The rules and their messages are tested without a cluster in `webhook/tests`; these tests show that users get them
+//! unchanged, and that no request is wrongly refused while things start or change.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -20,10 +20,10 @@ mod stored;
 
 use std::time::Duration;
 
-/// For anything that is waited for; far longer than it takes.
+/// The timeout of every wait; far longer than any of them takes.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One line that says how a check went.
+/// Prints the line of a check, see docs/checks.md.
 fn report(id: &str, pass: bool, figure: impl std::fmt::Display, limit: impl std::fmt::Display) {
     println!("{id} {} {figure} {limit}", if pass { "pass" } else { "fail" });
 }

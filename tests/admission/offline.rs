@@ -1,4 +1,4 @@
-//! The command line says of an object what the API server would: its schema, its CEL rules and the webhook.
+//! The command line gives the same verdict on an object as the API server: schema, CEL rules and webhook.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::stage::{KINDS, Stage, base, cluster, fixture, refusal_message, worksp
 const OBJECTS: usize = 2_000;
 const CLIENTS: usize = 8;
 
-/// What an object is changed to somewhere, to see who notices.
+/// Values that replace one of an object, to compare both verdicts.
 fn odd_value(random: &mut Rng) -> Value {
     let values = [
         Value::Null,
@@ -57,7 +57,7 @@ fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Changes, removes, adds or doubles something; one in three objects stays as it is.
+/// Changes, removes, adds or duplicates a value; one in three objects is left unchanged.
 fn mutated(mut object: Value, random: &mut Rng) -> Value {
     let mut found = Vec::new();
     paths(&object["spec"], "/spec", &mut found);
@@ -81,7 +81,7 @@ fn mutated(mut object: Value, random: &mut Rng) -> Value {
     object
 }
 
-/// What the API server says: whether it would store the object, and the causes if it was the webhook that refused it.
+/// The verdict of the API server: whether it would store the object, and the causes if the webhook refused it.
 fn server(object: &Value) -> (bool, Option<Vec<Cause>>) {
     let collection = match object["metadata"]["namespace"].as_str() {
         Some(namespace) => workspaces(namespace),
@@ -95,7 +95,7 @@ fn server(object: &Value) -> (bool, Option<Vec<Cause>>) {
     (reply.status < 400, by_webhook)
 }
 
-/// What the command line says.
+/// The verdict of the command line.
 fn offline(object: &Value, stored: &[Source]) -> (bool, Vec<Cause>) {
     let found = check(&[Source::new("object.json", object.to_string())], stored, &Policy::default());
     assert_eq!(found.unreadable, [], "{object}");
@@ -146,7 +146,7 @@ fn the_command_line_and_the_api_server_agree() {
             let text = |causes: &[Cause]| -> Vec<String> {
                 causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
             };
-            // More than fifty are counted by the one and listed by the other.
+            // The webhook lists fifty and counts the rest, the command line lists all.
             causes.len() > 50 || text(causes) == text(&found)
         });
         if accepts != clean || !same_causes {

@@ -1,11 +1,11 @@
-//! What happens a moment after something else.
+//! Requests right after those that they depend on.
 
 use std::thread;
 
 use crate::report;
 use crate::stage::{KINDS, Stage, cluster, kind, workspace, workspaces};
 
-/// A6: the cache does not know the kind yet.
+/// A6: the kind is not in the cache yet.
 #[test]
 fn a_workspace_right_after_its_kind_is_not_refused() {
     const CLIENTS: usize = 5;

@@ -9,11 +9,11 @@ use webhook::testing::LIMITED_USER;
 
 use crate::TIMEOUT;
 
-/// Whoever prepares what a test finds: the webhooks are not asked about this user's requests, so that faulty objects can
-/// be there already.
+/// The user that prepares the objects of a test: the webhooks are not called for its requests, so that faulty objects
+/// can be stored.
 const FIXTURE: &str = "fixture";
 
-/// The user that a process acts as whose connection to the API server stands still, see [`crate::gate`].
+/// The user of a process whose connection to the API server is held back, see [`crate::gate`].
 pub const BEHIND_GATE: &str = "behind-gate";
 
 const CONFIGURATION: &str =
@@ -39,12 +39,12 @@ pub fn cluster() -> &'static Cluster {
     })
 }
 
-/// The API server as seen by the user whom the webhooks do not ask about.
+/// A client of the API server for whose requests the webhooks are not called.
 pub fn fixture() -> Api {
     cluster().api_as(FIXTURE).unwrap()
 }
 
-/// The right to be the one process that the API server asks.
+/// The lock that lets one process at a time serve the webhooks.
 pub struct Turn(#[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
 
 impl Turn {
@@ -55,20 +55,20 @@ impl Turn {
     }
 }
 
-/// A process that the API server asks.
+/// A process whose webhooks the API server calls.
 pub struct Stage {
-    // Ends before the turn does.
+    // Dropped before the turn.
     pub controller: ControllerProcess<'static>,
     _turn: Turn,
 }
 
 impl Stage {
-    /// Starts a process with these arguments and waits until the API server asks it.
+    /// Starts a process with these arguments and waits until the API server calls it.
     pub fn with(args: &[String]) -> Self {
         Self::start(&ControllerOptions { args: args.to_vec(), ..options() })
     }
 
-    /// Starts a process that only admits, with these arguments, and waits until the API server asks it.
+    /// Starts a process that does not reconcile, with these arguments, and waits until the API server calls it.
     pub fn admission_only(args: &[String]) -> Self {
         Self::start(&ControllerOptions { args: args.to_vec(), ..options() }.env("ENABLE_RECONCILE", "false"))
     }
@@ -86,7 +86,7 @@ pub fn options() -> ControllerOptions {
     ControllerOptions::new(env!("CARGO_BIN_EXE_workspaces-controller"))
 }
 
-/// Makes the API server leave the fixture's requests alone, and waits until it does.
+/// Excludes the fixture's requests from the webhooks, and waits until the API server has observed it.
 fn spare_fixture() {
     let condition = json!({"name": "not-a-fixture", "expression": format!("request.userInfo.username != '{FIXTURE}'")});
     let add = |number: usize| json!({"op": "add", "path": format!("/webhooks/{number}/matchConditions/-"), "value": &condition});
@@ -104,7 +104,7 @@ pub fn kind(name: &str) -> Value {
     kind
 }
 
-/// A paused Workspace of that kind: nothing of it has to run.
+/// A paused Workspace of that kind: no pod has to run.
 pub fn workspace(kind: &str, name: &str) -> Value {
     let mut workspace = base("workspace/base/plain.yaml");
     workspace["metadata"] = json!({"name": name});
@@ -119,7 +119,7 @@ pub fn base(file: &str) -> Value {
     serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// What a refusal by one of the webhooks says, or nothing if somebody else refused.
+/// The message of a refusal by one of the webhooks; `None` if the request was refused by something else.
 pub fn refusal_message(reply: &Reply) -> Option<String> {
     let message = reply.json()["message"].as_str()?.to_owned();
     let rest = message.strip_prefix("admission webhook \"vworkspace")?;

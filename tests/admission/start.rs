@@ -1,4 +1,4 @@
-//! Requests while the process still lists what there is.
+//! Requests while a starting process still lists objects.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,14 +10,15 @@ use crate::gate::Gate;
 use crate::stage::{KINDS, Turn, cluster, fixture, kind, options, refusal_message, workspace, workspaces};
 use crate::{TIMEOUT, report};
 
-/// Of answers of the API server: less than the list of Workspaces, more than everything else at a start.
+/// The bytes of the API server's answers that pass: less than the list of Workspaces, more than everything else at a
+/// start.
 const LET_THROUGH: usize = 256 << 10;
-/// Added to all of them together, so that even the short form has a list to wait for.
+/// Bytes added to the stored objects, so that the list is long enough.
 const PADDING: usize = 1 << 20;
-/// Requests at the same time.
+/// Concurrent requests.
 const CLIENTS: usize = 24;
 
-/// A9: nobody is refused for what the caches do not know yet, and nobody is let in for it.
+/// A9: no request is wrongly refused or admitted because the caches have not synced yet.
 #[test]
 fn nobody_is_refused_wrongly_while_a_start_lists() {
     let _turn = Turn::take();
@@ -41,7 +42,7 @@ fn nobody_is_refused_wrongly_while_a_start_lists() {
     assert!(status == 503 && body.contains("[-]caches not ready: "), "{status} {body}");
 
     controller.register_webhooks().unwrap();
-    // Nothing is stored meanwhile; an answer worth a retry shows that the webhook is asked.
+    // Nothing is stored meanwhile; a retryable answer shows that the webhook is called.
     let asked = controller.wait_for("the webhook to be asked", TIMEOUT, || {
         let reply = cluster().api().create(&format!("{there}?dryRun=All"), &workspace("start", "asked")).unwrap();
         if reply.status == 503 { Ok(()) } else { Err(format!("{} {}", reply.status, reply.body)) }
@@ -61,7 +62,7 @@ fn nobody_is_refused_wrongly_while_a_start_lists() {
             object["metadata"]["namespace"] = json!(namespace);
             cluster().kubectl_stdin(&["apply", "-f", "-"], &object.to_string()).unwrap().ok().unwrap()
         });
-        // Some have been told to come back and the others wait when the list goes on.
+        // Some have got a 503 and the others wait when the list continues.
         let both = controller.wait_for("a request that was put off, and one that waits", TIMEOUT, || {
             let (put_off, waiting) = (retried.load(Ordering::Relaxed), in_flight(&controller));
             if put_off > 0 && waiting > 0 { Ok(()) } else { Err(format!("{put_off} put off, {waiting} waiting")) }
@@ -83,11 +84,11 @@ fn nobody_is_refused_wrongly_while_a_start_lists() {
     let list = cluster().api().get(&there).unwrap().ok().unwrap();
     let good = (0..CLIENTS).filter(|number| matches!(Wish::of(*number), Wish::Create)).count();
     assert_eq!(list["items"].as_array().unwrap().len(), stored + good + 1);
-    // The processes of other tests need not make them real.
+    // The processes of other tests need not reconcile them.
     fixture().delete(&there).unwrap().ok().unwrap();
 }
 
-/// Without asking the webhooks, several at a time.
+/// Stores Workspaces without the webhooks, several at a time.
 fn store_workspaces(there: &str, count: usize) {
     const WRITERS: usize = 8;
     thread::scope(|scope| {
@@ -110,14 +111,14 @@ fn in_flight(controller: &ControllerProcess<'_>) -> usize {
     format!("{value:.0}").parse().unwrap()
 }
 
-/// What a client wants.
+/// The request of a client.
 #[derive(Clone, Copy)]
 enum Wish {
     /// A Workspace of the kind that exists.
     Create,
     /// A Workspace of a kind that does not exist.
     CreateWithoutKind,
-    /// To delete the kind that everybody uses.
+    /// To delete the kind in use.
     DeleteKind,
 }
 
@@ -140,7 +141,7 @@ impl Wish {
     }
 }
 
-/// Asks again and again as long as the answer is to come back later.
+/// Retries as long as the answer is a retryable 503.
 fn client(number: usize, there: &str, controller: &ControllerProcess<'_>, retried: &AtomicUsize) -> Result<(), String> {
     let api = cluster().api();
     let wish = Wish::of(number);
@@ -154,7 +155,7 @@ fn client(number: usize, there: &str, controller: &ControllerProcess<'_>, retrie
         if reply.status != 503 {
             return Ok(Ok(reply));
         }
-        // Somebody else's 503, or one that does not say that it is worth a retry.
+        // A 503 that is not the webhook's, or not retryable.
         if refusal_message(&reply).is_none() || reply.json()["details"]["retryAfterSeconds"] != 1 {
             return Ok(Err(reply.body));
         }

@@ -52,7 +52,7 @@ fn what_is_rendered_is_what_the_controller_made_and_a_take_over_sees_the_rest() 
     assert_eq!(set["metadata"]["ownerReferences"], made["metadata"]["ownerReferences"]);
     assert_eq!(migration("stored"), [""; 0]);
 
-    // Another controller would have set this, and it would go.
+    // Another controller would have set this, and it would be removed.
     let name = made["metadata"]["name"].as_str().unwrap();
     let env = ["set", "env", &format!("statefulset/{name}"), "-n", &namespace, "OLD=1"];
     cluster().kubectl(&env).unwrap().ok().unwrap();

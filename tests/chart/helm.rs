@@ -13,13 +13,13 @@ pub const NAMESPACE: &str = cluster::CONTROLLER_NAMESPACE;
 /// A PEM that looks like a certificate, for value sets that need one.
 pub const SOME_CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
 
-/// How helm ended.
+/// The result of a run of helm.
 pub struct Answer {
     /// True for exit code 0.
     pub success: bool,
     /// What it printed.
     pub stdout: String,
-    /// What it complained about, without its remarks on links.
+    /// Its standard error, without the remarks on links.
     pub stderr: String,
 }
 
@@ -33,7 +33,7 @@ pub fn text(path: &str) -> String {
     std::fs::read_to_string(checkout(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Runs helm in the checkout, away from the settings and caches of whoever runs the tests.
+/// Runs helm in the checkout, without the settings and caches of the user who runs the tests.
 pub fn helm(args: &[&str], kubeconfig: Option<&Path>) -> Answer {
     static HELM: LazyLock<PathBuf> = LazyLock::new(|| Tools::helm().unwrap_or_else(|error| panic!("{error}")));
     let home = tempfile::tempdir().unwrap();

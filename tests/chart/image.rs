@@ -20,7 +20,7 @@ fn image_is_built_with_the_pinned_toolchain() {
     assert!(text("Dockerfile").lines().any(|line| line == format!("ARG RUST_VERSION={channel}")), "{channel}");
 }
 
-/// Cargo wants to see every member of the workspace, even those that are not built.
+/// Cargo requires every member of the workspace, even those that are not built.
 #[test]
 fn build_context_holds_what_cargo_wants_to_see() {
     let context = tempfile::tempdir().unwrap();

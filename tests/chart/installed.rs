@@ -1,5 +1,5 @@
-//! An installation as an administrator makes it: `helm install` on a fresh control plane, the binary run with exactly the
-//! arguments, environment and rights of the live Deployment and its account, then `helm uninstall`.
+//! An installation as an administrator makes it: `helm install` on a fresh control plane, the binary run with exactly
+//! the arguments, environment and permissions of the live Deployment and its account, then `helm uninstall`.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
@@ -60,7 +60,7 @@ impl Site {
     }
 }
 
-/// Ports that nobody listens on, outside the range from which the system gives them to clients.
+/// Unused ports, outside the ephemeral range.
 fn free_ports() -> [u16; 3] {
     let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
@@ -68,7 +68,7 @@ fn free_ports() -> [u16; 3] {
     found.try_into().unwrap()
 }
 
-/// What the live Deployment says to start, as the account that it names.
+/// Starts the process of the live Deployment, with its ServiceAccount.
 fn start(cluster: &Cluster, dir: &Path) -> Process {
     let deployment = cluster.api().get(DEPLOYMENT).unwrap().ok().unwrap();
     let pod = &deployment["spec"]["template"]["spec"];
@@ -81,7 +81,7 @@ fn start(cluster: &Cluster, dir: &Path) -> Process {
         .iter()
         .map(|variable| (variable["name"].as_str().unwrap().to_owned(), variable["value"].as_str().unwrap().to_owned()))
         .collect();
-    // In the cluster the account's token lies in a file; here the kubeconfig holds one of the same account.
+    // In the cluster the token of the account is mounted as a file; here the kubeconfig has one of the same account.
     let account = cluster.as_service_account(NAMESPACE, CONTROLLER_ACCOUNT).unwrap();
     env.push(("KUBECONFIG".to_owned(), account.kubeconfig.display().to_string()));
     Process::start(&PathBuf::from(env!("CARGO_BIN_EXE_workspaces-controller")), args, env, dir.join("log"))
@@ -89,7 +89,8 @@ fn start(cluster: &Cluster, dir: &Path) -> Process {
 
 #[test]
 fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
-    // Some distributions turn this on: who makes a child that blocks its owner's deletion needs a right on the owner.
+    // Some distributions enable this: to create a child that blocks its owner's deletion requires a permission on the
+    // owner.
     let api_server_args = vec!["--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned()];
     let options = ClusterOptions { product_crds: false, api_server_args, ..ClusterOptions::default() };
     let cluster = Cluster::start(options).unwrap();
@@ -102,7 +103,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
     process.wait_ready(site.ports[1], TIMEOUT);
     notes_say_how_to_check_that_it_is_called(&cluster, &installed.stdout);
     live_through_everything(&cluster, &mut process);
-    // Without Istio the process removes the routes that it made.
+    // Without Istio the process deletes the routes that it created.
     let upgraded = site.helm(&cluster, "upgrade", &["--set", "settings.useIstio=false"]);
     assert!(upgraded.success, "{}", upgraded.stderr);
     assert!(process.terminate(TIMEOUT).success(), "{}", process.log());
@@ -158,7 +159,7 @@ fn serve_notebooks(cluster: &Cluster) {
     cluster.api().create("/apis/kubeflow.org/v1/namespaces/default/notebooks", &notebook).unwrap().ok().unwrap();
 }
 
-/// Everything that admission looks up beside kinds and Workspaces.
+/// Everything that admission looks up besides kinds and Workspaces.
 fn admission_asks_the_api_server(cluster: &Cluster) {
     let object = |file: &str| documents(&text(file)).pop().unwrap();
     let create = |path: &str, object: &Value| cluster.api().create(&format!("{path}?dryRun=All"), object).unwrap();
@@ -191,7 +192,7 @@ fn admission_asks_the_api_server(cluster: &Cluster) {
     cluster.api().delete(&format!("{kinds}/with-roles")).unwrap().ok().unwrap();
 }
 
-/// A Workspace's whole life: made, running, paused, its kind protected, gone.
+/// The whole life of a Workspace: created, running, paused, its kind in use, deleted.
 fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     offer_a_volume(cluster);
     for document in ["docs/examples/jupyterlab-kind.yaml", "docs/examples/jupyterlab-workspace.yaml"].map(text) {
@@ -230,7 +231,7 @@ fn children() -> [(&'static str, &'static str); 4] {
     ]
 }
 
-/// Somebody takes away the label by which the process sees its children: it has to look for each by name.
+/// The label by which the process watches its children is removed: it has to read each one by name.
 fn lose_the_labels_of_children(cluster: &Cluster) {
     let of_workspace = |path: &str| -> Vec<Value> {
         let owned = |object: &Value| object["metadata"]["ownerReferences"][0]["name"] == "my-notebook";
@@ -251,7 +252,7 @@ fn lose_the_labels_of_children(cluster: &Cluster) {
     }
 }
 
-/// A route whose Workspace is not known: the process has to ask whether there is one.
+/// A route whose Workspace is not in the cache: the process has to ask the API server for it.
 fn leave_a_route_behind(cluster: &Cluster) {
     let uid = "5d6d2bf6-1c9c-4b7e-8f8c-6a5f4d1f0002";
     let name = ChildNames::new("nobody", uid).service;
@@ -275,7 +276,7 @@ fn leave_a_route_behind(cluster: &Cluster) {
     gone.unwrap();
 }
 
-/// Least privilege: every right that the role grants was used, or the API server refuses the work without it.
+/// Least privilege: every permission of the role was used, or the API server refuses the work without it.
 fn every_right_is_used(cluster: &Cluster, requests: &Requests) {
     let role = cluster.api().get(ROLE).unwrap().ok().unwrap();
     let words = |rule: &Value, part: &str| -> Vec<String> {
@@ -302,7 +303,7 @@ fn every_right_is_used(cluster: &Cluster, requests: &Requests) {
     silent_rights_are_needed(cluster, &role);
 }
 
-/// Rights that the API server asks for beside the request itself, and so do not stand in its log.
+/// Permissions that the API server checks besides the request itself, and so are not in its audit log.
 fn silent_rights_are_needed(cluster: &Cluster, role: &Value) {
     let account = cluster.as_service_account(NAMESPACE, CONTROLLER_ACCOUNT).unwrap();
     let owner = cluster.api().get(WORKSPACE).unwrap().ok().unwrap();
@@ -356,7 +357,7 @@ fn uninstalling_keeps_the_workspaces(cluster: &Cluster, site: &Site) {
     assert!(again.success, "{}", again.stderr);
 }
 
-/// The CRDs of another installation are not helm's: it says so, and takes them over when told to.
+/// helm refuses to install over the CRDs of another installation, and adopts them on request.
 #[test]
 fn crds_of_others_are_taken_over_only_on_request() {
     let cluster = Cluster::shared();

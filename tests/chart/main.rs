@@ -1,5 +1,5 @@
-//! The chart: does it lint, render the same twice, say no to wrong values, and agree with the code it installs? Would the
-//! API server take every object, and does the binary run with exactly the arguments, environment and rights it is given?
+//! The chart: does it lint, render the same twice, refuse wrong values, and agree with the code it installs? Does the
+//! API server accept every object, and does the binary run with exactly its arguments, environment and permissions?
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Would a real API server take every object of the chart, in a namespace that enforces pod security?
+//! Does a real API server accept every object of the chart, in a namespace that enforces pod security?
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::helm::{SOME_CA, checkout, documents, manifest, only};
 
-/// The value sets that people install with.
+/// The value sets of typical installations.
 fn value_sets() -> Vec<(&'static str, Vec<String>)> {
     let set = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect::<Vec<_>>();
     let ca = format!("webhook.caBundle={SOME_CA}");
@@ -126,7 +126,7 @@ fn the_api_server_takes_every_object_of_every_value_set() {
     }
 }
 
-/// Pod security looks at Deployments only to warn: what counts is the pod.
+/// Pod security only warns of Deployments: it is enforced on pods.
 fn assert_pod_is_admitted(cluster: &Cluster, namespace: &str, deployment: &Value, name: &str) {
     let mut pod = deployment["spec"]["template"].clone();
     pod["apiVersion"] = json!("v1");

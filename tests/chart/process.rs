@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cluster::wait_for;
 
-/// Kills the program when our end of the pipe is closed, which the end of this process does too, however it comes.
+/// Kills the program when our end of the pipe is closed, also because this process was killed.
 const GUARD: &str = r#"
 exec 3<&0
 "$@" 3<&- </dev/null &
@@ -50,14 +50,14 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Fails the test, with the log, if it has ended.
+    /// Fails the test, with the log, if it has exited.
     pub fn must_run(&mut self) {
         if let Some(status) = self.guard.try_wait().unwrap() {
             panic!("the controller ended early ({status}):\n{}", self.log());
         }
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` reports it ready.
     pub fn wait_ready(&mut self, health_port: u16, timeout: Duration) {
         let ready = wait_for("the controller to be ready", timeout, || {
             self.must_run();
@@ -70,7 +70,7 @@ impl Process {
         ready.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
     }
 
-    /// SIGTERM, and how it ended.
+    /// Sends SIGTERM and returns the exit status.
     pub fn terminate(&mut self, timeout: Duration) -> ExitStatus {
         let pid = self.guard.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! What the chart renders, compared with the code that it installs and with the names that others rely on.
+//! What the chart renders, compared with the code that it installs and with the names that others depend on.
 
 use std::collections::BTreeSet;
 
@@ -130,7 +130,8 @@ fn a_url_takes_the_place_of_the_service() {
     assert_eq!(served[0]["spec"]["ipAddresses"], json!(["10.1.2.3"]));
 }
 
-/// The links in the chart name every generated file and nothing else, and rendering changes only labels and annotations.
+/// The links in the chart name every generated file and nothing else, and rendering changes only labels and
+/// annotations.
 #[test]
 fn crds_are_the_generated_ones_and_stay_on_uninstall() {
     let names = |folder: &str| -> BTreeSet<String> {
@@ -157,7 +158,7 @@ fn crds_are_the_generated_ones_and_stay_on_uninstall() {
     }
 }
 
-/// Without reconcile nothing but reading and asking is granted, without webhooks there is nobody to ask.
+/// Without reconcile only reads and reviews are granted, without webhooks no reviews.
 #[test]
 fn what_is_switched_off_is_not_installed() {
     let validating = objects(&["settings.enableReconcile=false", "replicas=3"]);
@@ -178,7 +179,7 @@ fn what_is_switched_off_is_not_installed() {
     assert!(pod.get("volumes").is_none() && pod["containers"][0].get("volumeMounts").is_none());
 }
 
-/// Each policy brings the rights that it needs, and only then.
+/// Each policy adds the permissions that it needs, and only then.
 #[test]
 fn policies_bring_their_rights() {
     let granted = |set: &[&str]| -> BTreeSet<String> {

@@ -1,4 +1,4 @@
-//! The chart's values: closed, explained when refused, and one for each setting of the program.
+//! The chart's values: unknown ones are refused with a reason, and there is one for each setting of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use workspaces_controller::config::settings::{self, Setting, Shape};
 
 use crate::helm::{NAMESPACE, SOME_CA, documents, helm, objects, only, template, text};
 
-/// Settings that the chart gives by other means than a value of the same name, or not at all.
+/// Settings that the chart sets by other means than a value of the same name, or not at all.
 const NOT_VALUES: [&str; 6] = [
     // ports and certificate.mountPath
     "webhook-bind-address",
@@ -56,7 +56,7 @@ fn every_setting_is_a_value_with_the_same_default() {
             Value::Array(list) => list.iter().map(|item| item.as_str().unwrap()).collect::<Vec<_>>().join(","),
             other => other.to_string(),
         };
-        // Nobody reads a pod's log on a terminal.
+        // The log of a pod is not read on a terminal.
         let expected = if name == "logFormat" { "json" } else { setting.default };
         assert_eq!(default, expected, "{name}");
     }
@@ -106,7 +106,7 @@ fn protected_keys_can_be_none() {
     assert!(arguments.as_array().unwrap().contains(&"--protected-pod-metadata=".into()), "{arguments}");
 }
 
-/// What helm says to a wrong value, and the part of it that an administrator needs.
+/// The error of helm for a wrong value, with the part that an administrator needs.
 #[test]
 fn wrong_values_are_refused_with_the_reason() {
     let long_host = format!("settings.clusterDomain={}", "a".repeat(254));
@@ -174,7 +174,7 @@ fn a_ca_is_taken_as_pem_and_as_base64() {
     assert_eq!(bundle(&encoded), encoded);
 }
 
-/// Every object of the schema names its properties, or says of what type all of them are.
+/// Every object of the schema lists its properties, or sets the type of all of them.
 #[test]
 fn the_schema_is_closed_everywhere() {
     let schema: Value = serde_json::from_str(&text("charts/workspaces-controller/values.schema.json")).unwrap();
