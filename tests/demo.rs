@@ -1,4 +1,4 @@
-//! The story of `make demo`, which checks itself at every step, and what the README quotes from it.
+//! `make demo`, which checks itself at every step, and what the README quotes from it.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -26,7 +26,7 @@ fn the_demo_shows_what_it_says_and_the_readme_quotes_it() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let quoted = readme.lines().skip_while(|line| !line.starts_with("$ kubectl apply -f ")).skip(1);
     let quoted: Vec<&str> = quoted.take_while(|line| *line != "```").collect();
-    // kubectl leaves a space at the end of a line, which no editor keeps.
+    // kubectl prints a space at the end of a line, which editors remove.
     let refused: Vec<&str> = transcript.refused.lines().map(str::trim_end).collect();
     assert_eq!(quoted, refused, "the README quotes something else than `make demo` shows");
     for (_, mistake) in MISTAKES {

@@ -1,5 +1,5 @@
-//! The examples of `docs/examples`: each kind and each Workspace is taken without a word, runs, and is reached where its
-//! comments say.
+//! The examples of `docs/examples`: each kind and each Workspace is accepted without a warning, runs, and has the
+//! path that its comments state.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -19,7 +19,7 @@ use workspaces_controller::render::{RenderInput, Route, render};
 
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Where each kind's Workspace is reached, and whether the server sees the whole path.
+/// The path of each kind's Workspace, and whether the server sees it.
 const ROUTES: [(&str, Dialect, &str, bool); 4] = [
     ("code-server", Dialect::PortId, "/workspace/default/my-editor/codeserver/", false),
     ("jupyterlab", Dialect::PortId, "/workspace/default/my-notebook/jupyterlab/", true),
@@ -74,7 +74,7 @@ fn examples_are_free_of_faults_and_warnings() {
         assert_eq!(example.kind.metadata.name.as_deref(), Some(name.as_str()));
         assert_eq!(example.workspace.spec.kind, name);
         assert_eq!(example.kind.spec.pod_template.dialect(), dialect);
-        // An installation that takes only this dialect takes the example too.
+        // An installation that accepts only this dialect accepts the example too.
         for dialects in [BTreeSet::from([Dialect::PortId, Dialect::Id]), BTreeSet::from([dialect])] {
             let policy = Policy { dialects, ..Policy::default() };
             assert_eq!(webhook::workspace_kind::validate(&example.kind.spec, &policy), Findings::default(), "{name}");
@@ -94,7 +94,7 @@ fn examples_are_free_of_faults_and_warnings() {
     }
 }
 
-/// Every option that can be chosen renders, and the selected one to the route that the comments name.
+/// Every option renders, and the selected one to the route that the comments name.
 #[test]
 fn examples_render_to_the_routes_that_they_describe() {
     let routing = Routing {
@@ -135,7 +135,7 @@ fn examples_render_to_the_routes_that_they_describe() {
     }
 }
 
-/// Jupyter learns its path from a variable, RStudio from a header, code-server needs neither.
+/// Jupyter reads its path from a variable, RStudio from a header, code-server needs neither.
 fn told_its_path(name: &str, path: &str, container: &Value, http: &Value) {
     let env: Vec<&Value> = container["env"].as_array().into_iter().flatten().collect();
     match name {
@@ -148,7 +148,7 @@ fn told_its_path(name: &str, path: &str, container: &Value, http: &Value) {
     }
 }
 
-/// With `kubectl apply`, as the comments say: no warning, the pod runs under pod security, the route exists.
+/// With `kubectl apply`, as the comments state: no warning, the pod runs under pod security, the route exists.
 #[test]
 fn examples_run_on_a_real_control_plane() {
     let cluster = Cluster::shared();

@@ -17,7 +17,7 @@ use workspaces_controller::render::{RenderInput, Route, render};
 
 const KINDS: usize = 5_000;
 
-/// What the validation has against one object.
+/// The verdict of the validation on one object.
 #[derive(Debug, Deserialize)]
 struct Verdict {
     name: String,
@@ -25,7 +25,7 @@ struct Verdict {
     warnings: Option<Vec<String>>,
 }
 
-/// Settings that change what a route looks like.
+/// Settings that change the content of a route.
 fn routings() -> [Routing; 3] {
     [
         Routing::default(),
@@ -76,8 +76,8 @@ fn virtual_services() -> Vec<Value> {
     all
 }
 
-/// Asks the validation about each object.
-fn judge(objects: &[Value]) -> Vec<Verdict> {
+/// Validates each object.
+fn verdicts_on(objects: &[Value]) -> Vec<Verdict> {
     let program = Tools::istio_validate().unwrap();
     let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -97,11 +97,11 @@ fn judge(objects: &[Value]) -> Vec<Verdict> {
 #[test]
 fn istio_accepts_what_we_render() {
     let mut objects = virtual_services();
-    // One that must be refused shows that the validation looks.
+    // One that must be refused shows that the validation works.
     let mut broken = objects[0].clone();
     broken["spec"]["http"][0]["match"] = json!([{"uri": {"regex": "["}}]);
     objects.push(broken);
-    let mut verdicts = judge(&objects);
+    let mut verdicts = verdicts_on(&objects);
     assert_eq!(verdicts.len(), KINDS + 1);
     let broken = verdicts.pop().unwrap();
     assert!(broken.errors.is_some_and(|errors| !errors.is_empty()), "the validation accepts anything");

@@ -1,4 +1,4 @@
-//! Purity is a Cargo fact: the crates that decide cannot reach a cluster, a socket or a TLS library.
+//! Purity is enforced by Cargo: the crates with the rules do not depend on a cluster client, sockets or a TLS library.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

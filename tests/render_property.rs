@@ -1,4 +1,4 @@
-//! What admission accepts, render renders: 10,000 random WorkspaceKinds and Workspaces of both dialects.
+//! What admission accepts can be rendered: 10,000 random WorkspaceKinds and Workspaces of both dialects.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -68,7 +68,7 @@ fn what_admission_accepts_renders() {
         check_pod(seed, &desired);
         assert_eq!(desired, render(subject, &kind.spec, &routing).unwrap(), "seed {seed}: rendered twice");
     }
-    // A generator that makes only faulty objects would prove nothing.
+    // A generator of faulty objects only would prove nothing.
     assert!(accepted > CASES / 4, "only {accepted} of {CASES} were accepted");
     println!("{accepted} of {CASES} were accepted and rendered");
 }

@@ -1,4 +1,4 @@
-//! The CRD files are what the types say.
+//! The CRD files are those generated from the types.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

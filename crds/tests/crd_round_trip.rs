@@ -1,4 +1,4 @@
-//! Schema and types agree: what the schema allows the types keep, and what it leaves out they do without.
+//! Schema and types agree: the types keep every field that the schema allows, and require none that it does not.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -1,4 +1,5 @@
-//! T2: every case of `data/template-cases.json` ends as it does in Go 1.26, or is refused for a reason of our own.
+//! T2: every case of `data/template-cases.json` has the same outcome as in Go 1.26, or is refused for a documented
+//! reason.
 //!
 //! The file records what Go did with nil data and `httpPathPrefix(id) = "/workspace/connect/ns/ws/" + id + "/"`.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -42,7 +43,7 @@ fn run(source: &str, limits: &Limits, mode: Mode) -> Result<Vec<u8>, TemplateErr
     Ok(template.render(&Paths, mode)?.bytes)
 }
 
-/// The differences that the contract asks for.
+/// The intended differences.
 fn is_wanted(error: &TemplateError, mode: Mode, go: &Outcome) -> bool {
     match error.kind {
         // Limits: nesting, executed nodes, bytes. Go's own bound on recursion is 100,000 templates deep.
@@ -50,7 +51,7 @@ fn is_wanted(error: &TemplateError, mode: Mode, go: &Outcome) -> bool {
         // What Go would print for a value that does not exist is refused at admission, however it is escaped.
         ErrorKind::NoValue => {
             let Outcome::Output(output) = go else {
-                // Go went on after printing and failed at something else.
+                // Go continued after printing and failed later.
                 return mode == Mode::Strict;
             };
             let output = String::from_utf8_lossy(output);
@@ -93,7 +94,7 @@ fn every_case_ends_as_in_go() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// Few cases may be refused for our own reasons: else the comparison above would say little.
+/// Only few cases may be refused for our own reasons, else the comparison above would prove little.
 #[test]
 fn limits_refuse_only_what_is_enormous() {
     let refused: Vec<String> = cases()

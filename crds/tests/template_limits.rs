@@ -1,5 +1,5 @@
-//! T1: hostile templates are refused, or render within what the limits count. Time is not looked at here: every limit is
-//! a count. All of it runs on a stack of 2 MiB.
+//! T1: hostile templates are refused, or render within what the limits count. Time is not measured: every limit is a
+//! count. All of it runs on a stack of 2 MiB.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crds::template::{Cost, ErrorKind, Functions, Limits, Mode, Template, TemplateError};
@@ -13,7 +13,7 @@ impl Functions for Paths {
     }
 }
 
-/// Runs `test` on a thread with little stack.
+/// Runs `test` on a thread with a small stack.
 fn on_small_stack<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         std::thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, test).unwrap().join().unwrap()
@@ -26,7 +26,7 @@ fn render(source: &str, limits: &Limits, mode: Mode) -> Result<(Vec<u8>, Cost), 
     Ok((rendered.bytes, rendered.cost))
 }
 
-/// What became of a hostile template: its cost, or `None` if a limit refused it. Everything else is a failure.
+/// The outcome of a hostile template: its cost, or `None` if a limit refused it. Everything else is a failure.
 fn survives(source: &str, limits: &Limits) -> Option<Cost> {
     let start = &source[..source.len().min(60)];
     match render(source, limits, Mode::Lenient) {

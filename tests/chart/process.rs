@@ -53,7 +53,7 @@ impl Process {
     /// Fails the test, with the log, if it has exited.
     pub fn must_run(&mut self) {
         if let Some(status) = self.guard.try_wait().unwrap() {
-            panic!("the controller ended early ({status}):\n{}", self.log());
+            panic!("the controller exited early ({status}):\n{}", self.log());
         }
     }
 

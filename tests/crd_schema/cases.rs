@@ -1,4 +1,4 @@
-//! The case files of `tests/cases/schema`: what a schema must take and refuse, written down apart from it.
+//! The case files of `tests/cases/schema`: what a schema must accept and refuse, written independently of it.
 //!
 //! A file is a list of documents. The first has a `base`, a valid object with one item in every list; each further one
 //! has a JSON merge patch (`merge`) that turns the base into another valid object. The rest of a document:
@@ -7,9 +7,9 @@
 //! - `unique`: lists whose items have keys; the first item given twice is refused.
 //! - `defaults`: what a field has when it is left out.
 //! - `constraints`: for each place (`at`) and keyword of its schema a value (or for `enum` and `pattern` several) that
-//!   is taken, and one (or several) that is refused. `{repeat: [prefix, unit, times]}` is a long string,
+//!   is accepted, and one (or several) that is refused. `{repeat: [prefix, unit, times]}` is a long string,
 //!   `{items: [item, times]}` a long list and `{entries: [key, value, times]}` a big map, `#` being the position.
-//! - `rules`: CEL rules by their message: values that are taken and refused at creation (`create`), or pairs of old and
+//! - `rules`: CEL rules by their message: values that are accepted and refused at creation (`create`), or pairs of old and
 //!   new value (`update`). With `merge` the values are merge patches. `field` is where the fault is reported, if
 //!   elsewhere.
 
@@ -71,7 +71,7 @@ struct Examples<T> {
     reject: Vec<T>,
 }
 
-/// What must come of an object.
+/// The expected outcome of an object.
 #[derive(Clone, Debug)]
 pub enum Expected {
     Accepted,
@@ -224,7 +224,7 @@ fn with(base: &Value, path: &Path, value: &Value, merge: bool) -> Value {
     object
 }
 
-/// What the API server says of a value that breaks `keyword`.
+/// The API server's message about a value that violates `keyword`.
 fn complaint(keyword: &str) -> &'static str {
     match keyword {
         "minLength" => "should be at least",

@@ -14,7 +14,7 @@ use super::schema::{self, Constraint, Origin};
 const CORE: &str = "io.k8s.api.core.v1.";
 const LABEL_SELECTOR: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector";
 
-/// Where which type stands in a WorkspaceKind.
+/// Where each type is used in a WorkspaceKind.
 const ROOTS: &[(&str, &str)] = &[
     ("spec.podTemplate.containerSecurityContext", "SecurityContext"),
     ("spec.podTemplate.extraEnv[]", "EnvVar"),
@@ -40,7 +40,7 @@ const NEWER: &[&str] = &["EnvVarSource.fileKeyRef", "VolumeProjection.podCertifi
 /// Defaults that the Go bindings of the time of the CRD did not have. A Pod gets them when it is created.
 const FILLED_IN_LATER: &[&str] = &["AzureDiskVolumeSource.cachingMode", "AzureDiskVolumeSource.kind"];
 
-/// A claim made for a pod takes its name and owner from there, and nothing else may be set.
+/// A claim created for a pod gets its name and owner from there, and nothing else may be set.
 const RESTRICTED: &str = "PersistentVolumeClaimTemplate.metadata";
 
 struct Comparison {
@@ -62,7 +62,7 @@ impl Comparison {
         }
     }
 
-    /// `place` is `Type.field`, the way down does not matter.
+    /// `place` is `Type.field`, whatever its path.
     fn compare(&mut self, place: &str, ours: &Value, theirs: &Value) {
         self.compared += 1;
         let (name, theirs) = self.resolve(theirs);
@@ -162,7 +162,7 @@ fn roots_are_all_places_with_core_types() {
     assert_eq!(found, roots);
 }
 
-/// Whether every field on the way is one of ours.
+/// Whether every field of the path is one of ours.
 fn documented(schema: &Value, steps: &[Step]) -> bool {
     (1..=steps.len())
         .filter(|length| matches!(steps[length - 1], Step::Field(_)))

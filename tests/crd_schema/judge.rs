@@ -1,4 +1,4 @@
-//! Asks the API server what it thinks of an object, without keeping it.
+//! The verdict of the API server on an object, which is not kept.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -76,7 +76,7 @@ impl Judge {
         }
     }
 
-    /// What the API server takes, the types can hold.
+    /// What the API server accepts can be decoded into the types.
     fn accepted(&self, reply: &Reply) -> Result<(), String> {
         if reply.status >= 300 {
             return Err(format!("refused: {}", reply.json()["message"]));
@@ -95,7 +95,7 @@ fn refused(status: u16, body: &Value, field: &str, message: &str) -> Result<(), 
         return Err("accepted".to_owned());
     }
     let causes = body["details"]["causes"].as_array().cloned().unwrap_or_default();
-    // The API server says with such a cause that it skipped the rules.
+    // With such a cause the API server reports that it skipped the rules.
     let causes: Vec<&Value> = causes.iter().filter(|cause| cause["field"] != "<nil>").collect();
     let elsewhere = causes.iter().any(|cause| !cause["field"].as_str().is_some_and(|place| field.starts_with(place)));
     let has_message = causes.iter().any(|cause| cause["message"].as_str().is_some_and(|text| text.contains(message)));

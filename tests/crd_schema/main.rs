@@ -1,8 +1,9 @@
-//! Every constraint and rule of both schemas, on the real API server: one object that it takes and one that it refuses.
+//! Every constraint and rule of both schemas, on the real API server: one object that it accepts and one that it
+//! refuses.
 //!
-//! The facts stand in case files (how to read them: [`cases`]); a constraint of a schema without a case fails, and so
+//! The facts are in case files (see [`cases`] for their format); a constraint of a schema without a case fails, and so
 //! does a case without its constraint. Kubernetes' own types inside our schemas are compared with what the API server
-//! publishes of them, and tried mechanically. No webhook is registered: what is refused here, the schema refuses.
+//! publishes about them, and tested one by one. No webhook is registered: what is refused here, the schema refuses.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! What a generated schema demands, place by place.
+//! The constraints of a generated schema, place by place.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::paths::{Path, Step};
 
-/// Everything of one node that an object can break, by the name that the case files use.
+/// The constraints of one node that an object can violate, by the name that the case files use.
 const KEYWORDS: &[&str] =
     &["minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems", "maxProperties", "enum"];
 
@@ -19,7 +19,7 @@ pub fn of(crd: &Value) -> &Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     Ours,
-    /// A type of Kubernetes: its fields carry no documentation.
+    /// A type of Kubernetes: its fields have no documentation.
     Core,
 }
 
@@ -54,10 +54,10 @@ pub fn at<'a>(schema: &'a Value, path: &Path) -> &'a Value {
     })
 }
 
-/// A demand: where, and which.
+/// A constraint: its place and its keyword.
 pub type Constraint = (Path, String);
 
-/// Every demand of the given origin.
+/// Every constraint of the given origin.
 pub fn constraints(schema: &Value, wanted: Origin) -> BTreeSet<Constraint> {
     let mut found = BTreeSet::new();
     walk(schema, &mut |path, node, origin| {
@@ -110,7 +110,7 @@ pub fn minimal(schema: &Value) -> Value {
     }
 }
 
-/// The value at `path` of `object`, made with everything above it where there is none.
+/// The value at `path` of `object`, created with everything above it where there is none.
 pub fn made<'a>(object: &'a mut Value, schema: &Value, path: &Path) -> &'a mut Value {
     let mut value = object;
     let mut node = schema;

@@ -1,4 +1,4 @@
-//! The guide for authors of kinds, `docs/workspacekind.md`: every snippet in it is put to the webhook.
+//! The guide for authors of kinds, `docs/workspacekind.md`: every snippet in it is sent to the webhook.
 //!
 //! The first line of each `yaml` block is a comment that says what the block is, for readers and for these tests:
 //!
@@ -8,12 +8,12 @@
 //! | `# in KIND at PATH` | a fragment of the complete kind KIND of the guide, which is about to be created with it |
 //! | `# update of KIND at PATH` | the same, but KIND is stored, and the Workspaces of the guide use it |
 //!
-//! A fragment is merged into what stands at PATH (fields with dots between them): maps field by field, everything else,
-//! lists included, takes the place of what was there.
+//! A fragment is merged into the value at PATH (fields with dots between them): maps field by field; everything else,
+//! lists included, replaces what was there.
 //!
-//! A `text` block under the same heading after a `yaml` block is what kubectl prints on its error stream: warnings, then
-//! the refusal. A `yaml` block without one is taken without a word. A `console` block is a `kubectl delete workspacekind`
-//! with its answer. Nothing else stands between fences.
+//! A `text` block under the same heading after a `yaml` block is what kubectl prints on its error stream: warnings,
+//! then the refusal. A `yaml` block without one is accepted without a warning. A `console` block is a `kubectl delete
+//! workspacekind` with its answer. There are no other fences.
 //!
 //! The two tables of templates are rendered as well.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
@@ -110,7 +110,7 @@ impl Guide {
     }
 }
 
-/// As kubectl prints it; a list starts behind a blank, which Markdown has no use for.
+/// As kubectl prints it, without the space before a list, which Markdown drops.
 fn printed(verdict: Verdict) -> String {
     let mut text = String::new();
     for warning in verdict.warnings {
@@ -225,7 +225,7 @@ fn every_rule_of_kinds_is_named_where_its_topic_is_explained() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
-/// Each mistake: what somebody writes, what kubectl says, what to write instead.
+/// Each mistake: what is written, what kubectl prints, what to write instead.
 #[test]
 fn ten_mistakes_are_shown() {
     let guide = Guide::read();
@@ -260,7 +260,8 @@ fn table(markdown: &str, header: &str) -> Vec<[String; 2]> {
     .collect()
 }
 
-/// In the Workspace `team-a/notebook` of a kind of which one image has the port `jupyterlab`, another one `tensorboard` too.
+/// In the Workspace `team-a/notebook` of a kind of which one image has the port `jupyterlab`, another one `tensorboard`
+/// too.
 fn rendered(template: &str) -> Result<String, String> {
     let port = ImagePort { id: "jupyterlab".to_owned(), port: 8888, display_name: None, protocol: None };
     let paths = PortPaths {

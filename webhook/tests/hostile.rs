@@ -1,4 +1,4 @@
-//! H1: bodies that nobody should send.
+//! H1: malformed bodies.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::sync::Arc;

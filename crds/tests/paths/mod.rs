@@ -1,4 +1,4 @@
-//! `httpPathPrefix` as the recorded cases and Go's side of the comparison have it.
+//! `httpPathPrefix` as in the recorded cases and on Go's side of the comparison.
 
 use crds::template::Functions;
 

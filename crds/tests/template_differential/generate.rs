@@ -1,4 +1,4 @@
-//! Makes templates: most of them valid, some broken, all decided by the seed.
+//! Generates templates: most of them valid, some broken, all determined by the seed.
 
 /// A small deterministic generator (splitmix64).
 pub struct Random(u64);
@@ -51,7 +51,7 @@ const NUMBERS: &[&str] = &[
     "'\\377'", "'\\u200b'", "'\"'", "'\\U0001F600'",
 ];
 
-/// Literals that are none.
+/// Invalid literals.
 #[rustfmt::skip]
 const BROKEN: &[&str] = &[
     "08", "0x1+1i", "1e309", "18446744073709551616", "''", "'ab'", r#""\q""#, r#""\400""#, r#""\ud800""#, r#""\'""#, "1+i",
@@ -75,7 +75,7 @@ const WORDS: &[&str] = &[
     "{{range 2}}", "{{define \"t\"}}", "{{.}}",
 ];
 
-/// Functions and how many arguments suit them.
+/// Functions and their numbers of arguments.
 #[rustfmt::skip]
 const FUNCTIONS: &[(&str, usize, usize)] = &[
     ("and", 1, 3), ("or", 1, 3), ("not", 1, 1), ("call", 1, 2), ("html", 0, 3), ("js", 0, 3), ("urlquery", 0, 3),
@@ -83,7 +83,7 @@ const FUNCTIONS: &[(&str, usize, usize)] = &[
     ("lt", 2, 2), ("le", 2, 2), ("gt", 2, 2), ("ge", 2, 2), ("httpPathPrefix", 1, 1), ("print", 1, 2), ("eq", 2, 2),
 ];
 
-/// Functions that take whatever they get.
+/// Functions that accept any arguments.
 const SAFE_FUNCTIONS: &[(&str, usize, usize)] = &[
     ("and", 1, 3),
     ("or", 1, 3),
@@ -111,7 +111,7 @@ pub struct Generator<'r> {
     is_safe: bool,
 }
 
-/// The next template. `cases` are known ones, which are taken apart and put together.
+/// The next template. `cases` are known ones, which are split and recombined.
 pub fn template(random: &mut Random, cases: &[String]) -> String {
     let kind = random.below(100);
     if kind < 20 {

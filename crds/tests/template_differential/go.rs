@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-/// What became of a template, here or there.
+/// The outcome of a template, here or in Go.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Output(Vec<u8>),
@@ -17,7 +17,7 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tools/template")
 }
 
-/// Where the program is, built once a run. Go keeps what it compiled, so this is quick the second time.
+/// The path of the program, built once a run. Go caches what it compiled, so this is quick the second time.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(build)
@@ -62,7 +62,7 @@ impl Go {
         Self { child, answers }
     }
 
-    /// Asks about many templates at once.
+    /// Runs many templates at once.
     pub fn outcomes(mut self, templates: &[String]) -> Vec<Outcome> {
         let mut questions = BufWriter::new(self.child.stdin.take().unwrap());
         let outcomes = std::thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! T3: generated templates end here as they do in Go's own `text/template`: same verdict, same bytes, same error text.
 //!
 //! `TEMPLATE_SEED` and `TEMPLATE_COUNT` choose other templates and more of them. A template that our limits refuse is
-//! not asked about: Go might not come back from it.
+//! not run in Go, which might not terminate.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod generate;
@@ -60,7 +60,7 @@ fn generated_templates_end_as_in_go() {
     let (mut random, cases) = (Random::new(seed), cases());
     let (mut asked, mut limited, mut accepted, mut agreed, mut differences) = (0, 0, 0, 0, Vec::new());
     while asked < count {
-        // In portions, so that a large count needs no large memory.
+        // In batches, so that a large count does not need much memory.
         let mut templates = Vec::new();
         let mut ours = Vec::new();
         while templates.len() < 100_000 && asked < count {
@@ -86,7 +86,7 @@ fn generated_templates_end_as_in_go() {
         }
     }
     println!("{accepted} accepted, {limited} more refused by limits");
-    // Neither may the generator degenerate to errors, nor the limits hide much.
+    // The generator must not produce mostly errors, nor the limits hide much.
     assert!(accepted * 4 > count && limited * 50 < count, "{accepted} accepted, {limited} limited");
     println!("T3 {} {agreed} {count}", if agreed == count { "pass" } else { "fail" });
     assert!(differences.is_empty(), "{} differences, the first ones:\n{}", asked - agreed, differences.join("\n"));

@@ -12,16 +12,16 @@ use crate::{Error, Result};
 
 /// Longer than any timeout of the API server towards a webhook.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
-/// Longer than a server that has just started takes for a word.
+/// Longer than a server that has just started needs to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One user's way to the API server.
+/// A client of the API server, as one user.
 #[derive(Debug, Clone)]
 pub struct Api {
     agent: Agent,
     server: String,
     authorization: String,
-    /// The user's kubeconfig, for programs that want one.
+    /// The user's kubeconfig, for programs that need one.
     pub kubeconfig: PathBuf,
 }
 
@@ -32,14 +32,14 @@ pub struct Reply {
     pub status: u16,
     /// The texts of its `Warning` headers, in order.
     pub warnings: Vec<String>,
-    /// The body as it came.
+    /// The body, unchanged.
     pub body: String,
     method: &'static str,
     path: String,
 }
 
 impl Reply {
-    /// The body as JSON; null if it is none.
+    /// The body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
@@ -81,7 +81,7 @@ impl Api {
         self.send("GET", path, "application/json", "")
     }
 
-    /// Reads a path of a server that may not be there yet: whoever has its port instead may never answer.
+    /// Reads a path of a server that may not have started yet: another process on its port may never answer.
     pub(crate) fn probe(&self, path: &str) -> Result<Reply> {
         self.send_within(PROBE_TIMEOUT, "GET", path, "application/json", "")
     }
@@ -188,7 +188,7 @@ fn agent(tls: Option<TlsConfig>) -> Agent {
     config.build().new_agent()
 }
 
-/// `299 - "text"` with `\"` and `\\` taken apart again (RFC 7234, section 5.5).
+/// `299 - "text"` unescaped (RFC 7234, section 5.5).
 fn warning_text(header: &str) -> String {
     let quoted = header.splitn(3, ' ').nth(2).unwrap_or(header);
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(quoted);

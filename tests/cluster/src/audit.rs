@@ -1,4 +1,4 @@
-//! The API server's audit log: the witness for who asked for what. Counts come from here, not from our own logs.
+//! The API server's audit log: the record of who requested what. Counts come from here, not from our own logs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,20 +23,20 @@ pub struct AuditLog {
     marks: AtomicU64,
 }
 
-/// A position in the audit log: everything answered before it was taken lies before it.
+/// A position in the audit log: it is after everything answered before it was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
 
 /// One answered request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Who asked, such as `system:serviceaccount:kubeflow-workspaces:workspaces-controller`.
+    /// The user, such as `system:serviceaccount:kubeflow-workspaces:workspaces-controller`.
     pub user: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: String,
     /// API group, empty for the core group.
     pub group: String,
-    /// The resource in the plural, empty for paths that are none.
+    /// The resource in the plural, empty for other paths.
     pub resource: String,
     /// `status` for one, or empty.
     pub subresource: String,
@@ -48,7 +48,7 @@ pub struct Request {
     pub code: u16,
     /// Path and query.
     pub uri: String,
-    /// What the client calls itself.
+    /// The user agent.
     pub user_agent: String,
     /// When the request came and when it was answered, as the API server writes it (RFC 3339, microseconds).
     pub received: String,
@@ -57,8 +57,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// True for requests that may change something stored: dry runs and reviews (SubjectAccessReview and its kin,
-    /// TokenReview) are none.
+    /// True for requests that may change something stored: dry runs and reviews (SubjectAccessReview and similar ones,
+    /// TokenReview) are not.
     pub fn is_write(&self) -> bool {
         WRITE_VERBS.contains(&self.verb.as_str())
             && !self.uri.contains("dryRun=All")
@@ -74,7 +74,7 @@ impl AuditLog {
 
     /// Waits until the log has caught up with everything answered so far, and returns that position.
     ///
-    /// It does so by a request of its own, which shows up in the log under a name that nothing else has.
+    /// It sends a request of its own, with a unique name that shows up in the log.
     pub fn mark(&self) -> Result<Mark> {
         let number = self.marks.fetch_add(1, Ordering::Relaxed);
         let name = format!("audit-mark-{}-{number}", std::process::id());
@@ -121,7 +121,7 @@ impl AuditLog {
     }
 }
 
-/// Requests of a stretch of the log; each method narrows them down.
+/// Requests of a part of the log; each method filters them.
 #[derive(Clone, Default)]
 pub struct Requests(pub Vec<Request>);
 
@@ -187,7 +187,7 @@ impl Requests {
     }
 }
 
-/// Counts by user, verb, resource and status, one a line, most frequent first: what a failed assertion needs to show.
+/// Counts by user, verb, resource and status, one per line, most frequent first: for the message of a failed assertion.
 impl fmt::Debug for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -207,7 +207,7 @@ impl fmt::Debug for Requests {
     }
 }
 
-/// An event of `audit.k8s.io/v1`, as far as it is of use here.
+/// The fields of an event of `audit.k8s.io/v1` that are used here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {

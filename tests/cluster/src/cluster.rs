@@ -20,17 +20,18 @@ use crate::{Api, AuditLog, Error, Exit, Output, Result, Signal, Tools, crds, run
 /// How long a start may take on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How often another port is tried when somebody else was faster.
+/// How often another port is tried when the first one has been taken.
 const PORT_TRIES: usize = 5;
 
-/// What a control plane is made of.
+/// The options of a control plane.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// Users beside [`ADMIN`] and [`PLAIN_USER`].
+    /// Users besides [`ADMIN`] and [`PLAIN_USER`].
     pub users: Vec<User>,
-    /// Nodes of the fake kubelet; each takes any number of pods.
+    /// Nodes of the fake kubelet; each runs any number of pods.
     pub nodes: usize,
-    /// Where pod addresses come from. Loopback, so that a test can listen on a pod's address and nothing leaves this machine.
+    /// The range of pod addresses. Loopback, so that a test can listen on a pod's address and nothing leaves this
+    /// machine.
     pub pod_cidr: String,
     /// Installs Istio's VirtualService CRD.
     pub virtual_service_crd: bool,
@@ -100,10 +101,10 @@ impl Cluster {
         }
     }
 
-    /// The instance that all tests of this process share, started when first asked for.
+    /// The instance that all tests of this process share, started on first use.
     ///
     /// # Panics
-    /// When it cannot be started: no test that needs it can go on.
+    /// When it cannot be started: no test that needs it can continue.
     #[expect(clippy::panic, reason = "every caller is a test that cannot go on")]
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Result<Cluster>> = OnceLock::new();
@@ -167,11 +168,12 @@ impl Cluster {
         }
         crds::wait_established(self, &created)?;
         self.wait_for("the API server to be ready", START_TIMEOUT, || self.answers("/readyz"))?;
-        // kube-controller-manager ends when the API server is not healthy within ten seconds, so it comes only now.
+        // kube-controller-manager exits when the API server is not healthy within ten seconds, so it is started only
+        // now.
         self.start_server(Server::KubeControllerManager)?;
         self.start_server(Server::KubeScheduler)?;
         self.start_server(Server::Kwok)?;
-        // Until a server's process id is known, it can be neither signalled nor seen by whoever looks after us.
+        // Until the process id of a server is written, it can be neither signalled nor cleaned up.
         self.servers().values_mut().try_for_each(|server| server.pid().map(drop))
     }
 
@@ -197,12 +199,12 @@ impl Cluster {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An error with the end of its log if a server has ended by itself.
+    /// An error with the end of its log if a server has exited.
     pub fn servers_must_run(&self) -> Result<()> {
         self.servers().values_mut().try_for_each(Supervised::must_run)
     }
 
-    /// Starts a server that [`Self::kill_server`] ended; it comes back with its old address and data.
+    /// Starts a server that [`Self::kill_server`] killed, with its old address and data.
     pub fn start_server(&self, server: Server) -> Result<()> {
         let setup = self.setup();
         let started = match server {
@@ -229,12 +231,12 @@ impl Cluster {
         }
     }
 
-    /// How a server ended, or nothing while it runs.
+    /// The exit status of a server, or `None` while it runs.
     pub fn server_exit(&self, server: Server) -> Result<Option<Exit>> {
         self.servers().get_mut(&server).map_or(Ok(None), Supervised::exited)
     }
 
-    /// Waits for a condition like [`wait_for`], but ends at once, with the end of the log, when a server has died.
+    /// Waits for a condition like [`wait_for`], but fails at once, with the end of its log, when a server has exited.
     pub fn wait_for<T, L: crate::Poll<T>>(
         &self,
         what: &str,
@@ -270,7 +272,7 @@ impl Cluster {
         &self.audit
     }
 
-    /// A client with every right.
+    /// A client with all permissions.
     pub fn api(&self) -> &Api {
         &self.admin
     }
@@ -323,12 +325,12 @@ impl Cluster {
         }
     }
 
-    /// Runs kubectl with every right.
+    /// Runs kubectl with all permissions.
     pub fn kubectl(&self, args: &[&str]) -> Result<Output> {
         self.kubectl_as(ADMIN, args, None)
     }
 
-    /// Runs kubectl with every right and something to read, for `-f -`.
+    /// Runs kubectl with all permissions and standard input, for `-f -`.
     pub fn kubectl_stdin(&self, args: &[&str], stdin: &str) -> Result<Output> {
         self.kubectl_as(ADMIN, args, Some(stdin))
     }
@@ -348,12 +350,12 @@ impl Drop for Cluster {
     }
 }
 
-/// True if the API server's port went to somebody else between the choice and the start.
+/// True if another process took the API server's port between the choice and the start.
 fn lost_a_port(error: &Error) -> bool {
     matches!(error, Error::Process { log, .. } if log.contains("address already in use"))
 }
 
-/// A port of 127.0.0.1 that nobody listens on right now, below the range from which outgoing connections take theirs.
+/// A port of 127.0.0.1 that is not in use right now, below the ephemeral range.
 pub(crate) fn free_port() -> Result<u16> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     const FIRST: usize = 20_000;
@@ -370,7 +372,7 @@ pub(crate) fn free_port() -> Result<u16> {
     Err(Error::Unknown("no free port between 20000 and 32000".to_owned()))
 }
 
-/// In memory where there is such a place: etcd and the audit log write a lot.
+/// In memory where possible: etcd and the audit log write a lot.
 fn scratch_dir() -> Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("workspaces-controller-");

@@ -1,26 +1,26 @@
-//! Commands that run to their end: kubectl, helm and the like.
+//! Commands that run to completion: kubectl, helm and the like.
 
 use std::process::{Command, Stdio};
 
 use crate::error::Doing as _;
 use crate::{Error, Result};
 
-/// How a command ended and what it printed.
+/// The exit status and the output of a command.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// True for exit code 0.
     pub success: bool,
-    /// The exit code; nothing if a signal ended it.
+    /// The exit code; `None` if a signal killed it.
     pub code: Option<i32>,
     /// What it printed.
     pub stdout: String,
-    /// What it complained about.
+    /// Its standard error.
     pub stderr: String,
     command: String,
 }
 
 impl Output {
-    /// What it printed, or an error with everything it said.
+    /// Its standard output, or an error with all of its output.
     pub fn ok(self) -> Result<String> {
         if self.success {
             return Ok(self.stdout);
@@ -34,7 +34,7 @@ impl Output {
     }
 }
 
-/// Runs a command to its end. Input is written from a thread of its own, so that neither side waits for the other.
+/// Runs a command to completion. A separate thread writes the input, so that neither side blocks the other.
 pub fn run(mut command: Command, stdin: Option<&str>) -> Result<Output> {
     use std::io::Write as _;
     let shown = shown(&command);
@@ -48,7 +48,7 @@ pub fn run(mut command: Command, stdin: Option<&str>) -> Result<Output> {
     let pipe = child.stdin.take();
     let output = std::thread::scope(|scope| {
         if let (Some(mut pipe), Some(text)) = (pipe, stdin) {
-            // A program that does not read all of its input is no fault.
+            // A program need not read all of its input.
             scope.spawn(move || pipe.write_all(text.as_bytes()).is_ok());
         }
         child.wait_with_output()

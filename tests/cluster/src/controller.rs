@@ -1,4 +1,4 @@
-//! Runs the product's binary against a control plane, the way a Deployment would: its own account, certificate,
+//! Runs the product's binary against a control plane, as a Deployment would: with its own account, certificate,
 //! webhook registration and ports.
 
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ pub const CONTROLLER_ACCOUNT: &str = "workspaces-controller";
 /// The product's name in the audit log.
 pub const CONTROLLER_USER: &str = "system:serviceaccount:kubeflow-workspaces:workspaces-controller";
 
-/// How often other ports are tried when somebody else was faster.
+/// How often other ports are tried when one has been taken.
 const PORT_TRIES: usize = 5;
 
 /// How to run the product.
@@ -33,24 +33,24 @@ const PORT_TRIES: usize = 5;
 pub struct ControllerOptions {
     /// The product's binary: `env!("CARGO_BIN_EXE_workspaces-controller")`.
     pub binary: PathBuf,
-    /// Further arguments; addresses, kubeconfig and certificate folder are given already.
+    /// Further arguments; addresses, kubeconfig and certificate folder are set already.
     pub args: Vec<String>,
-    /// Its environment: nothing else of ours is passed on but PATH, HOME and TMPDIR.
+    /// Its environment: of ours only PATH, HOME and TMPDIR are passed on.
     pub env: Vec<(String, String)>,
-    /// Whom it acts as. By default [`CONTROLLER_ACCOUNT`], bound to `cluster-admin`.
+    /// The kubeconfig of its user. By default [`CONTROLLER_ACCOUNT`], bound to `cluster-admin`.
     pub kubeconfig: Option<PathBuf>,
-    /// A folder with `tls.crt` and `tls.key`, and the PEM of the CA that vouches for them. By default a new pair.
+    /// A folder with `tls.crt` and `tls.key`, and the PEM of the CA that issued them. By default a new pair.
     pub certificate: Option<(PathBuf, String)>,
     /// Registers the webhooks, in place of those of another process on the same control plane.
     pub register_webhooks: bool,
-    /// Waits until it is ready and, with `register_webhooks`, until the API server asks it.
+    /// Waits until it is ready and, with `register_webhooks`, until the API server calls it.
     pub wait_ready: bool,
     /// How long to wait for that.
     pub timeout: Duration,
 }
 
 impl ControllerOptions {
-    /// The usual way: registered, and waited for.
+    /// The usual options: the webhooks are registered, and the start waits until it is ready.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         Self {
             binary: binary.into(),
@@ -79,7 +79,7 @@ impl ControllerOptions {
     }
 }
 
-/// A running product. It is killed when this value is dropped or this process ends, whichever comes first.
+/// A running product. It is killed when this value is dropped or this process exits, whichever comes first.
 #[derive(Debug)]
 pub struct ControllerProcess<'a> {
     pub(crate) cluster: &'a Cluster,
@@ -99,7 +99,7 @@ struct Ports {
 }
 
 impl<'a> ControllerProcess<'a> {
-    /// Starts the product; fails with the end of its log when it ends before it is ready.
+    /// Starts the product; fails with the end of its log when it exits before it is ready.
     pub fn start(cluster: &'a Cluster, options: &ControllerOptions) -> Result<Self> {
         let kubeconfig = match &options.kubeconfig {
             Some(given) => given.clone(),
@@ -170,7 +170,7 @@ impl<'a> ControllerProcess<'a> {
         ended && self.log().to_lowercase().contains("in use")
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` reports it ready.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         self.wait_for("the controller to be ready", timeout, || match self.health("/readyz") {
             Ok((200, _)) => Ok(()),
@@ -179,7 +179,7 @@ impl<'a> ControllerProcess<'a> {
         })
     }
 
-    /// Waits for a condition, but ends at once, with the end of the log, when the product or a server has died.
+    /// Waits for a condition, but fails at once, with the end of its log, when the product or a server has exited.
     pub fn wait_for<T, L: crate::Poll<T>>(
         &self,
         what: &str,
@@ -259,23 +259,23 @@ impl<'a> ControllerProcess<'a> {
         self.process().signal(signal)
     }
 
-    /// How it ended, or nothing while it runs.
+    /// Its exit status, or `None` while it runs.
     pub fn exited(&self) -> Result<Option<Exit>> {
         self.process().exited()
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has exited.
     pub fn wait_exit(&self, timeout: Duration) -> Result<Exit> {
         self.process().wait_exit(timeout)
     }
 
-    /// SIGTERM, and how it ended.
+    /// Sends SIGTERM and returns the exit status.
     pub fn terminate(&self, timeout: Duration) -> Result<Exit> {
         self.signal(Signal::TERM)?;
         self.wait_exit(timeout)
     }
 
-    /// SIGKILL; returns once it is gone.
+    /// Sends SIGKILL; returns once it has exited.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL)?;
         self.wait_exit(Duration::from_secs(10)).map(|_| ())
@@ -302,7 +302,7 @@ fn issue(cluster: &Cluster, name: &str) -> Result<((PathBuf, String), Option<cer
     Ok(((dir, authority.cert_pem()), Some(authority)))
 }
 
-/// The product's account with every right; tests of its real rights bring their own kubeconfig.
+/// The product's account with all permissions; tests of its real permissions use their own kubeconfig.
 fn account(cluster: &Cluster) -> Result<PathBuf> {
     let accounts = format!("/api/v1/namespaces/{CONTROLLER_NAMESPACE}/serviceaccounts");
     let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";

@@ -18,7 +18,7 @@ pub(crate) fn create(cluster: &Cluster, file: &Path) -> Result<Vec<String>> {
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
         let created = cluster.wait_for("a CRD to be created", TIMEOUT, || {
             match cluster.api().create_yaml(path, document) {
-                // The API server listens before it has started to serve everything.
+                // The API server listens before it serves all paths.
                 Ok(reply) if matches!(reply.status, 403 | 404 | 429 | 500 | 503) => Err(reply.body),
                 Ok(reply) => Ok(reply),
                 Err(error) => Err(error.to_string()),
@@ -86,7 +86,7 @@ impl Cluster {
         self.install_crds(&self.tools().virtual_service_crd)
     }
 
-    /// Installs a CRD of Notebooks (`kubeflow.org/v1`), which the product must not stand in the way of.
+    /// Installs a CRD of Notebooks (`kubeflow.org/v1`), for objects whose names the product must not take.
     pub fn install_notebook_crd(&self) -> Result<()> {
         self.install_crds(&crate::workspace_root().join("tests/cluster/notebooks.yaml"))
     }

@@ -1,4 +1,4 @@
-//! Who may talk to the API server, and how each side proves who it is.
+//! The users of the API server, and the certificates and tokens of both sides.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,10 +10,10 @@ use crate::{Error, Result};
 /// Long enough for a demo that stays up, far too short to matter.
 const VALIDITY: Duration = Duration::from_hours(7 * 24);
 
-/// The user that may do everything; fixtures and tests act as this one.
+/// The user with all permissions; fixtures and tests act as this one.
 pub const ADMIN: &str = "admin";
 
-/// A user without any right but those of every authenticated user.
+/// A user with only the permissions of every authenticated user.
 pub const PLAIN_USER: &str = "plain-user";
 
 /// The group whose members pass every authorization check.
@@ -24,7 +24,7 @@ pub const MASTERS: &str = "system:masters";
 pub struct User {
     /// The name in RBAC and in the audit log.
     pub name: String,
-    /// The groups, beside `system:authenticated`.
+    /// The groups, besides `system:authenticated`.
     pub groups: Vec<String>,
 }
 
@@ -79,12 +79,12 @@ pub(crate) fn issue_loopback(name: &str) -> Result<(certs::Ca, certs::Issued)> {
     Ok((ca, issued))
 }
 
-/// The token of a user: no secret, since the API server listens on loopback and lives for one test run.
+/// The token of a user: not a secret, since the API server listens on loopback and lives for one test run.
 pub(crate) fn token(user: &str) -> String {
     format!("token-of-{}", user.replace(':', "."))
 }
 
-/// A kubeconfig in JSON, which every YAML reader takes.
+/// A kubeconfig in JSON, which every YAML parser accepts.
 pub(crate) fn kubeconfig(server: &str, ca: &Path, user: &str, token: &str) -> String {
     let config = serde_json::json!({
         "apiVersion": "v1",

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Short for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why the control plane, or something asked of it, failed. Every message says what to look at.
+/// Why the control plane, or a request to it, failed. Every message says what to check.
 #[derive(thiserror::Error)]
 pub enum Error {
     /// A file or process could not be used.
@@ -16,7 +16,7 @@ pub enum Error {
     Io {
         /// What was being done.
         what: String,
-        /// The system's answer.
+        /// The error of the system.
         source: io::Error,
     },
     /// A program could not be built.
@@ -24,10 +24,10 @@ pub enum Error {
     Build {
         /// The program's name.
         program: String,
-        /// Go's answer, or what is missing.
+        /// The output of Go, or what is missing.
         why: String,
     },
-    /// Certificates or keys could not be made.
+    /// Certificates or keys could not be issued.
     #[error("cannot issue {what}: {why}")]
     Issue {
         /// What for.
@@ -35,7 +35,7 @@ pub enum Error {
         /// The reason.
         why: String,
     },
-    /// A server or the controller ended, or did not come up.
+    /// A server or the controller exited, or did not become ready.
     #[error("{process} {why}; the end of its log:\n{log}")]
     Process {
         /// Its name.
@@ -50,11 +50,11 @@ pub enum Error {
     Command {
         /// The command line.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: String,
         /// What it printed.
         stdout: String,
-        /// What it complained about.
+        /// Its standard error.
         stderr: String,
     },
     /// The API server answered with an error.
@@ -66,7 +66,7 @@ pub enum Error {
         path: String,
         /// The HTTP status.
         status: u16,
-        /// The message of the `Status`, or the body as it came.
+        /// The message of the `Status`, or the unchanged body.
         message: String,
     },
     /// A request got no answer.
@@ -76,7 +76,7 @@ pub enum Error {
         method: &'static str,
         /// The request path or URL.
         path: String,
-        /// What the client says.
+        /// The error of the client.
         why: String,
     },
     /// A condition did not come true in time.
@@ -86,7 +86,7 @@ pub enum Error {
         what: String,
         /// How long.
         after: Duration,
-        /// What was there instead.
+        /// What was observed instead.
         last: String,
     },
     /// The caller named something that does not exist.
@@ -100,7 +100,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Says what was being done when the system refused.
+/// Adds what was being done when the system returned an error.
 pub(crate) trait Doing<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T>;
 }

@@ -17,11 +17,11 @@ use crate::{Error, Result, say};
 /// Overrides the cache folder.
 pub const CACHE_VARIABLE: &str = "WORKSPACES_CONTROLLER_TOOLS_DIR";
 
-/// How often a long build says that it is still going on.
+/// How often a long build reports that it is still running.
 const STILL_BUILDING: Duration = Duration::from_secs(20);
 
-/// Runs `$2...` and ends its whole process group when our end of the pipe is closed: a build that nobody waits for
-/// any more must not go on in the background.
+/// Runs `$2...` and ends its whole process group when our end of the pipe is closed: an abandoned build
+/// must not continue in the background.
 const BUILD_GUARD: &str = r#"
 exec 3<&0
 ( read -r _ <&3; kill -KILL -$$ ) >/dev/null 2>&1 &
@@ -69,7 +69,7 @@ impl Module {
         })
     }
 
-    /// Makes the cache entry `name` under a lock, whole or not at all.
+    /// Creates the cache entry `name` under a lock, completely or not at all.
     fn once(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let target = self.cache.join(name);
         if target.exists() {
@@ -113,7 +113,7 @@ impl Module {
             .stderr(Stdio::piped())
             .spawn()
             .doing(|| "cannot start a shell".to_owned())?;
-        // Held open until the end: the guard takes its end for ours.
+        // Kept open until the end: when it is closed, the guard kills the build.
         let pipe = go.stdin.take();
         let lines = go.stderr.take().map_or_else(Vec::new, |output| follow(name, output));
         let status = go.wait().doing(|| format!("cannot wait for {name}"))?;
@@ -126,7 +126,7 @@ impl Module {
             NO_GO.to_owned()
         } else {
             let from = lines.len().saturating_sub(20);
-            format!("go build ended with {status}\n{}", lines[from..].join("\n"))
+            format!("go build exited with {status}\n{}", lines[from..].join("\n"))
         };
         Err(Error::Build { program: name.to_owned(), why })
     }
@@ -152,8 +152,8 @@ impl Module {
     }
 }
 
-/// Collects what `go build -v` says (a line for each package it compiles) until it ends, and tells now and then how far
-/// it is.
+/// Collects the output of `go build -v` (a line for each package it compiles) until it exits, and reports progress now
+/// and then.
 fn follow(name: &str, output: ChildStderr) -> Vec<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -180,10 +180,10 @@ fn follow(name: &str, output: ChildStderr) -> Vec<String> {
 const NO_GO: &str =
     "`go` was not found in PATH; install Go 1.26 or newer (the control plane's servers are built with it, once)";
 
-/// The pin is exact, so Go must neither fetch another toolchain nor look for a workspace file around the checkout.
+/// The pin is exact, so Go must neither fetch another toolchain nor use a workspace file around the checkout.
 const GO_ENVIRONMENT: [(&str, &str); 3] = [("GOTOOLCHAIN", "local"), ("GOWORK", "off"), ("CGO_ENABLED", "0")];
 
-/// Kubernetes' programs learn their version only from the linker; without it kubectl and the API server say v0.0.0.
+/// Kubernetes' programs get their version from the linker only; without it kubectl and the API server report v0.0.0.
 fn ldflags(go_mod: &str) -> String {
     let mut flags = "-s -w".to_owned();
     let version = go_mod

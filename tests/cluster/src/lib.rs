@@ -2,8 +2,8 @@
 //! kube-scheduler and kwok (a fake kubelet), unmodified, built once from their Go modules.
 //!
 //! [`Tools`] builds and finds the programs, [`Cluster`] starts an isolated instance of them in seconds, [`AuditLog`]
-//! tells who asked for what, and [`ControllerProcess`] runs the product against it. Whatever this crate starts ends with
-//! the process that started it, a killed one included.
+//! records who requested what, and [`ControllerProcess`] runs the product against it. Every process that this crate
+//! starts is stopped with the process that started it, even if that was killed.
 
 mod api;
 mod audit;

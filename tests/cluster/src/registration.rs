@@ -1,4 +1,4 @@
-//! Makes the API server ask a product that runs beside it, at a URL instead of a Service.
+//! Registers the webhooks of a product that runs next to the API server, at a URL instead of a Service.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl ControllerProcess<'_> {
         })
     }
 
-    /// The API server learns of a registration a little later: waits until a Workspace of a kind that does not exist is
+    /// The API server observes a registration a little later: waits until a Workspace of a kind that does not exist is
     /// refused (a dry run: nothing is stored).
     pub(crate) fn wait_asked(&self, timeout: Duration) -> Result<()> {
         let workspace = json!({
@@ -77,8 +77,8 @@ impl ControllerProcess<'_> {
         })
     }
 
-    /// Takes the registration back if it is still this process's: with nobody behind it, every write of a Workspace
-    /// would be refused.
+    /// Deletes the registration if it is still this process's: without a server every write of a Workspace would be
+    /// refused.
     pub(crate) fn unregister(&self) -> Result<()> {
         let path = format!("{CONFIGURATIONS}/{CONFIGURATION}");
         let present = self.cluster.api().get(&path)?.json();

@@ -12,13 +12,13 @@ pub(crate) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 pub(crate) const SCHEDULER: &str = "system:kube-scheduler";
 pub(crate) const KWOK: &str = "kwok";
 
-/// endpointslice-controller is left out: it refuses the loopback addresses that our pods have. node-lifecycle-controller
-/// takes the not-ready taint off the nodes.
+/// endpointslice-controller is left out: it refuses the loopback addresses that our pods have.
+/// node-lifecycle-controller removes the not-ready taint from the nodes.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,statefulset-controller,\
 serviceaccount-controller,node-lifecycle-controller,clusterrole-aggregation-controller,resourcequota-controller,\
 persistentvolume-binder-controller,deployment-controller,replicaset-controller,job-controller";
 
-/// Every request once, when it has been answered; questions about the server's own health are nobody's doing.
+/// Every request once, when it has been answered; health checks are left out.
 const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy",
  "omitStages": ["RequestReceived", "ResponseStarted", "Panic"],
  "rules": [
@@ -56,7 +56,7 @@ impl Setup<'_> {
         Supervised::start(&Program { name, path, args, env: vec![home, lazy_collector], dir: self.dir })
     }
 
-    /// The path of the socket that etcd serves: no port that somebody else could take.
+    /// The path of the socket that etcd serves: unlike a port, no other process can take it.
     pub fn etcd_socket(&self) -> String {
         self.path("etcd.sock")
     }
@@ -66,7 +66,7 @@ impl Setup<'_> {
         let args = [
             format!("--data-dir={}", self.path("etcd")),
             format!("--listen-client-urls={socket}"),
-            // It wants a host and a port here; nobody reads it.
+            // etcd requires a host and a port here, but they are not used.
             "--advertise-client-urls=http://127.0.0.1:0".to_owned(),
             "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
             "--unsafe-no-fsync".to_owned(),

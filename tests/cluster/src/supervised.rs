@@ -1,8 +1,8 @@
-//! Processes that end with us, however we end.
+//! Child processes that are killed when our process exits, however it exits.
 //!
-//! A shell stands between us and each process. It holds the reading end of a pipe whose writing end is ours alone; when
-//! the pipe ends, because we closed it or because we are no more (SIGKILL included), it kills the process. A second kind
-//! of shell, the janitor, removes the data directory the same way, once every process that used it is gone.
+//! Each process has a shell as its parent, which holds the reading end of a pipe whose writing end is ours alone. When
+//! the pipe is closed, by us or because our process is gone (SIGKILL included), the shell kills the process. Another
+//! shell, the janitor, removes the data directory in the same way, once every process that used it has exited.
 
 use std::fs::File;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -46,12 +46,12 @@ until rm -rf "$1" 2>/dev/null && [ ! -e "$1" ]; do
 done
 "#;
 
-/// How a process ended.
+/// The exit status of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// By itself, with this code.
+    /// It exited with this code.
     Code(i32),
-    /// By this signal.
+    /// This signal killed it.
     Signal(i32),
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Program<'a> {
     pub dir: &'a Path,
 }
 
-/// A process that is killed when this value is dropped, and when our own process ends for whatever reason.
+/// A process that is killed when this value is dropped, and when our own process exits for whatever reason.
 #[derive(Debug)]
 pub(crate) struct Supervised {
     name: String,
@@ -106,7 +106,7 @@ impl Supervised {
         Ok(Self { name: name.to_owned(), guard, pipe, running, log, exit: None })
     }
 
-    /// How it ended, or nothing while it runs.
+    /// Its exit status, or `None` while it runs.
     pub fn exited(&mut self) -> Result<Option<Exit>> {
         if self.exit.is_none() {
             let status = self.guard.try_wait().doing(|| format!("cannot ask for the state of {}", self.name))?;
@@ -115,7 +115,7 @@ impl Supervised {
         Ok(self.exit)
     }
 
-    /// Waits until it has ended.
+    /// Waits until it has exited.
     pub fn wait_exit(&mut self, timeout: Duration) -> Result<Exit> {
         let what = format!("the end of {}", self.name);
         wait_for(&what, timeout, || match self.exited() {
@@ -125,11 +125,11 @@ impl Supervised {
         })
     }
 
-    /// An error with the end of the log if it has ended.
+    /// An error with the end of the log if it has exited.
     pub fn must_run(&mut self) -> Result<()> {
         match self.exited()? {
             None => Ok(()),
-            Some(exit) => Err(self.failed(&format!("ended early ({exit:?})"))),
+            Some(exit) => Err(self.failed(&format!("exited early ({exit:?})"))),
         }
     }
 
@@ -178,7 +178,7 @@ impl Drop for Supervised {
     }
 }
 
-/// Removes a directory when this value is dropped, and when our own process ends for whatever reason.
+/// Removes a directory when this value is dropped, and when our own process exits for whatever reason.
 #[derive(Debug)]
 pub(crate) struct Janitor {
     shell: Child,
@@ -211,14 +211,15 @@ impl Drop for Janitor {
     }
 }
 
-/// What a supervised process sees of our environment: where programs and temporary files are, and coverage's output.
+/// The variables of our environment that a supervised process gets: where programs and temporary files are, and
+/// coverage's output.
 fn inherited() -> impl Iterator<Item = (String, String)> {
     ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
 }
 
-/// The shell reports the end of its process by a signal as 128 plus the signal's number.
+/// The shell reports a process killed by a signal as 128 plus the signal's number.
 fn exit_of_guard(status: ExitStatus) -> Exit {
     match (status.code(), status.signal()) {
         (Some(code @ 129..=192), _) => Exit::Signal(code - 128),

@@ -1,7 +1,7 @@
 //! Where the programs come from: built once with Go from the modules that `tests/tools` pins, and kept in a cache.
 //!
-//! The cache lies outside the checkout, one folder for each state of a module's pin, so a clean clone finds what another
-//! one built. Several processes may ask at the same time: the first builds, the others wait for it.
+//! The cache is outside the checkout, with one folder for each state of a module's pin, so a clean clone uses what
+//! another one built. Several processes may use it concurrently: the first one builds, the others wait.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Builds what the cache lacks, with a line on standard error for each program, and says where everything is.
+    /// Builds what is not in the cache, with a line on standard error for each program, and returns all paths.
     pub fn ensure() -> Result<Self> {
         let kubernetes = Module::open("kubernetes")?;
         let clients = Module::open(CLIENTS)?;
@@ -59,12 +59,12 @@ impl Tools {
         })
     }
 
-    /// `helm`, built when first asked for.
+    /// `helm`, built on first use.
     pub fn helm() -> Result<PathBuf> {
         Module::open(CLIENTS)?.program("helm", "helm.sh/helm/v3/cmd/helm")
     }
 
-    /// The program that asks Istio's own validation about VirtualServices, one JSON object a line each way.
+    /// The program that asks Istio's own validation about VirtualServices, one JSON object per line in both directions.
     pub fn istio_validate() -> Result<PathBuf> {
         Module::open("istio")?.program("istio-validate", ".")
     }

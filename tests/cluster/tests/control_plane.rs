@@ -70,7 +70,7 @@ fn a_pod_of_a_stateful_set_runs_with_a_loopback_address() {
     assert_eq!(pod["status"]["phase"], "Running");
     let address: Ipv4Addr = pod["status"]["podIP"].as_str().unwrap().parse().unwrap();
     assert_eq!(address.octets()[..2], [127, 10], "{address}");
-    // That is what it is for: something can listen there.
+    // So something can listen there.
     std::net::TcpListener::bind((address, 0)).unwrap();
 }
 
@@ -198,11 +198,11 @@ fn istios_own_validation_answers_each_line() {
 
 #[test]
 fn a_product_that_ends_early_is_told_with_its_log() {
-    // A shell takes none of the product's arguments.
+    // A shell does not accept the product's arguments.
     let options = ControllerOptions::new("/bin/sh");
     let error = ControllerProcess::start(Cluster::shared(), &options).unwrap_err().to_string();
     assert!(error.starts_with("controller-"), "{error}");
-    assert!(error.contains("ended early (Code(2)); the end of its log:"), "{error}");
+    assert!(error.contains("exited early (Code(2)); the end of its log:"), "{error}");
     assert!(error.contains("option"), "{error}");
 }
 
@@ -237,7 +237,7 @@ fn a_dead_server_ends_a_wait_at_once() {
     cluster.signal_server(Server::KubeScheduler, Signal::TERM).unwrap();
     let started = Instant::now();
     let error = cluster.wait_for("the moon", Duration::from_mins(10), || None::<()>).unwrap_err();
-    assert!(error.to_string().starts_with("kube-scheduler ended early"), "{error}");
+    assert!(error.to_string().starts_with("kube-scheduler exited early"), "{error}");
     assert!(started.elapsed() < TIMEOUT);
 }
 

@@ -1,4 +1,4 @@
-//! Where the programs come from when Go is missing, and when somebody else has built some of them.
+//! Where the programs come from when Go is missing, and when another process has built some of them.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use cluster::{ASSETS_VARIABLE, CACHE_VARIABLE, Tools};
 
-/// The programs are asked for with an empty cache and a PATH that has a shell and nothing else.
+/// The programs are requested with an empty cache and a PATH that has a shell and nothing else.
 fn build_without_go(dir: &Path, assets: Option<&Path>) -> Output {
     let shell = ["/bin/sh", "/usr/bin/sh"].into_iter().find(|path| Path::new(path).exists()).unwrap();
     let path = dir.join("path");

@@ -1,4 +1,4 @@
-//! Any bytes as the body of a review: an answer to the uid that stands in it, or none, and never a panic.
+//! Any bytes as the body of a review: an answer with its uid, or none, and never a panic.
 
 #![no_main]
 

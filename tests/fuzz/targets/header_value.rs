@@ -1,4 +1,4 @@
-//! Any name and value of a header: refused, or nothing in it that Envoy refuses or takes for a command of its own.
+//! Any name and value of a header: refused, or free of anything that Envoy refuses or parses as a command operator.
 
 #![no_main]
 
@@ -39,7 +39,7 @@ fuzz_target!(|header: (&str, &str, bool)| {
             assert!(value.len() <= VALUE_MAX);
             assert!(!value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'), "{value:?}");
             let mut parts = value.split('%');
-            // Between two percent signs stands nothing or a harmless command.
+            // Between two percent signs there is nothing or a harmless operator.
             parts.next();
             while let Some(inside) = parts.next() {
                 assert!(inside.is_empty() || COMMANDS.contains(&inside), "{value:?}");

@@ -35,7 +35,7 @@ async fn every_case_file_gets_exactly_its_answer() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A dry run gets the same verdict: only what is stored differs, and that is not ours to decide.
+/// A dry run gets the same verdict: only what is stored differs, which the API server decides.
 #[tokio::test]
 async fn a_dry_run_gets_the_same_answer() {
     for case in cases() {
@@ -47,11 +47,11 @@ async fn a_dry_run_gets_the_same_answer() {
     }
 }
 
-/// Every rule that a review can break is shown by a case, and every warning.
+/// Every rule that a review can violate has a case, and so has every warning.
 #[tokio::test]
 async fn every_rule_is_shown_by_a_case() {
-    // The schema's are the API server's own, the time for templates depends on the machine, and files and taking over are no
-    // reviews.
+    // The API server checks the schema itself, the time for templates depends on the machine, and rules about files and
+    // migration are not about reviews.
     let elsewhere =
         [Rule::UnknownField, Rule::SchemaRule, Rule::TemplateTime, Rule::ObjectTwice, Rule::TakeOverRestart];
     let mut shown = BTreeSet::new();
@@ -66,7 +66,7 @@ async fn every_rule_is_shown_by_a_case() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// A file stands in the folder of its verdict, and every fault is shown by a case.
+/// Every file is in the folder of its verdict, and every fault has a case.
 #[test]
 fn refusals_stand_in_the_folder_reject() {
     for case in cases() {

@@ -1,4 +1,4 @@
-//! What is asked of caches and API server, how often, and what follows when they do not answer.
+//! Which lookups a review makes in caches and on the API server, how often, and what happens when they fail.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ async fn a_failed_lookup_says_why() {
     );
 }
 
-/// The cache is asked first; the API server only before a refusal that rests on it, and once.
+/// The cache is asked first; the API server only before a refusal that depends on it, and once.
 #[tokio::test]
 async fn a_stale_cache_refuses_nobody() {
     let kind: Arc<WorkspaceKind> = Arc::new(crds::testing::workspace_kind("jupyterlab"));
@@ -64,7 +64,7 @@ async fn a_lookup_that_hangs_is_refused_before_the_api_server_gives_up() {
     assert_eq!(status["details"]["retryAfterSeconds"], 1);
 }
 
-/// A kind that hands out the ClusterRole `view`.
+/// A kind that grants the ClusterRole `view`.
 fn kind_with_role() -> Value {
     let mut kind = kind();
     kind["spec"]["podTemplate"]["serviceAccount"] = json!({"clusterRoles": [{"name": "view"}]});
@@ -91,7 +91,7 @@ async fn a_right_that_cannot_be_looked_up_is_refused_warned_of_or_passed_over() 
     assert_eq!((&off["allowed"], &off["warnings"]), (&json!(true), &Value::Null));
 }
 
-/// A review costs the API server a request only where the caches cannot be believed.
+/// A review sends a request to the API server only where the caches may be outdated.
 #[tokio::test]
 async fn the_api_server_is_asked_only_where_it_matters() {
     let (plain, with_role, workspace) = (kind(), kind_with_role(), workspace());
@@ -126,7 +126,7 @@ async fn the_api_server_is_asked_only_where_it_matters() {
     }
 }
 
-/// What the cache knows to be in use needs no second question.
+/// An option that is in use in the cache needs no second lookup.
 #[tokio::test]
 async fn an_option_that_the_cache_knows_to_be_in_use_is_refused_at_once() {
     let (old, mut user) = (kind(), workspace());
@@ -141,7 +141,7 @@ async fn an_option_that_the_cache_knows_to_be_in_use_is_refused_at_once() {
     assert_eq!(lookup.live_lookups.load(Ordering::Relaxed), 0);
 }
 
-/// What an older schema let through cannot be read any longer; that hides nothing of the rest.
+/// Parts that an older schema accepted may not decode any more; the rest is still compared.
 #[tokio::test]
 async fn an_unreadable_part_of_the_stored_kind_protects_no_change_of_another() {
     let (mut old, user) = (kind_with_role(), workspace());

@@ -29,7 +29,7 @@ fn workspace() -> Value {
     serde_json::to_value(crds::testing::workspace("team", "notebook", "jupyterlab")).unwrap()
 }
 
-/// A router whose observer listens to nothing.
+/// A router with an observer that does nothing.
 fn serving<L: Lookup>(lookup: L, policy: Policy) -> Router {
     router(Arc::new(lookup), Arc::new(policy), Arc::new(|_: &'static str, _: u16, _: Duration| {}))
 }
@@ -39,7 +39,7 @@ fn serving_facts(kinds: &[Value], workspaces: &[Value]) -> Router {
     serving(FakeLookup::new(kinds, workspaces).unwrap(), Policy::default())
 }
 
-/// Posts a body and gives back the code and the bytes of the answer.
+/// Posts a body and returns the code and the bytes of the answer.
 async fn post(router: &Router, uri: &str, body: impl Into<Body>) -> (StatusCode, Vec<u8>) {
     let request = Request::post(uri).header("content-type", "application/json").body(body.into()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
@@ -47,7 +47,7 @@ async fn post(router: &Router, uri: &str, body: impl Into<Body>) -> (StatusCode,
     (code, response.into_body().collect().await.unwrap().to_bytes().to_vec())
 }
 
-/// Posts a review that must be answered, and gives back the answer.
+/// Posts a review that must be answered, and returns the answer.
 async fn ask(router: &Router, uri: &str, review: &Value) -> Value {
     let (code, body) = post(router, uri, review.to_string()).await;
     assert_eq!(code, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
@@ -76,13 +76,13 @@ fn verdict(answer: &Value) -> Expected {
     }
 }
 
-/// Asks whether a kind may be created, or updated from `old`.
+/// The verdict on creating a kind, or updating it from `old`.
 async fn ask_kind(router: &Router, object: &Value, old: Option<&Value>) -> Expected {
     let review = Question { object: Some(object), old }.review("uid");
     verdict(&ask(router, WORKSPACE_KIND_PATH, &review).await)
 }
 
-/// Asks what is refused, and gives back the `metav1.Status`.
+/// Posts a review that must be refused, and returns the `metav1.Status`.
 async fn refusal_with(lookup: impl Lookup, path: &str, review: &Value) -> Value {
     let answer = ask(&serving(lookup, Policy::default()), path, review).await;
     assert_eq!(answer["response"]["allowed"], false);

@@ -1,4 +1,4 @@
-//! What an answer looks like whatever the rules say: uid, codes, deadlines, order, limits, logs.
+//! Answers apart from the rules: uid, codes, deadlines, order, limits, logs.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn kind_with_env(variables: Value) -> Value {
     kind
 }
 
-/// A1: uid and apiVersion come back whatever happens to the request.
+/// A1: uid and apiVersion are returned whatever happens to the request.
 #[tokio::test(start_paused = true)]
 async fn a1_every_request_with_a_uid_gets_its_answer() {
     let (kind, workspace) = (kind(), workspace());
@@ -83,7 +83,7 @@ async fn a1_every_request_with_a_uid_gets_its_answer() {
     }
 }
 
-/// A2: the same review gets the same bytes, and causes stand in the order of the document.
+/// A2: the same review gets the same bytes, with causes in the order of the document.
 #[tokio::test]
 async fn a2_the_same_review_gets_the_same_bytes() {
     let mut kind = kind_with_env(json!([{"name": "Z", "value": "{{"}, {"name": "A", "value": "{{ . }}"}]));
@@ -151,7 +151,7 @@ async fn a_refusal_is_written_as_kubernetes_writes_it() {
     );
 }
 
-/// The users of a kind are counted where they cannot be out of date.
+/// The Workspaces that use a kind are counted on the API server.
 #[tokio::test]
 async fn a_deletion_counts_the_users_on_the_api_server() {
     let workspace = crds::testing::workspace("team", "notebook", "jupyterlab");
@@ -189,7 +189,7 @@ async fn an_update_that_keeps_the_spec_warns_of_nothing() {
     assert!(ask_kind(&router, &labelled, Some(&kind)).await.warnings.is_empty());
 }
 
-/// The API server has put the generated name into the object, not into the request.
+/// The API server puts the generated name into the object, not into the request.
 #[tokio::test]
 async fn the_generated_name_is_validated() {
     let router = serving_facts(&[kind()], &[]);
@@ -247,7 +247,7 @@ async fn templates_that_take_too_long_together_are_refused() {
     }
 }
 
-/// Remembers what it is told.
+/// Records what it observes.
 #[derive(Default)]
 struct Notes(Mutex<Vec<(&'static str, u16)>>);
 
@@ -266,7 +266,7 @@ async fn the_observer_hears_of_the_start_and_end_of_every_request() {
     let served = router(Arc::new(FakeLookup::default()), Arc::default(), notes.clone());
     ask(&served, WORKSPACE_PATH, &Question::create(&workspace()).review("u")).await;
     post(&served, WORKSPACE_KIND_PATH, "no JSON").await;
-    // A client that goes away.
+    // A client that disconnects.
     let hanging = router(Arc::new(FakeLookup::behaving(Behaviour::Hangs)), Arc::default(), notes.clone());
     let review = Question::create(&workspace()).review("u");
     let dropped = tokio::time::timeout(Duration::ZERO, ask(&hanging, WORKSPACE_PATH, &review)).await;

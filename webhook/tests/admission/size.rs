@@ -1,4 +1,4 @@
-//! Kinds as large as the API server stores them, made to cost as much as they can. Without bounds these tests would run
+//! Kinds as large as the API server stores them, as expensive as possible. Without limits these tests would run
 //! for hours.
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn kind() -> Value {
     serde_json::to_value(crds::testing::workspace_kind("jupyterlab")).unwrap()
 }
 
-/// The answer to the creation of a kind, and its size. A busy machine gets all the time that an API server may give.
+/// The answer to the creation of a kind, and its size. A busy machine gets the longest timeout of an API server.
 async fn answer(kind: &Value) -> (Value, usize) {
     let answer = ask(
         &serving_facts(&[], &[]),
@@ -39,7 +39,7 @@ async fn thousands_of_redirects_to_nowhere_are_refused_in_time() {
     assert_eq!(found.causes[50].message, "… and 1950 more");
 }
 
-/// Read, each of them takes 3 KB: what is written in 300 KB would take more memory than a pod has.
+/// Decoded, each of them needs 3 KB: 300 KB of text would need more memory than a pod has.
 #[tokio::test]
 async fn volumes_without_end_are_refused_before_they_are_all_read() {
     let mut kind = kind();

@@ -1,4 +1,4 @@
-//! An update is refused only for faults that it introduces, whatever the kinds are.
+//! An update is refused only for faults that it introduces, for any two kinds.
 
 use crds::WorkspaceKind;
 use crds::testing::Generator;
@@ -12,7 +12,7 @@ use crate::{ask_kind, serving_facts};
 
 const PAIRS: usize = 1000;
 
-/// What an update compares faults by.
+/// The parts of a fault that an update compares.
 fn identity(fault: &Fault) -> (&'static str, String, String) {
     (fault.rule.id(), fault.key.clone(), fault.detail.clone())
 }
@@ -25,7 +25,7 @@ fn json(kind: &WorkspaceKind) -> Value {
     serde_json::to_value(kind).unwrap()
 }
 
-/// The generator's kinds, with faults that it does not make.
+/// The generator's kinds, with further faults.
 fn kind(generator: &mut Generator, random: &mut Rng) -> WorkspaceKind {
     let mut kind = generator.workspace_kind();
     kind.metadata.name = Some("kind".to_owned());
@@ -123,7 +123,7 @@ async fn reordering_editing_elsewhere_and_repairing_is_always_allowed() {
     assert!(faulty > PAIRS / 10, "{faulty}");
 }
 
-/// A new port changes which ids are valid, and so the advice in the message of a fault that was there before.
+/// A new port changes which ids are valid, and so the hint in the message of a fault that was there before.
 #[tokio::test]
 async fn new_ids_do_not_make_an_old_fault_new() {
     let mut old = json(&crds::testing::workspace_kind("kind"));

@@ -1,8 +1,8 @@
-//! The blocks of a Markdown document, and what each snippet says about itself.
+//! The blocks of a Markdown document, and the first line of each snippet.
 
 use serde_json::Value;
 
-/// What stands between two fences.
+/// The text between two fences.
 #[derive(Debug)]
 pub struct Block {
     /// The line of the opening fence.
@@ -69,7 +69,7 @@ pub struct Snippet {
     pub heading: String,
     pub mark: Mark,
     pub value: Value,
-    /// What kubectl has to say.
+    /// What kubectl prints.
     pub output: String,
 }
 

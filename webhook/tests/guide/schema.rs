@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// What does not fit the schema, in words. Patterns and CEL are left to the API server.
+/// The violations of the schema, in words. Patterns and CEL are left to the API server.
 pub fn misfits(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
     match (schema["type"].as_str(), value) {
         (Some("array"), Value::Array(items)) => {
@@ -72,7 +72,7 @@ pub fn schema(crd: &Value) -> &Value {
     &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 }
 
-/// The paths of the fields that are ours: those of Kubernetes' own types carry no documentation.
+/// The paths of the fields that are ours: those of Kubernetes' own types have no documentation.
 pub fn own_fields(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         if field["description"].is_string() {

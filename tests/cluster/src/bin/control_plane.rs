@@ -37,7 +37,7 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// The servers end with this process, whatever ends it: nothing is left to do on Ctrl-C.
+/// The servers are stopped with this process, whatever stops it: there is nothing to do on Ctrl-C.
 fn serve() -> Result<()> {
     Tools::ensure()?;
     let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Shows the product at work on a real control plane: builds what is missing, tells the story, and on a terminal stays up
+//! Shows the product at work on a real control plane: builds what is missing, runs the demo, and on a terminal stays up
 //! until Ctrl-C.
 
 use std::io::{BufRead as _, BufReader, IsTerminal as _};
@@ -38,13 +38,13 @@ fn show() -> Result<()> {
     if attended { stay(&cluster, &controller, &tools) } else { Ok(()) }
 }
 
-/// Builds the product as `cargo build` does and says where it is. Cargo shows its progress itself.
+/// Builds the product as `cargo build` does and returns its path. Cargo shows its own progress.
 fn build() -> Result<PathBuf> {
     let failed = |why: String| Error::Build { program: "workspaces-controller".to_owned(), why };
     eprintln!("demo: building workspaces-controller with cargo (some minutes the first time)");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // What `cargo run` told us about our own package would make build scripts run anew, each time one of us two builds.
+    // With the variables that `cargo run` sets for our package, build scripts would run again in every build.
     let ours = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
         command.env_remove(name);
@@ -65,12 +65,12 @@ fn build() -> Result<PathBuf> {
     }
     let status = child.wait().map_err(|error| failed(error.to_string()))?;
     if !status.success() {
-        return Err(failed(format!("cargo ended with {status}")));
+        return Err(failed(format!("cargo exited with {status}")));
     }
     product.ok_or_else(|| failed("cargo does not say where the program is".to_owned()))
 }
 
-/// Until Ctrl-C, which ends the servers too, or until one of them ends by itself.
+/// Waits until Ctrl-C, which stops the servers too, or until one of them exits.
 fn stay(cluster: &Cluster, controller: &ControllerProcess<'_>, tools: &Tools) -> Result<()> {
     let kubectl = tools.kubectl.parent().unwrap_or(&tools.kubectl);
     println!("\nAll this stays up until Ctrl-C. To go on in another terminal:");
@@ -80,7 +80,7 @@ fn stay(cluster: &Cluster, controller: &ControllerProcess<'_>, tools: &Tools) ->
         thread::sleep(Duration::from_secs(1));
         cluster.servers_must_run()?;
         if let Some(exit) = controller.exited()? {
-            let why = format!("workspaces-controller ended ({exit:?}); the end of its log:\n{}", controller.log());
+            let why = format!("workspaces-controller exited ({exit:?}); the end of its log:\n{}", controller.log());
             return Err(Error::Unknown(why));
         }
     }

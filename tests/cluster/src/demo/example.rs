@@ -1,4 +1,4 @@
-//! The example that the story is about, and the same with mistakes.
+//! The example of the demo, and the same with mistakes.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub const KIND_FILE: &str = "docs/examples/rstudio-kind.yaml";
 /// A Workspace of it.
 pub const WORKSPACE_FILE: &str = "docs/examples/rstudio-workspace.yaml";
 
-/// The line of the example whose place the mistakes take.
+/// The line of the example that the mistakes replace.
 const TEMPLATE: &str = r#"X-RStudio-Root-Path: '{{ httpPathPrefix "rstudio" }}'"#;
 
 /// The field of each mistake and its line, in the order of the file.

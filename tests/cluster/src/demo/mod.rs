@@ -1,5 +1,5 @@
-//! The product at work, told with kubectl: what people type and what they get. Every step checks what it shows, so the
-//! story is a test too.
+//! The demo of the product with kubectl: what users type and what they get. Every step checks what it shows, so the
+//! demo is a test too.
 
 mod example;
 mod route;
@@ -17,18 +17,18 @@ use step::{Screen, expect};
 
 /// Where the kind with mistakes is put, below Cargo's target folder.
 const BROKEN_FILE: &str = "demo/broken-kind.yaml";
-/// What the story leaves behind; also the names in the example.
+/// The objects that the demo leaves behind; also the names in the example.
 const KIND: &str = "rstudio";
 const WORKSPACE: &str = "my-r";
 
-/// What the story has shown.
+/// What the demo has printed.
 #[derive(Debug)]
 pub struct Transcript {
-    /// What `kubectl apply` said about the kind with mistakes.
+    /// What `kubectl apply` printed about the kind with mistakes.
     pub refused: String,
 }
 
-/// Tells the story on a control plane that asks the product. `target` is Cargo's target folder.
+/// Runs the demo on a control plane that calls the product's webhooks. `target` is Cargo's target folder.
 pub fn run(cluster: &Cluster, target: &Path, out: impl Write, style: Style) -> Result<Transcript> {
     prepare(cluster)?;
     let broken = target.join(BROKEN_FILE);
@@ -42,7 +42,7 @@ pub fn run(cluster: &Cluster, target: &Path, out: impl Write, style: Style) -> R
     Ok(Transcript { refused })
 }
 
-/// Nobody provides volumes on this control plane, so one is there for the claim of the Workspace.
+/// Creates a volume for the claim of the Workspace: there is no provisioner on this control plane.
 fn prepare(cluster: &Cluster) -> Result<()> {
     let volume = serde_json::json!({
         "apiVersion": "v1",
@@ -95,7 +95,7 @@ fn children(screen: &mut Screen<'_, impl Write>) -> Result<String> {
 
 fn routes(screen: &mut Screen<'_, impl Write>, cluster: &Cluster, name: &str) -> Result<()> {
     screen.say("Istio routes exactly the port of the kind, with the header filled in:")?;
-    // A line for each part of the route: JSON, because YAML would take a screen of its own.
+    // A line for each part of the route: JSON, because YAML would fill a screen.
     let answer = screen.run(&format!(r#"kubectl get vs {name} -o jsonpath={{.spec.http}} | sed 's/,"/,\n"/g'"#))?;
     let shown = serde_json::from_str(&answer.text).unwrap_or_default();
     route::must_fit(cluster, name, &shown)

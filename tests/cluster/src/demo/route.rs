@@ -1,4 +1,4 @@
-//! The VirtualService of the story, compared with what it has to be.
+//! The VirtualService of the demo, compared with the expected one.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub(super) fn must_fit(cluster: &Cluster, name: &str, shown: &Value) -> Result<(
     )))
 }
 
-/// The image has one port. Its path is cut off (`removePathPrefix`) and told to RStudio in a header.
+/// The image has one port. Its path is removed (`removePathPrefix`) and passed to RStudio in a header.
 fn specification(name: &str) -> Value {
     let prefix = format!("/workspace/default/{WORKSPACE}/{KIND}/");
     json!({

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::error::Doing as _;
 use crate::{ADMIN, Cluster, Error, Output, Result, run, workspace_root};
 
-/// How narration is set off.
+/// How narration is highlighted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// Text only.
@@ -17,7 +17,7 @@ pub enum Style {
     Terminal,
 }
 
-/// Where the story is cannot_print.
+/// Where the demo is printed.
 pub(super) struct Screen<'a, W> {
     cluster: &'a Cluster,
     out: W,
@@ -25,7 +25,7 @@ pub(super) struct Screen<'a, W> {
     begun: bool,
 }
 
-/// What a command printed, both streams in the order they came, and how it ended.
+/// The output of a command, both streams interleaved, and whether it succeeded.
 pub(super) struct Answer {
     pub text: String,
     pub success: bool,
@@ -81,7 +81,7 @@ fn path(kubectl: &Path) -> Result<OsString> {
         .map_err(|error| Error::Unknown(format!("PATH cannot hold the folder of kubectl: {error}")))
 }
 
-/// An error with everything that was seen, unless it is as it should be.
+/// An error with the whole output, unless it is as expected.
 pub(super) fn expect(fits: bool, what: &str, answer: &Answer) -> Result<()> {
     if fits {
         return Ok(());
