@@ -251,7 +251,7 @@ fn undecodable(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
     let path = error.path();
     let field = if path.iter().next().is_none() { "spec".to_owned() } else { format!("spec.{path}") };
     let why = error.inner().to_string();
-    // Where in the text is of no use: nobody has seen it. The class of the fault says the rest.
+    // The position in the JSON is of no use: users do not see that text. The class of the fault says the rest.
     let why = why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why);
     let why = ["invalid value: ", "invalid type: ", "invalid "]
         .iter()

@@ -1,4 +1,4 @@
-//! The functions of the language, but for those that only print. Arguments have been evaluated and counted.
+//! The built-in functions, except those that only print. Their arguments have been evaluated and counted.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use super::limits::{Exceeded, Meter};
 use super::node::Function;
 use super::value::{Str, Value};
 
-/// Why a function gave no value.
+/// Why a function returned no value.
 pub(super) enum Failure {
     /// Go's text, without `error calling …`.
     Error(String),
@@ -41,7 +41,7 @@ fn incompatible(a: &Value<'_>, b: &Value<'_>) -> Failure {
     format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()).into()
 }
 
-/// How two values compare; `None` if their order means nothing, as for booleans and for Go's NaN.
+/// The order of two values; `None` if they have none, as booleans and Go's NaN.
 fn order(a: &Value<'_>, b: &Value<'_>, meter: &mut Meter) -> Result<Option<Ordering>> {
     Ok(match (a, b) {
         (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
@@ -116,7 +116,7 @@ pub(super) fn len(value: &Value<'_>) -> Result<i64> {
     }
 }
 
-/// An index of something with `length` elements; `length` itself is let through.
+/// An index of something with `length` elements; `length` itself is allowed.
 fn position(index: &Value<'_>, length: usize) -> Result<usize> {
     let index = match index {
         Value::Int(index) => *index,

@@ -9,17 +9,17 @@ pub enum ErrorKind {
     Parse,
     /// It is a template, but running it fails.
     Execute,
-    /// It is larger, deeper or does more than the limits allow. Go might accept it.
+    /// It exceeds a limit. Go might accept it.
     Limit,
     /// It would print a value that does not exist. Only in [`super::Mode::Strict`]; Go prints `<no value>`.
     NoValue,
 }
 
-/// A refused template: Go's own words, and the place in the source that they are about.
+/// A refused template: Go's own message, and its place in the source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct TemplateError {
-    /// What sort of refusal this is.
+    /// The kind of the error.
     pub kind: ErrorKind,
     /// For [`ErrorKind::Parse`] and [`ErrorKind::Execute`] the text of Go 1.26, bytes that are not UTF-8 replaced.
     pub message: String,
@@ -29,7 +29,7 @@ pub struct TemplateError {
     pub column: usize,
     /// Byte offset of the place in the source.
     pub offset: usize,
-    /// What to write instead, where that is known.
+    /// What to write instead, if known.
     pub hint: Option<String>,
 }
 
@@ -48,26 +48,26 @@ impl TemplateError {
         }
     }
 
-    /// Points at another byte of `source`.
+    /// Sets the place to another byte of `source`.
     pub(super) fn move_to(&mut self, source: &str, offset: usize) {
         let moved = Self::new(self.kind, String::new(), source, offset);
         (self.line, self.column, self.offset) = (moved.line, moved.column, moved.offset);
     }
 
-    /// Adds advice for the person who wrote `name` for a function.
+    /// Adds a hint if `name` is similar to a function.
     pub(super) fn with_name_hint(mut self, name: &str) -> Self {
         self.hint = nearest(name, ["httpPathPrefix"]).map(|function| format!("did you mean {function}?"));
         self
     }
 
-    /// Adds advice for the person who wrote `text` where a string was needed.
+    /// Adds a hint if `text` was written where a string is required.
     pub(super) fn with_quote_hint(mut self, text: &str) -> Self {
         self.hint = quote_hint(text);
         self
     }
 }
 
-/// Advice on a literal that is quoted like a string of another language.
+/// A hint on a literal that is quoted like a string of another language.
 fn quote_hint(text: &str) -> Option<String> {
     let single = text.starts_with('\'');
     let curly = text.starts_with(['\u{2018}', '\u{2019}', '\u{201c}', '\u{201d}', '\u{ab}']);

@@ -3,8 +3,8 @@
 use super::limits::{Exceeded, Sink};
 use super::runes::{first_rune, is_printable};
 
-/// Writes `bytes` with some of them replaced; `replace` sees the rest of the bytes and gives a replacement for the first
-/// few of them, and how many these are.
+/// Writes `bytes` with some of them replaced; `replace` gets the remaining bytes and returns a replacement for the
+/// first few of them, and their number.
 fn replacing(
     mut sink: Sink<'_>,
     bytes: &[u8],

@@ -8,7 +8,7 @@ use super::token::text_of;
 use super::value::{Str, Value};
 use super::{Mode, escape, print, printf};
 
-/// How many arguments a function takes, the value of the pipeline included.
+/// The number of arguments of a function, the value of the pipeline included.
 enum Arity {
     Exactly(usize),
     AtLeast(usize),
@@ -33,7 +33,7 @@ fn arity(function: Function) -> Arity {
     }
 }
 
-/// Whether the first argument of a function has to be a string. All others take anything.
+/// Whether the first argument of a function has to be a string. All others may have any type.
 fn wants_string(function: Function) -> bool {
     matches!(function, Function::Printf | Function::HttpPathPrefix)
 }
@@ -80,7 +80,7 @@ impl<'t> Exec<'t> {
                 self.refuse_args(word, has_args)?;
                 Err(self.error("nil is not a command"))
             }
-            // Fields of nothing are nothing, whatever they are given.
+            // Fields of nil are nil, whatever their arguments.
             OperandKind::Field { .. }
             | OperandKind::Chain { .. }
             | OperandKind::Variable { first_field: Some(_), .. } => self.operand(word, dot),
@@ -106,7 +106,7 @@ impl<'t> Exec<'t> {
         Ok(())
     }
 
-    /// The value of a word that stands for itself, or is an argument. `nil` has been dealt with.
+    /// The value of a literal word, or of an argument. `nil` has been handled before.
     fn operand(&mut self, operand: &'t Operand, dot: &Value<'t>) -> Result<Value<'t>> {
         self.at = At::Operand(operand);
         match &operand.kind {
@@ -145,7 +145,7 @@ impl<'t> Exec<'t> {
         }
     }
 
-    /// A field of a value: there are none, but asking nothing for one is allowed.
+    /// A field of a value: there are none, but a field of nil is allowed.
     fn field(&self, receiver: &Value<'t>, name: &str) -> Result<Value<'t>> {
         if receiver.is_nil() {
             return Ok(Value::Nil);
@@ -196,7 +196,7 @@ impl<'t> Exec<'t> {
         })
     }
 
-    /// The first argument that decides, or the last. What comes after it is not evaluated.
+    /// The first argument that decides, or the last. The arguments after it are not evaluated.
     fn and_or(&mut self, call: &Call<'t>, dot: &Value<'t>, last: Option<Value<'t>>) -> Result<Value<'t>> {
         let mut value = Value::Nil;
         for arg in call.args {

@@ -26,13 +26,13 @@ pub(super) enum At<'t> {
     Template(&'t TemplateCall),
 }
 
-/// What to do when the nodes of a frame are done.
+/// What to do after the last node of a frame.
 enum Then<'t> {
-    /// Nothing but forgetting variables.
+    /// Nothing but dropping variables.
     Leave,
-    /// As above; `break` ends here too, as it does in Go.
+    /// As above; `break` ends here too, as in Go.
     LeaveLoopElse,
-    /// Go on with the template that called.
+    /// Return to the calling template.
     Return { name: &'t [u8], base: usize },
     /// The next pass of a `range`.
     Repeat { variable: Option<Variable>, is_assign: bool, is_byte: bool, next: i64, end: i64, body_mark: usize },
@@ -43,7 +43,7 @@ struct Frame<'t> {
     nodes: &'t [Node],
     at: usize,
     dot: Value<'t>,
-    /// How many variables to keep when it ends.
+    /// How many variables to keep at its end.
     mark: usize,
     then: Then<'t>,
 }
@@ -247,7 +247,7 @@ impl<'t> Exec<'t> {
             Some(_) => self.variables.set_last(element),
             None => {}
         }
-        // A pass costs what its body costs, and never nothing.
+        // A pass costs at least one node.
         self.count(usize::from(is_empty))
     }
 
@@ -308,7 +308,7 @@ impl<'t> Exec<'t> {
         })
     }
 
-    /// The refusal of what would print `<no value>`.
+    /// The error for what would print `<no value>`.
     pub(super) fn no_value(&self, what: &str) -> TemplateError {
         let text = format!("{what} would print \"<no value>\": there are no data, only the function httpPathPrefix");
         self.error_of(ErrorKind::NoValue, &text)

@@ -1,5 +1,5 @@
-//! What a template may cost. Everything is counted before it is made, so a template over a limit ends before memory
-//! or time are spent on it.
+//! The limits of templates. Everything is counted before it is done, so a template over a limit fails before it uses
+//! memory or time.
 
 /// The limits of one sort of template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,11 +8,11 @@ pub struct Limits {
     pub source: usize,
     /// Bytes of output.
     pub output: usize,
-    /// Depth of actions and parentheses inside each other; each `else if` and `else with` is one deeper.
+    /// Nesting depth of actions and parentheses; each `else if` and `else with` is one deeper.
     pub nesting: usize,
     /// Executed nodes: each text, action, control structure and argument, each time it is reached.
     pub nodes: usize,
-    /// Bytes made in all: every string that a function returns, and the output.
+    /// Bytes produced in all: every string that a function returns, and the output.
     pub made: usize,
 }
 
@@ -32,7 +32,7 @@ pub struct Cost {
     pub made: usize,
 }
 
-/// A limit that would be passed.
+/// A limit that would be exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exceeded {
     Nodes(usize),
@@ -74,7 +74,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Work that makes nothing but reads `bytes`: a node for each KiB.
+    /// Work that only reads `bytes`: a node for each KiB.
     pub(super) fn read(&mut self, bytes: usize) -> Result<(), Exceeded> {
         self.nodes(bytes >> 10)
     }
@@ -107,7 +107,7 @@ impl<'a> Sink<'a> {
         Self { bytes, meter, is_output: true }
     }
 
-    /// For work beside the bytes that arrive here.
+    /// For work other than the bytes written here.
     pub(super) fn meter(&mut self) -> &mut Meter {
         self.meter
     }

@@ -1,4 +1,4 @@
-//! The parser's view of the tokens: reading, putting back, and errors about them.
+//! The parser's view of the tokens: reading, unreading, and errors about them.
 
 use super::error::{ErrorKind, TemplateError};
 use super::parse::{Parser, Result};

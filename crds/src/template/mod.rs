@@ -1,8 +1,8 @@
 //! The templates of header and environment variable values.
 //!
 //! The language is that of Go 1.26's `text/template`, run without data and with one function,
-//! `httpPathPrefix(portId)`. An accepted template renders to the same bytes as in Go; there is no template that renders
-//! differently, only some that are refused: those over [`Limits`], and in [`Mode::Strict`] those that would print a value
+//! `httpPathPrefix(portId)`. An accepted template renders to the same bytes as in Go; no template renders differently,
+//! but some are refused: those over [`Limits`], and in [`Mode::Strict`] those that would print a value
 //! that does not exist. Admission, the reconciler and the command line all use this one engine.
 //!
 //! ```
@@ -23,8 +23,8 @@
 //! # Ok::<(), crds::template::TemplateError>(())
 //! ```
 //!
-//! Source goes through `lex`, `parse` and `pipeline` to the nodes of `node`; `exec` runs these, `eval` gives pipelines
-//! their values, `builtins`, `escape`, `print` and `printf` are the functions. `limits` counts what all of it costs.
+//! Source goes through `lex`, `parse` and `pipeline` to the nodes of `node`; `exec` runs these, `eval` evaluates
+//! pipelines, `builtins`, `escape`, `print` and `printf` are the functions. `limits` counts the cost of all of it.
 
 mod builtins;
 mod error;
@@ -53,10 +53,10 @@ pub use limits::{Cost, Limits};
 
 use parse::Parsed;
 
-/// What a template can ask for.
+/// The functions that a template can call, besides the built-in ones.
 pub trait Functions {
-    /// The path under which a port is reached, with both slashes. An `Err` ends the template; its text appears behind
-    /// Go's `error calling httpPathPrefix: `.
+    /// The path of a port, with both slashes. An `Err` ends the template; its text follows Go's
+    /// `error calling httpPathPrefix: `.
     fn http_path_prefix(&self, port_id: &str) -> Result<String, String>;
 
     /// The same for an id that is not UTF-8, such as that of `httpPathPrefix "\xff"`. No port has such an id.
@@ -68,8 +68,8 @@ pub trait Functions {
 /// How a value that does not exist is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Not at all: for templates that are about to be stored. `{{ . }}`, `{{ .Field }}`, `{{ html . }}` and the like are
-    /// refused, as [`ErrorKind::NoValue`].
+    /// Not at all: for templates that are about to be stored. `{{ . }}`, `{{ .Field }}`, `{{ html . }}` and the like
+    /// are refused, as [`ErrorKind::NoValue`].
     Strict,
     /// As Go does it, `<no value>`: for templates that are stored already.
     Lenient,
@@ -106,7 +106,7 @@ impl Template {
         exec::render(&self.name, &self.source, parsed, self.limits, functions, mode)
     }
 
-    /// Whether the source is just text, the same for everybody.
+    /// Whether the source is plain text, the same for every Workspace.
     pub fn is_text(&self) -> bool {
         self.parsed.is_none()
     }
@@ -122,14 +122,14 @@ impl Template {
     }
 }
 
-/// What a template came to.
+/// A rendered template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
     /// The output. It need not be UTF-8: `{{ "\xff" }}` is one byte.
     pub bytes: Vec<u8>,
     /// The port ids that `httpPathPrefix` was asked for, in order, each once.
     pub port_ids: Vec<String>,
-    /// What the rendering cost.
+    /// The cost of the rendering.
     pub cost: Cost,
 }
 
@@ -140,7 +140,7 @@ impl Rendered {
     }
 }
 
-/// `text` as Go's `%q` writes it, for messages about templates and the values they stand in.
+/// `text` as Go's `%q` writes it, for messages about templates and their values.
 pub fn quote(text: &str) -> String {
     quote::quoted(text.as_bytes())
 }

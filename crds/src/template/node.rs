@@ -79,7 +79,7 @@ impl Function {
 /// A word of a command.
 #[derive(Debug)]
 pub(super) struct Operand {
-    /// Where Go says it is: for a chain of fields, its second part.
+    /// Its place in Go's messages: for a chain of fields, its second part.
     pub(super) pos: u32,
     /// The whole word, without the parentheses of a pipeline.
     pub(super) text: Span,
@@ -89,7 +89,7 @@ pub(super) struct Operand {
 #[derive(Debug)]
 pub(super) enum OperandKind {
     Bool(bool),
-    /// Fields of something that is neither dot nor a variable; of them only the first is ever looked at.
+    /// Fields of something that is neither dot nor a variable; only the first of them is used.
     Chain {
         node: Box<Operand>,
         fields: Span,

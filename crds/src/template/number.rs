@@ -1,4 +1,4 @@
-//! Number literals: which type and value Go gives to each. The syntax decides the type, as for Go's untyped constants.
+//! Number literals: their type and value in Go. The syntax decides the type, as for Go's untyped constants.
 
 use super::quote::{quoted, unquote_rune};
 use super::token::TokenKind;
@@ -13,7 +13,7 @@ pub(super) enum Constant {
     OverflowsInt,
 }
 
-/// Reads a literal that the lexer took for a number. Errors are Go's.
+/// Parses a literal that the lexer classified as a number. Errors are Go's.
 pub(super) fn parse(kind: TokenKind, text: &str) -> Result<Constant, String> {
     match kind {
         TokenKind::CharConstant => unquote_rune(text).map(|value| Constant::Int(i64::from(value))),
@@ -127,7 +127,7 @@ fn float(text: &str) -> Result<f64, FloatError> {
     let digits: String = lower.chars().filter(|c| *c != '_').collect();
     let magnitude = match digits.strip_prefix("0x") {
         Some(hex) => hex_float(hex)?,
-        // Rust's parser also takes words such as `inf`; the lexer never makes a number of them.
+        // Rust's parser also accepts words such as `inf`; the lexer never classifies them as numbers.
         None if digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'+' | b'-')) => {
             decimal_float(&digits)?
         }
@@ -240,7 +240,7 @@ fn complex(text: &str) -> Result<Constant, String> {
     Ok(Constant::Complex(value(&text[..real])?, value(&text[real..imaginary])?))
 }
 
-/// How many bytes of `text` Go's scanner takes for a float; whether they are one shows later.
+/// How many bytes of `text` Go's scanner reads as a float; whether they are one is checked later.
 fn float_token(text: &[u8]) -> usize {
     let mut at = 0;
     let accept = |at: &mut usize, valid: &[u8]| {

@@ -1,4 +1,4 @@
-//! Tokens to nodes: text, actions and control structures. What stands inside an action is read by [`super::pipeline`].
+//! Tokens to nodes: text, actions and control structures. The content of an action is parsed by [`super::pipeline`].
 //!
 //! Recursion goes as deep as the nesting limit and no deeper.
 
@@ -59,7 +59,7 @@ impl Tree {
     }
 }
 
-/// What a place in the source turned out to be.
+/// What was found at a place in the source.
 enum Item {
     Node(Node),
     End,
@@ -170,14 +170,14 @@ impl<'s> Parser<'s> {
         Err(self.error(token, &format!("undefined variable {}", quoted(name.as_bytes()))))
     }
 
-    /// Forgets the variables declared since the scope had this length.
+    /// Drops the variables declared since the scope had this length.
     fn leave_scope(&mut self, length: usize) {
         for id in self.tree.scope.drain(length..) {
             self.tree.declared[id as usize] -= 1;
         }
     }
 
-    /// Adds a definition: only one of a name may hold more than space.
+    /// Adds a definition: only one of each name may have more than white space.
     fn define(&mut self, name: &[u8], nodes: Vec<Node>) -> Result<()> {
         let new = Definition::new(nodes, self.source);
         let old = if name == self.name.as_bytes() { self.main.as_ref() } else { self.defined.get(name) };
@@ -212,7 +212,7 @@ impl<'s> Parser<'s> {
         Ok(nodes)
     }
 
-    /// Reads a definition, which has variables and lookahead of its own.
+    /// Reads a definition, which has its own variables and lookahead.
     fn in_new_tree<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.nested(|parser| {
             let outer = std::mem::replace(&mut parser.tree, Tree::new());

@@ -40,14 +40,14 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads `$x :=`, `$x =` or `$x,`; says whether another declaration follows.
+    /// Reads `$x :=`, `$x =` or `$x,`; returns whether another declaration follows.
     fn declaration(&mut self, pipe: &mut Pipe, context: &str) -> Result<bool> {
         let name = self.peek_non_space();
         if name.kind != TokenKind::Variable {
             return Ok(false);
         }
         self.next();
-        // Only what comes after the space tells a declaration from an argument.
+        // Only the token after the space distinguishes a declaration from an argument.
         let after = self.peek();
         let next = self.peek_non_space();
         match next.kind {

@@ -1,4 +1,4 @@
-//! Values as text: what Go's `fmt` makes of each verb and flag. Directives are read by [`super::printf`].
+//! Values as text: the output of Go's `fmt` for each verb and flag. Directives are read by [`super::printf`].
 
 use super::float;
 use super::limits::{Exceeded, Sink};
@@ -185,7 +185,7 @@ impl Printer<'_> {
     }
 
     fn number(&mut self, magnitude: u64, negative: bool, verb: char) -> Result {
-        // What Go sees when it takes the number for a character.
+        // Go converts the number to a character.
         let code = if negative { magnitude.wrapping_neg() } else { magnitude };
         let character = || u32::try_from(code).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
         match verb {

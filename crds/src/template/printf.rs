@@ -5,12 +5,12 @@ use super::print::{Flags, Printer};
 use super::runes::first_rune;
 use super::value::Value;
 
-/// Go takes no larger width or precision.
+/// The largest width and precision in Go.
 const MAX_NUMBER: i64 = 1_000_000;
 
 /// Go's `Sprintf`.
 pub(super) fn printf(mut sink: Sink<'_>, format: &[u8], values: &[Value<'_>]) -> Result<(), Exceeded> {
-    // Directives can cost time without writing anything.
+    // Directives can take time without writing anything.
     sink.meter().nodes(format.len() / 64)?;
     let mut state = Format {
         printer: Printer { sink, flags: Flags::default() },
@@ -40,9 +40,9 @@ struct Format<'a, 'v> {
     source: &'v [u8],
     at: usize,
     values: &'v [Value<'v>],
-    /// The value that the next directive takes.
+    /// The value that the next directive uses.
     next: usize,
-    /// Where the last `]` is, so that a missing one is not looked for again and again.
+    /// Where the last `]` is, so that a missing one is searched for only once.
     last_bracket: usize,
     /// Whether any argument number was seen, for then unused values are not mentioned.
     reordered: bool,
@@ -183,7 +183,7 @@ impl Format<'_, '_> {
         (-MAX_NUMBER..=MAX_NUMBER).contains(&number).then_some(number)
     }
 
-    /// `[3]`: the directive takes the third value.
+    /// `[3]`: the directive uses the third value.
     fn argument_number(&mut self) {
         self.after_number = false;
         if self.peek() != Some(b'[') {
@@ -212,7 +212,7 @@ impl Format<'_, '_> {
         }
     }
 
-    /// Names the values that no directive took.
+    /// Names the values that no directive used.
     fn extra(&mut self) -> Result<(), Exceeded> {
         if self.reordered || self.next >= self.values.len() {
             return Ok(());

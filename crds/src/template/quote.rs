@@ -2,7 +2,7 @@
 
 use super::runes::{first_rune, is_printable};
 
-/// A literal that Go's `strconv` would not take.
+/// A literal that Go's `strconv` would not accept.
 pub(super) const INVALID_SYNTAX: &str = "invalid syntax";
 
 /// The first character of a quoted literal's content.
@@ -69,7 +69,7 @@ pub(super) fn unquote_rune(text: &str) -> Result<u32, String> {
     }
 }
 
-/// What a string literal stands for.
+/// The value of a string literal.
 pub(super) enum Literal {
     /// Just the text between its quotes.
     Plain,

@@ -1,4 +1,4 @@
-//! Characters as Go sees them: its classes, and the decoding of bytes that need not be UTF-8.
+//! Characters in Go: its classes, and the decoding of bytes that need not be UTF-8.
 
 use super::unicode::{DIGITS, LETTERS, PRINTABLE};
 
@@ -27,7 +27,7 @@ pub(super) fn unicode_point(c: char) -> String {
     if is_printable(c) { format!("U+{code:04X} '{c}'") } else { format!("U+{code:04X}") }
 }
 
-/// The first character of `bytes` and its length; a byte that begins none counts as one, and gives `None`.
+/// The first character of `bytes` and its length; a byte that does not begin one counts as one, and yields `None`.
 pub(super) fn first_rune(bytes: &[u8]) -> (Option<char>, usize) {
     let length = match bytes.first() {
         None => return (None, 0),

@@ -12,7 +12,7 @@ pub(super) enum TokenKind {
     /// The text of the error is in [`Lexer::error`].
     Error,
     Bool,
-    /// Printable ASCII that means nothing by itself, such as a comma.
+    /// Printable ASCII without a meaning of its own, such as a comma.
     Char,
     CharConstant,
     /// `1+2i`; an imaginary number alone is a `Number`.
@@ -95,7 +95,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// What stands where no token has been read yet; its line appears in messages.
+    /// The placeholder before the first token; its line appears in messages.
     pub(super) const NONE: Self = Self { kind: TokenKind::Eof, span: Span { start: 0, end: 0 }, line: 0 };
 }
 

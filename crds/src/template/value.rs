@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-/// Bytes, of the source or made by a function. Copying and cutting make nothing.
+/// Bytes, of the source or produced by a function. Copies and slices share them.
 #[derive(Clone, Debug)]
 pub(super) enum Str<'t> {
     Source(&'t [u8]),
@@ -65,7 +65,7 @@ impl Value<'_> {
         matches!(self, Self::Nil)
     }
 
-    /// What `if` makes of it.
+    /// Its truth in `if`.
     pub(super) fn is_true(&self) -> bool {
         match self {
             Self::Nil => false,

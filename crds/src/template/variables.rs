@@ -34,7 +34,7 @@ impl<'t> Variables<'t> {
         self.stack.push(Binding { id, hidden, value });
     }
 
-    /// Forgets all but the first `mark` variables.
+    /// Drops all but the first `mark` variables.
     pub(super) fn unbind(&mut self, mark: usize) {
         while self.stack.len() > mark {
             if let Some(binding) = self.stack.pop() {
@@ -67,7 +67,7 @@ impl<'t> Variables<'t> {
         }
     }
 
-    /// Hides all variables from a template that is called; gives what [`Self::leave_template`] wants back.
+    /// Hides all variables from a template that is called; returns what [`Self::leave_template`] needs.
     pub(super) fn enter_template(&mut self) -> usize {
         std::mem::replace(&mut self.base, self.stack.len())
     }

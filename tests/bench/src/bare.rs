@@ -1,7 +1,7 @@
-//! A client that sends the writes of a script and does nothing else: what a Workspace cannot cost less than.
+//! A client that sends the writes of a script and does nothing else: the lower bound of the cost of a Workspace.
 //!
-//! Each line is `RESOURCE NAME [SUBRESOURCE]`. The body is that of the object as it stands in the namespace of the
-//! measurement, without what the API server adds, and goes to a namespace of its own.
+//! Each line is `RESOURCE NAME [SUBRESOURCE]`. The body is that of the object in the namespace of the
+//! measurement, without the fields set by the API server, and is sent to another namespace.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use crate::process::cpu_seconds;
 pub const NAMESPACE: &str = "bench-bare";
 
 const FROM: &str = "bench";
-/// Requests under way at a time.
+/// Concurrent requests.
 pub const AT_ONCE: usize = 10;
 
 /// Sends the writes and prints the CPU time that took.
@@ -105,7 +105,7 @@ async fn prepare(client: &Client, script: &str) -> Result<Vec<Write>> {
     Ok(writes)
 }
 
-/// The object as somebody would apply it.
+/// The object as a user would apply it.
 fn stripped(resource: &ApiResource, mut object: Value) -> Value {
     let metadata = &object["metadata"];
     let metadata = json!({

@@ -1,4 +1,4 @@
-//! Who uses an option: the time of the answer with few and with many Workspaces, in this process.
+//! The Workspaces that use an option: the time of the lookup with few and with many Workspaces, in this process.
 
 use std::hint::black_box;
 use std::time::Instant;

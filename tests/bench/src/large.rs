@@ -1,4 +1,5 @@
-//! The largest kinds: what a review of one costs beside one pass of serde over its bytes, and how much memory it takes.
+//! The largest kinds: what a review of one costs compared with one pass of serde over its bytes, and how much memory it
+//! needs.
 
 use std::hint::black_box;
 
@@ -19,7 +20,7 @@ pub fn measure(controller: &ControllerProcess<'_>, kind: &Value) -> Result<()> {
     let body = review("UPDATE", &with_another_image(&kind), &kind).to_string();
     let (pid, port) = (controller.pid()?, port_of(&controller.webhook_url())?);
     let reviewed = |times| post(port, controller.ca_pem(), KIND_PATH, &body, times);
-    // First of all: what earlier reviews of this size left behind would be used again.
+    // First of all, before earlier reviews of this size leave reusable memory behind.
     reset_peak_memory(pid)?;
     let rest = resident_memory(pid)?;
     reviewed(1)?;

@@ -1,4 +1,4 @@
-//! `make bench`: what a review and a Workspace cost, on the real control plane, beside what they cannot cost less than.
+//! `make bench`: what a review and a Workspace cost, on the real control plane, compared with lower bounds.
 //!
 //! Figures are CPU time of the whole process as the kernel counts it, so a busy machine does not change them much; what
 //! is compared runs in the same call.
@@ -60,13 +60,13 @@ fn run(reviews: bool, workspaces: bool) -> Result<()> {
     Ok(())
 }
 
-/// Prints a ratio and what it may be.
+/// Prints a ratio and its limit.
 fn ratio(what: &str, value: f64, limit: f64) {
     let verdict = if value <= limit { "" } else { "MISSED" };
     println!("{what:<58} {:>12} {:>22}", format!("{value:.2} x"), format!("limit {limit:.1} x {verdict}"));
 }
 
-/// Prints one figure, and beside it that of the Go controller, measured on a machine of two cores.
+/// Prints one figure next to that of the Go controller, measured on a machine of two cores.
 fn figure(what: &str, value: f64, unit: &str, go: Option<f64>) {
     let go = go.map(|go| format!("{go:.1} {unit} ({:.2} x)", value / go)).unwrap_or_default();
     println!("{what:<58} {:>12} {go:>22}", format!("{value:.1} {unit}"));

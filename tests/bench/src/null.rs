@@ -1,4 +1,4 @@
-//! A handler that reads the body, parses nothing and just answers: what a review cannot cost less than.
+//! A handler that reads the body and answers without parsing it: the lower bound of the cost of a review.
 //!
 //! It is served by the product's own server, with the same limits and TLS.
 

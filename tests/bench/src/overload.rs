@@ -1,6 +1,7 @@
-//! Four times the clients that keep the process busy: how many reviews still leave in time.
+//! Four times the clients that keep the process busy: how many reviews are still answered in time.
 //!
-//! An API server has so many requests under way and waits for each, so more load is more connections with one review each.
+//! An API server has so many requests under way and waits for each, so more load is more connections with one review
+//! each.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,9 +13,9 @@ use crate::{Result, figure, ratio};
 
 /// How long the overload lasts.
 const OVERLOAD: Duration = Duration::from_secs(30);
-/// How long each step on the way to saturation lasts.
+/// How long each step towards saturation lasts.
 const STEP: Duration = Duration::from_secs(4);
-/// What the API server waits.
+/// The timeout of the API server.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Measures and prints.
@@ -40,7 +41,7 @@ pub fn measure(controller: &ControllerProcess<'_>, body: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reviews a second that are answered with a verdict before the API server gives up.
+/// Reviews a second that are answered with a verdict before the timeout of the API server.
 fn goodput(controller: &ControllerProcess<'_>, body: &str, clients: usize, time: Duration) -> Result<f64> {
     let port = port_of(&controller.webhook_url())?;
     let (over, good) = (AtomicBool::new(false), AtomicUsize::new(0));

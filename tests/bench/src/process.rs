@@ -31,9 +31,9 @@ pub fn peak_memory(pid: i32) -> Result<usize> {
     status(pid, "VmHWM:")
 }
 
-/// Starts the peak anew.
+/// Resets the peak.
 pub fn reset_peak_memory(pid: i32) -> Result<()> {
-    // 5 stands for the peak, see proc(5).
+    // 5 resets the peak, see proc(5).
     Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }
 

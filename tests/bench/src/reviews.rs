@@ -69,7 +69,7 @@ fn post_all(port: u16, ca_pem: &str, path: &str, body: &str, times: usize) -> Re
     })
 }
 
-/// Posts a body again and again on one connection; each must be allowed.
+/// Posts a body repeatedly on one connection; each review must be allowed.
 pub fn post(port: u16, ca_pem: &str, path: &str, body: &str, times: usize) -> Result<()> {
     let mut connection = Connection::open(port, ca_pem)?;
     for _ in 0..times {
@@ -85,7 +85,7 @@ pub fn post(port: u16, ca_pem: &str, path: &str, body: &str, times: usize) -> Re
 pub struct Connection(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 
 impl Connection {
-    /// Connects and shakes hands.
+    /// Connects, with the TLS handshake.
     pub fn open(port: u16, ca_pem: &str) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
@@ -100,7 +100,7 @@ impl Connection {
         Ok(Self(BufReader::new(StreamOwned::new(connection, socket))))
     }
 
-    /// Posts a body and gives back the answer.
+    /// Posts a body and returns the answer.
     pub fn post(&mut self, path: &str, body: &str) -> Result<String> {
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
