@@ -19,7 +19,7 @@ const KINDS: usize = 5_000;
 
 /// The verdict of the validation on one object.
 #[derive(Debug, Deserialize)]
-struct Verdict {
+struct IstioVerdict {
     name: String,
     errors: Option<Vec<String>>,
     warnings: Option<Vec<String>>,
@@ -77,7 +77,7 @@ fn virtual_services() -> Vec<Value> {
 }
 
 /// Validates each object.
-fn verdicts_on(objects: &[Value]) -> Vec<Verdict> {
+fn verdicts_on(objects: &[Value]) -> Vec<IstioVerdict> {
     let program = Tools::istio_validate().unwrap();
     let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -105,7 +105,7 @@ fn istio_accepts_what_we_render() {
     assert_eq!(verdicts.len(), KINDS + 1);
     let broken = verdicts.pop().unwrap();
     assert!(broken.errors.is_some_and(|errors| !errors.is_empty()), "the validation accepts anything");
-    let is_fine = |verdict: &Verdict| verdict.errors.iter().chain(&verdict.warnings).flatten().next().is_none();
+    let is_fine = |verdict: &IstioVerdict| verdict.errors.iter().chain(&verdict.warnings).flatten().next().is_none();
     let accepted = verdicts.iter().filter(|verdict| is_fine(verdict)).count();
     println!("T4 {} {accepted} {KINDS}", if accepted == KINDS { "pass" } else { "fail" });
     for (verdict, object) in verdicts.iter().zip(&objects) {

@@ -12,21 +12,21 @@ use serde_json::Value;
 
 /// What Go 1.26 did with a case.
 #[derive(Debug, PartialEq)]
-enum Outcome {
+enum GoOutcome {
     Output(Vec<u8>),
     ParseError(String),
     ExecuteError(String),
 }
 
-fn go_outcome(case: &Value) -> Outcome {
+fn go_outcome(case: &Value) -> GoOutcome {
     let newer = case.get("newer_go").unwrap_or(case);
     let is_true = |field: &str| newer[field].as_bool().unwrap();
     let error = || case.get("go_error_1_26").unwrap_or(&newer["go_error"]).as_str().unwrap().to_owned();
     if !is_true("go_parse_ok") {
-        return Outcome::ParseError(error());
+        return GoOutcome::ParseError(error());
     }
     if !is_true("go_exec_ok") {
-        return Outcome::ExecuteError(error());
+        return GoOutcome::ExecuteError(error());
     }
     let output = match case.get("output_hex") {
         Some(hex) => {
@@ -35,7 +35,7 @@ fn go_outcome(case: &Value) -> Outcome {
         }
         None => newer["output"].as_str().unwrap().as_bytes().to_vec(),
     };
-    Outcome::Output(output)
+    GoOutcome::Output(output)
 }
 
 fn run(source: &str, limits: &Limits, mode: Mode) -> Result<Vec<u8>, TemplateError> {
@@ -44,13 +44,13 @@ fn run(source: &str, limits: &Limits, mode: Mode) -> Result<Vec<u8>, TemplateErr
 }
 
 /// The intended differences.
-fn is_wanted(error: &TemplateError, mode: Mode, go: &Outcome) -> bool {
+fn is_wanted(error: &TemplateError, mode: Mode, go: &GoOutcome) -> bool {
     match error.kind {
         // Limits: nesting, executed nodes, bytes. Go's own bound on recursion is 100,000 templates deep.
         ErrorKind::Limit => true,
         // What Go would print for a value that does not exist is refused at admission, however it is escaped.
         ErrorKind::NoValue => {
-            let Outcome::Output(output) = go else {
+            let GoOutcome::Output(output) = go else {
                 // Go continued after printing and failed later.
                 return mode == Mode::Strict;
             };
@@ -67,9 +67,9 @@ fn difference(case: &Value, limits: &Limits, mode: Mode) -> Option<String> {
     let go = go_outcome(case);
     let ours = match run(source, limits, mode) {
         Err(error) if is_wanted(&error, mode, &go) => return None,
-        Err(error) if error.kind == ErrorKind::Parse => Outcome::ParseError(error.message),
-        Err(error) => Outcome::ExecuteError(error.message),
-        Ok(output) => Outcome::Output(output),
+        Err(error) if error.kind == ErrorKind::Parse => GoOutcome::ParseError(error.message),
+        Err(error) => GoOutcome::ExecuteError(error.message),
+        Ok(output) => GoOutcome::Output(output),
     };
     (ours != go).then(|| format!("{source:?} in {mode:?}\n  Go   {go:?}\n  here {ours:?}"))
 }

@@ -20,12 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How the API server answered.
 #[derive(Clone, Debug, PartialEq)]
-enum Answer {
+enum CaseAnswer {
     /// Admitted or refused by the webhooks.
-    Judged(Expected),
+    Reviewed(Expected),
     /// It did not call them: the schema or something else refused the object. A case must not depend on that: such
     /// objects belong to the case files of the schemas.
-    NotAsked { code: u16, message: String },
+    NotCalled { code: u16, message: String },
 }
 
 #[test]
@@ -81,16 +81,16 @@ fn run(case: &Case) -> Result<(), String> {
 
 /// First as a dry run, which must get the same answer.
 fn ask(case: &Case) -> Result<(), String> {
-    let expected = Answer::Judged(case.expected.clone());
+    let expected = CaseAnswer::Reviewed(case.expected.clone());
     // A Workspace may have been refused because the cache still has objects of the last case, or because the API server
     // has not observed new RBAC objects yet.
     let patience = if case.path == WORKSPACE_PATH || case.may_bind.is_some() { PATIENCE } else { Duration::ZERO };
     let dry = cluster().wait_for("the answer to a dry run", patience, || {
-        let answer = judged(&send(case, "?dryRun=All"));
+        let answer = case_answer(&send(case, "?dryRun=All"));
         if answer == expected { Ok(()) } else { Err(format!("{answer:#?}\ninstead of {expected:#?}")) }
     });
     dry.map_err(|error| error.to_string())?;
-    let answer = judged(&send(case, ""));
+    let answer = case_answer(&send(case, ""));
     if answer != expected {
         return Err(format!("after the dry run: {answer:#?}\ninstead of {expected:#?}"));
     }
@@ -115,20 +115,20 @@ fn send(case: &Case, query: &str) -> Reply {
     reply.unwrap()
 }
 
-fn judged(reply: &Reply) -> Answer {
+fn case_answer(reply: &Reply) -> CaseAnswer {
     let warnings = reply.warnings.clone();
     if reply.status < 400 {
-        return Answer::Judged(Expected { refused: None, causes: Vec::new(), warnings });
+        return CaseAnswer::Reviewed(Expected { refused: None, causes: Vec::new(), warnings });
     }
     let status = reply.json();
     if refusal_message(reply).is_none() {
         let message = status["message"].as_str().unwrap_or(&reply.body).to_owned();
-        return Answer::NotAsked { code: reply.status, message };
+        return CaseAnswer::NotCalled { code: reply.status, message };
     }
     assert_eq!(status["code"], reply.status);
     let causes = status["details"]["causes"].clone();
     let causes = serde_json::from_value(causes).unwrap_or_else(|error| panic!("{error}: {status:#}"));
-    Answer::Judged(Expected { refused: Some(reply.status), causes, warnings })
+    CaseAnswer::Reviewed(Expected { refused: Some(reply.status), causes, warnings })
 }
 
 /// Allows the limited user to do anything with kinds, and to bind only these ClusterRoles.

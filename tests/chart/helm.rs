@@ -14,7 +14,7 @@ pub const NAMESPACE: &str = cluster::CONTROLLER_NAMESPACE;
 pub const SOME_CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
 
 /// The result of a run of helm.
-pub struct Answer {
+pub struct HelmOutput {
     /// True for exit code 0.
     pub success: bool,
     /// What it printed.
@@ -34,7 +34,7 @@ pub fn text(path: &str) -> String {
 }
 
 /// Runs helm in the checkout, without the settings and caches of the user who runs the tests.
-pub fn helm(args: &[&str], kubeconfig: Option<&Path>) -> Answer {
+pub fn helm(args: &[&str], kubeconfig: Option<&Path>) -> HelmOutput {
     static HELM: LazyLock<PathBuf> = LazyLock::new(|| Tools::helm().unwrap_or_else(|error| panic!("{error}")));
     let home = tempfile::tempdir().unwrap();
     let output = Command::new(&*HELM)
@@ -47,11 +47,11 @@ pub fn helm(args: &[&str], kubeconfig: Option<&Path>) -> Answer {
         .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     let stderr = stderr.lines().filter(|line| !line.contains("found symbolic link")).collect::<Vec<_>>().join("\n");
-    Answer { success: output.status.success(), stdout: String::from_utf8(output.stdout).unwrap(), stderr }
+    HelmOutput { success: output.status.success(), stdout: String::from_utf8(output.stdout).unwrap(), stderr }
 }
 
 /// `helm template` with these `--set` values.
-pub fn template(namespace: &str, set: &[&str]) -> Answer {
+pub fn template(namespace: &str, set: &[&str]) -> HelmOutput {
     let mut args = vec!["template", "workspaces-controller", "charts/workspaces-controller", "--namespace", namespace];
     args.extend(["--kube-version", "1.31.0"]);
     args.extend(set.iter().flat_map(|value| ["--set", value]));

@@ -10,7 +10,7 @@ use cluster::{CONTROLLER_ACCOUNT, CONTROLLER_USER, Cluster, ClusterOptions, Requ
 use serde_json::{Value, json};
 use workspaces_controller::render::names::ChildNames;
 
-use crate::helm::{Answer, NAMESPACE, documents, helm, text};
+use crate::helm::{HelmOutput, NAMESPACE, documents, helm, text};
 use crate::process::Process;
 
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -39,7 +39,7 @@ impl Site {
         Self { dir, ports: free_ports() }
     }
 
-    fn helm(&self, cluster: &Cluster, action: &str, more: &[&str]) -> Answer {
+    fn helm(&self, cluster: &Cluster, action: &str, more: &[&str]) -> HelmOutput {
         let [webhook, health, metrics] = self.ports;
         let ca = format!("webhook.caBundle={}", self.dir.path().join("ca.crt").display());
         let sets = [

@@ -59,7 +59,7 @@ impl From<Refusal> for Verdict {
 /// An AdmissionReview with a response.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+struct AdmissionReview<'a> {
     api_version: &'a str,
     kind: &'a str,
     response: Response<'a>,
@@ -131,7 +131,7 @@ pub(crate) fn write(api_version: &str, uid: &str, verdict: Verdict) -> Vec<u8> {
     let status = verdict.refusal.map(status);
     let warnings = bounded(verdict.warnings);
     let response = Response { uid, allowed: status.is_none(), status, warnings, audit_annotations };
-    let answer = Answer { api_version, kind: "AdmissionReview", response };
+    let answer = AdmissionReview { api_version, kind: "AdmissionReview", response };
     // Structs of strings and numbers always serialize.
     serde_json::to_vec(&answer).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 /// The outcome of a template, here or in Go.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TemplateOutcome {
     Output(Vec<u8>),
     ParseError(String),
     ExecuteError(String),
@@ -63,7 +63,7 @@ impl Go {
     }
 
     /// Runs many templates at once.
-    pub fn outcomes(mut self, templates: &[String]) -> Vec<Outcome> {
+    pub fn outcomes(mut self, templates: &[String]) -> Vec<TemplateOutcome> {
         let mut questions = BufWriter::new(self.child.stdin.take().unwrap());
         let outcomes = std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -79,7 +79,7 @@ impl Go {
         outcomes
     }
 
-    fn answer(&mut self, template: &str) -> Outcome {
+    fn answer(&mut self, template: &str) -> TemplateOutcome {
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         let answer: serde_json::Value =
@@ -87,9 +87,9 @@ impl Go {
         let bytes = |field: &str| base64(answer[field].as_str().unwrap());
         let error = || String::from_utf8_lossy(&bytes("error")).into_owned();
         match answer["stage"].as_str().unwrap() {
-            "parse" => Outcome::ParseError(error()),
-            "exec" => Outcome::ExecuteError(error()),
-            _ => Outcome::Output(bytes("output")),
+            "parse" => TemplateOutcome::ParseError(error()),
+            "exec" => TemplateOutcome::ExecuteError(error()),
+            _ => TemplateOutcome::Output(bytes("output")),
         }
     }
 }

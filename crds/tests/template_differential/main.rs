@@ -11,7 +11,7 @@ mod paths;
 
 use crds::template::{ErrorKind, Limits, Mode, Template, TemplateError};
 use generate::Random;
-use go::{Go, Outcome};
+use go::{Go, TemplateOutcome};
 use paths::Paths;
 
 fn run(source: &str, mode: Mode) -> Result<Vec<u8>, TemplateError> {
@@ -20,23 +20,23 @@ fn run(source: &str, mode: Mode) -> Result<Vec<u8>, TemplateError> {
 }
 
 /// `None` if the limits refuse the template.
-fn outcome(source: &str) -> Option<Outcome> {
+fn outcome(source: &str) -> Option<TemplateOutcome> {
     match run(source, Mode::Lenient) {
-        Ok(output) => Some(Outcome::Output(output)),
+        Ok(output) => Some(TemplateOutcome::Output(output)),
         Err(error) => match error.kind {
             ErrorKind::Limit => None,
-            ErrorKind::Parse => Some(Outcome::ParseError(error.message)),
-            ErrorKind::Execute | ErrorKind::NoValue => Some(Outcome::ExecuteError(error.message)),
+            ErrorKind::Parse => Some(TemplateOutcome::ParseError(error.message)),
+            ErrorKind::Execute | ErrorKind::NoValue => Some(TemplateOutcome::ExecuteError(error.message)),
         },
     }
 }
 
 /// Where both modes accept a template they agree, and strict mode refuses more only for values that do not exist.
-fn strict_agrees(source: &str, stored: &Outcome) -> bool {
+fn strict_agrees(source: &str, stored: &TemplateOutcome) -> bool {
     match (run(source, Mode::Strict), stored) {
-        (Ok(output), Outcome::Output(stored)) => output == *stored,
-        (Err(error), Outcome::Output(_)) => error.kind == ErrorKind::NoValue,
-        (Err(error), Outcome::ParseError(stored) | Outcome::ExecuteError(stored)) => {
+        (Ok(output), TemplateOutcome::Output(stored)) => output == *stored,
+        (Err(error), TemplateOutcome::Output(_)) => error.kind == ErrorKind::NoValue,
+        (Err(error), TemplateOutcome::ParseError(stored) | TemplateOutcome::ExecuteError(stored)) => {
             error.kind == ErrorKind::NoValue || error.message == *stored
         }
         (Ok(_), _) => false,
@@ -69,7 +69,7 @@ fn generated_templates_end_as_in_go() {
                 None => limited += 1,
                 Some(outcome) => {
                     asked += 1;
-                    accepted += u64::from(matches!(outcome, Outcome::Output(_)));
+                    accepted += u64::from(matches!(outcome, TemplateOutcome::Output(_)));
                     assert!(strict_agrees(&template, &outcome), "{template:?} in strict mode");
                     templates.push(template);
                     ours.push(outcome);

@@ -215,7 +215,7 @@ struct Event {
     #[serde(rename = "requestURI")]
     request_uri: String,
     verb: String,
-    user: User,
+    user: EventUser,
     #[serde(default)]
     user_agent: String,
     #[serde(default)]
@@ -229,7 +229,7 @@ struct Event {
 }
 
 #[derive(Deserialize)]
-struct User {
+struct EventUser {
     username: String,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Screen<'a, W> {
 }
 
 /// The output of a command, both streams interleaved, and whether it succeeded.
-pub(super) struct Answer {
+pub(super) struct CommandOutput {
     pub text: String,
     pub success: bool,
     pub command: String,
@@ -48,7 +48,7 @@ impl<'a, W: Write> Screen<'a, W> {
     }
 
     /// Runs a command in the checkout, with this control plane's kubectl and kubeconfig, and shows what it prints.
-    pub fn run(&mut self, command: &str) -> Result<Answer> {
+    pub fn run(&mut self, command: &str) -> Result<CommandOutput> {
         let prompt = match self.style {
             Style::Plain => format!("$ {command}"),
             Style::Terminal => format!("\x1b[32m$\x1b[0m {command}"),
@@ -65,7 +65,7 @@ impl<'a, W: Write> Screen<'a, W> {
         let Output { stdout: text, success, .. } = run(shell, None)?;
         let end = if text.ends_with('\n') { "" } else { "\n" };
         write!(self.out, "{text}{end}").and_then(|()| self.out.flush()).doing(cannot_print)?;
-        Ok(Answer { text, success, command: command.to_owned() })
+        Ok(CommandOutput { text, success, command: command.to_owned() })
     }
 }
 
@@ -82,7 +82,7 @@ fn path(kubectl: &Path) -> Result<OsString> {
 }
 
 /// An error with the whole output, unless it is as expected.
-pub(super) fn expect(fits: bool, what: &str, answer: &Answer) -> Result<()> {
+pub(super) fn expect(fits: bool, what: &str, answer: &CommandOutput) -> Result<()> {
     if fits {
         return Ok(());
     }
