@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use cluster::{CONTROLLER_ACCOUNT, CONTROLLER_USER, Cluster, ClusterOptions, Requests};
 use serde_json::{Value, json};
 use workspaces_controller::render::names::ChildNames;
+use workspaces_controller::render::{ChildKind, ChildRow};
 
 use crate::helm::{HelmOutput, NAMESPACE, documents, helm, text};
 use crate::process::Process;
@@ -219,16 +220,32 @@ fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     assert_eq!(refused.status, 409, "{}", refused.body);
     cluster.api().merge_patch(WORKSPACE, &json!({"spec": {"paused": true}})).unwrap().ok().unwrap();
     state_is("Paused");
+    writes_are_logged(process);
 }
 
-/// The children of the Workspace: where they are, and what they are called in the role.
-fn children() -> [(&'static str, &'static str); 4] {
-    [
-        ("serviceaccounts", "/api/v1/namespaces/default/serviceaccounts"),
-        ("services", "/api/v1/namespaces/default/services"),
-        ("statefulsets", "/apis/apps/v1/namespaces/default/statefulsets"),
-        ("virtualservices", "/apis/networking.istio.io/v1/namespaces/default/virtualservices"),
-    ]
+/// Each write has a line that says what was written, for which Workspace, and why.
+fn writes_are_logged(process: &Process) {
+    let log = process.log();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let written = |what: &str| lines.iter().filter(|line| line["message"] == what).collect::<Vec<_>>();
+    let created = written("created");
+    for kind in ChildKind::ALL {
+        let line = created.iter().find(|line| line["kind"] == kind.row().kind);
+        let span = &line.unwrap_or_else(|| panic!("{kind:?} in {log}"))["span"];
+        assert_eq!(span["object"], "default/my-notebook", "{span}");
+        assert_eq!(span["generation"], 1, "{span}");
+        assert_eq!(span["cause"], "changed", "{span}");
+    }
+    assert!(written("status written").iter().any(|line| line["state"] == "Running"), "{log}");
+}
+
+/// The children of the Workspace: their resource, as in the role, and the path of their collection.
+fn children() -> Vec<(&'static str, String)> {
+    let path = |row: &ChildRow| {
+        let root = if row.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", row.group) };
+        format!("{root}/{}/namespaces/default/{}", row.version, row.plural)
+    };
+    ChildKind::ALL.map(|kind| (kind.row().plural, path(kind.row()))).into()
 }
 
 /// The label by which the process watches its children is removed: it has to read each one by name.
@@ -238,7 +255,7 @@ fn lose_the_labels_of_children(cluster: &Cluster) {
         list(cluster, path).into_iter().filter(owned).collect()
     };
     for (_, path) in children() {
-        let found = of_workspace(path);
+        let found = of_workspace(&path);
         assert_eq!(found.len(), 1, "{path}");
         let path = format!("{path}/{}", found[0]["metadata"]["name"].as_str().unwrap());
         let without = json!({"metadata": {"labels": {"notebooks.kubeflow.org/workspace-name": null}}});
@@ -267,7 +284,7 @@ fn leave_a_route_behind(cluster: &Cluster) {
         },
         "spec": {"hosts": ["nobody.example.com"], "http": [{"route": [{"destination": {"host": "nobody"}}]}]},
     });
-    let (_, routes) = children()[3];
+    let routes = "/apis/networking.istio.io/v1/namespaces/default/virtualservices";
     cluster.api().create(routes, &route).unwrap().ok().unwrap();
     let gone = cluster.wait_for("the route to go", TIMEOUT, || {
         let reply = cluster.api().get(&format!("{routes}/{name}")).unwrap();
@@ -297,7 +314,7 @@ fn every_right_is_used(cluster: &Cluster, requests: &Requests) {
         })
         .collect();
     let mut silent = BTreeSet::from(["update workspaces/finalizers".to_owned()]);
-    silent.extend(children().map(|(resource, _)| format!("create {resource}")));
+    silent.extend(children().into_iter().map(|(resource, _)| format!("create {resource}")));
     let unused: BTreeSet<String> = granted.difference(&used).cloned().collect();
     assert_eq!(unused, silent, "granted but not used; used were {used:?}");
     silent_rights_are_needed(cluster, &role);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use webhook::REGISTRATIONS;
+use workspaces_controller::render::{ChildKind, Serves};
 
 use crate::helm::{NAMESPACE, checkout, documents, helm, manifest, objects, only, text};
 
@@ -196,6 +197,27 @@ fn policies_bring_their_rights() {
     ] {
         let more: Vec<String> = granted(&[set]).difference(&always).cloned().collect();
         assert_eq!(more, resources, "{set}");
+    }
+}
+
+/// What the reconciler needs for each child, and no more: only routes are deleted by it.
+#[test]
+fn the_rights_on_children_follow_from_their_list() {
+    let objects = objects(&[]);
+    let rules = only(&objects, "ClusterRole")["rules"].as_array().unwrap();
+    for kind in ChildKind::ALL {
+        let row = kind.row();
+        let is_about = |rule: &&Value| {
+            rule["apiGroups"] == json!([row.group])
+                && rule["resources"].as_array().unwrap().contains(&json!(row.plural))
+        };
+        let verbs: Vec<&Value> =
+            rules.iter().filter(is_about).flat_map(|rule| rule["verbs"].as_array().unwrap()).collect();
+        let mut expected = vec!["get", "list", "watch", "create", "patch"];
+        if row.serves == Serves::Route {
+            expected.push("delete");
+        }
+        assert_eq!(verbs, expected, "{}", row.plural);
     }
 }
 
