@@ -48,7 +48,7 @@ impl Resource for ChildObject {
 /// A child of a Workspace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Child {
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
     /// The Workspace that its label names.
     pub workspace: Option<Box<str>>,

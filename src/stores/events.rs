@@ -15,19 +15,15 @@ use crate::render::{ChildKind, Serves};
 impl ReadModel {
     /// The Workspaces that use the kind.
     pub(super) fn kind_event(&self, event: StoreEvent<'_, StoredKind>) {
-        let (StoreEvent::Changed(change) | StoreEvent::Listed(change)) = event else { return };
+        let Some((change, urgency)) = event.change(Urgency::Bulk) else { return };
         for workspace in self.workspaces.indexed(&key_of(change).name) {
-            self.trigger(&workspace.identity.key, Urgency::Bulk);
+            self.trigger(&workspace.identity.key, urgency);
         }
     }
 
     /// The Workspace, and its route when it is being deleted or gone.
     pub(super) fn workspace_event(&self, event: StoreEvent<'_, StoredWorkspace>) {
-        let (change, urgency) = match event {
-            StoreEvent::Changed(change) => (change, Urgency::Now),
-            StoreEvent::Listed(change) => (change, Urgency::Bulk),
-            StoreEvent::Installed => return,
-        };
+        let Some((change, urgency)) = event.change(Urgency::Now) else { return };
         self.trigger(&key_of(change), urgency);
         let after = change.after.as_ref();
         for workspace in change.before.iter().chain(after) {
@@ -41,16 +37,12 @@ impl ReadModel {
 
     /// The Workspaces that the child may concern.
     pub(super) fn child_event(&self, kind: ChildKind, event: StoreEvent<'_, Child>) {
-        let (change, urgency) = match event {
-            StoreEvent::Changed(change) => (change, Urgency::Debounced),
-            StoreEvent::Listed(change) => (change, Urgency::Bulk),
-            // Such children can be made now, or cannot any longer.
-            StoreEvent::Installed => {
-                for key in self.workspaces.keys() {
-                    self.trigger(&key, Urgency::Bulk);
-                }
-                return;
+        let Some((change, urgency)) = event.change(Urgency::Debounced) else {
+            // Such children can be created now, or no longer.
+            for key in self.workspaces.keys() {
+                self.trigger(&key, Urgency::Bulk);
             }
+            return;
         };
         for child in change.before.iter().chain(&change.after) {
             for workspace in child.workspaces() {
@@ -66,11 +58,7 @@ impl ReadModel {
 
     /// The Workspace of the pod.
     pub(super) fn pod_event(&self, event: StoreEvent<'_, Pod>) {
-        let (change, urgency) = match event {
-            StoreEvent::Changed(change) => (change, Urgency::Debounced),
-            StoreEvent::Listed(change) => (change, Urgency::Bulk),
-            StoreEvent::Installed => return,
-        };
+        let Some((change, urgency)) = event.change(Urgency::Debounced) else { return };
         for pod in change.before.iter().chain(&change.after) {
             if let Some(workspace) = &pod.workspace {
                 self.trigger(&Key::new(&pod.identity.key.namespace, workspace), urgency);

@@ -9,7 +9,7 @@ use super::slim::{Identity, Key, Slim};
 /// A WorkspaceKind, whole: admission needs all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredKind {
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
     /// The object, without what kubectl and the API server note about changes to it.
     pub kind: Arc<crds::WorkspaceKind>,

@@ -70,7 +70,7 @@ pub struct Owner {
 /// Which fields of an object are ours: the `fieldsV1` of our own apply.
 #[derive(Clone, Debug)]
 pub struct OwnedFields {
-    /// Tells two sets apart.
+    /// Distinguishes two sets.
     pub digest: u64,
     /// The set; forgotten once it has been found to be what we want.
     pub text: Option<Box<str>>,

@@ -9,7 +9,7 @@ use super::slim::{Identity, Slim};
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pod {
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
     /// The Workspace that its label names.
     pub workspace: Option<Box<str>>,

@@ -96,24 +96,24 @@ impl WatchedResource {
         let options = WatchOptions { name: self.name(), necessity: self.necessity(), config };
         match self {
             Self::WorkspaceKinds => async move {
-                let observe = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);
-                watch(options, Api::all(client), &stores.kinds, observe).await;
+                let on_event = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);
+                watch(options, Api::all(client), &stores.kinds, on_event).await;
             }
             .boxed(),
             Self::Workspaces => async move {
-                let observe = |event: StoreEvent<'_, StoredWorkspace>| stores.workspace_event(event);
-                watch(options, Api::all(client), &stores.workspaces, observe).await;
+                let on_event = |event: StoreEvent<'_, StoredWorkspace>| stores.workspace_event(event);
+                watch(options, Api::all(client), &stores.workspaces, on_event).await;
             }
             .boxed(),
             Self::Notebooks => async move { watch(options, Api::all(client), &stores.notebooks, |_| {}).await }.boxed(),
             Self::Children(kind) => async move {
-                let observe = |event: StoreEvent<'_, Child>| stores.child_event(kind, event);
-                watch(options, Api::all_with(client, &kind), &stores.children[kind], observe).await;
+                let on_event = |event: StoreEvent<'_, Child>| stores.child_event(kind, event);
+                watch(options, Api::all_with(client, &kind), &stores.children[kind], on_event).await;
             }
             .boxed(),
             Self::Pods => async move {
-                let observe = |event: StoreEvent<'_, Pod>| stores.pod_event(event);
-                watch(options, Api::all(client), &stores.pods, observe).await;
+                let on_event = |event: StoreEvent<'_, Pod>| stores.pod_event(event);
+                watch(options, Api::all(client), &stores.pods, on_event).await;
             }
             .boxed(),
         }

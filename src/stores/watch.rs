@@ -9,6 +9,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 
 use super::collection::{Change, Collection, Progress};
 use super::slim::{Incoming, Slim};
+use super::triggers::Urgency;
 use crate::client::causes;
 
 /// The first pause after an error.
@@ -47,14 +48,16 @@ pub(super) enum StoreEvent<'a, T> {
     Installed,
 }
 
-// Written out, for a derive would ask the same of `T`.
-impl<T> Clone for StoreEvent<'_, T> {
-    fn clone(&self) -> Self {
-        *self
+impl<'a, T> StoreEvent<'a, T> {
+    /// What changed, and how soon it matters: as `urgency` says where it changed by itself.
+    pub fn change(self, urgency: Urgency) -> Option<(&'a Change<T>, Urgency)> {
+        match self {
+            Self::Changed(change) => Some((change, urgency)),
+            Self::Listed(change) => Some((change, Urgency::Bulk)),
+            Self::Installed => None,
+        }
     }
 }
-
-impl<T> Copy for StoreEvent<'_, T> {}
 
 /// The longest pause between two lists of a resource that the API server does not serve.
 fn longest_pause_while_absent(necessity: Necessity) -> Duration {
@@ -66,12 +69,12 @@ fn longest_pause_while_absent(necessity: Necessity) -> Duration {
     }
 }
 
-/// Keeps `collection` current and hands what changed to `observe`. Never returns.
+/// Keeps `collection` current and hands what changed to `on_event`. Never returns.
 pub(super) async fn watch<T: Slim>(
     WatchOptions { name, necessity, config }: WatchOptions,
     api: Api<Incoming<T>>,
     collection: &Collection<T>,
-    observe: impl Fn(StoreEvent<'_, T>),
+    on_event: impl Fn(StoreEvent<'_, T>),
 ) {
     let start = || watcher(api.clone(), config.clone()).boxed();
     let mut events = start();
@@ -82,7 +85,7 @@ pub(super) async fn watch<T: Slim>(
         match event {
             Ok(event) => {
                 let worked = !matches!(event, Event::Init);
-                take(name, event, collection, &observe);
+                take(name, event, collection, &on_event);
                 // Every try to list begins with `Init`, so that says nothing about its success.
                 if worked {
                     pause = FIRST_PAUSE;
@@ -93,15 +96,18 @@ pub(super) async fn watch<T: Slim>(
             }
             Err(error) => {
                 let not_installed = answer(&error).is_some_and(|status| status.code == 404);
-                if !std::mem::replace(&mut failing, true) {
-                    log_failure(name, necessity, &error, not_installed);
+                let text = answer(&error).map_or_else(|| causes(&error), |status| status.message.clone());
+                if std::mem::replace(&mut failing, true) {
+                    tracing::debug!(resource = name, error = text, "the watch still fails");
+                } else {
+                    log_failure(name, necessity, &text, not_installed);
                 }
                 let mut longest = LONGEST_PAUSE;
                 if not_installed {
                     // When it comes back it is another one: its objects have to be listed, not followed.
                     events = start();
                     if collection.set_progress(Progress::NotInstalled) {
-                        observe(StoreEvent::Installed);
+                        on_event(StoreEvent::Installed);
                     }
                     longest = longest_pause_while_absent(necessity);
                 }
@@ -112,7 +118,7 @@ pub(super) async fn watch<T: Slim>(
     }
 }
 
-fn log_failure(name: &'static str, necessity: Necessity, error: &watcher::Error, not_installed: bool) {
+fn log_failure(name: &'static str, necessity: Necessity, error: &str, not_installed: bool) {
     match necessity {
         Necessity::Optional if not_installed => {
             tracing::debug!(resource = name, "the API server does not serve this resource; will retry");
@@ -121,7 +127,6 @@ fn log_failure(name: &'static str, necessity: Necessity, error: &watcher::Error,
             tracing::warn!(resource = name, "the API server does not serve this resource: install its CRD; will retry");
         }
         _ => {
-            let error = answer(error).map_or_else(|| causes(error), |status| status.message.clone());
             tracing::warn!(resource = name, error, "the watch failed; will retry");
         }
     }
@@ -131,7 +136,7 @@ fn take<T: Slim>(
     name: &'static str,
     event: Event<Incoming<T>>,
     collection: &Collection<T>,
-    observe: &impl Fn(StoreEvent<'_, T>),
+    on_event: &impl Fn(StoreEvent<'_, T>),
 ) {
     let put = |incoming: Incoming<T>, listed: bool| {
         let identity = incoming.identity();
@@ -149,25 +154,25 @@ fn take<T: Slim>(
         Event::Init => collection.begin_list(),
         Event::InitApply(incoming) => {
             if let Some(change) = put(incoming, true) {
-                observe(StoreEvent::Listed(&change));
+                on_event(StoreEvent::Listed(&change));
             }
         }
         Event::Apply(incoming) => {
             if let Some(change) = put(incoming, false) {
-                observe(StoreEvent::Changed(&change));
+                on_event(StoreEvent::Changed(&change));
             }
         }
         Event::Delete(incoming) => {
             if let Some(change) = collection.remove(&incoming.identity()) {
-                observe(StoreEvent::Changed(&change));
+                on_event(StoreEvent::Changed(&change));
             }
         }
         Event::InitDone => {
             for change in collection.end_list() {
-                observe(StoreEvent::Listed(&change));
+                on_event(StoreEvent::Listed(&change));
             }
             if collection.set_progress(Progress::Synced) {
-                observe(StoreEvent::Installed);
+                on_event(StoreEvent::Installed);
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::render::names::ChildNames;
 /// A Workspace without the metadata that is not used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredWorkspace {
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
     /// Its `metadata.generation`.
     pub generation: i64,
