@@ -128,7 +128,7 @@ fn examples_render_to_the_routes_that_they_describe() {
             assert_eq!(http[0]["match"], json!([{"uri": {"prefix": path}}]));
             let rewrite = if whole { Value::Null } else { json!({"uri": "/"}) };
             assert_eq!(http[0]["rewrite"], rewrite, "{name}");
-            assert!(desired.left_out.is_empty(), "{name}");
+            assert!(desired.skipped_mounts.is_empty(), "{name}");
             let set = serde_json::to_value(desired.stateful_set).unwrap();
             told_its_path(name, path, &set["spec"]["template"]["spec"]["containers"][0], &http[0]);
         }

@@ -62,7 +62,7 @@ fn what_admission_accepts_renders() {
         let subject = RenderInput::from(&workspace);
         let desired = render(subject, &kind.spec, &routing).unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
         let Route::Wanted(route) = &desired.route else { panic!("seed {seed}: {:?}", desired.route) };
-        assert!(desired.left_out.is_empty(), "seed {seed}: {:?}", desired.left_out);
+        assert!(desired.skipped_mounts.is_empty(), "seed {seed}: {:?}", desired.skipped_mounts);
         check_names(seed, &desired, route);
         check_routes(seed, subject, &kind, &routing, route);
         check_pod(seed, &desired);

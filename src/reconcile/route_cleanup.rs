@@ -66,7 +66,6 @@ async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube
         return Ok(());
     }
     remove(client, route).await?;
-    tracing::info!("deleted the route of a deleted Workspace");
     // Reconciled again before the watch delivers the deletion, it would be deleted twice.
     drop(stores.children(ChildKind::VirtualService).remove(&route.identity));
     Ok(())
@@ -92,7 +91,11 @@ async fn remove(client: &Client, route: &Child) -> kube::Result<()> {
     let api: Api<Incoming<Child>> = Api::namespaced_with(client.clone(), namespace, &ChildKind::VirtualService);
     match api.delete(name, &delete_only(&route.identity.uid)).await {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        result => result.map(drop),
+        result => {
+            result?;
+            tracing::info!(kind = "VirtualService", namespace, name, "deleted");
+            Ok(())
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::fault::RenderFault;
 use super::manifest::{Action, Manifest};
 use super::names::ChildNames;
 use super::virtual_service::{self, Route, UnsafeHeader};
-use super::volumes::LeftOutMount;
+use super::volumes::SkippedMount;
 use super::{service, service_account, stateful_set};
 use crate::config::Routing;
 use crate::istio::VirtualService;
@@ -31,6 +31,7 @@ macro_rules! children {
 
         impl ChildKind {
             /// All of them, in the order in which they are applied.
+            // The names are only counted: an array type needs its length.
             pub const ALL: [Self; [$(stringify!($kind)),+].len()] = [$(Self::$kind),+];
 
             /// Its row in the list.
@@ -52,7 +53,7 @@ children! {
     Service = ChildRow::of::<Service>(Serves::Pod, |names| &names.service);
     /// The route from outside to the ports.
     VirtualService = ChildRow::of::<VirtualService>(Serves::Route, |names| &names.service)
-        .judged_by(virtual_service::judge_stored);
+        .checked_by(virtual_service::check_stored);
 }
 
 /// What of a Workspace depends on a child.
@@ -80,7 +81,7 @@ pub struct ChildRow {
     /// Whether it has a spec.
     pub has_spec: bool,
     /// The headers in a stored spec that may break the routes of other Workspaces.
-    pub judge_stored: fn(&Value) -> Vec<UnsafeHeader>,
+    pub check_stored: fn(&Value) -> Vec<UnsafeHeader>,
     name: fn(&ChildNames) -> &str,
 }
 
@@ -93,7 +94,7 @@ impl ChildRow {
             plural: K::URL_PATH_SEGMENT,
             serves,
             has_spec: true,
-            judge_stored: |_| Vec::new(),
+            check_stored: |_| Vec::new(),
             name,
         }
     }
@@ -102,8 +103,8 @@ impl ChildRow {
         Self { has_spec: false, ..self }
     }
 
-    const fn judged_by(self, judge_stored: fn(&Value) -> Vec<UnsafeHeader>) -> Self {
-        Self { judge_stored, ..self }
+    const fn checked_by(self, check_stored: fn(&Value) -> Vec<UnsafeHeader>) -> Self {
+        Self { check_stored, ..self }
     }
 
     /// The name of the child among `names`.
@@ -113,7 +114,7 @@ impl ChildRow {
 }
 
 /// One `T` for each kind of children.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct PerChild<T>([T; ChildKind::ALL.len()]);
 
 impl<T> PerChild<T> {
@@ -125,12 +126,6 @@ impl<T> PerChild<T> {
     /// What `change` makes of each.
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> PerChild<U> {
         PerChild(self.0.map(change))
-    }
-
-    /// One entry for each kind, in any order.
-    fn from_entries(mut entries: [(ChildKind, T); ChildKind::ALL.len()]) -> Self {
-        entries.sort_by_key(|(kind, _)| *kind as usize);
-        Self(entries.map(|(_, value)| value))
     }
 
     /// Each with its kind, in the order in which they are applied.
@@ -165,37 +160,40 @@ pub struct Desired {
     /// How people reach the ports.
     pub route: Route,
     /// Mounts of the kind or the Workspace that could not be made, because another one has their path.
-    pub left_out: Vec<LeftOutMount>,
+    pub skipped_mounts: Vec<SkippedMount>,
 }
 
 impl Desired {
     pub(super) fn render(context: &RenderContext<'_>, routing: &Routing) -> Result<Self, RenderFault> {
-        let (stateful_set, left_out) = stateful_set::desired(context)?;
+        let (stateful_set, skipped_mounts) = stateful_set::desired(context)?;
         Ok(Self {
             service_account: service_account::desired(context),
             stateful_set,
             service: service::desired(context),
             route: virtual_service::desired(context, routing),
-            left_out,
+            skipped_mounts,
         })
     }
 
     /// What is to be done about each child; nothing about those that are neither made nor deleted.
     pub fn into_actions(self) -> PerChild<Option<Action<Box<dyn Manifest>>>> {
         // Without `..`: a child that is forgotten here does not compile.
-        let Self { service_account, stateful_set, service, route, left_out: _ } = self;
-        let route = match route {
+        let Self { service_account, stateful_set, service, route, skipped_mounts: _ } = self;
+        let mut service_account = service_account.map(apply);
+        let mut stateful_set = Some(apply(stateful_set));
+        let mut service = Some(apply(service));
+        let mut virtual_service = match route {
             Route::Off => None,
             Route::Wanted(route) => Some(Action::Apply(route as Box<dyn Manifest>)),
             Route::Refused(fault) if fault.keeps_existing() => Some(Action::KeepExisting),
             Route::Refused(_) => Some(Action::Delete),
         };
-        PerChild::from_entries([
-            (ChildKind::ServiceAccount, service_account.map(apply)),
-            (ChildKind::StatefulSet, Some(apply(stateful_set))),
-            (ChildKind::Service, Some(apply(service))),
-            (ChildKind::VirtualService, route),
-        ])
+        PerChild::new(|kind| match kind {
+            ChildKind::ServiceAccount => service_account.take(),
+            ChildKind::StatefulSet => stateful_set.take(),
+            ChildKind::Service => service.take(),
+            ChildKind::VirtualService => virtual_service.take(),
+        })
     }
 
     /// The objects that are applied, in that order.

@@ -23,26 +23,6 @@ pub struct RenderInput<'a> {
     pub spec: &'a WorkspaceSpec,
 }
 
-impl RenderInput<'_> {
-    /// The metadata of the child `name`: label and owner reference say that it belongs to the Workspace.
-    pub fn child_metadata(&self, name: &str) -> ObjectMeta {
-        ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some(self.namespace.to_owned()),
-            labels: Some(BTreeMap::from([(WORKSPACE_NAME_LABEL.to_owned(), self.name.to_owned())])),
-            owner_references: Some(vec![OwnerReference {
-                api_version: format!("{}/{}", crds::GROUP, crds::VERSION),
-                kind: "Workspace".to_owned(),
-                name: self.name.to_owned(),
-                uid: self.uid.to_owned(),
-                controller: Some(true),
-                block_owner_deletion: Some(true),
-            }]),
-            ..ObjectMeta::default()
-        }
-    }
-}
-
 impl<'a> From<&'a crds::Workspace> for RenderInput<'a> {
     fn from(workspace: &'a crds::Workspace) -> Self {
         let text = |field: &'a Option<String>| field.as_deref().unwrap_or_default();
@@ -68,7 +48,7 @@ pub(super) struct RenderContext<'a> {
 impl RenderContext<'_> {
     /// Metadata of the child `name`.
     pub fn metadata(&self, name: &str) -> ObjectMeta {
-        self.input.child_metadata(name)
+        child_metadata(self.input.namespace, self.input.name, self.input.uid, name)
     }
 
     /// The labels that select the pod.
@@ -82,4 +62,22 @@ impl RenderContext<'_> {
 /// The name of a port in the pod and in the Service. Istio takes the protocol from its start.
 pub(super) fn port_name(number: i32) -> String {
     format!("http-{number}")
+}
+
+/// The metadata of the child `name`: label and owner reference say that it belongs to the Workspace.
+pub fn child_metadata(namespace: &str, workspace: &str, uid: &str, name: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        labels: Some(BTreeMap::from([(WORKSPACE_NAME_LABEL.to_owned(), workspace.to_owned())])),
+        owner_references: Some(vec![OwnerReference {
+            api_version: format!("{}/{}", crds::GROUP, crds::VERSION),
+            kind: "Workspace".to_owned(),
+            name: workspace.to_owned(),
+            uid: uid.to_owned(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }]),
+        ..ObjectMeta::default()
+    }
 }

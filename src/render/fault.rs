@@ -2,8 +2,8 @@
 
 use crds::environment::EnvFault;
 
-/// Why a Workspace cannot be rendered. The author of the kind or of the Workspace can mend it: it lasts until one of the two
-/// changes, so a retry is of no use.
+/// Why a Workspace cannot be rendered. Caused by the kind or the Workspace, and lasts until one of them changes, so a retry is
+/// of no use.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RenderFault {
     /// The selected imageConfig does not exist.

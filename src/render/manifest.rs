@@ -42,11 +42,11 @@ impl<K: Metadata<Ty = ObjectMeta> + Serialize + Debug + Send + Sync> Manifest fo
 }
 
 /// What is to be done about a child.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Action<T> {
     /// Apply this.
     Apply(T),
-    /// Leave an existing one as it was applied: its successor cannot be rendered.
+    /// Leave an existing VirtualService as it was applied: its successor cannot be rendered.
     KeepExisting,
     /// Delete an existing one.
     Delete,

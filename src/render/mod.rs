@@ -28,13 +28,13 @@ use context::RenderContext;
 use names::ChildNames;
 
 pub use children::{ChildKind, ChildRow, Desired, PerChild, Serves};
-pub use context::RenderInput;
+pub use context::{RenderInput, child_metadata};
 pub use fault::{OptionFault, RenderFault};
 pub use manifest::{Action, Manifest};
 pub use options::resolve as resolve_options;
 pub use service_account::service_account_name;
 pub use virtual_service::{Route, RouteFault, UnsafeHeader, describe_headers};
-pub use volumes::LeftOutMount;
+pub use volumes::SkippedMount;
 
 /// Renders all children of a Workspace.
 ///

@@ -16,13 +16,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use super::context::{RenderContext, port_name};
 use super::fault::RenderFault;
 use super::service_account::service_account_name;
-use super::volumes::{self, LeftOutMount};
+use super::volumes::{self, SkippedMount};
 
 /// The name of the container that the image runs in.
 const CONTAINER: &str = "main";
 
 /// The pod, and the mounts that found their path taken.
-pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<LeftOutMount>), RenderFault> {
+pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<SkippedMount>), RenderFault> {
     let env = env(context)?;
     let pod_volumes = volumes::desired(context);
     let set = StatefulSet {
@@ -43,7 +43,7 @@ pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<L
         }),
         status: None,
     };
-    Ok((set, pod_volumes.left_out))
+    Ok((set, pod_volumes.skipped_mounts))
 }
 
 /// Labels and annotations of the pod: those of the Workspace win over those of the kind, ours over both.

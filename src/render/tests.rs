@@ -172,7 +172,7 @@ fn the_stateful_set_is_exactly_this() {
     });
     let desired = rendered(&workspace, &kind, &routing());
     assert_eq!(as_json(&desired.stateful_set), expected);
-    assert!(desired.left_out.is_empty());
+    assert!(desired.skipped_mounts.is_empty());
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn unsafe_headers_stop_the_route_name_the_field_and_leave_the_pod() {
         assert!(headers.iter().any(|header| header.field == format!("{field}{place}")), "{place}: {fault:?}");
     }
     assert!(text.contains("and 1 more"), "{text}");
-    assert!(!format!("{fault:?}").contains("s3cr3t"), "a value is told: {fault:?}");
+    assert!(!format!("{fault:?}").contains("s3cr3t"), "a value is quoted: {fault:?}");
     assert_eq!(desired.stateful_set.spec.unwrap().replicas, Some(1));
 }
 
@@ -367,14 +367,17 @@ fn the_users_mounts_win_over_the_kinds() {
         ]);
     });
     let desired = rendered(&workspace, &kind, &routing());
-    let left_out = |path: &str, volume: &str, kept: &str| LeftOutMount {
+    let skipped_mounts = |path: &str, volume: &str, kept: &str| SkippedMount {
         path: path.into(),
         volume: volume.into(),
         kept: kept.into(),
     };
     assert_eq!(
-        desired.left_out,
-        [left_out("/home/jovyan", "data-volume-1", "home-volume"), left_out("/data", "cache", "data-volume-0")]
+        desired.skipped_mounts,
+        [
+            skipped_mounts("/home/jovyan", "data-volume-1", "home-volume"),
+            skipped_mounts("/data", "cache", "data-volume-0")
+        ]
     );
     assert_eq!(
         main_container(&desired)["volumeMounts"],
@@ -402,7 +405,7 @@ fn a_mount_of_home_is_left_out_without_home_and_a_mount_on_its_path_takes_its_pl
     });
     let desired = rendered(&workspace(|_| {}), &kind, &routing());
     assert_eq!(main_container(&desired)["volumeMounts"], json!([{"name": "scratch", "mountPath": "/home/jovyan"}]));
-    assert!(desired.left_out.is_empty());
+    assert!(desired.skipped_mounts.is_empty());
     let home = workspace(|workspace| workspace["spec"]["podTemplate"]["volumes"]["home"] = json!("claim"));
     let mounts = main_container(&rendered(&home, &kind, &routing()))["volumeMounts"].clone();
     assert_eq!(
@@ -490,4 +493,42 @@ fn redirects_are_told_and_change_nothing() {
         fault.unwrap().to_string(),
         "Workspace has invalid imageConfig: imageConfig with id \"gone\" not found, was redirected from \"small\""
     );
+}
+
+/// Each action is about an object of its own kind, and only routes are ever kept or deleted.
+#[test]
+fn actions_are_about_their_kinds_and_only_routes_are_deleted() {
+    let bad = kind(|template| {
+        template["ports"][0]["httpProxy"] = json!({"requestHeaders": {"set": {"X-Bad": "%BAD%"}}});
+    });
+    let no_ports = kind(|template| template["ports"] = json!([{"id": "rstudio"}]));
+    let off = Routing { use_istio: false, ..routing() };
+    let mut seen = Vec::new();
+    for (kind, routing) in
+        [(&kind(|_| {}), &routing()), (&bad, &routing()), (&no_ports, &routing()), (&kind(|_| {}), &off)]
+    {
+        let actions = rendered(&workspace(|_| {}), kind, routing).into_actions();
+        for (child, action) in actions.iter() {
+            let row = child.row();
+            match action {
+                Some(Action::Apply(object)) => {
+                    let object = object.value();
+                    let version = [row.group, row.version].join("/");
+                    assert_eq!(
+                        (&object["kind"], &object["apiVersion"]),
+                        (&json!(row.kind), &json!(version.trim_start_matches('/')))
+                    );
+                }
+                Some(Action::KeepExisting | Action::Delete) => assert_eq!(row.serves, Serves::Route),
+                None => {}
+            }
+        }
+        seen.push(match &actions[ChildKind::VirtualService] {
+            Some(Action::Apply(_)) => "apply",
+            Some(Action::KeepExisting) => "keep",
+            Some(Action::Delete) => "delete",
+            None => "nothing",
+        });
+    }
+    assert_eq!(seen, ["apply", "keep", "delete", "nothing"]);
 }

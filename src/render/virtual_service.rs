@@ -41,7 +41,7 @@ impl<T> Route<T> {
     }
 }
 
-/// Why no route is written. The author of the kind or of the Workspace can mend it; it lasts until one of them changes.
+/// Why no route is written. Caused by the kind or the Workspace, and lasts until one of them changes.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RouteFault {
     /// Headers that Istio or Envoy refuses, or that hurt others. An existing route is left unchanged.
@@ -187,20 +187,20 @@ fn headers(
 }
 
 /// The headers in the spec of a stored VirtualService that must not reach Istio, whichever client wrote them.
-pub fn judge_stored(spec: &Value) -> Vec<UnsafeHeader> {
+pub fn check_stored(spec: &Value) -> Vec<UnsafeHeader> {
     let mut found = Vec::new();
     for (index, http) in items(&spec["http"]).enumerate() {
         let path = format!("spec.http[{index}]");
-        judge_headers(&path, http, &mut found);
+        check_headers(&path, http, &mut found);
         for (index, route) in items(&http["route"]).enumerate() {
-            judge_headers(&format!("{path}.route[{index}]"), route, &mut found);
+            check_headers(&format!("{path}.route[{index}]"), route, &mut found);
         }
     }
     found
 }
 
 /// Checks the `headers` of a route or of one of its destinations, and nothing else of it.
-fn judge_headers(path: &str, holder: &Value, found: &mut Vec<UnsafeHeader>) {
+fn check_headers(path: &str, holder: &Value, found: &mut Vec<UnsafeHeader>) {
     for side in ["request", "response"] {
         let block = &holder["headers"][side];
         let texts = |list: &str| {

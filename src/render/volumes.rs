@@ -12,7 +12,7 @@ use super::context::RenderContext;
 
 /// A mount that could not be made, because another one has its path.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LeftOutMount {
+pub struct SkippedMount {
     /// The path.
     pub path: String,
     /// The volume that is not mounted there.
@@ -26,7 +26,7 @@ pub struct LeftOutMount {
 pub(super) struct PodVolumes {
     pub volumes: Vec<Volume>,
     pub mounts: Vec<VolumeMount>,
-    pub left_out: Vec<LeftOutMount>,
+    pub skipped_mounts: Vec<SkippedMount>,
     volume_names: BTreeSet<String>,
     /// Normalised path -> name of the volume mounted there.
     paths: BTreeMap<String, String>,
@@ -83,7 +83,7 @@ impl PodVolumes {
     fn claim(&mut self, mount: &VolumeMount) -> bool {
         let path = normalised(&mount.mount_path);
         if let Some(kept) = self.paths.get(&path) {
-            self.left_out.push(LeftOutMount { path, volume: mount.name.clone(), kept: kept.clone() });
+            self.skipped_mounts.push(SkippedMount { path, volume: mount.name.clone(), kept: kept.clone() });
             return false;
         }
         self.paths.insert(path, mount.name.clone());

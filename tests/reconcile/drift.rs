@@ -95,7 +95,7 @@ fn fields_of_others_stay_and_cost_nothing() {
     ]}});
     lab.patch_child(Child::Service, &spec);
     lab.patch_child(Child::StatefulSet, &json!({"spec": {"minReadySeconds": 1}}));
-    // Ours, and so a look that comes after all of the above.
+    // A field of ours, and so a reconcile after all of the above.
     let hash = json!({"metadata": {"annotations": {"notebooks.kubeflow.org/applied-hash": null}}});
     lab.patch_child(Child::ServiceAccount, &hash);
     world.wait("the hash of the ServiceAccount", || {
@@ -107,7 +107,7 @@ fn fields_of_others_stay_and_cost_nothing() {
     assert_eq!(writes.clone().resource("serviceaccounts").count(), 1, "{writes:?}");
     assert_eq!(writes.count(), 1, "{writes:?}");
     let mark = world.mark();
-    // A change of ours makes the loop look at everything, after it has seen all of the above.
+    // A change of a field of ours starts a reconcile of all children, after all of the above.
     lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
     world.wait("the new image", || {
         let set = lab.child(Child::StatefulSet);

@@ -185,7 +185,7 @@ fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_
     assert!(message.contains("spec.http[1].route[0].headers.response.add[X-Theirs]: "), "{route_ready}");
     assert_eq!(running.metric("workspaces_unsafe_virtual_services_stored_total"), "1");
 
-    // Something of the Workspace that needs no write of a child makes the loop look at everything.
+    // Something of the Workspace that needs no write of a child starts a reconcile of all children.
     let mark = policed.mark();
     policed.update_kind(|template| template["options"]["podConfig"]["values"][1]["spawner"]["hidden"] = json!(true));
     lab.patch(&json!({"displayName": "another name"}));

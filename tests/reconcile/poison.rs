@@ -29,7 +29,7 @@ pub struct Poisoned<'a> {
     pub folded: WorkspaceHandle<'a>,
     /// Its StatefulSet was applied with our hash, but as an earlier version wrote it.
     pub forged_set: WorkspaceHandle<'a>,
-    /// Somebody applied a VirtualService that freezes the gateway, in our name and with our hash.
+    /// Another client applied a VirtualService that freezes the gateway, in our name and with our hash.
     pub forged_route: WorkspaceHandle<'a>,
 }
 

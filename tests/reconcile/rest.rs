@@ -70,7 +70,7 @@ fn has_rested(
     rest: Duration,
     expected: impl Fn(&Request) -> bool,
 ) {
-    world.wait("every Workspace to be looked at", || {
+    world.wait("every Workspace to be reconciled", || {
         let seen = running.reconciles();
         if seen >= reconciles { Ok(()) } else { Err(format!("{seen} reconciles")) }
     });

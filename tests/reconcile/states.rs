@@ -73,7 +73,7 @@ fn what_is_too_large_to_be_stored_is_reported_and_not_tried_again_soon() {
         assert!(status["stateMessage"].as_str().unwrap().starts_with(&message), "{status}");
         assert_eq!(condition(&status, "Ready")["reason"], "TooLarge");
         assert_eq!(condition(&status, "RouteReady")["status"], "True");
-        // Somebody changes another child: the loop reconciles all of them.
+        // Another client changes another child: the loop reconciles all of them.
         lab.patch_child(Child::Service, &json!({"spec": {"selector": {"statefulset": "other"}}}));
         world.wait("the Service to be restored", || {
             let selector = lab.child(Child::Service)["spec"]["selector"]["statefulset"].clone();

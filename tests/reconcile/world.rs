@@ -94,8 +94,8 @@ impl World {
         self.cluster.audit().since(mark).unwrap().by(USER).namespace(&self.namespace).writes()
     }
 
-    pub fn wait<T>(&self, what: &str, look: impl FnMut() -> Result<T, String>) -> T {
-        self.cluster.wait_for(what, TIMEOUT, look).unwrap()
+    pub fn wait<T>(&self, what: &str, poll: impl FnMut() -> Result<T, String>) -> T {
+        self.cluster.wait_for(what, TIMEOUT, poll).unwrap()
     }
 }
 

@@ -19,7 +19,7 @@ pub(in crate::reconcile) type Hash = Box<str>;
 /// It is that of the body of the apply: what an earlier version wrote otherwise has another one, and is applied again.
 pub(in crate::reconcile) fn hash(object: &dyn Manifest) -> Hash {
     let mut sink = HashSink(Sha256::new());
-    // Neither the types nor the sink can fail; were one to, what was hashed so far still tells versions apart.
+    // Neither the types nor the sink can fail; were one to, what was hashed so far still distinguishes versions.
     let _ = object.write_body(&mut io::BufWriter::new(&mut sink));
     let digest = sink.0.finalize();
     let text = digest.iter().take(HASH_BYTES).fold(String::with_capacity(2 * HASH_BYTES), |mut text, byte| {

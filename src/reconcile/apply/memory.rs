@@ -12,7 +12,7 @@ pub(in crate::reconcile) struct ChildMemory {
     /// The state in which nothing is to be done.
     pub(super) settled: Option<Settled>,
     /// What differs from what was applied in that state.
-    pub stored: Stored,
+    pub stored: StoredDifference,
     /// What was written last, and when.
     pub(super) written: Option<(Hash, Instant)>,
     /// The hash of what was too large, when that was, and the message of the refusal.
@@ -44,7 +44,7 @@ impl Settled {
 
 /// How what the API server stores differs from what was applied, by the doing of a mutating webhook.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(in crate::reconcile) struct Stored {
+pub(in crate::reconcile) struct StoredDifference {
     /// The paths of the fields with another value, as text; empty where there are none.
     pub differences: String,
     /// Headers that must not reach Istio.

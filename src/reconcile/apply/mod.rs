@@ -15,18 +15,17 @@ mod stored;
 use std::sync::Arc;
 
 use crds::labels::APPLIED_HASH_ANNOTATION;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;
 
 pub(super) use error::{ApplyError, Next};
 use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
 pub(super) use hash::{Hash, hash};
-pub(super) use memory::{ChildMemory, Stored};
+pub(super) use memory::{ChildMemory, StoredDifference};
 pub(super) use request::{ChildApi, REQUEST_TIMEOUT, as_field_manager};
 use request::{Precondition, RequestError};
 
 use crate::client::delete_only;
-use crate::render::{Action, Manifest};
+use crate::render::{Action, Manifest, Serves};
 use crate::stores::child::{Child, WholeChild};
 use crate::stores::collection::Progress;
 use crate::stores::metadata::Owner;
@@ -51,17 +50,16 @@ impl ChildApi<'_> {
         }
     }
 
-    /// Does what is to be done about the child; true when that took a write. `metadata` is that of the child as rendered.
+    /// Does what is to be done about the child; true when that took a write.
     pub async fn act(
         &self,
         key: &Key,
         action: Action<(Hash, Box<dyn Manifest>)>,
-        metadata: impl FnOnce() -> ObjectMeta,
         memory: &mut ChildMemory,
     ) -> Result<bool, ApplyError> {
         match action {
             Action::Apply((hash, mut object)) => self.ensure(key, &hash, memory, &mut *object).await,
-            Action::KeepExisting => self.keep(key, metadata(), memory).await,
+            Action::KeepExisting => self.keep(key, memory).await,
             Action::Delete => self.remove(key, memory).await,
         }
     }
@@ -111,19 +109,18 @@ impl ChildApi<'_> {
         let Some(child) = self.present(key) else { return Ok(false) };
         let params = delete_only(&child.identity.uid);
         match self.request(&key.name, self.api.delete(&key.name, &params)).await {
+            Ok(_) => tracing::info!(kind = self.row.kind, name = key.name, "deleted"),
             // Gone, or replaced by another one, already.
-            Ok(_) | Err(RequestError::Outdated(_)) => {
-                tracing::info!(kind = self.row.kind, name = key.name, "deleted");
-                *memory = ChildMemory::default();
-                Ok(true)
-            }
-            Err(error) => Err(self.error(&key.name, error)),
+            Err(RequestError::Outdated(_)) => {}
+            Err(error) => return Err(self.error(&key.name, error)),
         }
+        *memory = ChildMemory::default();
+        Ok(true)
     }
 
-    /// Whether the API server serves the resource.
+    /// Whether the API server serves the resource. All of them serve those of the pod: a 404 is trouble on the way there.
     fn is_installed(&self) -> bool {
-        self.collection.progress() == Progress::Synced
+        self.row.serves == Serves::Pod || self.collection.progress() == Progress::Synced
     }
 
     /// Ours, unless it is being deleted.
@@ -234,6 +231,43 @@ impl ChildApi<'_> {
             ApplyError::LeftBehind { kind, name }
         } else {
             ApplyError::Foreign { kind, name }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::convert::Infallible;
+
+    use kube::Client;
+    use kube::client::Body;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::render::ChildKind;
+    use crate::stores::collection::Collection;
+
+    /// An API server that cannot be asked.
+    fn client() -> Client {
+        let service = tower::service_fn(|_: http::Request<Body>| async {
+            Ok::<_, Infallible>(http::Response::builder().status(500).body(Body::empty()).unwrap())
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn only_the_resources_of_istio_can_be_absent() {
+        // As after a 404 to a watch: not synced.
+        let (collection, metrics, owner) = (Collection::<Child>::default(), Metrics::new(), Identity::default());
+        let (key, hash) = (Key::new("ns", "ws-lab"), Action::Apply(Hash::from("h")));
+        for kind in ChildKind::ALL {
+            let api = ChildApi::new(kind, &client(), &metrics, &owner, &collection);
+            let settled = api.is_settled(&key, &hash, &ChildMemory::default());
+            match kind.row().serves {
+                Serves::Pod => assert!(!settled.unwrap(), "{kind:?}"),
+                Serves::Route => assert!(matches!(settled, Err(ApplyError::NotInstalled { .. })), "{kind:?}"),
+            }
         }
     }
 }

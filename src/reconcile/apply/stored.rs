@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use super::error::ApplyError;
 use super::hash::{Hash, hash};
-use super::memory::{ChildMemory, Settled, Stored};
+use super::memory::{ChildMemory, Settled, StoredDifference};
 use super::ownership;
 use super::request::{ChildApi, Precondition, Purpose, RequestError};
 use crate::istio::{VirtualService, VirtualServiceSpec};
-use crate::render::{ChildRow, Manifest, difference};
+use crate::render::{ChildRow, Manifest, child_metadata, difference};
 use crate::stores::child::{Child, WholeChild};
-use crate::stores::slim::Key;
+use crate::stores::slim::{Identity, Key};
 
 impl ChildApi<'_> {
     /// Whether a child whose hash and fields say that it is as desired really holds what was applied, but for what a mutating
@@ -83,7 +83,7 @@ impl ChildApi<'_> {
         self.settle(memory, answer, found);
     }
 
-    fn settle(&self, memory: &mut ChildMemory, stored: WholeChild, found: Stored) {
+    fn settle(&self, memory: &mut ChildMemory, stored: WholeChild, found: StoredDifference) {
         let mut child = stored.child;
         self.count_unsafe(&found);
         memory.settled = Settled::of(&child);
@@ -92,7 +92,7 @@ impl ChildApi<'_> {
         self.collection.put_answer(child);
     }
 
-    fn count_unsafe(&self, found: &Stored) {
+    fn count_unsafe(&self, found: &StoredDifference) {
         if !found.unsafe_headers.is_empty() {
             self.metrics.unsafe_route_stored();
         }
@@ -101,20 +101,17 @@ impl ChildApi<'_> {
 
 impl ChildApi<'_> {
     /// Leaves a route whose successor cannot be rendered as it is: if it is what was applied when it could, and also if a
-    /// mutating webhook changed it to something safe. One that holds anything else is removed. `metadata` is that of the
-    /// route as rendered. True when that took a write.
-    pub(super) async fn keep(
-        &self,
-        key: &Key,
-        metadata: ObjectMeta,
-        memory: &mut ChildMemory,
-    ) -> Result<bool, ApplyError> {
+    /// mutating webhook changed it to something safe. One that holds anything else is removed. True when that took a write.
+    pub(super) async fn keep(&self, key: &Key, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
         if self.is_kept(key, memory) {
             return Ok(false);
         }
         let stored = self.read(&key.name).await?.filter(|stored| stored.child.is_owned_by(&self.owner.uid));
         let Some(stored) = stored else { return Ok(false) };
-        let found = Stored { unsafe_headers: (self.row.judge_stored)(&stored.spec), ..Stored::default() };
+        let Identity { key: Key { namespace, name: workspace }, uid, .. } = self.owner;
+        let metadata = child_metadata(namespace, workspace, uid, &key.name);
+        let found =
+            StoredDifference { unsafe_headers: (self.row.check_stored)(&stored.spec), ..StoredDifference::default() };
         if is_ours(&stored, &metadata) && (found.unsafe_headers.is_empty() || is_exactly_ours(&stored, &metadata)) {
             self.settle(memory, stored, found);
             return Ok(false);
@@ -134,7 +131,8 @@ impl ChildApi<'_> {
     }
 }
 
-/// Whether nobody but us applied what is stored: another manager who edits it takes over its fields, a mutating webhook does not.
+/// Whether all that is stored was applied by us: another manager who edits it takes over its fields, a mutating webhook
+/// does not.
 fn is_ours(stored: &WholeChild, metadata: &ObjectMeta) -> bool {
     let mut route = VirtualService::new(metadata.clone(), VirtualServiceSpec::default());
     let hash = stored.child.applied_hash.as_deref().unwrap_or_default().to_owned();
@@ -158,7 +156,7 @@ fn covers(child: &Child, object: &dyn Manifest) -> bool {
 }
 
 /// How the spec that is stored differs from that of `object`, and whether a YAML reader may have done it.
-fn compare(row: &ChildRow, object: &dyn Manifest, stored: &Value) -> (Stored, bool) {
+fn compare(row: &ChildRow, object: &dyn Manifest, stored: &Value) -> (StoredDifference, bool) {
     const SHOWN: usize = 3;
     let applied = object.value();
     let changed = applied.get("spec").map(|spec| difference::stored_otherwise(spec, stored)).unwrap_or_default();
@@ -170,5 +168,5 @@ fn compare(row: &ChildRow, object: &dyn Manifest, stored: &Value) -> (Stored, bo
     if changed.len() > SHOWN {
         differences.push(format!("and {} more", changed.len() - SHOWN));
     }
-    (Stored { differences: differences.join(", "), unsafe_headers: (row.judge_stored)(stored) }, misread)
+    (StoredDifference { differences: differences.join(", "), unsafe_headers: (row.check_stored)(stored) }, misread)
 }

@@ -74,7 +74,7 @@ pub(in crate::reconcile) async fn run<M, F>(
         tokio::select! {
             () = &mut shutdown => break,
             taken = triggers.take() => runner.add(taken),
-            Some(ended) = runner.tasks.join_next_with_id() => runner.end(ended),
+            Some(returned) = runner.tasks.join_next_with_id() => runner.finish(returned),
             () = &mut timer, if due.is_some() => {}
         }
     }
@@ -106,10 +106,10 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
         self.running.insert(id, (key, now));
     }
 
-    fn end(&mut self, ended: Result<(Id, Reconciled<M>), JoinError>) {
-        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+    fn finish(&mut self, returned: Result<(Id, Reconciled<M>), JoinError>) {
+        let id = returned.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some((key, began)) = self.running.remove(&id) else { return };
-        let requeue = if let Ok((_, (memory, requeue))) = ended {
+        let requeue = if let Ok((_, (memory, requeue))) = returned {
             if requeue != Requeue::Forget {
                 self.memories.insert(key.clone(), memory);
             }

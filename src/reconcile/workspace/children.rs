@@ -46,7 +46,7 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
         },
     };
     outcome.route = Some(plan.route.clone());
-    outcome.left_out.clone_from(&plan.left_out);
+    outcome.skipped_mounts.clone_from(&plan.skipped_mounts);
     outcome.children = children;
     memory.plan = Some(plan);
     outcome
@@ -77,11 +77,11 @@ async fn apply_all(
     mut actions: RenderedActions,
     memory: &mut Memory,
 ) -> (Plan, Vec<ChildOutcome>) {
-    let mut children = Vec::with_capacity(ChildKind::ALL.len());
-    if let Some(action) = actions[ChildKind::ServiceAccount].take() {
-        children.push(apply(target, ChildKind::ServiceAccount, action, memory).await);
-    }
-    let account_error = children.first().and_then(|account| account.result.as_ref().err());
+    let account = match actions[ChildKind::ServiceAccount].take() {
+        Some(action) => Some(apply(target, ChildKind::ServiceAccount, action, memory).await),
+        None => None,
+    };
+    let account_error = account.as_ref().and_then(|account| account.result.as_ref().err());
     let has_account = account_error.is_none();
     // No pod may run under an account that belongs to another owner; an existing StatefulSet is scaled to zero.
     let scaled_to_zero = match account_error {
@@ -90,6 +90,8 @@ async fn apply_all(
         // Its owner could not be determined.
         Some(_) => memory.scaled_to_zero,
     };
+    let mut children = Vec::with_capacity(ChildKind::ALL.len());
+    children.extend(account);
     if scaled_to_zero != memory.scaled_to_zero {
         memory.scaled_to_zero = scaled_to_zero;
         let inputs = Inputs::new(target.workspace, kind, scaled_to_zero);
@@ -118,9 +120,8 @@ async fn apply(
     memory: &mut Memory,
 ) -> ChildOutcome {
     let key = target.key(kind);
-    let metadata = || target.workspace.render_input().child_metadata(&key.name);
     let child = &mut memory.children[kind];
-    let result = target.api(kind).act(&key, action, metadata, child).await;
+    let result = target.api(kind).act(&key, action, child).await;
     let result = match result {
         Ok(written) => {
             if written && kind == ChildKind::StatefulSet {

@@ -34,9 +34,10 @@ pub(super) async fn reconcile(context: Arc<Context>, key: Key, mut memory: Memor
     let target = Target::new(&context, &workspace);
     let outcome = children::reconcile(&target, kind.as_deref(), &mut memory).await;
     let pod = observe::pod(&target);
-    let facts = Facts { workspace: &workspace, pod: pod.as_deref(), outcome: &outcome, now: Timestamp::now() };
+    let (pod, names) = (pod.as_deref(), &target.names);
+    let facts = Facts { workspace: &workspace, names, pod, outcome: &outcome, now: Timestamp::now() };
     let (status, status_changes_after) = status::desired(facts);
-    let written = status_write::write(&target, facts, &status, &mut memory).await;
+    let written = status_write::write(&target, &status, pod.is_some(), kind.is_some(), &mut memory).await;
     let requeue = outcome.requeue().or_after(status_changes_after);
     let requeue = match written {
         Ok(too_soon_for) => requeue.or_after(too_soon_for),

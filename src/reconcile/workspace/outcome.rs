@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crds::workspace::PodTemplateOptionsStatus;
 
-use super::super::apply::{ApplyError, Next, Stored};
+use super::super::apply::{ApplyError, Next, StoredDifference};
 use super::super::engine::Requeue;
 use super::reasons::StatusReason;
-use crate::render::{ChildKind, LeftOutMount, Route, Serves};
+use crate::render::{ChildKind, Route, Serves, SkippedMount};
 
 /// How many reconciles in a row have to fail before the status reports that the API server cannot be reached.
 const REPORTED_AFTER: u32 = 3;
@@ -24,7 +24,7 @@ pub(super) struct ApplyOutcome {
     /// How people are to reach the Workspace; none when it could not be rendered.
     pub route: Option<Route<()>>,
     /// Mounts that were skipped, because another one has their path.
-    pub left_out: Vec<LeftOutMount>,
+    pub skipped_mounts: Vec<SkippedMount>,
     /// What became of each child that something was to be done about, in that order.
     pub children: Vec<ChildOutcome>,
 }
@@ -34,14 +34,14 @@ pub(super) struct ApplyOutcome {
 pub(super) struct ChildOutcome {
     pub kind: ChildKind,
     /// How what is stored differs from what was applied; or why it could not be applied.
-    pub result: Result<Stored, ApplyError>,
+    pub result: Result<StoredDifference, ApplyError>,
     /// Whether an error may be over by the next reconcile: too early to report it.
     pub is_transient: bool,
 }
 
 impl ChildOutcome {
     /// `unreachable`: how many reconciles in a row before this one could not reach the API server.
-    pub fn new(kind: ChildKind, result: Result<Stored, ApplyError>, unreachable: u32) -> Self {
+    pub fn new(kind: ChildKind, result: Result<StoredDifference, ApplyError>, unreachable: u32) -> Self {
         let is_transient = match &result {
             Err(ApplyError::Contested { .. } | ApplyError::LeftBehind { .. }) => true,
             Err(ApplyError::Unreachable { .. }) => unreachable + 1 < REPORTED_AFTER,
@@ -68,8 +68,8 @@ impl ApplyOutcome {
         reported.filter(|child| child.kind.row().serves == serves).find_map(|child| child.result.as_ref().err())
     }
 
-    /// How what is stored of a child differs from what was applied. None where it was not applied.
-    pub fn stored(&self, kind: ChildKind) -> Option<&Stored> {
+    /// How what is stored of a child differs from what was applied. None where there was nothing to do, or it failed.
+    pub fn difference(&self, kind: ChildKind) -> Option<&StoredDifference> {
         self.children.iter().find(|child| child.kind == kind)?.result.as_ref().ok()
     }
 
@@ -114,14 +114,14 @@ mod tests {
         ApplyError::Foreign { kind: "ServiceAccount", name: name() }
     }
 
-    fn outcome(children: impl IntoIterator<Item = (ChildKind, Result<Stored, ApplyError>)>) -> ApplyOutcome {
+    fn outcome(children: impl IntoIterator<Item = (ChildKind, Result<StoredDifference, ApplyError>)>) -> ApplyOutcome {
         let children = children.into_iter().map(|(kind, result)| ChildOutcome::new(kind, result, 0)).collect();
         ApplyOutcome { children, ..ApplyOutcome::default() }
     }
 
     #[test]
     fn requeues_as_soon_as_the_most_urgent_error_asks() {
-        let ok = || (ChildKind::StatefulSet, Ok(Stored::default()));
+        let ok = || (ChildKind::StatefulSet, Ok(StoredDifference::default()));
         let contested = || ApplyError::Contested { kind: "Service", name: name() };
         let not_installed = || ApplyError::NotInstalled { kind: "VirtualService" };
         let after = |seconds| Duration::from_secs_f64(seconds);

@@ -7,7 +7,7 @@ use crds::WorkspaceKind;
 
 use super::super::apply::{Hash, hash};
 use crate::config::Routing;
-use crate::render::{self, Action, LeftOutMount, Manifest, PerChild, RenderFault, Route};
+use crate::render::{self, Action, Manifest, PerChild, RenderFault, Route, SkippedMount};
 use crate::stores::workspace::StoredWorkspace;
 
 /// What a rendering depends on. The settings do not change while the process lives.
@@ -33,7 +33,7 @@ impl Inputs {
 }
 
 /// What should exist, as hashes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Plan {
     inputs: Inputs,
     /// What is to be done about each child, if anything.
@@ -41,7 +41,7 @@ pub(super) struct Plan {
     /// How people reach the Workspace.
     pub route: Route<()>,
     /// Mounts that were skipped, because another one has their path.
-    pub left_out: Vec<LeftOutMount>,
+    pub skipped_mounts: Vec<SkippedMount>,
 }
 
 /// What is to be done about each child, with the objects to apply and their hashes.
@@ -65,11 +65,11 @@ impl Plan {
             spec.replicas = Some(0);
         }
         let route = desired.route.without_object();
-        let left_out = std::mem::take(&mut desired.left_out);
+        let skipped_mounts = std::mem::take(&mut desired.skipped_mounts);
         let rendered = desired.into_actions().map(|action| action.map(|action| action.map(with_hash)));
         let hashes = |action: &Action<(Hash, _)>| action.as_ref().map(|(hash, _)| hash.clone());
         let actions = PerChild::new(|kind| rendered[kind].as_ref().map(hashes));
-        Ok((Self { inputs, actions, route, left_out }, rendered))
+        Ok((Self { inputs, actions, route, skipped_mounts }, rendered))
     }
 }
 

@@ -6,13 +6,13 @@ use crds::conditions::ConditionStatus;
 use crds::workspace::{ContainerStatus, PodStatus, WorkspaceState, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
 
-use super::super::apply::{ApplyError, Stored};
+use super::super::apply::{ApplyError, StoredDifference};
 use super::conditions::{self, ConditionDraft, READY, ROUTE_READY, bounded};
 use super::outcome::ApplyOutcome;
 use super::pod_state::{self, PodState};
 use super::reasons::StatusReason;
 use crate::render::names::ChildNames;
-use crate::render::{ChildKind, LeftOutMount, Route, Serves};
+use crate::render::{ChildKind, Route, Serves, SkippedMount};
 use crate::stores::pod::Pod;
 use crate::stores::workspace::StoredWorkspace;
 
@@ -21,6 +21,8 @@ use crate::stores::workspace::StoredWorkspace;
 pub(super) struct Facts<'a> {
     /// The Workspace, with the status that it has.
     pub workspace: &'a StoredWorkspace,
+    /// The names of its children.
+    pub names: &'a ChildNames,
     /// The pod of its StatefulSet, if there is one.
     pub pod: Option<&'a Pod>,
     /// What this reconcile did about its children.
@@ -31,7 +33,7 @@ pub(super) struct Facts<'a> {
 
 /// The status, and after how long it may become another one without any event.
 pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
-    let Facts { workspace, pod, outcome, now } = facts;
+    let Facts { workspace, pod, outcome, now, .. } = facts;
     let held = &workspace.status;
     let options = outcome.options.clone().or_else(|| held.pod_template_options.clone());
     let pending_restart = options.as_ref().is_some_and(|options| {
@@ -69,7 +71,7 @@ pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
 /// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, for users start a Workspace
 /// only from there.
 fn state(facts: Facts<'_>) -> PodState {
-    let Facts { workspace, pod, outcome, now } = facts;
+    let Facts { workspace, pod, outcome, now, .. } = facts;
     let of = |state, message: &str| PodState { state, message: message.to_owned(), changes_after: None };
     match (pod, &outcome.spec_error, pod_error(outcome)) {
         (None, _, _) if workspace.spec.paused => of(WorkspaceState::Paused, "Workspace is paused"),
@@ -113,7 +115,7 @@ fn ready(facts: Facts<'_>, status: &WorkspaceStatus, route_ready: &ConditionDraf
         WorkspaceState::Error => (ConditionStatus::False, "PodError"),
         WorkspaceState::Unknown => (ConditionStatus::False, "PodUnknown"),
     };
-    let message = status.state_message.clone() + &left_out(&outcome.left_out) + &changed(facts);
+    let message = status.state_message.clone() + &skipped_mounts(&outcome.skipped_mounts) + &changed(facts);
     ConditionDraft::new(READY, holds, reason, message)
 }
 
@@ -126,20 +128,14 @@ fn pod_error(outcome: &ApplyOutcome) -> Option<StatusReason> {
 fn changed(facts: Facts<'_>) -> String {
     let stored = facts.outcome.children.iter().filter_map(|child| Some((child.kind, child.result.as_ref().ok()?)));
     let changed = stored.filter(|(_, stored)| !stored.differences.is_empty());
-    changed.fold(String::new(), |text, (kind, Stored { differences, .. })| {
-        let name = name_of(facts.workspace, kind);
-        format!("{text}; a mutating webhook changed {} {name}: {differences}", kind.row().kind)
+    changed.fold(String::new(), |text, (kind, StoredDifference { differences, .. })| {
+        let row = kind.row();
+        format!("{text}; a mutating webhook changed {} {}: {differences}", row.kind, row.name(facts.names))
     })
 }
 
-/// The name of a child.
-fn name_of(workspace: &StoredWorkspace, kind: ChildKind) -> String {
-    let names = ChildNames::new(&workspace.identity.key.name, &workspace.identity.uid);
-    kind.row().name(&names).to_owned()
-}
-
-fn left_out(mounts: &[LeftOutMount]) -> String {
-    mounts.iter().fold(String::new(), |text, LeftOutMount { path, volume, kept }| {
+fn skipped_mounts(mounts: &[SkippedMount]) -> String {
+    mounts.iter().fold(String::new(), |text, SkippedMount { path, volume, kept }| {
         format!("{text}; {volume} is not mounted at {path}, where {kept} is")
     })
 }
@@ -151,7 +147,7 @@ fn route_ready(facts: Facts<'_>) -> ConditionDraft {
     let broken = |StatusReason { reason, message }: StatusReason| {
         ConditionDraft::new(ROUTE_READY, ConditionStatus::False, reason, message)
     };
-    let stored = outcome.stored(ChildKind::VirtualService);
+    let stored = outcome.difference(ChildKind::VirtualService);
     match (&outcome.route, outcome.reported_error(Serves::Route)) {
         (None, _) => unknown("NotRendered", "the Workspace cannot be rendered; a route that exists is left unchanged"),
         (Some(Route::Off), _) => unknown("IstioDisabled", "the controller runs with --use-istio=false"),
@@ -165,8 +161,8 @@ fn route_ready(facts: Facts<'_>) -> ConditionDraft {
                 ConditionDraft::new(ROUTE_READY, ConditionStatus::True, "Routed", "the VirtualService is in place")
             }
             Some(stored) => {
-                let name = name_of(facts.workspace, ChildKind::VirtualService);
-                broken(StatusReason::unsafe_route_stored(&name, &stored.unsafe_headers))
+                let name = ChildKind::VirtualService.row().name(facts.names);
+                broken(StatusReason::unsafe_route_stored(name, &stored.unsafe_headers))
             }
             None => unknown("NotApplied", "the VirtualService has not been applied yet"),
         },

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::super::apply::{REQUEST_TIMEOUT, as_field_manager};
-use super::status::Facts;
 use super::target::{Memory, Target};
 use crate::client::names_object;
 use crate::stores::slim::{Incoming, Key};
@@ -21,7 +20,7 @@ const STATUS_PAUSE: Duration = Duration::from_secs(1);
 /// is none.
 const POD_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why the status could not be written. No edit of a user mends it, and every one is worth a retry.
+/// Why the status could not be written. Every one is worth a retry.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StatusError {
     #[error("the API server did not answer in time")]
@@ -35,19 +34,19 @@ pub(super) enum StatusError {
 /// Writes the status if it differs; after how long to try again where it is too soon after the last write.
 pub(super) async fn write(
     target: &Target<'_>,
-    facts: Facts<'_>,
     desired: &WorkspaceStatus,
+    has_pod: bool,
+    has_kind: bool,
     memory: &mut Memory,
 ) -> Result<Option<Duration>, StatusError> {
     let held = &target.workspace.status;
     if desired == held {
         return Ok(None);
     }
-    let waits_for_pod = facts.pod.is_none() && desired.state == WorkspaceState::Unknown;
+    let waits_for_pod = !has_pod && desired.state == WorkspaceState::Unknown;
     let patience = memory.set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
     // A kind that does not exist brings no flood of events, and whoever just created the Workspace waits for the report.
-    let is_paced = facts.outcome.options.is_some();
-    let pause = memory.status_written.filter(|_| is_paced).map(|written| written + STATUS_PAUSE);
+    let pause = memory.status_written.filter(|_| has_kind).map(|written| written + STATUS_PAUSE);
     let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
     if !left.is_zero() {
         return Ok(Some(left));
@@ -57,14 +56,16 @@ pub(super) async fn write(
     memory.status_written = Some(Instant::now());
     let patched = patch(target, change).await;
     match &patched {
-        Ok(()) => tracing::info!(state = ?desired.state, "status written"),
+        Ok(true) => tracing::info!(state = ?desired.state, "status written"),
+        Ok(false) => {}
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }
-    patched.map(|()| None)
+    patched.map(|_| None)
 }
 
-/// The uid makes it a status of this Workspace, not of a later one with its name.
-async fn patch(target: &Target<'_>, change: Value) -> Result<(), StatusError> {
+/// Whether there was still something to write to. The uid makes it a status of this Workspace, not of a later one with its
+/// name.
+async fn patch(target: &Target<'_>, change: Value) -> Result<bool, StatusError> {
     let identity = &target.workspace.identity;
     let Key { namespace, name } = &identity.key;
     let stores = &target.context.stores;
@@ -79,13 +80,13 @@ async fn patch(target: &Target<'_>, change: Value) -> Result<(), StatusError> {
             if names_object(&status) {
                 drop(stores.workspaces().remove(identity));
             }
-            Ok(())
+            Ok(false)
         }
         Ok(answer) => {
             let workspace = answer?.object.map_err(StatusError::Answer)?;
             // Our own write is no event.
             stores.workspaces().put_answer(workspace);
-            Ok(())
+            Ok(true)
         }
     }
 }

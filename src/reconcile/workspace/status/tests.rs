@@ -40,13 +40,13 @@ fn applied() -> ApplyOutcome {
         service_account: Some("ws-lab".to_owned()),
         options: Some(PodTemplateOptionsStatus { image_config: option("small"), pod_config: option("tiny") }),
         route: Some(Route::Wanted(())),
-        children: ChildKind::ALL.map(|kind| ChildOutcome::new(kind, Ok(Stored::default()), 0)).into(),
+        children: ChildKind::ALL.map(|kind| ChildOutcome::new(kind, Ok(StoredDifference::default()), 0)).into(),
         ..ApplyOutcome::default()
     }
 }
 
 /// The same, but for one child.
-fn with_child(kind: ChildKind, result: Result<Stored, ApplyError>) -> ApplyOutcome {
+fn with_child(kind: ChildKind, result: Result<StoredDifference, ApplyError>) -> ApplyOutcome {
     let mut outcome = applied();
     outcome.children[kind as usize] = ChildOutcome::new(kind, result, 0);
     outcome
@@ -65,7 +65,11 @@ fn reason(message: &str) -> StatusReason {
 }
 
 fn status(workspace: &StoredWorkspace, pod: Option<&Pod>, outcome: &ApplyOutcome) -> WorkspaceStatus {
-    desired(Facts { workspace, pod, outcome, now: now() }).0
+    desired(Facts { workspace, names: &names(workspace), pod, outcome, now: now() }).0
+}
+
+fn names(workspace: &StoredWorkspace) -> ChildNames {
+    ChildNames::new(&workspace.identity.key.name, &workspace.identity.uid)
 }
 
 fn condition<'a>(status: &'a WorkspaceStatus, type_: &str) -> (ConditionStatus, &'a str, &'a str) {
@@ -109,8 +113,10 @@ fn the_status_of_a_running_workspace_is_exactly_this() {
 fn a_status_is_its_own_next_status() {
     let first = status(&workspace(false, &json!({})), Some(&running()), &applied());
     let again = workspace(false, &serde_json::to_value(&first).unwrap());
+    let names = names(&again);
     let later = Facts {
         workspace: &again,
+        names: &names,
         pod: Some(&running()),
         outcome: &applied(),
         now: "2027-01-01T00:00:00Z".parse().unwrap(),
@@ -164,7 +170,7 @@ fn a_route_that_is_not_ready_leaves_the_state() {
     assert_eq!(status_.state, WorkspaceState::Running);
     assert_eq!(condition(&status_, "RouteReady"), (ConditionStatus::False, "UnsafeHeader", "spec.x: bad"));
     assert_eq!(condition(&status_, "Ready"), (ConditionStatus::False, "RouteNotReady", "spec.x: bad"));
-    let stored = Stored { unsafe_headers: vec![header], ..Stored::default() };
+    let stored = StoredDifference { unsafe_headers: vec![header], ..StoredDifference::default() };
     let changed = with_child(ChildKind::VirtualService, Ok(stored));
     let changed = status(&workspace(false, &json!({})), Some(&running()), &changed);
     assert_eq!(condition(&changed, "RouteReady").1, "UnsafeHeader");
@@ -195,7 +201,7 @@ fn a_route_that_was_not_applied_is_not_claimed_to_be_ready() {
 
 #[test]
 fn what_a_mutating_webhook_changed_is_reported() {
-    let stored = Stored { differences: "spec.replicas".to_owned(), ..Stored::default() };
+    let stored = StoredDifference { differences: "spec.replicas".to_owned(), ..StoredDifference::default() };
     let outcome = with_child(ChildKind::StatefulSet, Ok(stored));
     let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
     let (holds, _, message) = condition(&status, "Ready");
@@ -218,8 +224,8 @@ fn a_redirect_is_a_pending_restart() {
 
 #[test]
 fn a_mount_that_is_left_out_is_reported() {
-    let mount = LeftOutMount { path: "/data".to_owned(), volume: "cache".to_owned(), kept: "data-volume-0".to_owned() };
-    let outcome = ApplyOutcome { left_out: vec![mount], ..applied() };
+    let mount = SkippedMount { path: "/data".to_owned(), volume: "cache".to_owned(), kept: "data-volume-0".to_owned() };
+    let outcome = ApplyOutcome { skipped_mounts: vec![mount], ..applied() };
     let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
     let message = "Workspace is running; cache is not mounted at /data, where data-volume-0 is";
     assert_eq!(condition(&status, "Ready"), (ConditionStatus::True, "Running", message));
