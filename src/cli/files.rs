@@ -9,9 +9,9 @@ use super::Invocation;
 use crate::config::{self, Environment, Fault, settings};
 use crate::offline::command::{Migrate, Telling, Validate};
 use crate::offline::finding::Severity;
+use crate::offline::input::source;
 use crate::offline::render::{Render, What};
 use crate::offline::report::Format;
-use crate::offline::source;
 
 const VALIDATE_EXAMPLES: &str = "\
 All inputs together are taken for what is in the cluster in the end: the kind of a Workspace is found among them, or among

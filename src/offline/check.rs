@@ -9,14 +9,14 @@ use webhook::field::{self, Warning};
 use webhook::rule::{Rule, Table};
 use webhook::{BindCheck, Policy, Question, Refusal, ReviewedKind};
 
+use super::api_server::schema::Schema;
+use super::api_server::violation::Violation;
+use super::api_server::{cel, metadata, pruning, validation};
 use super::facts::Facts;
 use super::finding::{Finding, Judged, ObjectName, Report, Severity};
-use super::object::{Misfit, Object, Objects};
-use super::position::{Target, locate};
-use super::schema::Schema;
-use super::source::{Source, Unreadable};
-use super::violation::Violation;
-use super::{cel, metadata, pruning, validation};
+use super::input::object::{Misfit, Object, Objects};
+use super::input::position::{Target, locate};
+use super::input::source::{Source, Unreadable};
 
 /// As many findings of one object are told; nobody reads more, and looking up where each of thousands stands takes time.
 const FINDINGS_MAX: usize = 200;
@@ -220,7 +220,7 @@ impl Check<'_> {
                 if said {
                     let fault = Violation {
                         rule: Rule::Schema,
-                        place: super::path::Path::default(),
+                        place: super::api_server::path::Path::default(),
                         field: None,
                         message: why,
                     };

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use webhook::Policy;
 
+use super::check;
 use super::finding::{Report, Severity};
+use super::input::source;
+use super::input::source::{Source, Unreadable};
 use super::migrate::migration;
 use super::report::Format;
-use super::source::{Source, Unreadable};
-use super::{check, source};
 use crate::config::Routing;
 
 /// What `validate` was asked to do.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::source::Unreadable;
+use super::input::source::Unreadable;
 
 /// The version of the shape. Fields may be added to it; none goes or changes its meaning.
 pub const API_VERSION: &str = "workspaces-controller/v1";

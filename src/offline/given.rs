@@ -8,8 +8,8 @@ use serde_json::Value;
 use webhook::ReviewedKind;
 
 use super::check::completed;
-use super::object::Objects;
-use super::source::{Source, Unreadable};
+use super::input::object::Objects;
+use super::input::source::{Source, Unreadable};
 use crate::config::Routing;
 use crate::render::{self, Desired, RenderInput};
 

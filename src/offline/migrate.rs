@@ -13,9 +13,9 @@ use webhook::rule::Rule;
 use super::check::check_objects;
 use super::finding::{Finding, ObjectName, Report, Severity};
 use super::given::{Given, Key};
-use super::object::Objects;
+use super::input::object::Objects;
+use super::input::source::Source;
 use super::report::count;
-use super::source::Source;
 use crate::config::Routing;
 use crate::render::difference::{Difference, Extra, differences};
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::command::Outcome;
 use super::given::{Given, Key};
+use super::input::source::{self, Source, Unreadable};
 use super::report::count;
-use super::source::{self, Source, Unreadable};
 use crate::config::Routing;
 use crate::render::difference::{Extra, differences};
 use crate::render::{Route, resolve_options};

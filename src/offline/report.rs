@@ -7,7 +7,7 @@ pub mod sarif;
 pub mod text;
 
 use super::finding::Report;
-use super::source::Source;
+use super::input::source::Source;
 
 /// The forms of a report.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -3,9 +3,9 @@
 use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
 use webhook::ReviewedKind;
-use workspaces_controller::offline::schema::Schema;
-use workspaces_controller::offline::violation::Violation;
-use workspaces_controller::offline::{cel, metadata, pruning, validation};
+use workspaces_controller::offline::api_server::schema::Schema;
+use workspaces_controller::offline::api_server::violation::Violation;
+use workspaces_controller::offline::api_server::{cel, metadata, pruning, validation};
 
 use super::cases::{Case, CaseFile, Expected};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::offline::finding::{Finding, Report};
-use crate::offline::source::Unreadable;
+use crate::offline::input::source::Unreadable;
 
 /// Writes a line for each finding and for each file that could not be read.
 pub fn write(report: &Report) -> String {

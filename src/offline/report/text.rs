@@ -6,7 +6,7 @@ use webhook::rule::Rule;
 
 use super::count;
 use crate::offline::finding::{Finding, Report, Severity, Summary};
-use crate::offline::source::{Position, Source};
+use crate::offline::input::source::{Position, Source};
 
 /// As much of a line as is shown, in characters.
 const WIDTH_MAX: usize = 160;

@@ -6,8 +6,8 @@ use std::ops::Range;
 use crds::value_template::cut;
 use serde_json::Value;
 
-use super::schema::Schema;
 use super::yaml::{Content, Node, ScalarStyle};
+use crate::offline::api_server::schema::Schema;
 
 /// What of a field to point at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -236,7 +236,7 @@ fn escape(rest: &str) -> Option<(Option<u32>, usize)> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::offline::yaml;
+    use crate::offline::input::yaml;
 
     fn node(text: &str) -> Node {
         let (mut documents, fault) = yaml::read(text);
