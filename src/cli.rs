@@ -9,9 +9,10 @@ use clap_complete::Shell;
 
 use crate::config::settings;
 use crate::config::{Environment, Fault, Settings};
-use crate::offline::command::{Migrate, Validate};
 use crate::offline::explain;
+use crate::offline::migrate::Migrate;
 use crate::offline::render::Render;
+use crate::offline::validate::Validate;
 
 mod files;
 
@@ -19,6 +20,9 @@ use files::output;
 
 const EXAMPLES: &str = "\
 Flags win over environment variables; an empty variable counts as unset. Flags may be written with one or two dashes.
+
+Exit codes: 0 shut down as asked; 1 failed after the start, a restart may help; 2 wrong flags or settings, a restart does not
+help. Commands: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something could not be read or written.
 
 Examples:
   workspaces-controller --kubeconfig ~/.kube/config --webhook-cert-dir ./certs

@@ -1,11 +1,13 @@
 //! How does it run? The process: the only code that touches the cluster, a socket, a clock or the environment.
 //!
-//! [`cli`] reads the command line, [`config`] turns it into validated settings, [`app`] ties the parts together.
+//! [`cli`] reads the command line, [`config`] turns it into validated settings, [`commands`] does what was asked for, and
+//! [`app`] ties the parts of a running process together.
 
 pub mod app;
 pub mod cli;
 pub mod client;
 pub mod cluster_check;
+pub mod commands;
 pub mod config;
 pub mod health;
 mod inventory;

@@ -10,11 +10,11 @@
 //! `render` and `migrate` go on from there: given (typed objects) -> crate::render -> difference.
 //!
 //! Objects are judged as if all inputs were stored in the end, whatever their order. No clock, no environment, no cluster:
-//! only [`input::source`] and [`command`] touch files and standard streams.
+//! only [`input::source`] reads files and the standard input, and nothing here writes: a command returns its [`Answer`].
 
+mod answer;
 pub mod api_server;
 pub mod check;
-pub mod command;
 pub mod explain;
 pub mod facts;
 pub mod finding;
@@ -23,7 +23,9 @@ pub mod input;
 pub mod migrate;
 pub mod render;
 pub mod report;
+pub mod validate;
 
+pub use answer::Answer;
 pub use check::check;
 pub use finding::{Finding, Report, Severity, Summary};
 pub use input::source::Source;

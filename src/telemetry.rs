@@ -13,7 +13,11 @@ pub fn start(settings: &LogSettings) {
         LogFormat::Json => false,
         LogFormat::Automatic => stderr().is_terminal(),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(&settings.filter)).with_writer(stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&settings.filter))
+        .with_writer(stderr)
+        // It would report a failed write with `eprintln!`, which panics when nobody reads the standard error.
+        .log_internal_errors(false);
     // Only the first caller in a process is heard: tests start several servers in one.
     let _ = if text {
         lines.with_ansi(stderr().is_terminal()).try_init()

@@ -6,12 +6,19 @@ use std::time::{Duration, SystemTime};
 
 use certs::{FileSource, Outcome, Reloader, Resolver};
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{self, ServerConfig};
 
 use crate::metrics::Metrics;
 
 /// How often the files are read: a new pair is served within a second.
 pub const POLL_EVERY: Duration = Duration::from_millis(500);
+
+/// Makes ring the provider of cryptography for the whole process.
+pub fn install_crypto_provider() {
+    // Two libraries that each bring a default would make the first handshake panic. An error means it is set already.
+    let _ = ring::default_provider().install_default();
+}
 
 /// The certificate of the process.
 pub struct Certificate {

@@ -7,17 +7,18 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::Invocation;
 use crate::config::{self, Environment, Fault, settings};
-use crate::offline::command::{Migrate, Telling, Validate};
 use crate::offline::finding::Severity;
 use crate::offline::input::source;
+use crate::offline::migrate::Migrate;
 use crate::offline::render::{Render, What};
-use crate::offline::report::Format;
+use crate::offline::report::{Format, Telling};
+use crate::offline::validate::Validate;
 
 const VALIDATE_EXAMPLES: &str = "\
 All inputs together are taken for what is in the cluster in the end: the kind of a Workspace is found among them, or among
 the stored objects of --old. Objects of other kinds are skipped and counted.
 
-Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 something could not be read.
+Exit codes: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something could not be read or written.
 
 Examples:
   workspaces-controller validate kind.yaml workspace.yaml
@@ -30,8 +31,8 @@ const RENDER_EXAMPLES: &str = "\
 Names of children end in a part that follows from the uid of the Workspace: without one, from zeros. Kinds that are only in
 one of OLD and NEW are taken for both, and so are Workspaces.
 
-Exit codes: 0 all rendered, nothing pending; 1 something cannot be rendered, or a restart would be pending; 2 wrong usage; 3
-something could not be read.
+Exit codes: 0 all rendered, nothing pending; 1 something cannot be rendered, or a restart would be pending; 2 wrong flags or
+settings; 3 something could not be read or written.
 
 Examples:
   workspaces-controller render kind.yaml workspace.yaml
@@ -43,7 +44,7 @@ const MIGRATE_EXAMPLES: &str = "\
 Every WorkspaceKind and Workspace is judged as if it were new, and every Workspace that runs is compared with its
 StatefulSet, where that is given. Nothing is changed.
 
-Exit codes: 0 clean, 1 findings, 2 wrong usage, 3 something could not be read.
+Exit codes: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something could not be read or written.
 
 Examples:
   workspaces-controller migrate --check --cluster --kubeconfig ~/.kube/config

@@ -5,17 +5,20 @@
 //! are ours whole would go.
 
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
 
 use serde_json::Value;
 use webhook::Policy;
 use webhook::rule::Rule;
 
+use super::Answer;
 use super::check::check_objects;
 use super::finding::{Finding, ObjectName, Report, Severity};
 use super::given::{Given, Key};
 use super::input::object::Objects;
-use super::input::source::Source;
-use super::report::count;
+use super::input::source::{self, Source};
+use super::report::{Telling, count};
 use crate::config::Routing;
 use crate::render::difference::{Difference, Extra, differences};
 
@@ -23,6 +26,29 @@ use crate::render::difference::{Difference, Extra, differences};
 const OUR_LISTS: &[&str] = &["env", "ports", "volumeMounts", "volumes", "tolerations"];
 /// How many differences a finding tells.
 const TOLD_MAX: usize = 5;
+
+/// What `migrate --check` was asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Migrate {
+    /// Files and directories with what is stored, or `-` for the standard input.
+    pub inputs: Vec<String>,
+    /// Whether to ask the cluster instead, and with which kubeconfig.
+    pub cluster: Option<Option<PathBuf>>,
+    /// How to report what is found.
+    pub telling: Telling,
+    /// The settings that verdicts depend on.
+    pub policy: Policy,
+    /// How Workspaces are reached.
+    pub routing: Routing,
+}
+
+/// Checks what is stored: the inputs (`input` is the standard input), and `stored`, which was read elsewhere.
+pub fn run(migrate: &Migrate, stored: Vec<Source>, input: &mut dyn Read) -> Answer {
+    let (mut sources, unreadable) = source::read(&migrate.inputs, input);
+    sources.extend(stored);
+    let report = migration(&sources, &migrate.policy, &migrate.routing);
+    migrate.telling.answer(report, unreadable, &sources)
+}
 
 /// All that is to be said about stored objects: what admission would refuse, and who would be told to restart.
 pub fn migration(sources: &[Source], policy: &Policy, routing: &Routing) -> Report {

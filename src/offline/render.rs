@@ -1,13 +1,14 @@
 //! The command `render`: what the controller would apply, and what an edit would mean for pods that run.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+use std::fmt::Write as _;
+use std::io::Read;
 
 use crds::Workspace;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::command::Outcome;
+use super::Answer;
 use super::given::{Given, Key};
 use super::input::source::{self, Source, Unreadable};
 use super::report::count;
@@ -38,56 +39,51 @@ pub enum What {
     },
 }
 
-/// Renders and writes: objects and answers to `output`, complaints to `errors`.
-pub fn run(
-    render: &Render,
-    input: &mut dyn Read,
-    output: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> io::Result<Outcome> {
+/// Renders; `input` is the standard input.
+pub fn run(render: &Render, input: &mut dyn Read) -> Answer {
     match &render.what {
         What::Objects(inputs) => {
             let (sources, unreadable) = source::read(inputs, input);
-            objects(&sources, &unreadable, &render.routing, output, errors)
+            objects(&sources, &unreadable, &render.routing)
         }
         What::Difference { old, new } => {
             let (before, mut unreadable) = source::read(&[old], input);
             let (after, more) = source::read(&[new], input);
             unreadable.extend(more);
-            difference(&before, &after, &unreadable, &render.routing, output, errors)
+            difference(&before, &after, &unreadable, &render.routing)
         }
     }
 }
 
-fn objects(
-    sources: &[Source],
-    unreadable: &[Unreadable],
-    routing: &Routing,
-    output: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> io::Result<Outcome> {
+fn objects(sources: &[Source], unreadable: &[Unreadable], routing: &Routing) -> Answer {
     let given = Given::read(sources);
-    let mut outcome = complain(&[&given], unreadable, errors)?;
+    let mut answer = complaints(&[&given], unreadable);
     for ((namespace, name), workspace) in &given.workspaces {
-        let fault = match given.render(workspace, routing) {
-            Ok(desired) => {
-                writeln!(output, "# Workspace {namespace}/{name}")?;
-                let route = desired.route.without_object();
-                for document in desired.into_objects() {
-                    write!(output, "---\n{}", yaml(&document)?)?;
-                }
+        let rendered = given.render(workspace, routing).and_then(|desired| {
+            let route = desired.route.without_object();
+            Ok((documents(desired.into_objects())?, route))
+        });
+        let fault = match rendered {
+            Ok((documents, route)) => {
+                let _ = write!(answer.output, "# Workspace {namespace}/{name}\n{documents}");
                 let Route::Refused(fault) = route else { continue };
                 format!("no route: {fault}")
             }
             Err(fault) => fault,
         };
-        writeln!(errors, "Workspace {namespace}/{name}: {fault}")?;
-        outcome = outcome.max(Outcome::Findings);
+        let _ = writeln!(answer.errors, "Workspace {namespace}/{name}: {fault}");
+        answer.has_findings = true;
     }
     if given.workspaces.is_empty() {
-        writeln!(errors, "there is no Workspace among the files")?;
+        answer.errors.push_str("there is no Workspace among the files\n");
     }
-    Ok(outcome)
+    answer
+}
+
+/// The objects in the order in which they are applied, as YAML documents.
+fn documents(mut objects: impl Iterator<Item = Value>) -> Result<String, String> {
+    let yaml = |object: &Value| serde_saphyr::to_string(object).map_err(|error| error.to_string());
+    objects.try_fold(String::new(), |text, object| Ok(text + "---\n" + &yaml(&object)?))
 }
 
 /// Our own types always serialize.
@@ -95,35 +91,24 @@ fn value(object: &impl Serialize) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
-fn yaml(document: &Value) -> io::Result<String> {
-    serde_saphyr::to_string(document).map_err(io::Error::other)
-}
-
-/// Says what could not be read; the outcome so far.
-fn complain(all: &[&Given], unreadable: &[Unreadable], errors: &mut dyn Write) -> io::Result<Outcome> {
-    let mut outcome = Outcome::Clean;
+/// An answer that names what could not be read or decoded.
+fn complaints(all: &[&Given], unreadable: &[Unreadable]) -> Answer {
+    let mut answer = Answer::default();
     for one in all.iter().flat_map(|given| &given.unreadable).chain(unreadable) {
         let place = one.position.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
-        writeln!(errors, "{}{place}: {}", one.file, one.message)?;
-        outcome = Outcome::Unreadable;
+        let _ = writeln!(answer.errors, "{}{place}: {}", one.file, one.message);
+        answer.has_unreadable = true;
     }
     for broken in all.iter().flat_map(|given| &given.broken) {
-        writeln!(errors, "{broken}")?;
-        outcome = outcome.max(Outcome::Findings);
+        let _ = writeln!(answer.errors, "{broken}");
+        answer.has_findings = true;
     }
-    Ok(outcome)
+    answer
 }
 
-fn difference(
-    before: &[Source],
-    after: &[Source],
-    unreadable: &[Unreadable],
-    routing: &Routing,
-    output: &mut dyn Write,
-    errors: &mut dyn Write,
-) -> io::Result<Outcome> {
+fn difference(before: &[Source], after: &[Source], unreadable: &[Unreadable], routing: &Routing) -> Answer {
     let (mut old, mut new) = (Given::read(before), Given::read(after));
-    let mut outcome = complain(&[&old, &new], unreadable, errors)?;
+    let mut answer = complaints(&[&old, &new], unreadable);
     let kinds = [new.kinds.clone(), old.kinds.clone()];
     for (given, others) in [&mut old, &mut new].into_iter().zip(kinds) {
         for (name, kind) in others {
@@ -140,25 +125,21 @@ fn difference(
             // Nothing runs, so nothing has to be restarted.
             continue;
         }
-        let reasons = match reasons((&old, before), (&new, after), routing) {
-            Ok(reasons) => reasons,
-            Err(fault) => {
-                writeln!(errors, "Workspace {}/{}: {fault}", key.0, key.1)?;
-                outcome = outcome.max(Outcome::Findings);
-                continue;
+        match reasons((&old, before), (&new, after), routing) {
+            Ok(reasons) if reasons.is_empty() => continue,
+            Ok(reasons) => {
+                pending += 1;
+                let _ = writeln!(answer.output, "Workspace {}/{}: a restart would be pending", key.0, key.1);
+                for reason in reasons {
+                    let _ = writeln!(answer.output, "  {reason}");
+                }
             }
-        };
-        if !reasons.is_empty() {
-            pending += 1;
-            outcome = outcome.max(Outcome::Findings);
-            writeln!(output, "Workspace {}/{}: a restart would be pending", key.0, key.1)?;
-            for reason in reasons {
-                writeln!(output, "  {reason}")?;
-            }
+            Err(fault) => drop(writeln!(answer.errors, "Workspace {}/{}: {fault}", key.0, key.1)),
         }
+        answer.has_findings = true;
     }
-    writeln!(output, "{}: {pending} with a restart pending", count(keys.len(), "Workspace"))?;
-    Ok(outcome)
+    let _ = writeln!(answer.output, "{}: {pending} with a restart pending", count(keys.len(), "Workspace"));
+    answer
 }
 
 /// Why a pod of the one would not be what a restart brings with the other.

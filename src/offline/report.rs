@@ -6,8 +6,9 @@ pub mod junit;
 pub mod sarif;
 pub mod text;
 
-use super::finding::Report;
-use super::input::source::Source;
+use super::Answer;
+use super::finding::{Report, Severity};
+use super::input::source::{Source, Unreadable};
 
 /// The forms of a report.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,6 +44,31 @@ impl Format {
             Self::Github => github::write(report),
             Self::Sarif => sarif::write(report),
             Self::Junit => junit::write(report),
+        }
+    }
+}
+
+/// How to report what is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Telling {
+    /// The form of the report.
+    pub format: Format,
+    /// The lowest severity that counts as a finding.
+    pub fail_on: Severity,
+    /// Whether to colour the text.
+    pub colours: bool,
+}
+
+impl Telling {
+    /// The report, with what of the arguments could not be read.
+    pub(super) fn answer(self, mut report: Report, unreadable: Vec<Unreadable>, sources: &[Source]) -> Answer {
+        report.unreadable.splice(0..0, unreadable);
+        report.sort();
+        Answer {
+            output: self.format.write(&report, sources, self.colours),
+            errors: String::new(),
+            has_findings: report.findings.iter().any(|finding| finding.severity >= self.fail_on),
+            has_unreadable: !report.unreadable.is_empty(),
         }
     }
 }

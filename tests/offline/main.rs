@@ -4,6 +4,7 @@
 
 mod case_files;
 mod documents;
+mod exit_codes;
 mod hostile;
 mod mistakes;
 mod outputs;

@@ -82,7 +82,7 @@ fn crds_are_printed_and_written() {
     assert_eq!(written.join("---\n"), text);
 
     let missing = run(&["crds", "--dir=/nonexistent"], &[]);
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(3));
     let text = String::from_utf8(missing.stderr).unwrap();
     assert!(
         text.starts_with("error: /nonexistent/kubeflow.org_workspaces.yaml: ") && text.lines().count() == 1,

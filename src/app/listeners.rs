@@ -1,0 +1,113 @@
+//! The listeners of the process: where they are bound, and what is served on each.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use http::{StatusCode, header};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::config::{Fault, Listen, Settings, settings};
+use crate::health::{self, Readiness};
+use crate::metrics::{self, Metrics};
+use crate::serve::{self, Drain, Limits, Server};
+use crate::shutdown::Process;
+
+/// Connections of kubelets and scrapers.
+const FEW_CONNECTIONS: usize = 64;
+
+/// The listeners that are on, and where they ended up listening.
+pub(super) struct Listeners {
+    webhook: Option<(TcpListener, SocketAddr)>,
+    health: Option<(TcpListener, SocketAddr)>,
+    metrics: Option<(TcpListener, SocketAddr)>,
+    /// Serves the webhook.
+    reviews: Handle,
+}
+
+impl Listeners {
+    pub(super) fn bind(settings: &Settings, reviews: &Handle) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut bind = |setting: &settings::Setting, address: Option<Listen>| {
+            let address = address?;
+            serve::bind(address)
+                .map_err(|error| {
+                    let rule = format!(
+                        "cannot listen there ({error}): choose another address, or stop the process that uses it"
+                    );
+                    faults.push(Fault { name: setting.name(), value: Some(address.to_string()), rule });
+                })
+                .ok()
+        };
+        let webhook_address = settings.enable_webhooks.then_some(settings.webhook_address);
+        let webhook = {
+            // The runtime in which it is bound accepts its connections.
+            let _entered = reviews.enter();
+            bind(&settings::WEBHOOK_BIND_ADDRESS, webhook_address)
+        };
+        let listeners = Self {
+            webhook,
+            health: bind(&settings::HEALTH_PROBE_BIND_ADDRESS, settings.health_address),
+            metrics: bind(&settings::METRICS_BIND_ADDRESS, settings.metrics_address),
+            reviews: reviews.clone(),
+        };
+        if faults.is_empty() { Ok(listeners) } else { Err(faults) }
+    }
+
+    pub(super) fn serve(
+        self,
+        settings: &Settings,
+        process: &mut Process,
+        tls: Option<&Arc<ServerConfig>>,
+        metrics: &Arc<Metrics>,
+        admission: Router,
+        readiness: Arc<Readiness>,
+    ) {
+        let address = |bound: &Option<(TcpListener, SocketAddr)>| {
+            bound.as_ref().map_or("off".to_owned(), |(_, at)| at.to_string())
+        };
+        tracing::info!(
+            webhook_address = address(&self.webhook),
+            health_address = address(&self.health),
+            metrics_address = address(&self.metrics),
+            "listening"
+        );
+        let limits = Limits::default().within_descriptors(metrics::max_descriptors());
+        // Probes and scrapes are served until the process exits: they show how the shutdown proceeds.
+        let few = Limits { connections: limits.connections.min(FEW_CONNECTIONS), ..limits };
+        let server = |name, listener, tls: Option<&Arc<ServerConfig>>, router, limits, drain: &Drain| {
+            let (tls, metrics, drain) = (tls.cloned(), Arc::clone(metrics), drain.clone());
+            Server { name, listener, tls, router, limits, metrics, drain }.run()
+        };
+        if let Some((listener, _)) = self.webhook {
+            let server = server("webhook", listener, tls, admission, limits, &process.drain);
+            process.draining.spawn_on("webhook server", server, &self.reviews);
+        }
+        let no_drain = Drain::default();
+        if let Some((listener, _)) = self.health {
+            let router = health::router(readiness);
+            process.steady.spawn("health server", server("health", listener, None, router, few, &no_drain));
+        }
+        if let Some((listener, _)) = self.metrics {
+            let router = metrics_router(Arc::clone(metrics));
+            let tls = tls.filter(|_| settings.metrics_secure);
+            process.steady.spawn("metrics server", server("metrics", listener, tls, router, few, &no_drain));
+        }
+    }
+}
+
+fn metrics_router(metrics: Arc<Metrics>) -> Router {
+    let scrape = move || {
+        let encoded = metrics.encode();
+        async move {
+            match encoded {
+                Ok(text) => Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)),
+                Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+            }
+        }
+    };
+    Router::new().route("/metrics", get(scrape))
+}

@@ -1,0 +1,172 @@
+//! The commands of the program, and the one table of exit codes.
+//!
+//! A command that runs once decides first and writes afterwards: a reader that has left changes nothing about what was
+//! found. Without a command the process runs until it is stopped ([`app`]).
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tokio::runtime::Builder;
+
+use crate::app::{self, RunError};
+use crate::cli::Invocation;
+use crate::client::Access;
+use crate::config::Fault;
+use crate::inventory;
+use crate::offline::migrate::Migrate;
+use crate::offline::{self, Answer, Source};
+use crate::tls;
+
+/// How the program ended: every exit code that it has. `docs/install.md` and `--help` say the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ExitStatus {
+    /// Done: nothing was found that counts, or the process was stopped in order.
+    Success,
+    /// `validate`, `render` and `migrate`: there are findings that count.
+    Findings,
+    /// A run failed after it had started, and may succeed when it is started again.
+    RunFailed,
+    /// The command line or the settings are wrong; starting again does not help.
+    WrongSettings,
+    /// Something could not be read or written, so the answer is not complete. Outranks findings.
+    ReadOrWriteFailed,
+}
+
+impl ExitStatus {
+    /// The code that the process exits with.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Findings | Self::RunFailed => 1,
+            Self::WrongSettings => 2,
+            Self::ReadOrWriteFailed => 3,
+        }
+    }
+
+    fn of(answer: &Answer) -> Self {
+        if answer.has_unreadable {
+            Self::ReadOrWriteFailed
+        } else if answer.has_findings {
+            Self::Findings
+        } else {
+            Self::Success
+        }
+    }
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status.code())
+    }
+}
+
+/// Does what the command line asks for.
+pub fn start(invocation: Invocation) -> ExitStatus {
+    match invocation {
+        Invocation::Run(settings) => match app::run(*settings) {
+            Ok(()) => ExitStatus::Success,
+            Err(RunError::Settings(faults)) => refuse(&faults),
+            Err(RunError::Failed) => ExitStatus::RunFailed,
+        },
+        Invocation::Validate(mut validate) => {
+            validate.telling.colours = wants_colours();
+            print_answer(&offline::validate::run(&validate, &mut io::stdin().lock()))
+        }
+        Invocation::Render(render) => print_answer(&offline::render::run(&render, &mut io::stdin().lock())),
+        Invocation::Migrate(migrate) => check_migration(*migrate),
+        Invocation::Print(text) => print(&text),
+        Invocation::Crds { dir: None } => print(&crd_files().map(|(_, yaml)| yaml).join("---\n")),
+        Invocation::Crds { dir: Some(dir) } => write_crds(&dir),
+    }
+}
+
+/// Prints what is wrong with the settings, a line for each.
+pub fn refuse(faults: &[Fault]) -> ExitStatus {
+    faults.iter().for_each(|fault| print_error(&fault.to_string()));
+    ExitStatus::WrongSettings
+}
+
+/// Whether to colour what is printed, see <https://no-color.org>.
+fn wants_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
+}
+
+/// From files, or from the cluster: the only command beside a run that asks one.
+fn check_migration(mut migrate: Migrate) -> ExitStatus {
+    migrate.telling.colours = wants_colours();
+    let stored = match migrate.cluster.as_ref().map(|kubeconfig| read_cluster(kubeconfig.as_deref())) {
+        None => Vec::new(),
+        Some(Ok(stored)) => stored,
+        Some(Err(ClusterError::Settings(fault))) => return refuse(&[fault]),
+        Some(Err(ClusterError::Read(reason))) => {
+            print_error(&reason);
+            return ExitStatus::ReadOrWriteFailed;
+        }
+    };
+    print_answer(&offline::migrate::run(&migrate, stored, &mut io::stdin().lock()))
+}
+
+/// Why nothing was read from the cluster.
+enum ClusterError {
+    /// Nothing says how to reach it.
+    Settings(Fault),
+    /// It could not be read.
+    Read(String),
+}
+
+fn read_cluster(kubeconfig: Option<&Path>) -> Result<Vec<Source>, ClusterError> {
+    tls::install_crypto_provider();
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ClusterError::Read(error.to_string()))?;
+    runtime.block_on(async {
+        let access = Access::configure(kubeconfig).await.map_err(ClusterError::Settings)?;
+        let client = access.client().map_err(ClusterError::Settings)?;
+        inventory::read(&client).await.map_err(ClusterError::Read)
+    })
+}
+
+fn crd_files() -> [(&'static str, String); 2] {
+    use crds::generate::{WORKSPACE_CRD_FILE, WORKSPACE_KIND_CRD_FILE, workspace_crd_yaml, workspace_kind_crd_yaml};
+    [(WORKSPACE_CRD_FILE, workspace_crd_yaml()), (WORKSPACE_KIND_CRD_FILE, workspace_kind_crd_yaml())]
+}
+
+fn write_crds(dir: &Path) -> ExitStatus {
+    for (name, yaml) in crd_files() {
+        let path: PathBuf = dir.join(name);
+        if let Err(error) = std::fs::write(&path, yaml) {
+            print_error(&format!("{}: {error}", path.display()));
+            return ExitStatus::ReadOrWriteFailed;
+        }
+    }
+    ExitStatus::Success
+}
+
+fn print(text: &str) -> ExitStatus {
+    print_answer(&Answer { output: text.to_owned(), ..Answer::default() })
+}
+
+fn print_answer(answer: &Answer) -> ExitStatus {
+    let output = write(&answer.output, &mut io::stdout().lock());
+    let errors = write(&answer.errors, &mut io::stderr().lock());
+    match output.map_err(|error| format!("standard output: {error}")).and(errors.map_err(|error| error.to_string())) {
+        Ok(()) => ExitStatus::of(answer),
+        Err(error) => {
+            print_error(&error);
+            ExitStatus::ReadOrWriteFailed
+        }
+    }
+}
+
+fn print_error(error: &str) {
+    // There is nowhere left to report that this cannot be written.
+    let _ = write(&format!("error: {error}\n"), &mut io::stderr().lock());
+}
+
+/// Writes all of a text. A reader that has left has read enough.
+fn write(text: &str, stream: &mut dyn Write) -> io::Result<()> {
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}

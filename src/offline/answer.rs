@@ -1,0 +1,14 @@
+//! The answer of a command, complete before any of it is written: what was found does not depend on who reads it.
+
+/// What a command prints, and what its exit code follows from.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Answer {
+    /// For the standard output.
+    pub output: String,
+    /// For the standard error: what could not be read or rendered.
+    pub errors: String,
+    /// Whether there are findings that count.
+    pub has_findings: bool,
+    /// Whether an input could not be read.
+    pub has_unreadable: bool,
+}
