@@ -7,5 +7,6 @@ pub mod metadata;
 pub mod path;
 pub mod pruning;
 pub mod schema;
+pub mod schemas;
 pub mod validation;
 pub mod violation;

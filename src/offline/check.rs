@@ -1,17 +1,16 @@
 //! All that is to be said about the objects of some texts.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
 use webhook::field::{self, Warning};
 use webhook::rule::{Rule, Table};
 use webhook::{BindCheck, Policy, Question, Refusal, ReviewedKind};
 
 use super::api_server::schema::Schema;
+use super::api_server::schemas::{Schemas, Shaped};
 use super::api_server::violation::Violation;
-use super::api_server::{cel, metadata, pruning, validation};
+use super::api_server::{cel, metadata, validation};
 use super::facts::Facts;
 use super::finding::{Finding, Judged, ObjectName, Report, Severity};
 use super::input::object::{Misfit, Object, Objects};
@@ -37,18 +36,18 @@ pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
 pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects, policy: &Policy) -> Report {
     let unreadable = given.unreadable.iter().chain(&stored.unreadable).cloned().collect();
     let mut report = Report { files: inputs.len(), foreign: given.foreign, unreadable, ..Report::default() };
-    let schemas = match &*SCHEMAS {
+    let schemas = match Schemas::read() {
         Ok(schemas) => schemas,
         // Our own schemas: a test reads them.
         Err(why) => {
-            report.unreadable.push(Unreadable { file: "schema".to_owned(), position: None, message: why.clone() });
+            report.unreadable.push(Unreadable { file: "schema".to_owned(), position: None, message: why.to_owned() });
             return report;
         }
     };
     let mut facts = Facts::default();
     stored.others.iter().chain(&given.others).for_each(|other| facts.add_other(other));
     let old = objects_in_place(schemas, stored.ours);
-    let shaped: Vec<Shaped> = given.ours.iter().map(|object| schemas.shape(object)).collect();
+    let shaped: Vec<Shaped> = given.ours.iter().map(|object| schemas.shape(object.subject, &object.value)).collect();
     let all = old.iter().map(|((subject, ..), object)| (*subject, object));
     for (subject, object) in
         all.chain(given.ours.iter().zip(&shaped).map(|(one, shaped)| (one.subject, &shaped.object)))
@@ -72,14 +71,6 @@ pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects,
     check.report
 }
 
-/// An object as the API server would hand it on: without unknown fields, with defaults and with all of its metadata.
-pub(super) fn completed(object: &Object) -> Value {
-    match &*SCHEMAS {
-        Ok(schemas) => schemas.shape(object).object,
-        Err(_) => object.value.clone(),
-    }
-}
-
 /// Kind, namespace and name.
 type Identity = (ReviewedKind, String, String);
 
@@ -94,50 +85,8 @@ fn is_named(object: &Object) -> bool {
 }
 
 fn objects_in_place(schemas: &Schemas, stored: Vec<Object>) -> BTreeMap<Identity, Value> {
-    let shaped = stored.into_iter().map(|object| (object.subject, schemas.shape(&object).object));
+    let shaped = stored.into_iter().map(|object| (object.subject, schemas.shape(object.subject, &object.value).object));
     shaped.map(|(subject, object)| (identity(subject, &object), object)).collect()
-}
-
-/// Read once: it takes longer than to check a file.
-static SCHEMAS: LazyLock<Result<Schemas, String>> = LazyLock::new(Schemas::read);
-
-/// The schemas of both kinds.
-struct Schemas {
-    workspace: Schema,
-    workspace_kind: Schema,
-}
-
-/// An object as it would be judged, and what is wrong with the way it is written.
-struct Shaped {
-    object: Value,
-    unknown: Vec<Violation>,
-}
-
-impl Schemas {
-    fn read() -> Result<Self, String> {
-        Ok(Self {
-            workspace: Schema::of_crd(&workspace_crd())?,
-            workspace_kind: Schema::of_crd(&workspace_kind_crd())?,
-        })
-    }
-
-    fn of(&self, subject: ReviewedKind) -> &Schema {
-        match subject {
-            ReviewedKind::Workspace => &self.workspace,
-            ReviewedKind::WorkspaceKind => &self.workspace_kind,
-        }
-    }
-
-    fn shape(&self, object: &Object) -> Shaped {
-        let mut value = object.value.clone();
-        let unknown = pruning::shape(self.of(object.subject), &mut value);
-        if let Some(fields) = value.as_object_mut() {
-            // Nobody but the controller writes it: the API server drops it without a look.
-            fields.remove("status");
-        }
-        metadata::complete(object.subject, &mut value);
-        Shaped { object: value, unknown }
-    }
 }
 
 struct Check<'a> {

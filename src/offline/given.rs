@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use webhook::ReviewedKind;
 
-use super::check::completed;
+use super::api_server::schemas::Schemas;
 use super::input::object::Objects;
 use super::input::source::{Source, Unreadable};
 use crate::config::Routing;
@@ -46,7 +46,8 @@ impl Given {
         let misfits = objects.misfits.iter();
         given.broken = misfits.map(|misfit| format!("{}: {}; see validate", misfit.field, misfit.message)).collect();
         for object in objects.ours {
-            let completed = completed(&object);
+            let completed = Schemas::read()
+                .map_or_else(|_| object.value.clone(), |schemas| schemas.shape(object.subject, &object.value).object);
             match object.subject {
                 ReviewedKind::WorkspaceKind => {
                     if let Some(kind) = given.decoded::<WorkspaceKind>(&completed) {

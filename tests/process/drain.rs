@@ -163,3 +163,23 @@ async fn a_person_at_a_terminal_does_not_wait_and_a_second_signal_ends_it_at_onc
     assert_eq!(binary.wait_exit(Duration::from_secs(10)), 1, "{}", binary.log());
     within("H5", "second SIGTERM to the end", began.elapsed(), Duration::from_secs(1));
 }
+
+/// A write that fails must not become a panic.
+#[test]
+fn a_log_that_nobody_reads_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, crate::binary::unreachable_kubeconfig()).unwrap();
+    let mut program = std::process::Command::new(crate::binary::PROGRAM)
+        .arg(format!("--kubeconfig={}", kubeconfig.display()))
+        .args(["--webhook-bind-address=127.0.0.1:0", "--health-probe-bind-address=0", "--metrics-bind-address=0"])
+        .env_clear()
+        .stderr(std::io::pipe().unwrap().1)
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(program.try_wait().unwrap(), None);
+    let pid = program.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(program.wait().unwrap().code(), Some(0));
+}
