@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
+use std::time::UNIX_EPOCH;
+
 use webhook::Observer;
 
 use super::*;

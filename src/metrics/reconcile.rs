@@ -1,0 +1,187 @@
+//! Reconciles and their queues, by controller, under the names of controller-runtime.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::register::{HistogramFamily, counters, gauges, histograms};
+
+/// Bounds in seconds of a reconcile: from one without a write to one that waits for a slow API server.
+const RECONCILE_SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+/// A controller of this process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Controller {
+    /// Reconciles Workspaces.
+    Workspace,
+    /// Keeps the status and the finalizer of WorkspaceKinds.
+    WorkspaceKind,
+    /// Deletes the VirtualServices of Workspaces that are being deleted or gone.
+    RouteCleanup,
+}
+
+/// How one reconcile ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReconcileResult {
+    /// Done until something changes.
+    Success,
+    /// Failed, and retried after a back-off.
+    Error,
+    /// To be run again at once.
+    Requeue,
+    /// To be run again at a known time.
+    RequeueAfter,
+}
+
+/// The value of the label `controller`.
+#[derive(Clone, Copy, Debug, Eq, EncodeLabelValue, Hash, PartialEq)]
+#[allow(non_camel_case_types)] // the label value is the name of the variant
+enum ControllerName {
+    workspace,
+    workspacekind,
+    routecleanup,
+}
+
+#[derive(Clone, Copy, Debug, Eq, EncodeLabelValue, Hash, PartialEq)]
+#[allow(non_camel_case_types)] // the label value is the name of the variant
+enum ResultName {
+    success,
+    error,
+    requeue,
+    requeue_after,
+}
+
+#[derive(Clone, Debug, Eq, EncodeLabelSet, Hash, PartialEq)]
+struct ControllerLabels {
+    controller: ControllerName,
+}
+
+#[derive(Clone, Debug, Eq, EncodeLabelSet, Hash, PartialEq)]
+struct ReconcileLabels {
+    controller: ControllerName,
+    result: ResultName,
+}
+
+#[derive(Clone, Debug, Eq, EncodeLabelSet, Hash, PartialEq)]
+struct QueueLabels {
+    name: ControllerName,
+    controller: ControllerName,
+}
+
+/// The series of all controllers.
+#[derive(Debug)]
+pub(super) struct ReconcileMetrics {
+    reconciles: Family<ReconcileLabels, Counter>,
+    errors: Family<ControllerLabels, Counter>,
+    panics: Family<ControllerLabels, Counter>,
+    seconds: HistogramFamily<ControllerLabels>,
+    max_concurrent: Family<ControllerLabels, Gauge>,
+    active_workers: Family<ControllerLabels, Gauge>,
+    queue_depth: Family<QueueLabels, Gauge>,
+    queue_adds: Family<QueueLabels, Counter>,
+    queue_retries: Family<QueueLabels, Counter>,
+}
+
+impl ReconcileMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        Self {
+            reconciles: counters(registry, "controller_runtime_reconcile", "Reconciles by result"),
+            errors: counters(registry, "controller_runtime_reconcile_errors", "Reconciles that failed"),
+            panics: counters(registry, "controller_runtime_reconcile_panics", "Reconciles that panicked"),
+            seconds: histograms(registry, "controller_runtime_reconcile_time_seconds", "Time of one reconcile", || {
+                Histogram::new(RECONCILE_SECONDS)
+            }),
+            max_concurrent: gauges(
+                registry,
+                "controller_runtime_max_concurrent_reconciles",
+                "Reconciles that may run at the same time",
+            ),
+            active_workers: gauges(registry, "controller_runtime_active_workers", "Reconciles running now"),
+            queue_depth: gauges(registry, "workqueue_depth", "Objects waiting for a reconcile"),
+            queue_adds: counters(registry, "workqueue_adds", "Objects put into the queue"),
+            queue_retries: counters(registry, "workqueue_retries", "Objects put back into the queue after a failure"),
+        }
+    }
+
+    pub(super) fn announce(&self, controller: Controller, max_concurrent: usize) {
+        let labels = controller.labels();
+        self.max_concurrent.get_or_create(&labels).set(i64::try_from(max_concurrent).unwrap_or(i64::MAX));
+        drop(self.active_workers.get_or_create(&labels));
+        drop(self.errors.get_or_create(&labels));
+        drop(self.panics.get_or_create(&labels));
+        drop(self.seconds.get_or_create(&labels));
+        for result in [ResultName::success, ResultName::error, ResultName::requeue, ResultName::requeue_after] {
+            drop(self.reconciles.get_or_create(&ReconcileLabels { controller: labels.controller, result }));
+        }
+        let queue = controller.queue_labels();
+        drop(self.queue_depth.get_or_create(&queue));
+        drop(self.queue_adds.get_or_create(&queue));
+        drop(self.queue_retries.get_or_create(&queue));
+    }
+
+    pub(super) fn started(&self, controller: Controller) {
+        self.active_workers.get_or_create(&controller.labels()).inc();
+    }
+
+    pub(super) fn finished(&self, controller: Controller, result: ReconcileResult, duration: Duration) {
+        let labels = controller.labels();
+        self.active_workers.get_or_create(&labels).dec();
+        self.seconds.get_or_create(&labels).observe(duration.as_secs_f64());
+        if result == ReconcileResult::Error {
+            self.errors.get_or_create(&labels).inc();
+        }
+        let labels = ReconcileLabels { controller: labels.controller, result: result.name() };
+        self.reconciles.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn panicked(&self, controller: Controller) {
+        self.panics.get_or_create(&controller.labels()).inc();
+    }
+
+    pub(super) fn queue_added(&self, controller: Controller) {
+        self.queue_adds.get_or_create(&controller.queue_labels()).inc();
+    }
+
+    pub(super) fn queue_retried(&self, controller: Controller) {
+        self.queue_retries.get_or_create(&controller.queue_labels()).inc();
+    }
+
+    pub(super) fn set_queue_depth(&self, controller: Controller, depth: usize) {
+        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
+        self.queue_depth.get_or_create(&controller.queue_labels()).set(depth);
+    }
+}
+
+impl Controller {
+    fn name(self) -> ControllerName {
+        match self {
+            Self::Workspace => ControllerName::workspace,
+            Self::WorkspaceKind => ControllerName::workspacekind,
+            Self::RouteCleanup => ControllerName::routecleanup,
+        }
+    }
+
+    fn labels(self) -> ControllerLabels {
+        ControllerLabels { controller: self.name() }
+    }
+
+    fn queue_labels(self) -> QueueLabels {
+        QueueLabels { name: self.name(), controller: self.name() }
+    }
+}
+
+impl ReconcileResult {
+    fn name(self) -> ResultName {
+        match self {
+            Self::Success => ResultName::success,
+            Self::Error => ResultName::error,
+            Self::Requeue => ResultName::requeue,
+            Self::RequeueAfter => ResultName::requeue_after,
+        }
+    }
+}
