@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::{FileSource, Outcome, Reloader, Resolver};
+use certs::{FileSource, ReloadOutcome, Reloader, Resolver};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{self, ServerConfig};
@@ -53,15 +53,15 @@ impl Certificate {
     /// Reads the files once. Blocks on the file system, never for long.
     pub fn poll(&mut self) {
         match self.reloader.poll(SystemTime::now()) {
-            Outcome::Unchanged => self.metrics.certificate_read(true),
-            Outcome::Replaced { serial } => {
+            ReloadOutcome::Unchanged => self.metrics.certificate_read(true),
+            ReloadOutcome::Replaced { serial } => {
                 self.metrics.certificate_read(true);
                 if let Some(served) = &self.resolver.current().served {
                     self.metrics.certificate_expires(served.not_after);
                 }
                 tracing::info!(serial, "serving a new certificate");
             }
-            Outcome::Kept { error, repeated } => {
+            ReloadOutcome::Kept { error, repeated } => {
                 self.metrics.certificate_read(false);
                 if repeated {
                     return;

@@ -10,9 +10,11 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use crate::pair::{PairSource, Part, PemPair, SourceError};
 
-use crate::load_error::{LoadError, Part};
+mod error;
+
+pub use error::FileError;
 
 /// A swap can spoil a reading, and the next one after it. A writer that swaps without a pause spoils about every fourth,
 /// so this many in a row are not swaps but a broken volume; they take a few milliseconds.
@@ -27,18 +29,6 @@ pub struct FileSource {
     dir: PathBuf,
 }
 
-/// The bytes of both files, from one publication, not yet looked at.
-pub struct PemPair {
-    /// Where the chain was read, as configured (links not resolved); for messages.
-    pub certificate_path: PathBuf,
-    /// Where the key was read, as configured; for messages.
-    pub key_path: PathBuf,
-    /// The contents of the certificate file.
-    pub certificate: Vec<u8>,
-    /// The contents of the key file.
-    pub key: Vec<u8>,
-}
-
 impl FileSource {
     /// Names the directory; nothing is read yet.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
@@ -51,20 +41,14 @@ impl FileSource {
     }
 
     /// Reads both files of one publication without looking into them. Blocks on the file system.
-    pub fn read(&self) -> Result<PemPair, LoadError> {
+    pub fn read(&self) -> Result<PemPair, FileError> {
         read_pair(&self.dir, Resolved::of, read_file)
     }
 }
 
-impl PemPair {
-    /// Tells one content from another without keeping a second copy of the key.
-    pub(crate) fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        // The length keeps bytes that move from one file to the other from hashing alike.
-        hash.update(self.certificate.len().to_le_bytes());
-        hash.update(&self.certificate);
-        hash.update(&self.key);
-        hash.finalize().into()
+impl PairSource for FileSource {
+    fn read(&self) -> Result<PemPair, SourceError> {
+        Ok(Self::read(self)?)
     }
 }
 
@@ -76,7 +60,7 @@ struct Resolved {
 }
 
 impl Resolved {
-    fn of(dir: &Path) -> Result<Self, LoadError> {
+    fn of(dir: &Path) -> Result<Self, FileError> {
         check_directory(dir)?;
         Ok(Self { certificate: resolve(dir, "tls.crt", Part::Certificate)?, key: resolve(dir, "tls.key", Part::Key)? })
     }
@@ -85,9 +69,9 @@ impl Resolved {
 /// `resolve` and `read` are parameters so that a test can swap the pair in the middle of a reading.
 fn read_pair(
     dir: &Path,
-    mut resolve: impl FnMut(&Path) -> Result<Resolved, LoadError>,
-    mut read: impl FnMut(&Path, &Path, Part) -> Result<Vec<u8>, LoadError>,
-) -> Result<PemPair, LoadError> {
+    mut resolve: impl FnMut(&Path) -> Result<Resolved, FileError>,
+    mut read: impl FnMut(&Path, &Path, Part) -> Result<Vec<u8>, FileError>,
+) -> Result<PemPair, FileError> {
     let certificate_path = dir.join("tls.crt");
     let key_path = dir.join("tls.key");
     let mut fault = unsettled(dir);
@@ -103,66 +87,71 @@ fn read_pair(
         let certificate = read(&certificate_path, &before.certificate, Part::Certificate);
         let key = read(&key_path, &before.key, Part::Key);
         if resolve(dir).is_ok_and(|after| after == before) {
-            return Ok(PemPair { certificate: certificate?, key: key?, certificate_path, key_path });
+            return Ok(PemPair {
+                certificate: certificate?,
+                key: key?,
+                certificate_place: certificate_path.display().to_string(),
+                key_place: key_path.display().to_string(),
+            });
         }
         fault = unsettled(dir);
     }
     Err(fault)
 }
 
-fn unsettled(dir: &Path) -> LoadError {
-    LoadError::Unsettled { dir: dir.to_owned(), attempts: ATTEMPTS }
+fn unsettled(dir: &Path) -> FileError {
+    FileError::Unsettled { dir: dir.to_owned(), attempts: ATTEMPTS }
 }
 
-fn check_directory(dir: &Path) -> Result<(), LoadError> {
+fn check_directory(dir: &Path) -> Result<(), FileError> {
     match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(LoadError::NotADirectory { dir: dir.to_owned() }),
+        Ok(_) => Err(FileError::NotADirectory { dir: dir.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(match fs::read_link(dir) {
-            Ok(target) => LoadError::DanglingLink { path: dir.to_owned(), target },
-            Err(_) => LoadError::MissingDirectory { dir: dir.to_owned() },
+            Ok(target) => FileError::DanglingLink { path: dir.to_owned(), target },
+            Err(_) => FileError::MissingDirectory { dir: dir.to_owned() },
         }),
         Err(error) => Err(unreadable(dir, &error)),
     }
 }
 
-fn resolve(dir: &Path, name: &str, part: Part) -> Result<PathBuf, LoadError> {
+fn resolve(dir: &Path, name: &str, part: Part) -> Result<PathBuf, FileError> {
     let path = dir.join(name);
     fs::canonicalize(&path).map_err(|error| {
         if error.kind() != io::ErrorKind::NotFound {
             return unreadable(&path, &error);
         }
         match fs::read_link(&path) {
-            Ok(target) => LoadError::DanglingLink { path, target },
-            Err(_) => LoadError::MissingFile { path, part },
+            Ok(target) => FileError::DanglingLink { path, target },
+            Err(_) => FileError::MissingFile { path, part },
         }
     })
 }
 
 /// Reads the file at `resolved`; a fault names `path`, the name that people know.
-fn read_file(path: &Path, resolved: &Path, part: Part) -> Result<Vec<u8>, LoadError> {
+fn read_file(path: &Path, resolved: &Path, part: Part) -> Result<Vec<u8>, FileError> {
     let named = |error: io::Error| unreadable(path, &error);
     // Looked at before it is opened: opening a pipe would wait for a writer for ever.
     let kind = fs::metadata(resolved).map_err(named)?.file_type();
     if kind.is_dir() {
-        return Err(LoadError::IsADirectory { path: path.to_owned(), part });
+        return Err(FileError::IsADirectory { path: path.to_owned(), part });
     }
     if !kind.is_file() {
-        return Err(LoadError::NotAFile { path: path.to_owned(), part });
+        return Err(FileError::NotAFile { path: path.to_owned(), part });
     }
     let mut content = Vec::new();
     fs::File::open(resolved).map_err(named)?.take(MAX_BYTES + 1).read_to_end(&mut content).map_err(named)?;
     if content.len() as u64 > MAX_BYTES {
-        return Err(LoadError::TooLarge { path: path.to_owned(), part, limit: MAX_BYTES });
+        return Err(FileError::TooLarge { path: path.to_owned(), part, limit: MAX_BYTES });
     }
     Ok(content)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> LoadError {
+fn unreadable(path: &Path, error: &io::Error) -> FileError {
     let path = path.to_owned();
     match error.kind() {
-        io::ErrorKind::PermissionDenied => LoadError::PermissionDenied { path },
-        _ => LoadError::Unreadable { path, reason: error.to_string() },
+        io::ErrorKind::PermissionDenied => FileError::PermissionDenied { path },
+        _ => FileError::Unreadable { path, reason: error.to_string() },
     }
 }
 

@@ -1,7 +1,6 @@
 //! From PEM bytes to a pair that can be served: the only place that parses.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,8 +12,8 @@ use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use crate::files::PemPair;
-use crate::load_error::{LoadError, Part};
+use crate::load_error::LoadError;
+use crate::pair::{Part, PemPair};
 use crate::timestamp::{from_unix, rfc3339};
 
 /// A chain and its key that belong together and were valid when they were loaded.
@@ -43,16 +42,16 @@ struct Leaf {
 impl Loaded {
     /// Parses the pair and checks that the key belongs to the first certificate, and that this one is valid at `now`.
     pub fn from_pem(pair: &PemPair, now: SystemTime) -> Result<Self, LoadError> {
-        let chain = certificates(&pair.certificate_path, &pair.certificate)?;
-        let key = private_key(&pair.key_path, &pair.key)?;
-        let leaf = parse_chain(&pair.certificate_path, &chain)?;
+        let chain = certificates(&pair.certificate_place, &pair.certificate)?;
+        let key = private_key(&pair.key_place, &pair.key)?;
+        let leaf = parse_chain(&pair.certificate_place, &chain)?;
         let fingerprint = hex(&Sha256::digest(&chain[0]));
         let certified_key = match_key(pair, chain, key)?;
         if now < leaf.not_before {
-            return Err(LoadError::NotYetValid { path: pair.certificate_path.clone(), not_before: leaf.not_before });
+            return Err(LoadError::NotYetValid { place: pair.certificate_place.clone(), not_before: leaf.not_before });
         }
         if now > leaf.not_after {
-            return Err(LoadError::Expired { path: pair.certificate_path.clone(), not_after: leaf.not_after });
+            return Err(LoadError::Expired { place: pair.certificate_place.clone(), not_after: leaf.not_after });
         }
         Ok(Self {
             certified_key: Arc::new(certified_key),
@@ -76,68 +75,68 @@ impl fmt::Debug for Loaded {
     }
 }
 
-/// At least one certificate, in the order of the file; blocks of other kinds are passed over.
-fn certificates(path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
-    let chain: Vec<_> = sections(path, content, Part::Certificate)?
+/// At least one certificate, in the order of the text; blocks of other kinds are skipped.
+fn certificates(place: &str, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let chain: Vec<_> = sections(place, content, Part::Certificate)?
         .into_iter()
         .filter_map(|(kind, der)| CertificateDer::from_pem(kind, der))
         .collect();
     if chain.is_empty() {
         return Err(if has_block(content) {
-            LoadError::NoCertificate { path: path.to_owned() }
+            LoadError::NoCertificate { place: place.to_owned() }
         } else {
-            not_pem(path, Part::Certificate)
+            not_pem(place, Part::Certificate)
         });
     }
     Ok(chain)
 }
 
-/// The first private key of the file; blocks of other kinds (such as `EC PARAMETERS`) are passed over.
-fn private_key(path: &Path, content: &[u8]) -> Result<PrivateKeyDer<'static>, LoadError> {
+/// The first private key of the text; blocks of other kinds (such as `EC PARAMETERS`) are skipped.
+fn private_key(place: &str, content: &[u8]) -> Result<PrivateKeyDer<'static>, LoadError> {
     // The old way of encrypting keeps the label of a plain key and says so in a header, which is not base64.
     if contains(content, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(content, b"Proc-Type: 4,ENCRYPTED") {
-        return Err(LoadError::EncryptedKey { path: path.to_owned() });
+        return Err(LoadError::EncryptedKey { place: place.to_owned() });
     }
     let key =
-        sections(path, content, Part::Key)?.into_iter().find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
+        sections(place, content, Part::Key)?.into_iter().find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
     match key {
         Some(key) => Ok(key),
-        None if has_block(content) => Err(LoadError::NoKey { path: path.to_owned() }),
-        None => Err(not_pem(path, Part::Key)),
+        None if has_block(content) => Err(LoadError::NoKey { place: place.to_owned() }),
+        None => Err(not_pem(place, Part::Key)),
     }
 }
 
-/// Every PEM block of the file; one broken block refuses the whole file, as a cut chain would be served otherwise.
-fn sections(path: &Path, content: &[u8], part: Part) -> Result<Vec<(SectionKind, Vec<u8>)>, LoadError> {
-    let path = path.to_owned();
+/// Every PEM block of the text; one broken block refuses the whole text, as a cut chain would be served otherwise.
+fn sections(place: &str, content: &[u8], part: Part) -> Result<Vec<(SectionKind, Vec<u8>)>, LoadError> {
+    let place = place.to_owned();
     if content.trim_ascii().is_empty() {
-        return Err(LoadError::Empty { path, part });
+        return Err(LoadError::Empty { place, part });
     }
-    // The parser passes over a last line that does not yet say BEGIN, and the rest of the chain with it.
+    // The parser skips a last line that does not yet say BEGIN, and the rest of the chain with it.
     let last_line = content.rsplit(|byte| *byte == b'\n').next();
     if last_line.is_some_and(|line| !line.is_empty() && b"-----BEGIN ".starts_with(line)) {
-        return Err(LoadError::Cut { path, part });
+        return Err(LoadError::Cut { place, part });
     }
     <(SectionKind, Vec<u8>)>::pem_slice_iter(content).collect::<Result<_, _>>().map_err(|error| match error {
-        pem::Error::MissingSectionEnd { .. } => LoadError::Cut { path, part },
-        // The file ends inside the very line that opens a block.
-        pem::Error::IllegalSectionStart { line } if content.ends_with(&line) => LoadError::Cut { path, part },
-        _ => LoadError::DamagedPem { path, part },
+        pem::Error::MissingSectionEnd { .. } => LoadError::Cut { place, part },
+        // The text ends inside the very line that opens a block.
+        pem::Error::IllegalSectionStart { line } if content.ends_with(&line) => LoadError::Cut { place, part },
+        _ => LoadError::DamagedPem { place, part },
     })
 }
 
 /// Checks every certificate of the chain, returns what the first one says.
-fn parse_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Leaf, LoadError> {
+fn parse_chain(place: &str, chain: &[CertificateDer<'_>]) -> Result<Leaf, LoadError> {
     let mut leaf = None;
     for (index, der) in chain.iter().enumerate() {
         let read = read_certificate(der).map_err(|reason| LoadError::BadCertificate {
-            path: path.to_owned(),
+            place: place.to_owned(),
             position: index + 1,
             reason,
         })?;
         leaf.get_or_insert(read);
     }
-    leaf.ok_or_else(|| LoadError::NoCertificate { path: path.to_owned() })
+    leaf.ok_or_else(|| LoadError::NoCertificate { place: place.to_owned() })
 }
 
 fn read_certificate(der: &[u8]) -> Result<Leaf, String> {
@@ -159,28 +158,28 @@ fn match_key(
     key: PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, LoadError> {
     let unusable =
-        |error: rustls::Error| LoadError::UnusableKey { path: pair.key_path.clone(), reason: error.to_string() };
+        |error: rustls::Error| LoadError::UnusableKey { place: pair.key_place.clone(), reason: error.to_string() };
     let key = ring::default_provider().key_provider.load_private_key(key).map_err(unusable)?;
     let certified_key = CertifiedKey::new(chain, key);
     match certified_key.keys_match() {
         Ok(()) => Ok(certified_key),
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-            Err(LoadError::Mismatched { certificate: pair.certificate_path.clone(), key: pair.key_path.clone() })
+            Err(LoadError::Mismatched { certificate: pair.certificate_place.clone(), key: pair.key_place.clone() })
         }
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err(unusable(rustls::Error::General("its public key is unknown".to_owned())))
         }
-        // What is left speaks of the certificate: this parser is stricter than the one that read it before.
+        // What is left is about the certificate: this parser is stricter than the one that read it before.
         Err(error) => Err(LoadError::BadCertificate {
-            path: pair.certificate_path.clone(),
+            place: pair.certificate_place.clone(),
             position: 1,
             reason: error.to_string(),
         }),
     }
 }
 
-fn not_pem(path: &Path, part: Part) -> LoadError {
-    LoadError::NotPem { path: path.to_owned(), part }
+fn not_pem(place: &str, part: Part) -> LoadError {
+    LoadError::NotPem { place: place.to_owned(), part }
 }
 
 fn has_block(content: &[u8]) -> bool {

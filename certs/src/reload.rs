@@ -1,17 +1,17 @@
-//! Decides what one more reading of the files means for what is served.
+//! Decides what one more reading of the source means for what is served.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::files::{FileSource, PemPair};
 use crate::load_error::LoadError;
 use crate::loaded::Loaded;
+use crate::pair::{PairSource, PemPair};
 use crate::resolver::Resolver;
 
 /// How one poll ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The files hold what is served.
+pub enum ReloadOutcome {
+    /// The source holds what is served.
     Unchanged,
     /// A new pair is served from the next handshake on.
     Replaced {
@@ -27,13 +27,13 @@ pub enum Outcome {
     },
 }
 
-/// Keeps a [`Resolver`] in step with a [`FileSource`]; the caller polls it, about every 500 ms.
+/// Keeps a [`Resolver`] in step with a [`PairSource`]; the caller polls it.
 ///
-/// A poll without a change costs the reading of two small files and a hash: parsing happens only for new content, and
+/// A poll without a change costs a reading and a hash: parsing happens only for new content, and
 /// for content that was refused because of its dates.
 #[derive(Debug)]
 pub struct Reloader {
-    source: FileSource,
+    source: Box<dyn PairSource>,
     resolver: Arc<Resolver>,
     served: Option<[u8; 32]>,
     refused: Option<([u8; 32], LoadError)>,
@@ -41,31 +41,31 @@ pub struct Reloader {
 
 impl Reloader {
     /// Nothing is read before the first poll.
-    pub fn new(source: FileSource, resolver: Arc<Resolver>) -> Self {
-        Self { source, resolver, served: None, refused: None }
+    pub fn new(source: impl PairSource + 'static, resolver: Arc<Resolver>) -> Self {
+        Self { source: Box::new(source), resolver, served: None, refused: None }
     }
 
-    /// Reads the files once and serves what they hold if it is good. Blocks on the file system, never for long.
-    pub fn poll(&mut self, now: SystemTime) -> Outcome {
+    /// Reads the source once and serves what it holds if it is good. Blocks as long as the source does.
+    pub fn poll(&mut self, now: SystemTime) -> ReloadOutcome {
         match self.examine(now) {
             Ok(None) => {
                 self.resolver.keep(None);
-                Outcome::Unchanged
+                ReloadOutcome::Unchanged
             }
             Ok(Some(loaded)) => {
                 let serial = loaded.serial.clone();
                 self.resolver.replace(loaded);
-                Outcome::Replaced { serial }
+                ReloadOutcome::Replaced { serial }
             }
             Err(error) => {
                 let repeated = self.resolver.current().last_error.as_ref() == Some(&error);
                 self.resolver.keep(Some(&error));
-                Outcome::Kept { error, repeated }
+                ReloadOutcome::Kept { error, repeated }
             }
         }
     }
 
-    /// `None` when the files hold what is served already.
+    /// `None` when the source holds what is served already.
     fn examine(&mut self, now: SystemTime) -> Result<Option<Loaded>, LoadError> {
         let pair = self.source.read()?;
         let digest = pair.digest();
@@ -87,7 +87,7 @@ impl Reloader {
                 self.served = Some(digest);
                 self.refused = None;
             }
-            // Time alone may mend these: they are parsed again at every poll.
+            // Time alone may change these: they are parsed again at every poll.
             Err(error) if error.depends_on_time() => self.refused = None,
             Err(error) => self.refused = Some((digest, error.clone())),
         }
@@ -98,27 +98,52 @@ impl Reloader {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
-    use std::fs;
+    use std::sync::Mutex;
+
+    use crate::pair::SourceError;
 
     use super::*;
 
-    /// Another text put in place of what the parser said comes back: the verdict is remembered, not found again.
+    /// A source that holds one text, twice.
+    #[derive(Debug, Clone)]
+    struct Memory(Arc<Mutex<Result<&'static str, SourceError>>>);
+
+    impl PairSource for Memory {
+        fn read(&self) -> Result<PemPair, SourceError> {
+            let text = self.0.lock().unwrap().clone()?;
+            Ok(PemPair {
+                certificate_place: "certificate".into(),
+                key_place: "key".into(),
+                certificate: text.into(),
+                key: text.into(),
+            })
+        }
+    }
+
+    /// Another error put in place of what the parser found comes back: the result is remembered, not computed again.
     #[test]
     fn refused_content_is_not_parsed_again() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["tls.crt", "tls.key"] {
-            fs::write(dir.path().join(name), "no PEM").unwrap();
-        }
-        let resolver = Arc::new(Resolver::new());
-        let mut reloader = Reloader::new(FileSource::new(dir.path()), resolver);
+        let source = Memory(Arc::new(Mutex::new(Ok("no PEM"))));
+        let mut reloader = Reloader::new(source.clone(), Arc::new(Resolver::new()));
         let now = SystemTime::UNIX_EPOCH;
-        assert!(matches!(reloader.poll(now), Outcome::Kept { .. }));
-        let remembered = LoadError::NoKey { path: dir.path().into() };
+        assert!(matches!(reloader.poll(now), ReloadOutcome::Kept { .. }));
+        let remembered = LoadError::NoKey { place: "elsewhere".into() };
         reloader.refused.as_mut().unwrap().1 = remembered.clone();
         let again = reloader.poll(now);
-        assert!(matches!(again, Outcome::Kept { error, .. } if error == remembered));
-        fs::write(dir.path().join("tls.crt"), "still no PEM").unwrap();
+        assert!(matches!(again, ReloadOutcome::Kept { error, .. } if error == remembered));
+        *source.0.lock().unwrap() = Ok("still no PEM");
         let other = reloader.poll(now);
-        assert!(matches!(other, Outcome::Kept { error, .. } if error != remembered));
+        assert!(matches!(other, ReloadOutcome::Kept { error, .. } if error != remembered));
+    }
+
+    #[test]
+    fn an_error_of_the_source_is_reported_once() {
+        let error = SourceError("the Secret is missing; create it".to_owned());
+        let source = Memory(Arc::new(Mutex::new(Err(error.clone()))));
+        let mut reloader = Reloader::new(source, Arc::new(Resolver::new()));
+        for repeated in [false, true] {
+            let kept = ReloadOutcome::Kept { error: error.clone().into(), repeated };
+            assert_eq!(reloader.poll(SystemTime::UNIX_EPOCH), kept);
+        }
     }
 }

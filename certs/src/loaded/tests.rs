@@ -20,8 +20,8 @@ fn issued() -> Issued {
 
 fn load_at(certificate: &str, key: &str, now: SystemTime) -> Result<Loaded, LoadError> {
     let pair = PemPair {
-        certificate_path: "/certs/tls.crt".into(),
-        key_path: "/certs/tls.key".into(),
+        certificate_place: "/certs/tls.crt".into(),
+        key_place: "/certs/tls.key".into(),
         certificate: certificate.into(),
         key: key.into(),
     };

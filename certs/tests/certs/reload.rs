@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use certs::{Ca, Issued, LoadError, Outcome, Reloader, Resolver};
+use certs::{Ca, Issued, LoadError, ReloadOutcome, Reloader, Resolver};
 
 use crate::handshake::served_serial;
 use crate::volume::{DAY, Volume, ca, leaf, write};
@@ -42,12 +42,12 @@ impl Served {
     /// Publishes a new pair, expects it in service at the next poll, returns its serial number.
     fn publish_good(&mut self) -> String {
         self.volume.publish(&self.leaf());
-        let Outcome::Replaced { serial } = self.poll() else { panic!("a good pair was not taken") };
+        let ReloadOutcome::Replaced { serial } = self.poll() else { panic!("a good pair was not taken") };
         self.assert_serves(&serial);
         serial
     }
 
-    fn poll(&mut self) -> Outcome {
+    fn poll(&mut self) -> ReloadOutcome {
         self.reloader.poll(self.now)
     }
 
@@ -157,7 +157,7 @@ fn c2_a_bad_pair_never_takes_the_place_of_a_good_one() {
         let dir = served.volume.path().display().to_string();
         let message = bad.message.replace("DIR", &dir);
         for repeated in [false, true] {
-            let Outcome::Kept { error, repeated: again } = served.poll() else {
+            let ReloadOutcome::Kept { error, repeated: again } = served.poll() else {
                 panic!("{}: taken or not noticed", bad.name)
             };
             assert_eq!(error.to_string(), message, "{}", bad.name);
@@ -191,7 +191,7 @@ fn nothing_loaded_is_not_ready_and_says_why() {
     assert_eq!(held.not_ready(served.now).unwrap().to_string(), "no TLS certificate is loaded");
     let path = served.volume.path().join("tls.crt");
     let expected = format!("{}: no such file; put the certificate chain there as PEM", path.display());
-    assert!(matches!(served.poll(), Outcome::Kept { error, repeated: false } if error.to_string() == expected));
+    assert!(matches!(served.poll(), ReloadOutcome::Kept { error, repeated: false } if error.to_string() == expected));
     assert_eq!(
         served.resolver.current().not_ready(served.now).unwrap().to_string(),
         format!("no TLS certificate is loaded ({expected})")
@@ -205,11 +205,11 @@ fn the_served_pair_coming_back_is_no_change_and_clears_the_error() {
     let mut served = Served::nothing_yet();
     let good = served.leaf();
     served.volume.publish(&good);
-    assert!(matches!(served.poll(), Outcome::Replaced { .. }));
+    assert!(matches!(served.poll(), ReloadOutcome::Replaced { .. }));
     served.volume.publish_with(|_| ());
-    assert!(matches!(served.poll(), Outcome::Kept { .. }));
+    assert!(matches!(served.poll(), ReloadOutcome::Kept { .. }));
     served.volume.publish(&good);
-    assert_eq!(served.poll(), Outcome::Unchanged);
+    assert_eq!(served.poll(), ReloadOutcome::Unchanged);
     assert_eq!(served.last_error(), None);
 }
 
@@ -218,7 +218,7 @@ fn the_served_pair_coming_back_is_no_change_and_clears_the_error() {
 fn unchanged_content_is_not_parsed_again() {
     let mut served = Served::new();
     let after = served.now + 2 * DAY;
-    assert_eq!(served.reloader.poll(after), Outcome::Unchanged);
+    assert_eq!(served.reloader.poll(after), ReloadOutcome::Unchanged);
     assert!(!served.resolver.current().ready(after));
     assert_eq!(
         served.resolver.current().not_ready(after).unwrap().to_string().split(" at ").next(),
@@ -240,13 +240,15 @@ fn content_decides_not_the_modification_time() {
     };
     let (first, second) = (served.leaf(), served.leaf());
     write_at(&first);
-    assert!(matches!(served.poll(), Outcome::Replaced { .. }));
+    assert!(matches!(served.poll(), ReloadOutcome::Replaced { .. }));
     write_at(&second);
-    let Outcome::Replaced { serial } = served.poll() else { panic!("new content under an old date was not noticed") };
+    let ReloadOutcome::Replaced { serial } = served.poll() else {
+        panic!("new content under an old date was not noticed")
+    };
     served.assert_serves(&serial);
     // The same bytes under a new date.
     write(&dir, &second.chain_pem, &second.key_pem);
-    assert_eq!(served.poll(), Outcome::Unchanged);
+    assert_eq!(served.poll(), ReloadOutcome::Unchanged);
 }
 
 #[test]
@@ -262,11 +264,11 @@ fn a_pair_from_the_future_is_taken_when_its_time_comes() {
         path.display()
     );
     for repeated in [false, true] {
-        let Outcome::Kept { error, repeated: again } = served.poll() else { panic!("taken too early") };
+        let ReloadOutcome::Kept { error, repeated: again } = served.poll() else { panic!("taken too early") };
         assert_eq!((error.to_string(), again), (message.clone(), repeated));
     }
     let later = served.now + DAY;
-    assert!(matches!(served.reloader.poll(later), Outcome::Replaced { .. }));
+    assert!(matches!(served.reloader.poll(later), ReloadOutcome::Replaced { .. }));
 }
 
 /// A bad pair that is replaced by another bad one is news.
@@ -277,7 +279,7 @@ fn a_new_fault_is_not_a_repetition() {
     let mut kept = |certificate: &str, key: &str| {
         served.volume.publish_with(|dir| write(dir, certificate, key));
         match served.poll() {
-            Outcome::Kept { error, repeated } => (error, repeated),
+            ReloadOutcome::Kept { error, repeated } => (error, repeated),
             other => panic!("{other:?}"),
         }
     };

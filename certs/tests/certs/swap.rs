@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use certs::{Outcome, Reloader, Resolver};
+use certs::{ReloadOutcome, Reloader, Resolver};
 
 use crate::handshake::served_serial;
 use crate::volume::{Volume, ca, leaf};
@@ -47,8 +47,8 @@ fn every_poll_during_swaps_serves_one_whole_pair() {
         while fault.is_none() && (polls < POLLS || replaced < SWAPS_SEEN) {
             polls += 1;
             match reloader.poll(now) {
-                Outcome::Unchanged => {}
-                Outcome::Replaced { serial } if serials.contains(&serial) => {
+                ReloadOutcome::Unchanged => {}
+                ReloadOutcome::Replaced { serial } if serials.contains(&serial) => {
                     replaced += 1;
                     let shown = served_serial(&resolver, &ca);
                     if shown.as_ref() != Ok(&serial) {
