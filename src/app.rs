@@ -8,18 +8,18 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::runtime::{Builder, Handle};
 
+use crate::api::lookup::ClusterLookup;
+use crate::api::readiness::ClusterCheck;
 use crate::client::Access;
-use crate::cluster_check::ClusterCheck;
 use crate::config::{Fault, Settings, settings};
-use crate::health::Readiness;
-use crate::lookup::ClusterLookup;
+use crate::http::health::Readiness;
 use crate::metrics::Metrics;
 use crate::reconcile;
 use crate::serve::DrainState;
 use crate::shutdown::{self, Grace, Process};
 use crate::stores::{Stores, Watched};
 use crate::telemetry;
-use crate::tls::{self, Certificate};
+use crate::tls;
 
 use listeners::Listeners;
 
@@ -74,7 +74,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Fault
     let mut readiness = Readiness::default();
 
     let tls = if settings.needs_certificate() {
-        let mut certificate = Certificate::new(&settings.cert_dir, tls::POLL_EVERY, Arc::clone(&metrics));
+        let mut certificate = tls::files::certificate(&settings.cert_dir, tls::files::POLL_EVERY, Arc::clone(&metrics));
         certificate.poll();
         readiness = readiness.and("certificate", certificate.check());
         let config = certificate.server_config().map_err(|error| vec![tls_fault(&settings, &error)])?;

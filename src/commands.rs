@@ -9,11 +9,11 @@ use std::process::ExitCode;
 
 use tokio::runtime::Builder;
 
+use crate::api::inventory;
 use crate::app::{self, RunError};
 use crate::cli::Invocation;
 use crate::client::Access;
 use crate::config::Fault;
-use crate::inventory;
 use crate::offline::migrate::Migrate;
 use crate::offline::{self, Answer, Source};
 use crate::tls;

@@ -3,16 +3,14 @@
 //! [`cli`] reads the command line, [`config`] turns it into validated settings, [`commands`] does what was asked for, and
 //! [`app`] ties the parts of a running process together.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod client;
-pub mod cluster_check;
 pub mod commands;
 pub mod config;
-pub mod health;
-mod inventory;
+pub mod http;
 pub mod istio;
-pub mod lookup;
 pub mod metrics;
 mod notebook;
 pub mod offline;

@@ -1,18 +1,16 @@
-//! Keeps the served certificate in step with its files, and says how that stands.
+//! Keeps the served certificate in step with its source, and reports how that goes.
 
-use std::path::Path;
+pub mod files;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::{FileSource, ReloadOutcome, Reloader, Resolver};
+use certs::{PairSource, ReloadOutcome, Reloader, Resolver};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{self, ServerConfig};
 
 use crate::metrics::Metrics;
-
-/// How often the files are read: a new pair is served within a second.
-pub const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// Makes ring the provider of cryptography for the whole process.
 pub fn install_crypto_provider() {
@@ -29,10 +27,10 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Nothing is read yet.
-    pub fn new(dir: &Path, poll_every: Duration, metrics: Arc<Metrics>) -> Self {
+    /// Nothing is read yet; [`Certificate::keep`] reads every `poll_every`.
+    pub fn new(source: impl PairSource + 'static, poll_every: Duration, metrics: Arc<Metrics>) -> Self {
         let resolver = Arc::new(Resolver::new());
-        let reloader = Reloader::new(FileSource::new(dir), Arc::clone(&resolver));
+        let reloader = Reloader::new(source, Arc::clone(&resolver));
         Self { resolver, reloader, metrics, poll_every }
     }
 
@@ -50,7 +48,7 @@ impl Certificate {
         }
     }
 
-    /// Reads the files once. Blocks on the file system, never for long.
+    /// Reads the source once. Blocks as long as the source does.
     pub fn poll(&mut self) {
         match self.reloader.poll(SystemTime::now()) {
             ReloadOutcome::Unchanged => self.metrics.certificate_read(true),
@@ -67,9 +65,7 @@ impl Certificate {
                     return;
                 }
                 if self.resolver.current().served.is_some() {
-                    tracing::error!(
-                        "certificate files cannot be used, the older certificate stays in service: {error}"
-                    );
+                    tracing::error!("the new certificate cannot be used, the older one stays in service: {error}");
                 } else {
                     tracing::error!("no certificate to serve, not ready until there is one: {error}");
                 }
@@ -77,7 +73,7 @@ impl Certificate {
         }
     }
 
-    /// Reads the files for as long as the process runs.
+    /// Reads the source for as long as the process runs.
     pub async fn keep(mut self) {
         let mut ticks = interval(self.poll_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
-use http::{StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Fault, Listen, Settings, settings};
-use crate::health::{self, Readiness};
+use crate::http;
+use crate::http::health::Readiness;
 use crate::metrics::{self, Metrics};
 use crate::serve::{self, Drain, Limits, Server};
 use crate::shutdown::Process;
@@ -88,26 +87,13 @@ impl Listeners {
         }
         let no_drain = Drain::default();
         if let Some((listener, _)) = self.health {
-            let router = health::router(readiness);
+            let router = http::health::router(readiness);
             process.steady.spawn("health server", server("health", listener, None, router, few, &no_drain));
         }
         if let Some((listener, _)) = self.metrics {
-            let router = metrics_router(Arc::clone(metrics));
+            let router = http::metrics::router(Arc::clone(metrics));
             let tls = tls.filter(|_| settings.metrics_secure);
             process.steady.spawn("metrics server", server("metrics", listener, tls, router, few, &no_drain));
         }
     }
-}
-
-fn metrics_router(metrics: Arc<Metrics>) -> Router {
-    let scrape = move || {
-        let encoded = metrics.encode();
-        async move {
-            match encoded {
-                Ok(text) => Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text)),
-                Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
-            }
-        }
-    };
-    Router::new().route("/metrics", get(scrape))
 }

@@ -15,7 +15,7 @@ use tokio::time::{interval, sleep};
 use tokio_rustls::TlsConnector;
 use workspaces_controller::metrics::Metrics;
 use workspaces_controller::serve::Limits;
-use workspaces_controller::tls::{Certificate, POLL_EVERY};
+use workspaces_controller::tls;
 
 use crate::client::{DAY, TestServer, Tls, connect, exchange, leaf, new_ca};
 use crate::{exactly, within};
@@ -77,7 +77,7 @@ impl Following {
         let mut volume = Volume::new();
         volume.publish_pair(&leaf(&ca, validity));
         let metrics = Arc::new(Metrics::new());
-        let mut certificate = Certificate::new(volume.dir.path(), POLL_EVERY, Arc::clone(&metrics));
+        let mut certificate = tls::files::certificate(volume.dir.path(), tls::files::POLL_EVERY, Arc::clone(&metrics));
         certificate.poll();
         let ready = Box::new(certificate.check());
         let tls = certificate.server_config().unwrap();

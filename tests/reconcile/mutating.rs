@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use workspaces_controller::config::Listen;
 use workspaces_controller::metrics::Metrics;
 use workspaces_controller::serve::{Drain, Limits, Server, bind};
-use workspaces_controller::tls::Certificate;
+use workspaces_controller::tls;
 
 use crate::process::Loop;
 use crate::world::{Child, WorkspaceHandle, World, condition, control_plane};
@@ -43,7 +43,8 @@ impl Mutating {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let _entered = runtime.enter();
         let metrics = Arc::new(Metrics::new());
-        let mut certificate = Certificate::new(certificates.path(), Duration::from_secs(1), Arc::clone(&metrics));
+        let mut certificate =
+            tls::files::certificate(certificates.path(), Duration::from_secs(1), Arc::clone(&metrics));
         certificate.poll();
         let (listener, address) = bind(Listen { host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: 0 }).unwrap();
         let answer = async move |body: Bytes| {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use workspaces_controller::config::Listen;
 use workspaces_controller::metrics::Metrics;
 use workspaces_controller::serve::{Drain, Limits, Server, bind};
-use workspaces_controller::tls::Certificate;
+use workspaces_controller::tls;
 
 use crate::Result;
 
@@ -26,7 +26,8 @@ pub fn serve(certificates: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let metrics = Arc::new(Metrics::new());
-        let mut certificate = Certificate::new(Path::new(certificates), Duration::from_secs(1), Arc::clone(&metrics));
+        let mut certificate =
+            tls::files::certificate(Path::new(certificates), Duration::from_secs(1), Arc::clone(&metrics));
         certificate.poll();
         let (listener, address) = bind(Listen { host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: 0 })?;
         println!("{}", address.port());
