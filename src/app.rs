@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Handle};
 use crate::api::lookup::ClusterLookup;
 use crate::api::readiness::ClusterCheck;
 use crate::client::Access;
-use crate::config::{Fault, Settings, settings};
+use crate::config::{SettingError, Settings, settings};
 use crate::http::health::Readiness;
 use crate::metrics::Metrics;
 use crate::reconcile;
@@ -31,7 +31,7 @@ const REVIEW_THREADS: usize = 2;
 #[derive(Debug)]
 pub enum RunError {
     /// The settings are wrong; nothing has been logged about it.
-    Settings(Vec<Fault>),
+    Settings(Vec<SettingError>),
     /// Something failed, which has been logged.
     Failed,
 }
@@ -45,9 +45,9 @@ pub fn run(settings: Settings) -> Result<(), RunError> {
     let runtimes = reviews.and_then(|reviews| Ok((Builder::new_current_thread().enable_all().build()?, reviews)));
     let (runtime, reviews) = runtimes.map_err(|error| failed(&format!("cannot start threads: {error}")))?;
     let result = runtime.block_on(async {
-        let asks = shutdown::signals().map_err(|error| failed(&format!("cannot listen for signals: {error}")))?;
+        let signals = shutdown::signals().map_err(|error| failed(&format!("cannot listen for signals: {error}")))?;
         let process = wire(settings, reviews.handle()).await.map_err(RunError::Settings)?;
-        process.run(asks, Grace::default()).await.map_err(|stop| failed(&stop.to_string()))
+        process.run(signals, Grace::default()).await.map_err(|stop| failed(&stop.to_string()))
     });
     if result.is_ok() {
         tracing::info!("shutdown complete");
@@ -64,7 +64,7 @@ fn failed(reason: &str) -> RunError {
 }
 
 /// Starts every part that the settings ask for.
-async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Fault>> {
+async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<SettingError>> {
     let settings = Arc::new(settings);
     let metrics = Arc::new(Metrics::new());
     let access = Access::configure(settings.kubeconfig.as_deref()).await.map_err(|fault| vec![fault])?;
@@ -118,8 +118,8 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Fault
     Ok(process)
 }
 
-fn tls_fault(settings: &Settings, error: &dyn std::error::Error) -> Fault {
-    Fault {
+fn tls_fault(settings: &Settings, error: &dyn std::error::Error) -> SettingError {
+    SettingError {
         name: settings::WEBHOOK_CERT_DIR.name(),
         value: Some(settings.cert_dir.to_string_lossy().into_owned()),
         rule: format!("TLS cannot be set up: {error}"),

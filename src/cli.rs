@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use clap_complete::Shell;
 
 use crate::config::settings;
-use crate::config::{Environment, Fault, Settings};
+use crate::config::{Environment, SettingError, Settings};
 use crate::offline::explain;
 use crate::offline::migrate::Migrate;
 use crate::offline::render::Render;
@@ -75,7 +75,7 @@ pub enum Invocation {
 pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
-) -> Result<Invocation, Vec<Fault>> {
+) -> Result<Invocation, Vec<SettingError>> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let is_own = |argument: &OsString| OWN_COMMANDS.iter().any(|command| argument == command);
     if !arguments.get(1).is_some_and(is_own) {
@@ -156,8 +156,8 @@ fn version() -> &'static str {
 fn invocation(
     matches: &ArgMatches,
     environment: &Environment,
-    mut faults: Vec<Fault>,
-) -> Result<Invocation, Vec<Fault>> {
+    mut faults: Vec<SettingError>,
+) -> Result<Invocation, Vec<SettingError>> {
     let invocation = match matches.subcommand() {
         Some(("crds", matches)) => Invocation::Crds { dir: matches.get_one::<PathBuf>("dir").cloned() },
         Some((name @ ("validate" | "render" | "migrate"), matches)) => {
@@ -189,12 +189,12 @@ fn invocation(
     if faults.is_empty() { Ok(invocation) } else { Err(faults) }
 }
 
-fn explained(rule: Option<&String>) -> Result<String, Fault> {
+fn explained(rule: Option<&String>) -> Result<String, SettingError> {
     let Some(text) = rule else { return Ok(explain::list()) };
     explain::find(text).map(explain::rule).map_err(|nearest| {
         let hint = nearest.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
         let rule = format!("no such rule{hint} (explain without a rule lists all)");
-        Fault { name: "explain".to_owned(), value: Some(text.clone()), rule }
+        SettingError { name: "explain".to_owned(), value: Some(text.clone()), rule }
     })
 }
 
@@ -232,7 +232,7 @@ fn with_two_dashes(argument: OsString) -> OsString {
 }
 
 /// One line for what the parser prints as a paragraph.
-fn fault_of(error: &clap::Error) -> Fault {
+fn fault_of(error: &clap::Error) -> SettingError {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),
@@ -272,5 +272,5 @@ fn fault_of(error: &clap::Error) -> Fault {
     };
     let name = if name.is_empty() { "command line".to_owned() } else { name };
     let value = value.filter(|_| error.kind() == ErrorKind::InvalidValue);
-    Fault { name, value, rule }
+    SettingError { name, value, rule }
 }

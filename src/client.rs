@@ -13,7 +13,7 @@ use kube::core::Status;
 use kube::{Client, Config};
 use tower::timeout::TimeoutLayer;
 
-use crate::config::{Fault, settings};
+use crate::config::{SettingError, settings};
 
 /// For the connection and its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -27,21 +27,21 @@ const SILENCE: Duration = Duration::from_secs(90);
 pub struct Access {
     config: Config,
     /// What a fault of the configuration names.
-    setting: Fault,
+    setting: SettingError,
 }
 
 impl Access {
     /// Reads the kubeconfig, or what a pod is given.
-    pub async fn configure(kubeconfig: Option<&Path>) -> Result<Self, Fault> {
+    pub async fn configure(kubeconfig: Option<&Path>) -> Result<Self, SettingError> {
         let name = settings::KUBECONFIG.full_name();
         let value = kubeconfig.map(|path| path.to_string_lossy().into_owned());
-        let setting = Fault { name: name.clone(), value, rule: String::new() };
+        let setting = SettingError { name: name.clone(), value, rule: String::new() };
         let mut config = match kubeconfig {
-            Some(paths) => from_files(paths).await.map_err(|rule| Fault { rule, ..setting.clone() })?,
+            Some(paths) => from_files(paths).await.map_err(|rule| SettingError { rule, ..setting.clone() })?,
             None => Config::incluster().map_err(|error| {
                 let rule =
                     format!("not set, and this is no pod with a service account ({error}): name a kubeconfig file");
-                Fault { name, value: None, rule }
+                SettingError { name, value: None, rule }
             })?,
         };
         config.connect_timeout = Some(CONNECT);
@@ -62,9 +62,11 @@ impl Access {
     }
 
     /// A client with connections of its own, which are served by the runtime in which it is made.
-    pub fn client(&self) -> Result<Client, Fault> {
-        let builder = ClientBuilder::try_from(self.config.clone())
-            .map_err(|error| Fault { rule: format!("cannot be used: {}", causes(&error)), ..self.setting.clone() })?;
+    pub fn client(&self) -> Result<Client, SettingError> {
+        let builder = ClientBuilder::try_from(self.config.clone()).map_err(|error| SettingError {
+            rule: format!("cannot be used: {}", causes(&error)),
+            ..self.setting.clone()
+        })?;
         Ok(builder.with_layer(&TimeoutLayer::new(ANSWER)).build())
     }
 }

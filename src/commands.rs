@@ -13,9 +13,9 @@ use crate::api::inventory;
 use crate::app::{self, RunError};
 use crate::cli::Invocation;
 use crate::client::Access;
-use crate::config::Fault;
+use crate::config::SettingError;
 use crate::offline::migrate::Migrate;
-use crate::offline::{self, Answer, Source};
+use crate::offline::{self, CommandOutput, InputFile};
 use crate::tls;
 
 /// How the program ended: every exit code that it has. `docs/install.md` and `--help` say the same.
@@ -29,7 +29,7 @@ pub enum ExitStatus {
     RunFailed,
     /// The command line or the settings are wrong; starting again does not help.
     WrongSettings,
-    /// Something could not be read or written, so the answer is not complete. Outranks findings.
+    /// Something could not be read or written, so the output is incomplete. Outranks findings.
     ReadOrWriteFailed,
 }
 
@@ -44,10 +44,10 @@ impl ExitStatus {
         }
     }
 
-    fn of(answer: &Answer) -> Self {
-        if answer.has_unreadable {
+    fn of(output: &CommandOutput) -> Self {
+        if output.has_unreadable {
             Self::ReadOrWriteFailed
-        } else if answer.has_findings {
+        } else if output.has_findings {
             Self::Findings
         } else {
             Self::Success
@@ -70,10 +70,10 @@ pub fn start(invocation: Invocation) -> ExitStatus {
             Err(RunError::Failed) => ExitStatus::RunFailed,
         },
         Invocation::Validate(mut validate) => {
-            validate.telling.colours = wants_colours();
-            print_answer(&offline::validate::run(&validate, &mut io::stdin().lock()))
+            validate.options.colours = wants_colours();
+            print_output(&offline::validate::run(&validate, &mut io::stdin().lock()))
         }
-        Invocation::Render(render) => print_answer(&offline::render::run(&render, &mut io::stdin().lock())),
+        Invocation::Render(render) => print_output(&offline::render::run(&render, &mut io::stdin().lock())),
         Invocation::Migrate(migrate) => check_migration(*migrate),
         Invocation::Print(text) => print(&text),
         Invocation::Crds { dir: None } => print(&crd_files().map(|(_, yaml)| yaml).join("---\n")),
@@ -82,7 +82,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
 }
 
 /// Prints what is wrong with the settings, a line for each.
-pub fn refuse(faults: &[Fault]) -> ExitStatus {
+pub fn refuse(faults: &[SettingError]) -> ExitStatus {
     faults.iter().for_each(|fault| print_error(&fault.to_string()));
     ExitStatus::WrongSettings
 }
@@ -94,7 +94,7 @@ fn wants_colours() -> bool {
 
 /// From files, or from the cluster: the only command beside a run that asks one.
 fn check_migration(mut migrate: Migrate) -> ExitStatus {
-    migrate.telling.colours = wants_colours();
+    migrate.options.colours = wants_colours();
     let stored = match migrate.cluster.as_ref().map(|kubeconfig| read_cluster(kubeconfig.as_deref())) {
         None => Vec::new(),
         Some(Ok(stored)) => stored,
@@ -104,18 +104,18 @@ fn check_migration(mut migrate: Migrate) -> ExitStatus {
             return ExitStatus::ReadOrWriteFailed;
         }
     };
-    print_answer(&offline::migrate::run(&migrate, stored, &mut io::stdin().lock()))
+    print_output(&offline::migrate::run(&migrate, stored, &mut io::stdin().lock()))
 }
 
 /// Why nothing was read from the cluster.
 enum ClusterError {
     /// Nothing says how to reach it.
-    Settings(Fault),
+    Settings(SettingError),
     /// It could not be read.
     Read(String),
 }
 
-fn read_cluster(kubeconfig: Option<&Path>) -> Result<Vec<Source>, ClusterError> {
+fn read_cluster(kubeconfig: Option<&Path>) -> Result<Vec<InputFile>, ClusterError> {
     tls::install_crypto_provider();
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| ClusterError::Read(error.to_string()))?;
@@ -143,14 +143,14 @@ fn write_crds(dir: &Path) -> ExitStatus {
 }
 
 fn print(text: &str) -> ExitStatus {
-    print_answer(&Answer { output: text.to_owned(), ..Answer::default() })
+    print_output(&CommandOutput { stdout: text.to_owned(), ..CommandOutput::default() })
 }
 
-fn print_answer(answer: &Answer) -> ExitStatus {
-    let output = write(&answer.output, &mut io::stdout().lock());
-    let errors = write(&answer.errors, &mut io::stderr().lock());
-    match output.map_err(|error| format!("standard output: {error}")).and(errors.map_err(|error| error.to_string())) {
-        Ok(()) => ExitStatus::of(answer),
+fn print_output(output: &CommandOutput) -> ExitStatus {
+    let stdout = write(&output.stdout, &mut io::stdout().lock());
+    let stderr = write(&output.stderr, &mut io::stderr().lock());
+    match stdout.map_err(|error| format!("standard output: {error}")).and(stderr.map_err(|error| error.to_string())) {
+        Ok(()) => ExitStatus::of(output),
         Err(error) => {
             print_error(&error);
             ExitStatus::ReadOrWriteFailed

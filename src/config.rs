@@ -1,7 +1,7 @@
 //! From flags and environment to validated settings: after this module there are no raw strings left to judge.
 //!
 //! [`settings`](mod@settings) is the table of what can be set, [`source`] decides where a value comes from, [`values`]
-//! says what is allowed. All faults are found in one go.
+//! says what is allowed. All errors are found in one go.
 
 mod log;
 mod network;
@@ -19,9 +19,9 @@ use webhook::Policy;
 
 pub use log::{LogFormat, LogSettings};
 pub use network::Listen;
-pub use source::{Environment, Fault};
+pub use source::{Environment, SettingError};
 
-use source::Source;
+use source::SettingSource;
 
 /// What the process does and where, validated.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,15 +77,15 @@ pub struct Routing {
 }
 
 /// The settings that a verdict depends on; `matches` come from [`settings::policy_arguments`].
-pub fn policy(matches: &ArgMatches, environment: &Environment) -> Result<Policy, Vec<Fault>> {
-    let mut source = Source::new(matches, environment);
+pub fn policy(matches: &ArgMatches, environment: &Environment) -> Result<Policy, Vec<SettingError>> {
+    let mut source = SettingSource::new(matches, environment);
     let policy = admission(&mut source);
     source.finish().map(|_| policy)
 }
 
 /// How Workspaces are reached; `matches` come from [`settings::routing_arguments`].
-pub fn routing_of(matches: &ArgMatches, environment: &Environment) -> Result<Routing, Vec<Fault>> {
-    let mut source = Source::new(matches, environment);
+pub fn routing_of(matches: &ArgMatches, environment: &Environment) -> Result<Routing, Vec<SettingError>> {
+    let mut source = SettingSource::new(matches, environment);
     let paths = paths(&mut source);
     let routing = routing(&mut source, paths);
     source.finish().map(|_| routing)
@@ -124,9 +124,9 @@ impl Settings {
 
     /// Reads and judges every setting; `matches` come from [`settings::arguments`].
     ///
-    /// A fault in one setting does not hide those of others.
-    pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Self, Vec<Fault>> {
-        let mut source = Source::new(matches, environment);
+    /// An error in one setting does not hide those of others.
+    pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Self, Vec<SettingError>> {
+        let mut source = SettingSource::new(matches, environment);
         let policy = admission(&mut source);
         let routing = routing(&mut source, policy.paths.clone());
         let settings = Self {
@@ -152,9 +152,9 @@ impl Settings {
     }
 
     /// Rules about more than one setting.
-    fn check_together(&self, source: &mut Source<'_>) {
+    fn check_together(&self, source: &mut SettingSource<'_>) {
         if !self.enable_reconcile && !self.enable_webhooks {
-            source.fault(
+            source.error(
                 &settings::ENABLE_RECONCILE,
                 "leaves nothing to do while ENABLE_WEBHOOKS is false too: set one of the two to true",
             );
@@ -170,14 +170,14 @@ impl Settings {
                     && address.collides(taken)
                 {
                     let rule = format!("must differ from {} ({taken}): one address serves one thing", other.name());
-                    source.fault(setting, &rule);
+                    source.error(setting, &rule);
                 }
             }
         }
     }
 
     /// What was accepted for the sake of manifests written for another controller, but is not done as asked.
-    fn warn(&self, source: &mut Source<'_>) {
+    fn warn(&self, source: &mut SettingSource<'_>) {
         if self.leader_elect {
             source.warn(
                 "--leader-elect is accepted, but leader election is not built yet: run exactly one replica with reconcile \
@@ -259,7 +259,7 @@ impl Routing {
     }
 }
 
-fn routing(source: &mut Source<'_>, paths: ConnectPaths) -> Routing {
+fn routing(source: &mut SettingSource<'_>, paths: ConnectPaths) -> Routing {
     Routing {
         use_istio: source.one(&settings::USE_ISTIO, values::boolean),
         gateways: source.list(&settings::ISTIO_GATEWAY, network::gateways),
@@ -271,7 +271,7 @@ fn routing(source: &mut Source<'_>, paths: ConnectPaths) -> Routing {
     }
 }
 
-fn admission(source: &mut Source<'_>) -> Policy {
+fn admission(source: &mut SettingSource<'_>) -> Policy {
     Policy {
         paths: paths(source),
         dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
@@ -282,7 +282,7 @@ fn admission(source: &mut Source<'_>) -> Policy {
     }
 }
 
-fn paths(source: &mut Source<'_>) -> ConnectPaths {
+fn paths(source: &mut SettingSource<'_>) -> ConnectPaths {
     source.optional(&settings::CONNECT_PATH_PREFIX, values::path_prefix).unwrap_or_default()
 }
 

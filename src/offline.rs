@@ -10,11 +10,11 @@
 //! `render` and `migrate` go on from there: given (typed objects) -> crate::render -> difference.
 //!
 //! Objects are judged as if all inputs were stored in the end, whatever their order. No clock, no environment, no cluster:
-//! only [`input::source`] reads files and the standard input, and nothing here writes: a command returns its [`Answer`].
+//! only [`input::source`] reads files and the standard input, and nothing here writes: a command returns its [`CommandOutput`].
 
-mod answer;
 pub mod api_server;
 pub mod check;
+mod command_output;
 pub mod explain;
 pub mod facts;
 pub mod finding;
@@ -25,7 +25,7 @@ pub mod render;
 pub mod report;
 pub mod validate;
 
-pub use answer::Answer;
 pub use check::check;
+pub use command_output::CommandOutput;
 pub use finding::{Finding, Report, Severity, Summary};
-pub use input::source::Source;
+pub use input::source::InputFile;

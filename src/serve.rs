@@ -26,7 +26,7 @@ pub use drain::{Drain, DrainState};
 
 /// How much of the server one client may have, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Open connections. When all are taken, idle ones are closed in favour of new ones.
     pub connections: usize,
     /// Bytes of request bodies that all connections hold together; bodies of more than 64 KiB give way. Three of the
@@ -47,7 +47,7 @@ pub struct Limits {
     pub idle_protected: Duration,
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     /// What a client may take is 5 s for handshake and headers and 10 s for the body; the limits lie under that, so that
     /// the connection is gone when the time is up, on a busy machine too.
     fn default() -> Self {
@@ -64,7 +64,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl ServerLimits {
     /// The same, with at most half of the file descriptors that the process may open.
     #[must_use]
     pub fn within_descriptors(self, descriptors: Option<usize>) -> Self {
@@ -84,7 +84,7 @@ pub struct Server {
     /// What answers.
     pub router: Router,
     /// What one client may have.
-    pub limits: Limits,
+    pub limits: ServerLimits,
     /// Where connections are counted.
     pub metrics: Arc<Metrics>,
     /// When to stop.

@@ -9,9 +9,9 @@ use tokio::time::sleep;
 use crate::serve::{Drain, DrainState};
 use crate::tasks::{EarlyEnd, Tasks};
 
-/// A signal that asks the process to end.
+/// A signal that signals the process to end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Ask {
+pub enum StopSignal {
     /// SIGTERM: Kubernetes is about to remove the pod.
     Terminate,
     /// SIGINT: a person at a terminal.
@@ -43,7 +43,7 @@ pub enum Stop {
     Task(#[from] EarlyEnd),
     /// A second signal came before the end.
     #[error("told to end twice: ended at once")]
-    Impatience,
+    SecondSignal,
     /// Something did not finish in time.
     #[error("not finished within {seconds} s: {0}", .names.join(", "), seconds = .limit.as_secs_f32())]
     Unfinished {
@@ -67,22 +67,22 @@ pub struct Process {
 
 impl Process {
     /// Runs until asked to end, and then to the end.
-    pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>, grace: Grace) -> Result<(), Stop> {
-        let ask = tokio::select! {
+    pub async fn run(mut self, mut signals: mpsc::Receiver<StopSignal>, grace: Grace) -> Result<(), Stop> {
+        let signal = tokio::select! {
             end = self.steady.ended() => return Err(end.into()),
             end = self.draining.ended() => return Err(end.into()),
-            ask = next(&mut asks) => ask,
+            signal = next(&mut signals) => signal,
         };
-        tracing::info!(signal = ?ask, "asked to end: finishing what has begun");
+        tracing::info!(signal = ?signal, "asked to end: finishing what has begun");
         tokio::select! {
-            result = self.finish(ask, grace) => result,
-            _ = next(&mut asks) => Err(Stop::Impatience),
+            result = self.finish(signal, grace) => result,
+            _ = next(&mut signals) => Err(Stop::SecondSignal),
         }
     }
 
-    async fn finish(&mut self, ask: Ask, grace: Grace) -> Result<(), Stop> {
+    async fn finish(&mut self, signal: StopSignal, grace: Grace) -> Result<(), Stop> {
         self.drain.advance(DrainState::Announced);
-        if ask == Ask::Terminate {
+        if signal == StopSignal::Terminate {
             sleep(grace.announce).await;
         }
         self.drain.advance(DrainState::Closing);
@@ -91,27 +91,27 @@ impl Process {
     }
 }
 
-async fn next(asks: &mut mpsc::Receiver<Ask>) -> Ask {
-    match asks.recv().await {
-        Some(ask) => ask,
-        // Nobody is left to ask.
+async fn next(signals: &mut mpsc::Receiver<StopSignal>) -> StopSignal {
+    match signals.recv().await {
+        Some(signal) => signal,
+        // Nobody is left to signal.
         None => std::future::pending().await,
     }
 }
 
 /// The signals of the operating system, from now on.
-pub fn signals() -> std::io::Result<mpsc::Receiver<Ask>> {
+pub fn signals() -> std::io::Result<mpsc::Receiver<StopSignal>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(async move {
         loop {
-            let ask = tokio::select! {
-                Some(()) = terminate.recv() => Ask::Terminate,
-                Some(()) = interrupt.recv() => Ask::Interrupt,
+            let signal = tokio::select! {
+                Some(()) = terminate.recv() => StopSignal::Terminate,
+                Some(()) = interrupt.recv() => StopSignal::Interrupt,
                 else => return,
             };
-            if sender.send(ask).await.is_err() {
+            if sender.send(signal).await.is_err() {
                 return;
             }
         }
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    fn process() -> (Process, mpsc::Sender<Ask>, mpsc::Receiver<Ask>) {
+    fn process() -> (Process, mpsc::Sender<StopSignal>, mpsc::Receiver<StopSignal>) {
         let (sender, receiver) = mpsc::channel(2);
         let mut process = Process::default();
         for name in ["watch", "certificate", "health"] {
@@ -164,28 +164,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_signal_ends_it_in_order_and_only_sigterm_is_announced() {
-        for (ask, wait) in [(Ask::Terminate, Duration::from_secs(3)), (Ask::Interrupt, Duration::ZERO)] {
+        for (signal, wait) in [(StopSignal::Terminate, Duration::from_secs(3)), (StopSignal::Interrupt, Duration::ZERO)]
+        {
             let (process, sender, receiver) = process();
-            sender.send(ask).await.unwrap();
+            sender.send(signal).await.unwrap();
             let start = tokio::time::Instant::now();
             assert_eq!(process.run(receiver, Grace::default()).await, Ok(()));
-            assert_eq!(start.elapsed(), wait, "{ask:?}");
+            assert_eq!(start.elapsed(), wait, "{signal:?}");
         }
     }
 
     #[tokio::test]
     async fn a_second_signal_ends_it_at_once() {
         let (process, sender, receiver) = process();
-        sender.send(Ask::Terminate).await.unwrap();
-        sender.send(Ask::Terminate).await.unwrap();
-        assert_eq!(process.run(receiver, Grace::default()).await, Err(Stop::Impatience));
+        sender.send(StopSignal::Terminate).await.unwrap();
+        sender.send(StopSignal::Terminate).await.unwrap();
+        assert_eq!(process.run(receiver, Grace::default()).await, Err(Stop::SecondSignal));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_does_not_finish_is_named() {
         let (mut process, sender, receiver) = process();
         process.draining.spawn("obstinate", pending());
-        sender.send(Ask::Interrupt).await.unwrap();
+        sender.send(StopSignal::Interrupt).await.unwrap();
         let stop = process.run(receiver, Grace::default()).await.unwrap_err();
         assert_eq!(stop.to_string(), "not finished within 6 s: obstinate");
     }

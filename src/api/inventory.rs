@@ -6,7 +6,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::client::causes;
-use crate::offline::Source;
+use crate::offline::InputFile;
 
 /// Objects in one answer to a list.
 const PAGE: u32 = 500;
@@ -26,7 +26,7 @@ const RESOURCES: [(&str, &str, &str, &str, bool); 5] = [
 /// Every WorkspaceKind, Workspace, StatefulSet, Notebook and Namespace, each a text `cluster/<plural>/<namespace>/<name>`.
 ///
 /// The error is a sentence for whoever asked.
-pub async fn read(client: &Client) -> Result<Vec<Source>, String> {
+pub async fn read(client: &Client) -> Result<Vec<InputFile>, String> {
     let mut sources = Vec::new();
     for (group, version, kind, plural, optional) in RESOURCES {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
@@ -54,7 +54,7 @@ pub async fn read(client: &Client) -> Result<Vec<Source>, String> {
     Ok(sources)
 }
 
-fn text(plural: &str, mut object: DynamicObject) -> Result<Source, String> {
+fn text(plural: &str, mut object: DynamicObject) -> Result<InputFile, String> {
     object.metadata.managed_fields = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.remove(LAST_APPLIED);
@@ -63,5 +63,5 @@ fn text(plural: &str, mut object: DynamicObject) -> Result<Source, String> {
     let name = format!("cluster/{plural}{}{}", part(&object.metadata.namespace), part(&object.metadata.name));
     let value: Value = serde_json::to_value(&object).map_err(|error| format!("{name}: {error}"))?;
     let text = serde_saphyr::to_string(&value).map_err(|error| format!("{name}: {error}"))?;
-    Ok(Source::new(name, text))
+    Ok(InputFile::new(name, text))
 }

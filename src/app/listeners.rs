@@ -8,11 +8,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::config::{Fault, Listen, Settings, settings};
+use crate::config::{Listen, SettingError, Settings, settings};
 use crate::http;
 use crate::http::health::Readiness;
 use crate::metrics::{self, Metrics};
-use crate::serve::{self, Drain, Limits, Server};
+use crate::serve::{self, Drain, Server, ServerLimits};
 use crate::shutdown::Process;
 
 /// Connections of kubelets and scrapers.
@@ -28,7 +28,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn bind(settings: &Settings, reviews: &Handle) -> Result<Self, Vec<Fault>> {
+    pub(super) fn bind(settings: &Settings, reviews: &Handle) -> Result<Self, Vec<SettingError>> {
         let mut faults = Vec::new();
         let mut bind = |setting: &settings::Setting, address: Option<Listen>| {
             let address = address?;
@@ -37,7 +37,7 @@ impl Listeners {
                     let rule = format!(
                         "cannot listen there ({error}): choose another address, or stop the process that uses it"
                     );
-                    faults.push(Fault { name: setting.name(), value: Some(address.to_string()), rule });
+                    faults.push(SettingError { name: setting.name(), value: Some(address.to_string()), rule });
                 })
                 .ok()
         };
@@ -74,9 +74,9 @@ impl Listeners {
             metrics_address = address(&self.metrics),
             "listening"
         );
-        let limits = Limits::default().within_descriptors(metrics::max_descriptors());
+        let limits = ServerLimits::default().within_descriptors(metrics::max_descriptors());
         // Probes and scrapes are served until the process exits: they show how the shutdown proceeds.
-        let few = Limits { connections: limits.connections.min(FEW_CONNECTIONS), ..limits };
+        let few = ServerLimits { connections: limits.connections.min(FEW_CONNECTIONS), ..limits };
         let server = |name, listener, tls: Option<&Arc<ServerConfig>>, router, limits, drain: &Drain| {
             let (tls, metrics, drain) = (tls.cloned(), Arc::clone(metrics), drain.clone());
             Server { name, listener, tls, router, limits, metrics, drain }.run()

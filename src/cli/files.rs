@@ -6,12 +6,12 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::Invocation;
-use crate::config::{self, Environment, Fault, settings};
+use crate::config::{self, Environment, SettingError, settings};
 use crate::offline::finding::Severity;
 use crate::offline::input::source;
 use crate::offline::migrate::Migrate;
 use crate::offline::render::{Render, What};
-use crate::offline::report::{Format, Telling};
+use crate::offline::report::{Format, ReportOptions};
 use crate::offline::validate::Validate;
 
 const VALIDATE_EXAMPLES: &str = "\
@@ -61,7 +61,7 @@ pub(super) fn invocation(
     name: &str,
     matches: &ArgMatches,
     environment: &Environment,
-) -> Result<Invocation, Vec<Fault>> {
+) -> Result<Invocation, Vec<SettingError>> {
     Ok(match name {
         "render" => Invocation::Render(Box::new(render(matches, environment)?)),
         "migrate" => Invocation::Migrate(Box::new(migrate(matches, environment)?)),
@@ -164,24 +164,24 @@ fn is(matches: &ArgMatches, name: &str, value: &str) -> bool {
     matches.get_one::<String>(name).is_some_and(|given| given == value)
 }
 
-fn telling(matches: &ArgMatches) -> Telling {
+fn options(matches: &ArgMatches) -> ReportOptions {
     let format = Format::ALL.into_iter().find(|(name, _)| is(matches, "output", name));
     let fail_on = if is(matches, "fail-on", "warning") { Severity::Warning } else { Severity::Error };
-    Telling { format: format.map_or(Format::Text, |(_, format)| format), fail_on, colours: false }
+    ReportOptions { format: format.map_or(Format::Text, |(_, format)| format), fail_on, colours: false }
 }
 
 /// Every command needs something to read.
-fn needs_input(command: &str) -> Fault {
+fn needs_input(command: &str) -> SettingError {
     let rule = "needs a file, a directory or - for the standard input".to_owned();
-    Fault { name: command.to_owned(), value: None, rule }
+    SettingError { name: command.to_owned(), value: None, rule }
 }
 
-fn read_twice(flag: &str) -> Fault {
+fn read_twice(flag: &str) -> SettingError {
     let rule = "the standard input can be read only once".to_owned();
-    Fault { name: flag.to_owned(), value: Some(source::STANDARD_INPUT.to_owned()), rule }
+    SettingError { name: flag.to_owned(), value: Some(source::STANDARD_INPUT.to_owned()), rule }
 }
 
-fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate, Vec<Fault>> {
+fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate, Vec<SettingError>> {
     let (inputs, old) = (texts(matches, "inputs"), texts(matches, "old"));
     let mut faults = Vec::new();
     if inputs.is_empty() {
@@ -191,7 +191,7 @@ fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate,
         faults.push(read_twice("--old"));
     }
     match config::policy(matches, environment) {
-        Ok(policy) if faults.is_empty() => Ok(Validate { inputs, old, telling: telling(matches), policy }),
+        Ok(policy) if faults.is_empty() => Ok(Validate { inputs, old, options: options(matches), policy }),
         Ok(_) => Err(faults),
         Err(more) => {
             faults.extend(more);
@@ -200,7 +200,7 @@ fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate,
     }
 }
 
-fn render(matches: &ArgMatches, environment: &Environment) -> Result<Render, Vec<Fault>> {
+fn render(matches: &ArgMatches, environment: &Environment) -> Result<Render, Vec<SettingError>> {
     let routing = config::routing_of(matches, environment);
     let (inputs, diff) = (texts(matches, "inputs"), texts(matches, "diff"));
     let what = match (inputs.is_empty(), diff.as_slice()) {
@@ -215,7 +215,7 @@ fn render(matches: &ArgMatches, environment: &Environment) -> Result<Render, Vec
     }
 }
 
-fn migrate(matches: &ArgMatches, environment: &Environment) -> Result<Migrate, Vec<Fault>> {
+fn migrate(matches: &ArgMatches, environment: &Environment) -> Result<Migrate, Vec<SettingError>> {
     let inputs = texts(matches, "inputs");
     let given = matches.get_one::<PathBuf>("kubeconfig").cloned();
     let kubeconfig = given.or_else(|| environment.path(&settings::KUBECONFIG));
@@ -223,11 +223,11 @@ fn migrate(matches: &ArgMatches, environment: &Environment) -> Result<Migrate, V
     let mut faults = Vec::new();
     if inputs.is_empty() && cluster.is_none() {
         let rule = "needs files or directories with what is stored, or --cluster".to_owned();
-        faults.push(Fault { name: "migrate".to_owned(), value: None, rule });
+        faults.push(SettingError { name: "migrate".to_owned(), value: None, rule });
     }
     match (config::policy(matches, environment), config::routing_of(matches, environment)) {
         (Ok(policy), Ok(routing)) if faults.is_empty() => {
-            Ok(Migrate { inputs, cluster, telling: telling(matches), policy, routing })
+            Ok(Migrate { inputs, cluster, options: options(matches), policy, routing })
         }
         (policy, routing) => {
             faults.extend(policy.err().into_iter().flatten());

@@ -5,7 +5,7 @@ use std::fmt;
 use tracing_subscriber::EnvFilter;
 
 use super::settings;
-use super::source::Source;
+use super::source::SettingSource;
 
 /// Libraries speak from this level on: what they have to say at `info` is about every request.
 const LIBRARIES: &str = "warn";
@@ -49,7 +49,7 @@ impl fmt::Display for LogFormat {
 }
 
 /// Reads the settings of the log; the own ones win over those of zap.
-pub(super) fn load(source: &mut Source<'_>) -> LogSettings {
+pub(super) fn load(source: &mut SettingSource<'_>) -> LogSettings {
     let zap_level = source.optional(&settings::ZAP_LOG_LEVEL, zap_level);
     let zap_format = source.optional(&settings::ZAP_ENCODER, zap_encoder);
     let filter = source.optional(&settings::LOG_LEVEL, filter).or_else(|| zap_level.map(own_crates_at));

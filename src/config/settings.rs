@@ -41,7 +41,7 @@ impl Setting {
         }
     }
 
-    /// The flag and the variables, for faults that show only when it is no longer known where a value came from.
+    /// The flag and the variables, for errors that show only when it is no longer known where a value came from.
     pub fn full_name(&self) -> String {
         if self.env.is_empty() || self.flag.is_empty() {
             return self.name();

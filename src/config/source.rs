@@ -42,7 +42,7 @@ impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment 
 
 /// One setting that cannot be used: where it stands, its value, and what is allowed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Fault {
+pub struct SettingError {
     /// The flag or variable as the user writes it.
     pub name: String,
     /// What was given; `None` where there is no value to show.
@@ -51,7 +51,7 @@ pub struct Fault {
     pub rule: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
             Some(value) => write!(formatter, "{}={}: {}", self.name, quoted(value), self.rule),
@@ -69,27 +69,27 @@ fn quoted(value: &str) -> String {
 }
 
 /// A value and where it was found.
-struct Given {
+struct GivenValue {
     name: String,
     values: Vec<String>,
 }
 
 /// Looks settings up and collects what is wrong with them.
 #[derive(Debug)]
-pub struct Source<'a> {
+pub struct SettingSource<'a> {
     matches: &'a ArgMatches,
     environment: &'a Environment,
-    faults: Vec<Fault>,
+    errors: Vec<SettingError>,
     warnings: Vec<String>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> SettingSource<'a> {
     /// Nothing is read yet.
     pub fn new(matches: &'a ArgMatches, environment: &'a Environment) -> Self {
-        Self { matches, environment, faults: Vec::new(), warnings: Vec::new() }
+        Self { matches, environment, errors: Vec::new(), warnings: Vec::new() }
     }
 
-    /// A setting with a default. After a fault it has its default, so that rules about several settings can go on.
+    /// A setting with a default. After an error it has its default, so that rules about several settings can go on.
     pub fn one<T: Default>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Result<T, String>) -> T {
         let parsed = self.optional(setting, &parse);
         parsed.or_else(|| parse(setting.default).ok()).unwrap_or_default()
@@ -102,7 +102,7 @@ impl<'a> Source<'a> {
         match parse(value) {
             Ok(parsed) => Some(parsed),
             Err(rule) => {
-                self.faults.push(Fault { name: given.name, value: Some(value.clone()), rule });
+                self.errors.push(SettingError { name: given.name, value: Some(value.clone()), rule });
                 None
             }
         }
@@ -115,7 +115,7 @@ impl<'a> Source<'a> {
         let items: Vec<&str> = values.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
         parse(&items).unwrap_or_else(|rule| {
             let name = given.map_or_else(|| setting.name(), |given| given.name);
-            self.faults.push(Fault { name, value: Some(values.join(",")), rule });
+            self.errors.push(SettingError { name, value: Some(values.join(",")), rule });
             T::default()
         })
     }
@@ -126,12 +126,12 @@ impl<'a> Source<'a> {
             || setting.env.iter().any(|variable| self.environment.get(variable).is_some())
     }
 
-    /// A fault that is not in the value alone.
-    pub fn fault(&mut self, setting: &Setting, rule: &str) {
+    /// An error that is not in the value alone.
+    pub fn error(&mut self, setting: &Setting, rule: &str) {
         let given = self.given(setting);
         let name = given.as_ref().map_or_else(|| setting.name(), |given| given.name.clone());
         let value = given.map_or_else(|| setting.default.to_owned(), |given| given.values.join(","));
-        self.faults.push(Fault { name, value: Some(value), rule: rule.to_owned() });
+        self.errors.push(SettingError { name, value: Some(value), rule: rule.to_owned() });
     }
 
     /// Something that is accepted but has not the effect it promises.
@@ -139,29 +139,29 @@ impl<'a> Source<'a> {
         self.warnings.push(sentence);
     }
 
-    /// The warnings, or all faults, each once.
-    pub fn finish(self) -> Result<Vec<String>, Vec<Fault>> {
-        if self.faults.is_empty() {
+    /// The warnings, or all errors, each once.
+    pub fn finish(self) -> Result<Vec<String>, Vec<SettingError>> {
+        if self.errors.is_empty() {
             return Ok(self.warnings);
         }
-        let mut faults: Vec<Fault> = Vec::with_capacity(self.faults.len());
-        for fault in self.faults {
-            if !faults.contains(&fault) {
-                faults.push(fault);
+        let mut errors: Vec<SettingError> = Vec::with_capacity(self.errors.len());
+        for error in self.errors {
+            if !errors.contains(&error) {
+                errors.push(error);
             }
         }
-        Err(faults)
+        Err(errors)
     }
 
-    fn given(&mut self, setting: &Setting) -> Option<Given> {
+    fn given(&mut self, setting: &Setting) -> Option<GivenValue> {
         if let Some(values) = self.flag_values(setting) {
-            return Some(Given { name: format!("--{}", setting.flag), values });
+            return Some(GivenValue { name: format!("--{}", setting.flag), values });
         }
-        let mut found: Option<Given> = None;
+        let mut found: Option<GivenValue> = None;
         for variable in setting.env {
             let Some(value) = self.variable(variable) else { continue };
             match &found {
-                None => found = Some(Given { name: (*variable).to_owned(), values: vec![value] }),
+                None => found = Some(GivenValue { name: (*variable).to_owned(), values: vec![value] }),
                 Some(first) if first.values == [value.as_str()] => {}
                 Some(first) => {
                     let rule = format!(
@@ -169,7 +169,7 @@ impl<'a> Source<'a> {
                         first.name,
                         quoted(&first.values[0])
                     );
-                    self.faults.push(Fault { name: (*variable).to_owned(), value: Some(value), rule });
+                    self.errors.push(SettingError { name: (*variable).to_owned(), value: Some(value), rule });
                 }
             }
         }
@@ -190,7 +190,7 @@ impl<'a> Source<'a> {
         if let Some(text) = value.to_str() {
             return Some(text.to_owned());
         }
-        self.faults.push(Fault {
+        self.errors.push(SettingError {
             name: variable.to_owned(),
             value: Some(value.to_string_lossy().into_owned()),
             rule: "must be UTF-8".to_owned(),

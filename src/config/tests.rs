@@ -10,19 +10,19 @@ fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Settings, Ve
     match cli::parse(arguments, &environment.iter().copied().collect()) {
         Ok(Invocation::Run(settings)) => Ok(*settings),
         Ok(other) => panic!("not a run: {other:?}"),
-        Err(faults) => Err(faults.iter().map(Fault::to_string).collect()),
+        Err(errors) => Err(errors.iter().map(SettingError::to_string).collect()),
     }
 }
 
 fn good(arguments: &[&str], environment: &[(&str, &str)]) -> Settings {
-    load(arguments, environment).unwrap_or_else(|faults| panic!("{arguments:?} {environment:?}: {faults:?}"))
+    load(arguments, environment).unwrap_or_else(|errors| panic!("{arguments:?} {environment:?}: {errors:?}"))
 }
 
-/// The only fault.
-fn fault(arguments: &[&str], environment: &[(&str, &str)]) -> String {
-    let faults = load(arguments, environment).unwrap_err();
-    assert_eq!(faults.len(), 1, "{faults:?}");
-    faults.into_iter().next().unwrap()
+/// The only error.
+fn error(arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let errors = load(arguments, environment).unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.into_iter().next().unwrap()
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn either_name_of_the_hosts_will_do() {
     assert_eq!(good(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "a.example")]).routing.hosts, ["a.example"]);
     assert_eq!(good(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "")]).routing.hosts, ["a.example"]);
     assert_eq!(
-        fault(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "b.example")]),
+        error(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "b.example")]),
         "ISTIO_HOST=\"a.example\": differs from ISTIO_HOSTS=\"b.example\": they mean the same, set one of them"
     );
 }
@@ -154,12 +154,12 @@ fn booleans_are_those_of_go() {
     assert!(!good(&["--leader-elect", "--leader-elect=F"], &[]).leader_elect);
     for text in ["yes", "no", "on", "off", "tRUE", "2", " true", "enabled"] {
         let rule = "must be true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)";
-        assert_eq!(fault(&[], &[("USE_ISTIO", text)]), format!("USE_ISTIO={text:?}: {rule}"));
-        assert_eq!(fault(&[&format!("--use-istio={text}")], &[]), format!("--use-istio={text:?}: {rule}"));
+        assert_eq!(error(&[], &[("USE_ISTIO", text)]), format!("USE_ISTIO={text:?}: {rule}"));
+        assert_eq!(error(&[&format!("--use-istio={text}")], &[]), format!("--use-istio={text:?}: {rule}"));
     }
-    assert!(fault(&["--use-istio="], &[]).starts_with("--use-istio=\"\": must be true or false"));
+    assert!(error(&["--use-istio="], &[]).starts_with("--use-istio=\"\": must be true or false"));
     assert_eq!(
-        fault(&["--leader-elect", "false"], &[]),
+        error(&["--leader-elect", "false"], &[]),
         "false: no such command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false"
     );
 }
@@ -208,7 +208,7 @@ fn manifests_of_the_go_controller_work_unchanged() {
     assert_eq!((own.log.format, own.log.filter.starts_with("error,")), (LogFormat::Json, true));
 }
 
-/// Flag or variable, value, and what the fault has to say about it.
+/// Flag or variable, value, and what the error has to say about it.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("--istio-gateway", "", "must be NAMESPACE/NAME"),
     ("--istio-gateway", "kubeflow-gateway", "must be NAMESPACE/NAME"),
@@ -281,8 +281,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
 fn refuses_each_wrong_value_with_its_name_the_value_and_what_is_allowed() {
     for (name, value, rule) in REFUSED {
         let found = match name.strip_prefix("--") {
-            Some(_) => fault(&[&format!("{name}={value}")], &[]),
-            None => fault(&[], &[(name, value)]),
+            Some(_) => error(&[&format!("{name}={value}")], &[]),
+            None => error(&[], &[(name, value)]),
         };
         assert!(found.starts_with(&format!("{name}={value:?}: ")), "{found}");
         assert!(found.contains(rule), "{name}={value}: {found}");
@@ -322,12 +322,12 @@ fn protected_keys_can_be_none() {
 
 #[test]
 fn all_faults_are_found_at_once() {
-    let faults = load(
+    let errors = load(
         &["--istio-gateway=x", "--colour", "--metrics-bind-address=here", "--istio-host=a"],
         &[("USE_ISTIO", "yes"), ("MAX_CONCURRENT_RECONCILES", "many"), ("RUST_LOG", "loud")],
     )
     .unwrap_err();
-    let names: Vec<&str> = faults.iter().map(|fault| fault.split([':', '=']).next().unwrap()).collect();
+    let names: Vec<&str> = errors.iter().map(|error| error.split([':', '=']).next().unwrap()).collect();
     let expected = [
         "--colour",
         "--istio-host",
@@ -337,22 +337,22 @@ fn all_faults_are_found_at_once() {
         "--metrics-bind-address",
         "RUST_LOG",
     ];
-    assert_eq!(names, expected, "{faults:?}");
-    assert_eq!(faults[1], "--istio-host: no such flag, did you mean --istio-hosts? (--help lists all)");
+    assert_eq!(names, expected, "{errors:?}");
+    assert_eq!(errors[1], "--istio-host: no such flag, did you mean --istio-hosts? (--help lists all)");
 }
 
 #[test]
 fn settings_that_exclude_each_other_are_named() {
-    let nothing = fault(&["--enable-reconcile=false"], &[("ENABLE_WEBHOOKS", "false")]);
+    let nothing = error(&["--enable-reconcile=false"], &[("ENABLE_WEBHOOKS", "false")]);
     assert!(
         nothing.starts_with("--enable-reconcile=\"false\": leaves nothing to do while ENABLE_WEBHOOKS"),
         "{nothing}"
     );
     assert_eq!(
-        fault(&["--metrics-bind-address=:8081"], &[]),
+        error(&["--metrics-bind-address=:8081"], &[]),
         "--metrics-bind-address=\":8081\": must differ from --health-probe-bind-address (:8081): one address serves one thing"
     );
-    fault(&["--metrics-bind-address=127.0.0.1:9443"], &[]);
+    error(&["--metrics-bind-address=127.0.0.1:9443"], &[]);
     good(&["--metrics-bind-address=127.0.0.1:0", "--health-probe-bind-address=127.0.0.1:0"], &[]);
     good(&["--metrics-bind-address=127.0.0.1:1", "--health-probe-bind-address=127.0.0.2:1"], &[]);
     good(&["--metrics-bind-address=:9443"], &[("ENABLE_WEBHOOKS", "false")]);
@@ -368,7 +368,7 @@ fn a_certificate_is_needed_only_by_what_is_on() {
 
 #[test]
 fn a_value_cannot_break_the_line_or_flood_it() {
-    let found = fault(&[], &[("CLUSTER_DOMAIN", &format!("a\nb{}", "x".repeat(1000)))]);
+    let found = error(&[], &[("CLUSTER_DOMAIN", &format!("a\nb{}", "x".repeat(1000)))]);
     assert_eq!(found.lines().count(), 1);
     assert!(found.len() < 500, "{found}");
 }
@@ -378,9 +378,9 @@ fn a_variable_that_is_not_text_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let bytes = std::ffi::OsString::from_vec(vec![b'a', 0xff]);
     let environment: Environment = [("CLUSTER_DOMAIN", bytes)].into_iter().collect();
-    let faults = cli::parse(["x".into()], &environment).unwrap_err();
+    let errors = cli::parse(["x".into()], &environment).unwrap_err();
     assert_eq!(
-        faults.iter().map(Fault::to_string).collect::<Vec<_>>(),
+        errors.iter().map(SettingError::to_string).collect::<Vec<_>>(),
         ["CLUSTER_DOMAIN=\"a\u{fffd}\": must be UTF-8"]
     );
 }

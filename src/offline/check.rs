@@ -15,7 +15,7 @@ use super::facts::Facts;
 use super::finding::{Finding, Judged, ObjectName, Report, Severity};
 use super::input::object::{Misfit, Object, Objects};
 use super::input::position::{Target, locate};
-use super::input::source::{Source, Unreadable};
+use super::input::source::{InputFile, Unreadable};
 
 /// As many findings of one object are told; nobody reads more, and looking up where each of thousands stands takes time.
 const FINDINGS_MAX: usize = 200;
@@ -28,12 +28,12 @@ const GIVE_THE_KIND: &str = "The kind is neither among the inputs nor among the 
 /// name is judged as an update of it, and the rest of it stays.
 ///
 /// The findings are in the order of the rules; [`Report::sort`] puts them into that of the lines.
-pub fn check(inputs: &[Source], stored: &[Source], policy: &Policy) -> Report {
+pub fn check(inputs: &[InputFile], stored: &[InputFile], policy: &Policy) -> Report {
     check_objects(inputs, &Objects::read(inputs), Objects::read(stored), policy)
 }
 
 /// The same for objects that have been read from `inputs`.
-pub(super) fn check_objects(inputs: &[Source], given: &Objects, stored: Objects, policy: &Policy) -> Report {
+pub(super) fn check_objects(inputs: &[InputFile], given: &Objects, stored: Objects, policy: &Policy) -> Report {
     let unreadable = given.unreadable.iter().chain(&stored.unreadable).cloned().collect();
     let mut report = Report { files: inputs.len(), foreign: given.foreign, unreadable, ..Report::default() };
     let schemas = match Schemas::read() {
@@ -90,7 +90,7 @@ fn objects_in_place(schemas: &Schemas, stored: Vec<Object>) -> BTreeMap<Identity
 }
 
 struct Check<'a> {
-    inputs: &'a [Source],
+    inputs: &'a [InputFile],
     schemas: &'a Schemas,
     policy: &'a Policy,
     facts: Facts,
@@ -281,7 +281,7 @@ struct Place<'a> {
 #[allow(clippy::too_many_arguments)] // the parts of a finding
 fn finding(
     index: usize,
-    source: &Source,
+    source: &InputFile,
     bytes: std::ops::Range<usize>,
     rule: Rule,
     severity: Severity,

@@ -9,7 +9,7 @@ use webhook::ReviewedKind;
 
 use super::api_server::schemas::Schemas;
 use super::input::object::Objects;
-use super::input::source::{Source, Unreadable};
+use super::input::source::{InputFile, Unreadable};
 use crate::config::Routing;
 use crate::render::{self, Desired, RenderInput};
 
@@ -36,7 +36,7 @@ pub struct Given {
 
 impl Given {
     /// Decodes the objects of texts; of two with one name the last counts.
-    pub fn read(sources: &[Source]) -> Self {
+    pub fn read(sources: &[InputFile]) -> Self {
         Self::of(Objects::read(sources))
     }
 

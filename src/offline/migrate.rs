@@ -12,13 +12,13 @@ use serde_json::Value;
 use webhook::Policy;
 use webhook::rule::Rule;
 
-use super::Answer;
+use super::CommandOutput;
 use super::check::check_objects;
 use super::finding::{Finding, ObjectName, Report, Severity};
 use super::given::{Given, Key};
 use super::input::object::Objects;
-use super::input::source::{self, Source};
-use super::report::{Telling, count};
+use super::input::source::{self, InputFile};
+use super::report::{ReportOptions, count};
 use crate::config::Routing;
 use crate::render::difference::{Difference, Extra, differences};
 
@@ -35,7 +35,7 @@ pub struct Migrate {
     /// Whether to ask the cluster instead, and with which kubeconfig.
     pub cluster: Option<Option<PathBuf>>,
     /// How to report what is found.
-    pub telling: Telling,
+    pub options: ReportOptions,
     /// The settings that verdicts depend on.
     pub policy: Policy,
     /// How Workspaces are reached.
@@ -43,15 +43,15 @@ pub struct Migrate {
 }
 
 /// Checks what is stored: the inputs (`input` is the standard input), and `stored`, which was read elsewhere.
-pub fn run(migrate: &Migrate, stored: Vec<Source>, input: &mut dyn Read) -> Answer {
+pub fn run(migrate: &Migrate, stored: Vec<InputFile>, input: &mut dyn Read) -> CommandOutput {
     let (mut sources, unreadable) = source::read(&migrate.inputs, input);
     sources.extend(stored);
     let report = migration(&sources, &migrate.policy, &migrate.routing);
-    migrate.telling.answer(report, unreadable, &sources)
+    migrate.options.output(report, unreadable, &sources)
 }
 
 /// All that is to be said about stored objects: what admission would refuse, and who would be told to restart.
-pub fn migration(sources: &[Source], policy: &Policy, routing: &Routing) -> Report {
+pub fn migration(sources: &[InputFile], policy: &Policy, routing: &Routing) -> Report {
     let objects = Objects::read(sources);
     let mut report = check_objects(sources, &objects, Objects::default(), policy);
     let given = Given::of(objects);
@@ -91,7 +91,7 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    fn new<'a>(report: &'a Report, sources: &'a [Source]) -> Places<'a> {
+    fn new<'a>(report: &'a Report, sources: &'a [InputFile]) -> Places<'a> {
         let objects = report.objects.iter().map(|judged| (&judged.object, (judged.file.as_str(), judged.line)));
         let sources = sources.iter().enumerate().map(|(index, source)| (source.name(), index));
         Places { objects: objects.collect(), sources: sources.collect() }

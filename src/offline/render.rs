@@ -8,9 +8,9 @@ use crds::Workspace;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Answer;
+use super::CommandOutput;
 use super::given::{Given, Key};
-use super::input::source::{self, Source, Unreadable};
+use super::input::source::{self, InputFile, Unreadable};
 use super::report::count;
 use crate::config::Routing;
 use crate::render::difference::{Extra, differences};
@@ -40,7 +40,7 @@ pub enum What {
 }
 
 /// Renders; `input` is the standard input.
-pub fn run(render: &Render, input: &mut dyn Read) -> Answer {
+pub fn run(render: &Render, input: &mut dyn Read) -> CommandOutput {
     match &render.what {
         What::Objects(inputs) => {
             let (sources, unreadable) = source::read(inputs, input);
@@ -55,9 +55,9 @@ pub fn run(render: &Render, input: &mut dyn Read) -> Answer {
     }
 }
 
-fn objects(sources: &[Source], unreadable: &[Unreadable], routing: &Routing) -> Answer {
+fn objects(sources: &[InputFile], unreadable: &[Unreadable], routing: &Routing) -> CommandOutput {
     let given = Given::read(sources);
-    let mut answer = complaints(&[&given], unreadable);
+    let mut output = input_errors(&[&given], unreadable);
     for ((namespace, name), workspace) in &given.workspaces {
         let rendered = given.render(workspace, routing).and_then(|desired| {
             let route = desired.route.without_object();
@@ -65,19 +65,19 @@ fn objects(sources: &[Source], unreadable: &[Unreadable], routing: &Routing) -> 
         });
         let fault = match rendered {
             Ok((documents, route)) => {
-                let _ = write!(answer.output, "# Workspace {namespace}/{name}\n{documents}");
+                let _ = write!(output.stdout, "# Workspace {namespace}/{name}\n{documents}");
                 let Route::Refused(fault) = route else { continue };
                 format!("no route: {fault}")
             }
             Err(fault) => fault,
         };
-        let _ = writeln!(answer.errors, "Workspace {namespace}/{name}: {fault}");
-        answer.has_findings = true;
+        let _ = writeln!(output.stderr, "Workspace {namespace}/{name}: {fault}");
+        output.has_findings = true;
     }
     if given.workspaces.is_empty() {
-        answer.errors.push_str("there is no Workspace among the files\n");
+        output.stderr.push_str("there is no Workspace among the files\n");
     }
-    answer
+    output
 }
 
 /// The objects in the order in which they are applied, as YAML documents.
@@ -91,24 +91,29 @@ fn value(object: &impl Serialize) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
-/// An answer that names what could not be read or decoded.
-fn complaints(all: &[&Given], unreadable: &[Unreadable]) -> Answer {
-    let mut answer = Answer::default();
+/// The output so far: what could not be read or decoded.
+fn input_errors(all: &[&Given], unreadable: &[Unreadable]) -> CommandOutput {
+    let mut output = CommandOutput::default();
     for one in all.iter().flat_map(|given| &given.unreadable).chain(unreadable) {
         let place = one.position.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
-        let _ = writeln!(answer.errors, "{}{place}: {}", one.file, one.message);
-        answer.has_unreadable = true;
+        let _ = writeln!(output.stderr, "{}{place}: {}", one.file, one.message);
+        output.has_unreadable = true;
     }
     for broken in all.iter().flat_map(|given| &given.broken) {
-        let _ = writeln!(answer.errors, "{broken}");
-        answer.has_findings = true;
+        let _ = writeln!(output.stderr, "{broken}");
+        output.has_findings = true;
     }
-    answer
+    output
 }
 
-fn difference(before: &[Source], after: &[Source], unreadable: &[Unreadable], routing: &Routing) -> Answer {
+fn difference(
+    before: &[InputFile],
+    after: &[InputFile],
+    unreadable: &[Unreadable],
+    routing: &Routing,
+) -> CommandOutput {
     let (mut old, mut new) = (Given::read(before), Given::read(after));
-    let mut answer = complaints(&[&old, &new], unreadable);
+    let mut output = input_errors(&[&old, &new], unreadable);
     let kinds = [new.kinds.clone(), old.kinds.clone()];
     for (given, others) in [&mut old, &mut new].into_iter().zip(kinds) {
         for (name, kind) in others {
@@ -129,17 +134,17 @@ fn difference(before: &[Source], after: &[Source], unreadable: &[Unreadable], ro
             Ok(reasons) if reasons.is_empty() => continue,
             Ok(reasons) => {
                 pending += 1;
-                let _ = writeln!(answer.output, "Workspace {}/{}: a restart would be pending", key.0, key.1);
+                let _ = writeln!(output.stdout, "Workspace {}/{}: a restart would be pending", key.0, key.1);
                 for reason in reasons {
-                    let _ = writeln!(answer.output, "  {reason}");
+                    let _ = writeln!(output.stdout, "  {reason}");
                 }
             }
-            Err(fault) => drop(writeln!(answer.errors, "Workspace {}/{}: {fault}", key.0, key.1)),
+            Err(fault) => drop(writeln!(output.stderr, "Workspace {}/{}: {fault}", key.0, key.1)),
         }
-        answer.has_findings = true;
+        output.has_findings = true;
     }
-    let _ = writeln!(answer.output, "{}: {pending} with a restart pending", count(keys.len(), "Workspace"));
-    answer
+    let _ = writeln!(output.stdout, "{}: {pending} with a restart pending", count(keys.len(), "Workspace"));
+    output
 }
 
 /// Why a pod of the one would not be what a restart brings with the other.

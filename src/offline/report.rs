@@ -6,9 +6,9 @@ pub mod junit;
 pub mod sarif;
 pub mod text;
 
-use super::Answer;
+use super::CommandOutput;
 use super::finding::{Report, Severity};
-use super::input::source::{Source, Unreadable};
+use super::input::source::{InputFile, Unreadable};
 
 /// The forms of a report.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -37,7 +37,7 @@ impl Format {
     ];
 
     /// Writes a report. Only text has colours, if wanted.
-    pub fn write(self, report: &Report, sources: &[Source], colours: bool) -> String {
+    pub fn write(self, report: &Report, sources: &[InputFile], colours: bool) -> String {
         match self {
             Self::Text => text::write(report, sources, colours),
             Self::Json => json::write(report),
@@ -50,7 +50,7 @@ impl Format {
 
 /// How to report what is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Telling {
+pub struct ReportOptions {
     /// The form of the report.
     pub format: Format,
     /// The lowest severity that counts as a finding.
@@ -59,14 +59,19 @@ pub struct Telling {
     pub colours: bool,
 }
 
-impl Telling {
+impl ReportOptions {
     /// The report, with what of the arguments could not be read.
-    pub(super) fn answer(self, mut report: Report, unreadable: Vec<Unreadable>, sources: &[Source]) -> Answer {
+    pub(super) fn output(
+        self,
+        mut report: Report,
+        unreadable: Vec<Unreadable>,
+        sources: &[InputFile],
+    ) -> CommandOutput {
         report.unreadable.splice(0..0, unreadable);
         report.sort();
-        Answer {
-            output: self.format.write(&report, sources, self.colours),
-            errors: String::new(),
+        CommandOutput {
+            stdout: self.format.write(&report, sources, self.colours),
+            stderr: String::new(),
             has_findings: report.findings.iter().any(|finding| finding.severity >= self.fail_on),
             has_unreadable: !report.unreadable.is_empty(),
         }

@@ -4,10 +4,10 @@ use std::io::Read;
 
 use webhook::Policy;
 
-use super::Answer;
+use super::CommandOutput;
 use super::check::check;
 use super::input::source;
-use super::report::Telling;
+use super::report::ReportOptions;
 
 /// What `validate` was asked to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,15 +17,15 @@ pub struct Validate {
     /// Files and directories of objects that are stored already.
     pub old: Vec<String>,
     /// How to report what is found.
-    pub telling: Telling,
+    pub options: ReportOptions,
     /// The settings that verdicts depend on.
     pub policy: Policy,
 }
 
 /// Checks the inputs; `input` is the standard input.
-pub fn run(validate: &Validate, input: &mut dyn Read) -> Answer {
+pub fn run(validate: &Validate, input: &mut dyn Read) -> CommandOutput {
     let (inputs, mut unreadable) = source::read(&validate.inputs, input);
     let (stored, more) = source::read(&validate.old, input);
     unreadable.extend(more);
-    validate.telling.answer(check(&inputs, &stored, &validate.policy), unreadable, &inputs)
+    validate.options.output(check(&inputs, &stored, &validate.policy), unreadable, &inputs)
 }

@@ -24,7 +24,7 @@ use tower::ServiceExt;
 
 use super::body_budget::BodyBudget;
 use super::phase::{AnswerBody, Noticing, Phase, PhaseCell, RequestBody};
-use super::{Drain, DrainState, Limits};
+use super::{Drain, DrainState, ServerLimits};
 use crate::metrics::Metrics;
 
 /// The read buffer of one connection. A large body passes through it in pieces; a request's headers have to fit.
@@ -37,7 +37,7 @@ pub(super) struct Context {
     pub(super) name: &'static str,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) router: Router,
-    pub(super) limits: Limits,
+    pub(super) limits: ServerLimits,
     pub(super) bodies: Arc<BodyBudget>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) drain: Drain,
@@ -108,7 +108,7 @@ impl Context {
             // Whatever is still to be said, the client is not listening, or not worth waiting for.
             End::TimedOut(phase) => return self.fault(phase.too_long()),
         };
-        part(connection.into_parts().io.into_inner().into_inner(), all_read).await;
+        close_gracefully(connection.into_parts().io.into_inner().into_inner(), all_read).await;
     }
 
     fn check_time(
@@ -154,7 +154,7 @@ impl Phase {
 
 /// Says goodbye, and lets the client finish what it is sending: closing earlier would make its system throw away the
 /// answer it has not read yet.
-async fn part<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, all_read: bool) {
+async fn close_gracefully<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, all_read: bool) {
     let farewell = async {
         let _ = stream.shutdown().await;
         if !all_read {

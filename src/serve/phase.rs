@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::Limits;
+use super::ServerLimits;
 use super::body_budget::Share;
 
 /// What is being waited for.
@@ -79,7 +79,7 @@ impl PhaseCell {
     }
 
     /// When the phase has lasted too long.
-    pub(super) fn deadline(&self, limits: &Limits) -> Instant {
+    pub(super) fn deadline(&self, limits: &ServerLimits) -> Instant {
         self.with(|current| {
             let limit: Duration = match current.phase {
                 Phase::Idle => limits.idle,

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use webhook::Policy;
 use webhook::testing::Cause;
-use workspaces_controller::offline::{Severity, Source, check};
+use workspaces_controller::offline::{InputFile, Severity, check};
 
 use crate::report;
 use crate::stage::{KINDS, Stage, base, cluster, fixture, refusal_message, workspaces};
@@ -95,9 +95,9 @@ fn server(object: &Value) -> (bool, Option<Vec<Cause>>) {
     (reply.status < 400, by_webhook)
 }
 
-/// The verdict of the command line.
-fn offline(object: &Value, stored: &[Source]) -> (bool, Vec<Cause>) {
-    let found = check(&[Source::new("object.json", object.to_string())], stored, &Policy::default());
+/// What the command line says.
+fn offline(object: &Value, stored: &[InputFile]) -> (bool, Vec<Cause>) {
+    let found = check(&[InputFile::new("object.json", object.to_string())], stored, &Policy::default());
     assert_eq!(found.unreadable, [], "{object}");
     let errors = found.findings.iter().filter(|finding| finding.severity == Severity::Error && !finding.masked);
     let causes: Vec<(String, String)> = errors.map(|error| (error.field.clone(), error.message.clone())).collect();
@@ -114,7 +114,7 @@ fn the_command_line_and_the_api_server_agree() {
     let mut stored_kind = kind.clone();
     stored_kind["metadata"]["name"] = json!("offline");
     fixture().create(KINDS, &stored_kind).unwrap().ok().unwrap();
-    let stored = [Source::new("stored.json", stored_kind.to_string())];
+    let stored = [InputFile::new("stored.json", stored_kind.to_string())];
 
     let mut generator = Generator::new(11);
     let mut random = Rng::with_seed(11);

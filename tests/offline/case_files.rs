@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use webhook::testing::{Case, load};
-use workspaces_controller::offline::{Finding, Severity, Source, check};
+use workspaces_controller::offline::{Finding, InputFile, Severity, check};
 
 /// The webhook names no more.
 const CAUSES_MAX: usize = 50;
@@ -23,10 +23,10 @@ fn is_answered_by_files(case: &Case) -> bool {
     case.object.is_some() && case.may_bind.is_none() && !rests_on_absence
 }
 
-fn sources<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Vec<Source> {
+fn sources<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Vec<InputFile> {
     // As a YAML reader takes it, whatever characters a case is about.
     let text = |object: &Value| crds::apply_body::body(object).unwrap().get().to_owned();
-    objects.into_iter().map(|object| Source::new("case", text(object))).collect()
+    objects.into_iter().map(|object| InputFile::new("case", text(object))).collect()
 }
 
 fn judge(case: &Case) -> Result<(), String> {

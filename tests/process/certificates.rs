@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{interval, sleep};
 use tokio_rustls::TlsConnector;
 use workspaces_controller::metrics::Metrics;
-use workspaces_controller::serve::Limits;
+use workspaces_controller::serve::ServerLimits;
 use workspaces_controller::tls;
 
 use crate::client::{DAY, TestServer, Tls, connect, exchange, leaf, new_ca};
@@ -83,7 +83,7 @@ impl Following {
         let tls = certificate.server_config().unwrap();
         let server = TestServer::start_with(
             Router::new().route("/", get(|| async { "ok" })),
-            Limits::default(),
+            ServerLimits::default(),
             tls,
             &ca.cert_pem(),
         );

@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use workspaces_controller::metrics::Metrics;
-use workspaces_controller::serve::{self, Drain, Limits, Server};
+use workspaces_controller::serve::{self, Drain, Server, ServerLimits};
 
 pub type Tls = TlsStream<TcpStream>;
 
@@ -59,7 +59,7 @@ pub async fn connect(connector: &TlsConnector, address: SocketAddr) -> std::io::
 
 impl TestServer {
     /// Serves over TLS with a certificate of its own.
-    pub fn start(router: Router, limits: Limits) -> Self {
+    pub fn start(router: Router, limits: ServerLimits) -> Self {
         let ca = new_ca();
         let issued = leaf(&ca, DAY);
         let dir = tempfile::tempdir().unwrap();
@@ -71,7 +71,7 @@ impl TestServer {
         Self::start_with(router, limits, tls, &ca.cert_pem())
     }
 
-    pub fn start_with(router: Router, limits: Limits, tls: Arc<ServerConfig>, ca_pem: &str) -> Self {
+    pub fn start_with(router: Router, limits: ServerLimits, tls: Arc<ServerConfig>, ca_pem: &str) -> Self {
         let (listener, address) = serve::bind("127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         let metrics = Arc::new(Metrics::new());
         let drain = Drain::default();

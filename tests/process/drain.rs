@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use webhook::WORKSPACE_PATH;
-use workspaces_controller::serve::{DrainState, Limits};
+use workspaces_controller::serve::{DrainState, ServerLimits};
 
 use crate::binary::Binary;
 use crate::client::{TestServer, connect, connector, exchange, post as post_text};
@@ -28,7 +28,7 @@ async fn h5_a_drain_loses_no_request() {
         "slow"
     };
     let router = Router::new().route("/slow", post(slow)).route("/", get(|| async { "quick" }));
-    let mut server = TestServer::start(router, Limits::default());
+    let mut server = TestServer::start(router, ServerLimits::default());
     let stop = Arc::new(AtomicBool::new(false));
     let announced = Arc::new(AtomicBool::new(false));
     let not_asked_to_go = Arc::new(AtomicUsize::new(0));
@@ -96,7 +96,7 @@ async fn h5_a_drain_loses_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_do_not_hold_up_a_drain() {
-    let server = TestServer::start(Router::new().route("/", get(|| async { "ok" })), Limits::default());
+    let server = TestServer::start(Router::new().route("/", get(|| async { "ok" })), ServerLimits::default());
     let mut used = server.connect().await.unwrap();
     exchange(&mut used, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let _unused = server.connect().await.unwrap();

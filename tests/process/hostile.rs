@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use webhook::testing::FakeLookup;
 use webhook::{Policy, WORKSPACE_PATH};
 use workspaces_controller::metrics::Metrics;
-use workspaces_controller::serve::Limits;
+use workspaces_controller::serve::ServerLimits;
 
 use crate::binary::Binary;
 use crate::client::{TestServer, connect, exchange, post, read_answer, until_closed};
@@ -64,7 +64,7 @@ async fn visit_steadily(server: &TestServer, stop: Arc<AtomicBool>) -> (Duration
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h2_hostile_clients_get_their_limits_and_others_are_served() {
-    let server = Arc::new(TestServer::start(admission(), Limits::default()));
+    let server = Arc::new(TestServer::start(admission(), ServerLimits::default()));
     let stop = Arc::new(AtomicBool::new(false));
     let visitor = {
         let (server, stop) = (Arc::clone(&server), Arc::clone(&stop));
@@ -150,7 +150,8 @@ async fn silent_tls(server: &TestServer) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h2_idle_connections_make_room_when_all_are_taken() {
-    let limits = Limits { connections: 20, idle_protected: Duration::from_millis(200), ..Limits::default() };
+    let limits =
+        ServerLimits { connections: 20, idle_protected: Duration::from_millis(200), ..ServerLimits::default() };
     let server = TestServer::start(admission(), limits);
     let mut idle = Vec::new();
     for _ in 0..20 {
@@ -172,7 +173,7 @@ async fn h2_idle_connections_make_room_when_all_are_taken() {
 async fn h2_large_bodies_at_the_same_time_are_bounded_and_small_ones_taken() {
     const CLIENTS: usize = 40;
     const KIBIBYTES: usize = 500;
-    let limits = Limits { body_bytes: 2_000 << 10, ..Limits::default() };
+    let limits = ServerLimits { body_bytes: 2_000 << 10, ..ServerLimits::default() };
     let server = TestServer::start(admission(), limits);
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -212,7 +213,7 @@ async fn h2_large_bodies_at_the_same_time_are_bounded_and_small_ones_taken() {
 
 #[tokio::test]
 async fn an_idle_connection_outlives_the_header_limit_and_is_used_again() {
-    let limits = Limits { headers: Duration::from_millis(100), ..Limits::default() };
+    let limits = ServerLimits { headers: Duration::from_millis(100), ..ServerLimits::default() };
     let server = TestServer::start(admission(), limits);
     let mut stream = server.connect().await.unwrap();
     for _ in 0..3 {
@@ -223,7 +224,7 @@ async fn an_idle_connection_outlives_the_header_limit_and_is_used_again() {
 
 #[tokio::test]
 async fn an_idle_connection_ends_at_its_limit() {
-    let limits = Limits { idle: Duration::from_millis(300), ..Limits::default() };
+    let limits = ServerLimits { idle: Duration::from_millis(300), ..ServerLimits::default() };
     let server = TestServer::start(admission(), limits);
     let mut stream = server.connect().await.unwrap();
     assert_eq!(exchange(&mut stream, &post(WORKSPACE_PATH, &review("k"))).await.unwrap().status, 200);
@@ -233,7 +234,11 @@ async fn an_idle_connection_ends_at_its_limit() {
 
 #[tokio::test]
 async fn a_client_that_does_not_take_its_answer_is_let_go() {
-    let limits = Limits { answer: Duration::from_millis(500), idle: Duration::from_millis(500), ..Limits::default() };
+    let limits = ServerLimits {
+        answer: Duration::from_millis(500),
+        idle: Duration::from_millis(500),
+        ..ServerLimits::default()
+    };
     let router = Router::new().route("/", get(|| async { "x".repeat(64 << 20) }));
     let server = TestServer::start(router, limits);
     let mut stream = server.connect().await.unwrap();
@@ -248,7 +253,7 @@ async fn a_client_that_does_not_take_its_answer_is_let_go() {
 
 #[tokio::test]
 async fn broken_requests_are_refused_and_the_next_client_is_served() {
-    let server = TestServer::start(admission(), Limits::default());
+    let server = TestServer::start(admission(), ServerLimits::default());
     for broken in [
         "\r\n\r\nnonsense\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
@@ -270,7 +275,7 @@ async fn broken_requests_are_refused_and_the_next_client_is_served() {
 
 #[tokio::test]
 async fn h4_a_panic_in_a_handler_is_a_review_coded_500_and_others_go_on() {
-    let server = TestServer::start(admission(), Limits::default());
+    let server = TestServer::start(admission(), ServerLimits::default());
     let mut stream = server.connect().await.unwrap();
     let answer = exchange(&mut stream, &post(WORKSPACE_PATH, &review("panic"))).await.unwrap();
     let parsed: Value = serde_json::from_str(&answer.body).unwrap();
@@ -290,7 +295,7 @@ async fn h4_a_panic_outside_of_admission_costs_one_connection() {
     }
     let server = TestServer::start(
         Router::new().route("/broken", get(broken)).route("/", get(|| async { "ok" })),
-        Limits::default(),
+        ServerLimits::default(),
     );
     let mut stream = server.connect().await.unwrap();
     assert!(exchange(&mut stream, "GET /broken HTTP/1.1\r\nHost: x\r\n\r\n").await.is_err());

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use workspaces_controller::config::Listen;
 use workspaces_controller::metrics::Metrics;
-use workspaces_controller::serve::{Drain, Limits, Server, bind};
+use workspaces_controller::serve::{Drain, Server, ServerLimits, bind};
 use workspaces_controller::tls;
 
 use crate::process::Loop;
@@ -56,7 +56,7 @@ impl Mutating {
             listener,
             tls: Some(certificate.server_config().unwrap()),
             router: Router::new().fallback(post(answer)),
-            limits: Limits::default(),
+            limits: ServerLimits::default(),
             metrics,
             drain: Drain::default(),
         };

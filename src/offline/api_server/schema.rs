@@ -61,17 +61,17 @@ pub struct Schema {
     pub pattern: Option<Regex>,
     /// Whether a text is a time.
     pub is_time: bool,
-    /// The limits of a length or value.
-    pub limits: Limits,
+    /// The bounds of a length or value.
+    pub bounds: SchemaBounds,
     /// What fills the place of a missing value.
     pub default: Option<Value>,
     /// The CEL rules of this node alone.
     pub rules: Option<CompiledSchema>,
 }
 
-/// The limits of numbers, texts, lists and maps.
+/// The bounds of numbers, texts, lists and maps.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
+pub struct SchemaBounds {
     /// `minimum`
     pub minimum: Option<i64>,
     /// `maximum`
@@ -130,7 +130,7 @@ impl Schema {
             allowed: node["enum"].as_array().cloned().unwrap_or_default(),
             pattern,
             is_time: node["format"] == "date-time",
-            limits: limits(node),
+            bounds: bounds(node),
             default: node.get("default").cloned(),
             rules: node.get(RULES).map(|_| kube_cel::compile_schema(&alone(node))),
         })
@@ -148,9 +148,9 @@ impl Schema {
     }
 }
 
-fn limits(node: &Value) -> Limits {
+fn bounds(node: &Value) -> SchemaBounds {
     let (signed, unsigned) = (|keyword: &str| node[keyword].as_i64(), |keyword: &str| node[keyword].as_u64());
-    Limits {
+    SchemaBounds {
         minimum: signed("minimum"),
         maximum: signed("maximum"),
         min_length: unsigned("minLength"),

@@ -61,11 +61,11 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, fault
 
 fn check_text(schema: &Schema, text: &str, path: &Path, faults: &mut Vec<Violation>) {
     let length = text.chars().count() as u64;
-    if let Some(least) = schema.limits.min_length.filter(|least| length < *least) {
+    if let Some(least) = schema.bounds.min_length.filter(|least| length < *least) {
         let rule = format!("{path} in body should be at least {least} chars long");
         push(faults, path, format!("Invalid value: {}: {rule}", quoted(text)));
     }
-    if let Some(most) = schema.limits.max_length.filter(|most| length > *most) {
+    if let Some(most) = schema.bounds.max_length.filter(|most| length > *most) {
         push(faults, path, format!("Too long: may not be more than {most} bytes"));
     }
     // `anyOf` of integer and string carries the pattern of the string.
@@ -82,24 +82,24 @@ fn check_number(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Vi
     let number = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
     let below = |least: i64| number.map_or(value.as_f64() < Some(0.0), |number| number < i128::from(least));
     let above = |most: i64| number.map_or(value.as_f64() > Some(0.0), |number| number > i128::from(most));
-    if let Some(least) = schema.limits.minimum.filter(|least| below(*least)) {
+    if let Some(least) = schema.bounds.minimum.filter(|least| below(*least)) {
         push(
             faults,
             path,
             format!("Invalid value: {value}: {path} in body should be greater than or equal to {least}"),
         );
     }
-    if let Some(most) = schema.limits.maximum.filter(|most| above(*most)) {
+    if let Some(most) = schema.bounds.maximum.filter(|most| above(*most)) {
         push(faults, path, format!("Invalid value: {value}: {path} in body should be less than or equal to {most}"));
     }
 }
 
 fn check_list(schema: &Schema, items: &[Value], old: Option<&Value>, path: &Path, faults: &mut Vec<Violation>) {
     let count = items.len() as u64;
-    if let Some(least) = schema.limits.min_items.filter(|least| count < *least) {
+    if let Some(least) = schema.bounds.min_items.filter(|least| count < *least) {
         push(faults, path, format!("Invalid value: {count}: {path} in body should have at least {least} items"));
     }
-    if let Some(most) = schema.limits.max_items.filter(|most| count > *most) {
+    if let Some(most) = schema.bounds.max_items.filter(|most| count > *most) {
         push(faults, path, format!("Too many: {count}: must have at most {most} items"));
     }
     if let Some(below) = &schema.items {
@@ -120,7 +120,7 @@ fn check_object(
         push(faults, &path.field(name), "Required value".to_owned());
     }
     let count = map.len() as u64;
-    if let Some(most) = schema.limits.max_properties.filter(|most| count > *most) {
+    if let Some(most) = schema.bounds.max_properties.filter(|most| count > *most) {
         push(faults, path, format!("Too many: {count}: must have at most {most} items"));
     }
     for (name, child) in map {

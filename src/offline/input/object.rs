@@ -3,7 +3,7 @@
 use serde_json::Value;
 use webhook::ReviewedKind;
 
-use super::source::{Source, Unreadable};
+use super::source::{InputFile, Unreadable};
 use super::yaml::{self, Content, Node};
 
 /// An object as it is written.
@@ -58,7 +58,7 @@ pub struct Objects {
 
 impl Objects {
     /// The objects of texts.
-    pub fn read(sources: &[Source]) -> Self {
+    pub fn read(sources: &[InputFile]) -> Self {
         let mut objects = Self::default();
         for (index, source) in sources.iter().enumerate() {
             let (documents, fault) = yaml::read(source.text());

@@ -13,7 +13,7 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// A text to check.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct InputFile {
     name: String,
     text: String,
     /// The byte at which each line starts.
@@ -42,7 +42,7 @@ pub struct Unreadable {
     pub message: String,
 }
 
-impl Source {
+impl InputFile {
     /// A text and what messages call it.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text: String = text.into();
@@ -93,7 +93,7 @@ impl Source {
 }
 
 /// Reads files, directories and, for `-`, the standard input; in the order given, directories in the order of names.
-pub fn read<S: AsRef<str>>(arguments: &[S], standard_input: &mut dyn Read) -> (Vec<Source>, Vec<Unreadable>) {
+pub fn read<S: AsRef<str>>(arguments: &[S], standard_input: &mut dyn Read) -> (Vec<InputFile>, Vec<Unreadable>) {
     let (mut sources, mut unreadable) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
     for argument in arguments.iter().map(AsRef::as_ref) {
@@ -127,9 +127,9 @@ pub fn read<S: AsRef<str>>(arguments: &[S], standard_input: &mut dyn Read) -> (V
     (sources, unreadable)
 }
 
-fn keep(name: &str, text: io::Result<String>, sources: &mut Vec<Source>, unreadable: &mut Vec<Unreadable>) {
+fn keep(name: &str, text: io::Result<String>, sources: &mut Vec<InputFile>, unreadable: &mut Vec<Unreadable>) {
     match text {
-        Ok(text) => sources.push(Source::new(name, text)),
+        Ok(text) => sources.push(InputFile::new(name, text)),
         Err(error) => {
             let message = error.to_string();
             unreadable.push(Unreadable { file: name.to_owned(), position: None, message });
@@ -184,14 +184,14 @@ mod tests {
 
     #[test]
     fn lines_and_columns_count_characters_from_one() {
-        let source = Source::new("f", "\u{feff}ä: b\r\nc\n");
+        let source = InputFile::new("f", "\u{feff}ä: b\r\nc\n");
         assert_eq!(source.position(0), Position { line: 1, column: 1 });
         assert_eq!(source.position("ä".len()), Position { line: 1, column: 2 });
         assert_eq!(source.position("ä: b\r\n".len()), Position { line: 2, column: 1 });
         assert_eq!(source.position(1_000), Position { line: 3, column: 1 });
         assert_eq!([1, 2, 3, 9].map(|line| source.line(line)), ["ä: b", "c", "", ""]);
         assert_eq!([(0, 2), (1, 9), (9, 1)].map(|(skipped, count)| source.part(1, skipped, count)), ["ä:", ": b", ""]);
-        let ascii = Source::new("f", "a: b\r\nc\n");
+        let ascii = InputFile::new("f", "a: b\r\nc\n");
         assert_eq!(ascii.position(2), Position { line: 1, column: 3 });
         assert_eq!([(0, 2), (1, 9), (9, 1)].map(|(skipped, count)| ascii.part(1, skipped, count)), ["a:", ": b", ""]);
     }
@@ -223,7 +223,7 @@ mod tests {
         std::fs::create_dir(&empty).unwrap();
         let arguments = [bad.to_str().unwrap(), "missing.yaml", empty.to_str().unwrap(), "-", "-"];
         let (sources, unreadable) = read(&arguments, &mut "kind: List".as_bytes());
-        assert_eq!(sources.iter().map(Source::name).collect::<Vec<_>>(), ["stdin"]);
+        assert_eq!(sources.iter().map(InputFile::name).collect::<Vec<_>>(), ["stdin"]);
         let messages: Vec<_> = unreadable.iter().map(|one| one.message.as_str()).collect();
         assert_eq!(messages[0], "not UTF-8 in line 2");
         assert!(messages[1].starts_with("No such file"));

@@ -6,7 +6,7 @@ use webhook::rule::Rule;
 
 use super::count;
 use crate::offline::finding::{Finding, Report, Severity, Summary};
-use crate::offline::input::source::{Position, Source};
+use crate::offline::input::source::{InputFile, Position};
 
 /// As much of a line as is shown, in characters.
 const WIDTH_MAX: usize = 160;
@@ -14,7 +14,7 @@ const WIDTH_MAX: usize = 160;
 const BEFORE: usize = 60;
 
 /// Writes findings, what could not be read, and a summary.
-pub fn write(report: &Report, sources: &[Source], colours: bool) -> String {
+pub fn write(report: &Report, sources: &[InputFile], colours: bool) -> String {
     let paint = Paint(colours);
     let mut text = String::new();
     for finding in &report.findings {
@@ -33,7 +33,7 @@ pub fn write(report: &Report, sources: &[Source], colours: bool) -> String {
     text
 }
 
-fn one(finding: &Finding, source: Option<&Source>, paint: Paint, text: &mut String) {
+fn one(finding: &Finding, source: Option<&InputFile>, paint: Paint, text: &mut String) {
     let Finding { file, line, column, code, rule, .. } = finding;
     let severity = paint.severity(finding.severity, finding.severity.as_str());
     let sentence = finding.sentence();
@@ -48,7 +48,7 @@ fn one(finding: &Finding, source: Option<&Source>, paint: Paint, text: &mut Stri
 }
 
 /// The line and the caret. Of a long line the part around the caret.
-fn snippet(source: &Source, at: Position, paint: Paint, text: &mut String) {
+fn snippet(source: &InputFile, at: Position, paint: Paint, text: &mut String) {
     let is_long = !source.part(at.line, WIDTH_MAX, 1).is_empty();
     let start = if is_long && at.column > WIDTH_MAX - BEFORE { at.column.saturating_sub(BEFORE) } else { 0 };
     let shown: String = source.part(at.line, start, WIDTH_MAX).chars().map(printable).collect();

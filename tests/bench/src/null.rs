@@ -13,7 +13,7 @@ use axum::routing::post;
 use bytes::Bytes;
 use workspaces_controller::config::Listen;
 use workspaces_controller::metrics::Metrics;
-use workspaces_controller::serve::{Drain, Limits, Server, bind};
+use workspaces_controller::serve::{Drain, Server, ServerLimits, bind};
 use workspaces_controller::tls;
 
 use crate::Result;
@@ -40,7 +40,7 @@ pub fn serve(certificates: &str) -> Result<()> {
             listener,
             tls: Some(certificate.server_config()?),
             router: Router::new().fallback(post(answer)).layer(axum::extract::DefaultBodyLimit::disable()),
-            limits: Limits::default(),
+            limits: ServerLimits::default(),
             metrics,
             drain: Drain::default(),
         }

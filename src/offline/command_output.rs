@@ -1,12 +1,12 @@
-//! The answer of a command, complete before any of it is written: what was found does not depend on who reads it.
+//! The output of a command, complete before any of it is written: what was found does not depend on who reads it.
 
 /// What a command prints, and what its exit code follows from.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Answer {
+pub struct CommandOutput {
     /// For the standard output.
-    pub output: String,
+    pub stdout: String,
     /// For the standard error: what could not be read or rendered.
-    pub errors: String,
+    pub stderr: String,
     /// Whether there are findings that count.
     pub has_findings: bool,
     /// Whether an input could not be read.
