@@ -1,5 +1,4 @@
-//! The running process: its runtimes, and how its parts are tied together. No part knows another one that it is not
-//! handed here.
+//! The running process: its runtimes, and the wiring of its parts. No part knows another one that it is not given here.
 
 mod listeners;
 
@@ -9,7 +8,7 @@ use axum::Router;
 use tokio::runtime::{Builder, Handle};
 
 use crate::api::lookup::ClusterLookup;
-use crate::api::readiness::ClusterCheck;
+use crate::api::readiness::CacheReadiness;
 use crate::client::Access;
 use crate::config::{SettingError, Settings, settings};
 use crate::http::health::Readiness;
@@ -23,16 +22,16 @@ use crate::tls;
 
 use listeners::Listeners;
 
-/// Threads for reviews: one that computes for long keeps nobody waiting. All else mostly waits, and is done by one thread:
-/// handing it from thread to thread would cost a fifth of its CPU time.
+/// Threads for reviews, so that one expensive review does not block the others. Everything else is mostly IO and runs
+/// on one thread: moving it between threads would cost a fifth of its CPU time.
 const REVIEW_THREADS: usize = 2;
 
-/// Why a run ended in another way than it was asked to.
+/// Why a run did not end with an orderly shutdown.
 #[derive(Debug)]
 pub enum RunError {
     /// The settings are wrong; nothing has been logged about it.
     Settings(Vec<SettingError>),
-    /// Something failed, which has been logged.
+    /// Something failed, and the error has been logged.
     Failed,
 }
 
@@ -52,7 +51,7 @@ pub fn run(settings: Settings) -> Result<(), RunError> {
     if result.is_ok() {
         tracing::info!("shutdown complete");
     }
-    // Tasks that block must not delay the exit.
+    // Blocking tasks must not delay the exit.
     reviews.shutdown_background();
     runtime.shutdown_background();
     result
@@ -63,7 +62,7 @@ fn failed(reason: &str) -> RunError {
     RunError::Failed
 }
 
-/// Starts every part that the settings ask for.
+/// Starts every part that the settings enable.
 async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<SettingError>> {
     let settings = Arc::new(settings);
     let metrics = Arc::new(Metrics::new());
@@ -93,14 +92,14 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     for (name, watch) in tasks {
         process.steady.spawn(name, watch);
     }
-    let check = ClusterCheck::default();
-    readiness = readiness.and("caches", check.check(stores.clone()));
-    process.steady.spawn("cluster check", check.keep(client.clone(), access.url(), stores.clone()));
+    let caches = CacheReadiness::default();
+    readiness = readiness.and("caches", caches.check(stores.clone()));
+    process.steady.spawn("cache readiness", caches.keep(client.clone(), access.url(), stores.clone()));
 
     if settings.enable_reconcile {
         let drain = process.drain.clone();
-        let told = async move { drain.reached(DrainState::Announced).await };
-        let reconcile = reconcile::run(client, stores.clone(), Arc::clone(&settings), Arc::clone(&metrics), told);
+        let announced = async move { drain.reached(DrainState::Announced).await };
+        let reconcile = reconcile::run(client, stores.clone(), Arc::clone(&settings), Arc::clone(&metrics), announced);
         process.draining.spawn("reconcile", reconcile);
     }
 

@@ -1,7 +1,7 @@
 //! Serves HTTP/1.1, with or without TLS, to clients that may be slow, broken or hostile.
 //!
-//! [`Server`] accepts; each connection runs in a task of its own (`connection`) that gives every step a time limit
-//! (`phase`): handshake, headers, body, answer, and idling in between. [`Drain`] ends it all without losing a request.
+//! [`Server`] accepts; each connection runs in its own task (`connection`), with a timeout for every phase (`phase`):
+//! handshake, headers, body, response, and idle time in between. [`Drain`] shuts down without losing a request.
 
 mod accept;
 mod body_budget;
@@ -24,13 +24,13 @@ use crate::metrics::Metrics;
 
 pub use drain::{Drain, DrainState};
 
-/// How much of the server one client may have, and for how long.
+/// Limits on what clients can use of the server, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ServerLimits {
-    /// Open connections. When all are taken, idle ones are closed in favour of new ones.
+    /// Open connections. When the limit is reached, idle ones are closed in favour of new ones.
     pub connections: usize,
-    /// Bytes of request bodies that all connections hold together; bodies of more than 64 KiB give way. Three of the
-    /// largest reviews fit.
+    /// Total bytes of request bodies in flight on all connections; beyond it bodies of more than 64 KiB are refused.
+    /// Three of the largest reviews fit.
     pub body_bytes: usize,
     /// From the connection to the end of the TLS handshake.
     pub handshake: Duration,
@@ -38,18 +38,18 @@ pub struct ServerLimits {
     pub headers: Duration,
     /// From the headers to the last byte of the body.
     pub body: Duration,
-    /// From the last byte of the body to the last of the answer.
-    pub answer: Duration,
-    /// Between an answer and the next request. Longer than Go's clients keep a connection (90 s): otherwise a request
-    /// may meet a connection that is just being closed, and a POST is not sent again.
+    /// From the last byte of the body to the last of the response.
+    pub response: Duration,
+    /// Between a response and the next request. Longer than Go's clients keep a connection (90 s): otherwise a request
+    /// may race with the close of its connection, and a POST is not retried.
     pub idle: Duration,
-    /// How long a connection that was idle is safe from being closed in favour of new ones.
+    /// How long a connection must be idle before it may be closed in favour of new ones.
     pub idle_protected: Duration,
 }
 
 impl Default for ServerLimits {
-    /// What a client may take is 5 s for handshake and headers and 10 s for the body; the limits lie under that, so that
-    /// the connection is gone when the time is up, on a busy machine too.
+    /// The promise is 5 s for handshake and headers and 10 s for the body; the limits are lower, so that the connection
+    /// is closed in time on a busy machine too.
     fn default() -> Self {
         Self {
             connections: 1024,
@@ -57,7 +57,7 @@ impl Default for ServerLimits {
             handshake: Duration::from_secs(4),
             headers: Duration::from_secs(4),
             body: Duration::from_secs(8),
-            answer: Duration::from_secs(40),
+            response: Duration::from_secs(40),
             idle: Duration::from_mins(2),
             idle_protected: Duration::from_secs(1),
         }
@@ -73,26 +73,26 @@ impl ServerLimits {
     }
 }
 
-/// One listener and what is served on it.
+/// A listener and the router that is served on it.
 pub struct Server {
-    /// For logs.
+    /// Its name in logs.
     pub name: &'static str,
-    /// Where connections come from.
+    /// The bound socket.
     pub listener: TcpListener,
-    /// TLS, if any.
+    /// TLS, if enabled.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What answers.
+    /// The handlers.
     pub router: Router,
-    /// What one client may have.
+    /// The limits.
     pub limits: ServerLimits,
-    /// Where connections are counted.
+    /// Counts connections.
     pub metrics: Arc<Metrics>,
-    /// When to stop.
+    /// Stops the server.
     pub drain: Drain,
 }
 
 impl Server {
-    /// Serves until the drain has closed the listener and every request that came in has been answered.
+    /// Serves until the drain has closed the listener and every accepted request has its response.
     pub async fn run(self) {
         accept::run(self).await;
     }
@@ -102,19 +102,19 @@ impl Server {
     }
 }
 
-/// Listens, and tells where: with port 0 the system chooses. Needs a running tokio.
+/// Binds a listener and returns its address: with port 0 the system chooses the port. Needs a tokio runtime.
 pub fn bind(listen: Listen) -> io::Result<(TcpListener, SocketAddr)> {
-    let mut outcome = Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
+    let mut bound = Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
     for address in listen.candidates() {
-        outcome = StdListener::bind(address);
-        // Only a machine without that family is a reason to try the other one.
-        match &outcome {
+        bound = StdListener::bind(address);
+        // The other address family is tried only where this one is missing.
+        match &bound {
             Err(error) if matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported) => {}
             Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => {}
             _ => break,
         }
     }
-    let listener = outcome?;
+    let listener = bound?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     Ok((TcpListener::from_std(listener)?, address))

@@ -1,4 +1,4 @@
-//! What is stored in a cluster, as texts: for the command line, which judges texts.
+//! The objects of a cluster, as files in memory: `migrate` checks files.
 
 use kube::api::{ApiResource, ListParams};
 use kube::core::{DynamicObject, GroupVersionKind};
@@ -8,26 +8,27 @@ use serde_json::Value;
 use crate::client::causes;
 use crate::offline::InputFile;
 
-/// Objects in one answer to a list.
+/// Objects per page of a list.
 const PAGE: u32 = 500;
-/// The whole object once more.
+/// A copy of the whole object, which is not checked.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// A resource to list: group, version, kind, plural, and whether a cluster need not serve it.
+/// A resource to list: group, version, kind, plural, and whether it is optional.
 const RESOURCES: [(&str, &str, &str, &str, bool); 5] = [
     (crds::GROUP, crds::VERSION, "WorkspaceKind", "workspacekinds", false),
     (crds::GROUP, crds::VERSION, "Workspace", "workspaces", false),
     ("apps", "v1", "StatefulSet", "statefulsets", false),
     (crds::GROUP, "v1", "Notebook", "notebooks", true),
-    // Filter rules select by their labels.
+    // Filter rules match their labels.
     ("", "v1", "Namespace", "namespaces", true),
 ];
 
-/// Every WorkspaceKind, Workspace, StatefulSet, Notebook and Namespace, each a text `cluster/<plural>/<namespace>/<name>`.
+/// Every WorkspaceKind, Workspace, StatefulSet, Notebook and Namespace, each a file
+/// `cluster/<plural>/<namespace>/<name>`.
 ///
-/// The error is a sentence for whoever asked.
+/// The error is a sentence for the user.
 pub async fn read(client: &Client) -> Result<Vec<InputFile>, String> {
-    let mut sources = Vec::new();
+    let mut files = Vec::new();
     for (group, version, kind, plural, optional) in RESOURCES {
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
@@ -43,7 +44,7 @@ pub async fn read(client: &Client) -> Result<Vec<InputFile>, String> {
                     api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
                     kind: kind.to_owned(),
                 });
-                sources.push(text(plural, object)?);
+                files.push(input_file(plural, object)?);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
@@ -51,10 +52,10 @@ pub async fn read(client: &Client) -> Result<Vec<InputFile>, String> {
             }
         }
     }
-    Ok(sources)
+    Ok(files)
 }
 
-fn text(plural: &str, mut object: DynamicObject) -> Result<InputFile, String> {
+fn input_file(plural: &str, mut object: DynamicObject) -> Result<InputFile, String> {
     object.metadata.managed_fields = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.remove(LAST_APPLIED);

@@ -1,4 +1,4 @@
-//! Facts for admission: from the stores, and where a refusal rests on them, once more from the API server.
+//! The facts of admission: from the stores and, before a refusal, from the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -30,16 +30,16 @@ use crate::stores::Stores;
 
 /// For one call to the API server: the caller has about five seconds for the whole review.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
-/// For the list of Notebooks: it is there at once, or something is wrong with it.
+/// For the list of Notebooks: it is available at once, or something is wrong.
 const NOTEBOOKS_LIMIT: Duration = Duration::from_secs(2);
-/// Workspaces in one answer to a list: more than a message names, and few enough to be had at once.
+/// Workspaces per page: more than a message names, and few enough for a fast response.
 const PAGE: usize = 100;
-/// The same where all of them have to be looked at: fewer calls, and still no more than a few megabytes at a time.
+/// Workspaces per page where all of them are read: fewer calls, but only a few megabytes each.
 const LARGE_PAGE: usize = 1_000;
-/// Of a Workspace only what a message names, where the API server can.
+/// Only the metadata of Workspaces, if the API server supports it.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
-/// Answers the questions of admission.
+/// Looks up the facts of admission in the cluster.
 #[derive(Clone)]
 pub struct ClusterLookup {
     client: Client,
@@ -47,7 +47,7 @@ pub struct ClusterLookup {
 }
 
 impl ClusterLookup {
-    /// Asks `stores`, and `client` for what has to be certain.
+    /// Reads from `stores`, and through `client` what must be current.
     pub fn new(client: Client, stores: Stores) -> Self {
         Self { client, stores }
     }
@@ -61,21 +61,21 @@ impl webhook::Lookup for ClusterLookup {
 
     async fn kind_live(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
         let kinds: Api<WorkspaceKind> = Api::all(self.client.clone());
-        Ok(bounded(kinds.get_opt(name)).await?.map(Arc::new))
+        Ok(with_timeout(kinds.get_opt(name)).await?.map(Arc::new))
     }
 
     async fn workspaces_using_kind_live(&self, kind: &str) -> Result<KindUsage, LookupError> {
         let mut first = Vec::new();
         let mut next = String::new();
         loop {
-            let page: Page<UserMetadata> = self.users_page(kind, PAGE, &next, METADATA_ONLY).await?;
+            let page: Page<WorkspaceMetadata> = self.workspaces_page(kind, PAGE, &next, METADATA_ONLY).await?;
             first.extend(page.items.into_iter().flatten().map(|user| user.metadata.into_key()));
             next = page.metadata.next.unwrap_or_default();
             if next.is_empty() {
                 return Ok(KindUsage { count: first.len(), first });
             }
             if !first.is_empty() {
-                // There may be more of them, or only other Workspaces.
+                // Later pages may hold more of them, or only other Workspaces.
                 return Ok(KindUsage { count: self.stores.count_users(kind).max(first.len()), first });
             }
         }
@@ -99,9 +99,10 @@ impl webhook::Lookup for ClusterLookup {
         let mut found: BTreeMap<KindOption, KindUsage> = BTreeMap::new();
         let mut next = String::new();
         loop {
-            let page: Page<User> = self.users_page(kind, LARGE_PAGE, &next, "application/json").await?;
+            let page: Page<WorkspaceSelection> =
+                self.workspaces_page(kind, LARGE_PAGE, &next, "application/json").await?;
             for user in page.items.into_iter().flatten() {
-                // One that does not say what it selects uses nothing that could be taken away.
+                // One without options uses none that could be removed.
                 let Some(selection) = user.options() else { continue };
                 let selected =
                     OptionList::ALL.map(|list| KindOption { list, id: list.selected(&selection).to_owned() });
@@ -144,14 +145,14 @@ impl webhook::Lookup for ClusterLookup {
         };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let answer = bounded(reviews.create(&PostParams::default(), &review)).await?;
+        let answer = with_timeout(reviews.create(&PostParams::default(), &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
     async fn notebook(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
         if timeout(NOTEBOOKS_LIMIT, self.stores.wait_notebooks_known()).await.is_err() {
             return Err(LookupError::Unavailable(
-                "the Notebooks (kubeflow.org/v1) of the cluster could not be listed yet".to_owned(),
+                "the Notebooks (kubeflow.org/v1) of the cluster have not been listed yet".to_owned(),
             ));
         }
         Ok(self.stores.has_notebook(namespace, name))
@@ -163,7 +164,7 @@ impl webhook::Lookup for ClusterLookup {
 
     async fn namespace_labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, LookupError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        Ok(bounded(namespaces.get_metadata_opt(namespace)).await?.map(labels).unwrap_or_default())
+        Ok(with_timeout(namespaces.get_metadata_opt(namespace)).await?.map(labels).unwrap_or_default())
     }
 
     async fn mounted_labels(
@@ -180,16 +181,16 @@ impl webhook::Lookup for ClusterLookup {
 
 impl ClusterLookup {
     /// A page of the Workspaces of a kind.
-    async fn users_page<T: DeserializeOwned>(
+    async fn workspaces_page<T: DeserializeOwned>(
         &self,
         kind: &str,
         limit: usize,
         next: &str,
         accept: &str,
     ) -> Result<Page<T>, LookupError> {
-        let request = Request::get(users_path(kind, limit, next)).header(ACCEPT, accept).body(Vec::new());
+        let request = Request::get(workspaces_path(kind, limit, next)).header(ACCEPT, accept).body(Vec::new());
         let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
-        bounded(self.client.request(request)).await
+        with_timeout(self.client.request(request)).await
     }
 
     /// The metadata of an object, if it is there.
@@ -198,7 +199,7 @@ impl ClusterLookup {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
         let objects: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        bounded(objects.get_metadata_opt(name)).await
+        with_timeout(objects.get_metadata_opt(name)).await
     }
 }
 
@@ -206,26 +207,26 @@ fn labels<K>(object: PartialObjectMeta<K>) -> BTreeMap<String, String> {
     object.metadata.labels.unwrap_or_default()
 }
 
-async fn bounded<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, LookupError> {
+async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, LookupError> {
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),
-        // The API server understood and refused: its reason is about our installation, unless it was overwhelmed.
+        // The API server rejected the request: that is a fault of the installation, unless the server is overloaded.
         Ok(Err(kube::Error::Api(status))) if !matches!(status.code, 410 | 429 | 500..) => {
-            Err(LookupError::Failed(format!("the API server refused to answer: {}", status.message)))
+            Err(LookupError::Failed(format!("the API server rejected the request: {}", status.message)))
         }
         Ok(Err(error @ kube::Error::SerdeError(_))) => Err(LookupError::Failed(causes(&error))),
         Ok(Err(error)) => {
-            Err(LookupError::Unavailable(format!("the API server could not be asked: {}", root_cause(&error))))
+            Err(LookupError::Unavailable(format!("the API server could not be reached: {}", root_cause(&error))))
         }
         Err(_) => {
             let seconds = CALL_LIMIT.as_secs();
-            Err(LookupError::Unavailable(format!("the API server did not answer within {seconds} s")))
+            Err(LookupError::Unavailable(format!("the API server did not respond within {seconds} s")))
         }
     }
 }
 
-/// Without a resourceVersion the API server answers with the newest state, not with a cached one.
-fn users_path(kind: &str, limit: usize, next: &str) -> String {
+/// Without a resourceVersion the API server returns the newest state, not a cached one.
+fn workspaces_path(kind: &str, limit: usize, next: &str) -> String {
     let mut path = format!(
         "/apis/{}/{}/workspaces?limit={limit}&fieldSelector=spec.kind%3D{}",
         crds::GROUP,
@@ -240,7 +241,7 @@ fn users_path(kind: &str, limit: usize, next: &str) -> String {
     path
 }
 
-/// As field selectors quote: these three would end the value.
+/// The escapes of field selectors: these three would end the value.
 fn selector_value(text: &str) -> String {
     text.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
 }
@@ -249,7 +250,7 @@ fn selector_value(text: &str) -> String {
 struct Page<T> {
     #[serde(default)]
     metadata: PageMetadata,
-    /// Null where there are none, once only metadata is asked for; but never absent.
+    /// Null if there are none and only metadata was requested; never absent.
     #[serde(deserialize_with = "Option::deserialize", bound = "T: Deserialize<'de>")]
     items: Option<Vec<T>>,
 }
@@ -261,19 +262,19 @@ struct PageMetadata {
 }
 
 #[derive(Deserialize)]
-struct UserMetadata {
+struct WorkspaceMetadata {
     metadata: SlimMetadata,
 }
 
-/// A Workspace, as far as it matters which options it selects. It may not decode, and is one of many.
+/// A Workspace with the options that it selects. It is one of many, and need not decode.
 #[derive(Deserialize)]
-struct User {
+struct WorkspaceSelection {
     metadata: SlimMetadata,
     #[serde(default)]
     spec: Value,
 }
 
-impl User {
+impl WorkspaceSelection {
     fn options(&self) -> Option<WorkspaceOptions> {
         WorkspaceOptions::deserialize(&self.spec["podTemplate"]["options"]).ok()
     }
@@ -297,17 +298,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_name_can_change_the_question() {
+    fn nothing_in_a_name_can_change_the_request() {
         assert_eq!(
-            users_path("a&limit=0,metadata.name=b c", 100, "x=/+"),
+            workspaces_path("a&limit=0,metadata.name=b c", 100, "x=/+"),
             "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata%2Ename%5C%3Db%20c\
              &continue=x%3D%2F%2B"
         );
     }
 
     #[test]
-    fn a_page_is_read_without_the_rest_of_the_objects() {
-        let page: Page<UserMetadata> = serde_json::from_str(
+    fn a_page_is_read_without_the_other_fields() {
+        let page: Page<WorkspaceMetadata> = serde_json::from_str(
             r#"{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadataList","metadata":{"continue":"t","resourceVersion":"7"},
                 "items":[{"metadata":{"name":"w","namespace":"n","uid":"u"}}]}"#,
         )
@@ -315,9 +316,12 @@ mod tests {
         assert_eq!(page.metadata.next.as_deref(), Some("t"));
         let first = &page.items.unwrap()[0].metadata;
         assert_eq!((&*first.namespace, &*first.name), ("n", "w"));
-        let none: Page<UserMetadata> =
+        let none: Page<WorkspaceMetadata> =
             serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
         assert!(none.items.is_none() && none.metadata.next.is_none());
-        assert!(serde_json::from_str::<Page<UserMetadata>>("{}").is_err(), "no answer is not: nobody");
+        assert!(
+            serde_json::from_str::<Page<WorkspaceMetadata>>("{}").is_err(),
+            "an empty response is not an empty list"
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! Why the caches are not there yet: the first line of help for somebody whose pod does not get ready.
+//! Why the caches are not synced yet: the first hint when a pod does not become ready.
 //!
-//! Looks only while something is missing. What has been listed once stays usable while the API server is away, so a
-//! later outage is no reason to take requests away from a process that can answer them.
+//! Checks only until the caches are synced. They stay usable while the API server is down, so a later outage does not
+//! make a process unready that can still serve.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,69 +14,69 @@ use tokio::time::{sleep, timeout};
 use crate::client::root_cause;
 use crate::stores::{Stores, Unlisted};
 
-/// Between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// For one look at one resource.
-const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// Between two checks.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// For the check of one resource.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What was found at the last look.
+/// The result of the last check: what keeps the caches from being synced.
 #[derive(Clone, Debug, Default)]
-pub struct ClusterCheck(Arc<Mutex<Option<String>>>);
+pub struct CacheReadiness(Arc<Mutex<Option<String>>>);
 
-impl ClusterCheck {
-    /// A check for readiness: everything that is watched has been listed.
+impl CacheReadiness {
+    /// A readiness check: every watched resource has been listed.
     pub fn check(&self, stores: Stores) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
-        let found = self.clone();
+        let last = self.clone();
         move || {
             if stores.synced() {
                 return Ok(());
             }
-            let why = found.with(|found| found.clone());
-            Err(why.unwrap_or_else(|| "waiting for the first list of all that is watched".to_owned()))
+            let reason = last.with(|reason| reason.clone());
+            Err(reason.unwrap_or_else(|| "waiting for the first list of every watched resource".to_owned()))
         }
     }
 
-    /// Looks until the stores are complete, and logs each new finding once. Never returns.
+    /// Checks until the caches are synced, and logs each new reason once. Never returns.
     pub async fn keep(self, client: Client, url: Uri, stores: Stores) {
-        let complete = async {
+        let synced = async {
             stores.wait_synced().await;
-            tracing::info!("caches are complete");
+            tracing::info!("caches are synced");
             std::future::pending::<()>().await;
         };
-        let looking = async {
+        let checks = async {
             loop {
-                let finding = look(&client, &url, &stores.unlisted()).await;
-                let news = self.with(|found| std::mem::replace(found, finding.clone()) != finding);
-                match finding {
-                    Some(reason) if news => tracing::error!("not ready: {reason}; trying again"),
+                let reason = obstacle(&client, &url, &stores.unlisted()).await;
+                let is_new = self.with(|last| std::mem::replace(last, reason.clone()) != reason);
+                match reason {
+                    Some(reason) if is_new => tracing::error!("not ready: {reason}; will retry"),
                     _ => {}
                 }
-                sleep(LOOK_EVERY).await;
+                sleep(CHECK_EVERY).await;
                 if stores.synced() {
                     break;
                 }
             }
         };
-        tokio::join!(complete, looking);
+        tokio::join!(synced, checks);
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Option<String>) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, access: impl FnOnce(&mut Option<String>) -> T) -> T {
+        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Any list: nothing of it is needed.
+/// Any list; its content is ignored.
 #[derive(Deserialize)]
 struct AnyList {}
 
-/// What is in the way of listing these, if anything.
-async fn look(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<String> {
+/// Why these resources cannot be listed, if so.
+async fn obstacle(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<String> {
     let mut missing = Vec::new();
     for Unlisted { path, expected } in unlisted {
         let Ok(request) = Request::get(format!("{path}?limit=1")).body(Vec::new()) else { continue };
-        match timeout(LOOK_LIMIT, client.request::<AnyList>(request)).await {
+        match timeout(CHECK_TIMEOUT, client.request::<AnyList>(request)).await {
             Ok(Ok(AnyList {})) => {}
-            // What need not be there is no longer waited for as soon as its watch knows.
+            // An optional resource that is not served is not waited for.
             Ok(Err(kube::Error::Api(status))) if status.code == 404 && !expected => {}
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
                 let resource = path.rsplit('/').next().unwrap_or_default();
@@ -84,7 +84,7 @@ async fn look(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<Strin
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
                 return Some(format!(
-                    "the API server at {url} refuses our credentials ({}): check them",
+                    "the API server at {url} rejects the credentials ({}): check them",
                     status.message
                 ));
             }
@@ -98,14 +98,14 @@ async fn look(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<Strin
                 ));
             }
             Err(_) => {
-                let seconds = LOOK_LIMIT.as_secs();
-                return Some(format!("the API server at {url} does not answer within {seconds} s: check its health"));
+                let seconds = CHECK_TIMEOUT.as_secs();
+                return Some(format!("the API server at {url} does not respond within {seconds} s: check its health"));
             }
         }
     }
     (!missing.is_empty()).then(|| {
         format!(
-            "the API server does not know {}: install the CRDs, with `workspaces-controller crds | kubectl apply --server-side -f -`",
+            "the API server does not serve {}: install the CRDs, with `workspaces-controller crds | kubectl apply --server-side -f -`",
             missing.join(" and ")
         )
     })

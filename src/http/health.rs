@@ -1,4 +1,4 @@
-//! `/livez`, `/healthz` and `/readyz`: what the kubelet asks, answered with reasons.
+//! `/livez`, `/healthz` and `/readyz`, with a reason for each failed check.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -8,30 +8,30 @@ use axum::extract::{RawQuery, State};
 use axum::routing::get;
 use http::StatusCode;
 
-/// Answers whether one thing that readiness depends on is there, or why not in one line.
+/// One condition of readiness; the error is the reason in one line.
 pub type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// Everything that has to hold before requests make sense.
+/// All conditions of readiness.
 #[derive(Default)]
 pub struct Readiness {
     checks: Vec<(&'static str, Check)>,
 }
 
 impl Readiness {
-    /// Adds a check; they are listed in the order they were added.
+    /// Adds a check; checks are listed in the order in which they were added.
     #[must_use]
     pub fn and(mut self, name: &'static str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) -> Self {
         self.checks.push((name, Box::new(check)));
         self
     }
 
-    /// What is missing now: names and reasons.
+    /// Names and reasons of the checks that fail now.
     pub fn missing(&self) -> Vec<(&'static str, String)> {
         self.checks.iter().filter_map(|(name, check)| check().err().map(|reason| (*name, reason))).collect()
     }
 
-    /// Status and text as API servers answer: `ok`, or a line for each check.
-    fn answer(&self, verbose: bool) -> (StatusCode, String) {
+    /// Status and body as in API servers: `ok`, or a line for each check.
+    fn response(&self, verbose: bool) -> (StatusCode, String) {
         let mut ready = true;
         let mut lines = String::new();
         for (name, check) in &self.checks {
@@ -52,13 +52,13 @@ impl Readiness {
     }
 }
 
-/// The three endpoints. A process that answers at all is alive: what could make it not alive ends it.
+/// The three endpoints. A process that responds is alive: whatever breaks it also exits it.
 pub fn router(readiness: Arc<Readiness>) -> Router {
     let alive = || async { "ok" };
     let ready = |State(readiness): State<Arc<Readiness>>, RawQuery(query): RawQuery| async move {
         let verbose =
             query.is_some_and(|query| query.split('&').any(|part| part == "verbose" || part == "verbose=true"));
-        readiness.answer(verbose)
+        readiness.response(verbose)
     };
     Router::new()
         .route("/livez", get(alive))
@@ -82,7 +82,7 @@ mod tests {
             .and("certificate", || Ok(()))
             .and("caches", move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("still listing".to_owned()) });
         assert_eq!(
-            readiness.answer(false),
+            readiness.response(false),
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "[+]certificate ok\n[-]caches not ready: still listing\nreadyz check failed\n".to_owned()
@@ -90,8 +90,8 @@ mod tests {
         );
         assert_eq!(readiness.missing(), [("caches", "still listing".to_owned())]);
         up.store(true, Ordering::Relaxed);
-        assert_eq!(readiness.answer(false), (StatusCode::OK, "ok".to_owned()));
+        assert_eq!(readiness.response(false), (StatusCode::OK, "ok".to_owned()));
         let verbose = "[+]certificate ok\n[+]caches ok\nreadyz check passed\n".to_owned();
-        assert_eq!(readiness.answer(true), (StatusCode::OK, verbose));
+        assert_eq!(readiness.response(true), (StatusCode::OK, verbose));
     }
 }

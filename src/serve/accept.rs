@@ -1,4 +1,4 @@
-//! The accept loop. Nothing a client does ends it.
+//! The accept loop. No client can stop it.
 
 use std::io;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use super::body_budget::BodyBudget;
 use super::connection::Context;
 use super::{DrainState, Server};
 
-/// How soon idle connections are looked for again while all are taken.
-const CROWDED_RETRY: Duration = Duration::from_millis(250);
-/// The pause after a failed accept: out of descriptors or memory, which an immediate retry would not change.
+/// How often idle connections are closed while the limit is reached.
+const FULL_RETRY: Duration = Duration::from_millis(250);
+/// The delay after a failed accept: out of descriptors or memory, which an immediate retry would not change.
 const FAILED_RETRY: Duration = Duration::from_millis(50);
-/// A warning about the same state is repeated no sooner than this.
+/// The minimum interval of repeated warnings.
 const WARN_EVERY: Duration = Duration::from_secs(10);
-/// When nobody has connected for this long, nobody is left in the queue of a listener that is about to close.
+/// The accept queue counts as empty after this long without a connection.
 const QUEUE_QUIET: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(server: Server) {
     let mut accepting = Accepting {
         permits: Arc::new(Semaphore::new(server.limits.connections)),
-        crowd: watch::Sender::new(0),
+        close_idle: watch::Sender::new(0),
         context: Arc::new(Context {
             name: server.name,
             tls: server.acceptor(),
@@ -43,13 +43,13 @@ pub(super) async fn run(server: Server) {
     }
     accepting.empty_queue(&server.listener).await;
     drop(server.listener);
-    accepting.all_done().await;
+    accepting.wait_for_connections().await;
 }
 
 struct Accepting {
     permits: Arc<Semaphore>,
-    /// Counts the calls for idle connections to make room.
-    crowd: watch::Sender<u64>,
+    /// Incremented to close idle connections.
+    close_idle: watch::Sender<u64>,
     context: Arc<Context>,
     warned: Option<Instant>,
 }
@@ -63,8 +63,8 @@ impl Accepting {
                 Ok((stream, _)) => self.spawn(stream, permit),
                 Err(error) if is_about_one_client(&error) => {}
                 Err(error) => {
-                    self.warn(&format!("cannot accept connections ({error}); trying again"));
-                    self.call_for_room();
+                    self.warn(&format!("cannot accept connections ({error}); will retry"));
+                    self.close_idle_connections();
                     sleep(FAILED_RETRY).await;
                 }
             }
@@ -72,9 +72,9 @@ impl Accepting {
     }
 
     fn spawn(&self, stream: tokio::net::TcpStream, permit: OwnedSemaphorePermit) {
-        let (context, crowd) = (Arc::clone(&self.context), self.crowd.subscribe());
+        let (context, close_idle) = (Arc::clone(&self.context), self.close_idle.subscribe());
         tokio::spawn(async move {
-            context.serve(stream, crowd).await;
+            context.serve(stream, close_idle).await;
             drop(permit);
         });
     }
@@ -84,20 +84,23 @@ impl Accepting {
             if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
                 return permit;
             }
-            self.warn(&format!("all {} connections are taken; closing idle ones", self.context.limits.connections));
-            self.call_for_room();
-            // An error would mean that the semaphore is closed, which nobody does.
-            if let Ok(Ok(permit)) = timeout(CROWDED_RETRY, Arc::clone(&self.permits).acquire_owned()).await {
+            self.warn(&format!(
+                "the limit of {} connections is reached; closing idle ones",
+                self.context.limits.connections
+            ));
+            self.close_idle_connections();
+            // An error would mean that the semaphore is closed, which never happens.
+            if let Ok(Ok(permit)) = timeout(FULL_RETRY, Arc::clone(&self.permits).acquire_owned()).await {
                 return permit;
             }
         }
     }
 
-    fn call_for_room(&self) {
-        self.crowd.send_modify(|calls| *calls = calls.wrapping_add(1));
+    fn close_idle_connections(&self) {
+        self.close_idle.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Closing a listener resets what waits in its queue; these clients have connected already, so they are served.
+    /// Closing a listener resets the connections in its queue; these clients are connected already, so they are served.
     async fn empty_queue(&mut self, listener: &TcpListener) {
         while let Ok(Ok((stream, _))) = timeout(QUEUE_QUIET, listener.accept()).await {
             let permit = self.permit().await;
@@ -105,7 +108,7 @@ impl Accepting {
         }
     }
 
-    async fn all_done(&self) {
+    async fn wait_for_connections(&self) {
         let all = u32::try_from(self.context.limits.connections).unwrap_or(u32::MAX);
         let _ = self.permits.acquire_many(all).await;
     }
@@ -118,7 +121,7 @@ impl Accepting {
     }
 }
 
-/// Whether the fault ends with the connection that was being accepted.
+/// Whether the error concerns only the connection that was being accepted.
 fn is_about_one_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)

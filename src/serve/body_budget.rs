@@ -1,51 +1,51 @@
-//! How many bytes of request bodies all connections of a listener hold together: without a bound a few hundred clients
-//! that each send what one may send would be more than the process may have.
+//! The total size of request bodies in flight on a listener: without a limit, a few hundred clients that each send the
+//! largest body would exceed the memory of the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// A body of this size is taken whatever the others hold: one that is larger than nearly every review has to be sent to
-/// be refused for the others' sake.
-const ALWAYS_TAKEN: usize = 64 * 1024;
+/// A body of up to this size is always accepted: only bodies that are larger than nearly every review count against the
+/// limit.
+const ALWAYS_ACCEPTED: usize = 64 * 1024;
 
 /// Shared by all connections of a listener.
 #[derive(Debug)]
 pub(super) struct BodyBudget {
     limit: usize,
-    held: AtomicUsize,
+    reserved: AtomicUsize,
 }
 
-/// What one request holds; given back when the last owner is dropped.
+/// The part of one request; released when the last owner is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Arc<BodyBudget>,
-    held: AtomicUsize,
+    reserved: AtomicUsize,
     refused: AtomicBool,
 }
 
 impl BodyBudget {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, held: AtomicUsize::new(0) })
+        Arc::new(Self { limit, reserved: AtomicUsize::new(0) })
     }
 
     pub(super) fn share(self: &Arc<Self>) -> Arc<Share> {
-        Arc::new(Share { budget: Arc::clone(self), held: AtomicUsize::new(0), refused: AtomicBool::new(false) })
+        Arc::new(Share { budget: Arc::clone(self), reserved: AtomicUsize::new(0), refused: AtomicBool::new(false) })
     }
 }
 
 impl Share {
-    /// Takes further bytes. False when that is too much, at which the request has to end.
-    pub(super) fn take(&self, bytes: usize) -> bool {
-        let mine = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let all = self.budget.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let good = all <= self.budget.limit || mine <= ALWAYS_TAKEN;
-        if !good {
+    /// Reserves further bytes. False when that exceeds the limit; the request must be refused then.
+    pub(super) fn reserve(&self, bytes: usize) -> bool {
+        let mine = self.reserved.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let all = self.budget.reserved.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let within = all <= self.budget.limit || mine <= ALWAYS_ACCEPTED;
+        if !within {
             self.refused.store(true, Ordering::Relaxed);
         }
-        good
+        within
     }
 
-    /// Whether bytes were refused.
+    /// Whether a reservation failed.
     pub(super) fn refused(&self) -> bool {
         self.refused.load(Ordering::Relaxed)
     }
@@ -53,7 +53,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.held.fetch_sub(*self.held.get_mut(), Ordering::Relaxed);
+        self.budget.reserved.fetch_sub(*self.reserved.get_mut(), Ordering::Relaxed);
     }
 }
 
@@ -62,18 +62,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_bodies_give_way_and_small_ones_do_not() {
+    fn large_bodies_are_refused_and_small_ones_are_not() {
         let budget = BodyBudget::new(200_000);
         let (first, second, small) = (budget.share(), budget.share(), budget.share());
-        assert!(first.take(150_000));
-        assert!(second.take(50_000));
-        assert!(small.take(60_000), "a small body was refused");
-        assert!(!second.take(40_000));
+        assert!(first.reserve(150_000));
+        assert!(second.reserve(50_000));
+        assert!(small.reserve(60_000), "a small body was refused");
+        assert!(!second.reserve(40_000));
         assert!(second.refused() && !small.refused() && !first.refused());
         drop((first, second));
         let next = budget.share();
-        assert!(next.take(100_000), "what was held has not been given back");
+        assert!(next.reserve(100_000), "reserved bytes were not released");
         drop((small, next));
-        assert_eq!(budget.held.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.reserved.load(Ordering::Relaxed), 0);
     }
 }

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::body_budget::BodyBudget;
-use super::phase::{AnswerBody, Noticing, Phase, PhaseCell, RequestBody};
+use super::phase::{ObservedStream, Phase, PhaseCell, RequestBody, ResponseBody};
 use super::{Drain, DrainState, ServerLimits};
 use crate::metrics::Metrics;
 
@@ -43,37 +43,41 @@ pub(super) struct Context {
     pub(super) drain: Drain,
 }
 
-/// Why a connection ended.
+/// Why a connection was closed.
 #[derive(Debug)]
 enum End {
-    /// As HTTP has it, in both directions.
+    /// Regularly, in both directions.
     Done,
-    /// The client broke the rules of the protocol, or broke off.
+    /// The client violated the protocol, or disconnected.
     Broken(hyper::Error),
-    /// The client took too long.
+    /// A phase timed out.
     TimedOut(Phase),
-    /// It was idle, and in the way of new connections or of the end of the process.
-    Unwanted,
+    /// It was idle, and closed in favour of new connections or for shutdown.
+    Idle,
 }
 
 impl Context {
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, crowd: watch::Receiver<u64>) {
+    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, close_idle: watch::Receiver<u64>) {
         let _open = self.metrics.connection();
-        // Answers are small and complete: waiting for more to send would only delay them.
+        // Responses are small and complete: buffering would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
-            return self.serve_http(stream, crowd).await;
+            return self.serve_http(stream, close_idle).await;
         };
         match timeout(self.limits.handshake, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.serve_http(stream, crowd).await,
+            Ok(Ok(stream)) => self.serve_http(stream, close_idle).await,
             Ok(Err(error)) => self.fault(&format!("TLS handshake failed: {error}")),
-            Err(_) => self.fault("TLS handshake took too long"),
+            Err(_) => self.fault("TLS handshake timed out"),
         }
     }
 
-    async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, stream: S, mut crowd: watch::Receiver<u64>) {
+    async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send>(
+        &self,
+        stream: S,
+        mut close_idle: watch::Receiver<u64>,
+    ) {
         let cell = PhaseCell::new();
-        let service = Answering {
+        let service = ReportingService {
             router: self.router.clone(),
             drain: self.drain.clone(),
             bodies: Arc::clone(&self.bodies),
@@ -83,7 +87,7 @@ impl Context {
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(Noticing::new(stream, cell.clone())), service);
+            .serve_connection(TokioIo::new(ObservedStream::new(stream, cell.clone())), service);
         let mut timer = pin!(sleep_until(cell.deadline(&self.limits)));
         let mut closing = false;
         let end = loop {
@@ -96,17 +100,17 @@ impl Context {
                 biased;
                 end = step => break end,
                 () = self.drain.reached(DrainState::Closing), if !closing => closing = true,
-                Ok(()) = crowd.changed() => if self.may_be_closed(&cell) { break End::Unwanted },
+                Ok(()) = close_idle.changed() => if self.is_closable(&cell) { break End::Idle },
             }
         };
         let all_read = match end {
-            End::Done | End::Unwanted => cell.body_read(),
+            End::Done | End::Idle => cell.body_read(),
             End::Broken(error) => {
                 self.fault(&format!("broken request: {error}"));
                 false
             }
-            // Whatever is still to be said, the client is not listening, or not worth waiting for.
-            End::TimedOut(phase) => return self.fault(phase.too_long()),
+            // The client does not read, or is too slow to wait for.
+            End::TimedOut(phase) => return self.fault(phase.timeout_message()),
         };
         close_gracefully(connection.into_parts().io.into_inner().into_inner(), all_read).await;
     }
@@ -126,55 +130,55 @@ impl Context {
             timer.as_mut().reset(deadline);
         }
         timer.poll(cx).map(|()| match cell.phase() {
-            Phase::Idle => End::Unwanted,
+            Phase::Idle => End::Idle,
             phase => End::TimedOut(phase),
         })
     }
 
-    fn may_be_closed(&self, cell: &PhaseCell) -> bool {
+    fn is_closable(&self, cell: &PhaseCell) -> bool {
         cell.idle_since().is_some_and(|since| since + self.limits.idle_protected <= Instant::now())
     }
 
     fn fault(&self, sentence: &str) {
         self.metrics.connection_fault();
-        tracing::debug!(listener = self.name, "connection ended: {sentence}");
+        tracing::debug!(listener = self.name, "connection closed: {sentence}");
     }
 }
 
 impl Phase {
-    fn too_long(self) -> &'static str {
+    fn timeout_message(self) -> &'static str {
         match self {
-            Self::Idle => "no request for too long",
-            Self::Headers => "headers took too long",
-            Self::Body => "body took too long",
-            Self::Answer => "the answer took too long, or the client did not take it",
+            Self::Idle => "timed out waiting for a request",
+            Self::Headers => "timed out reading the headers",
+            Self::Body => "timed out reading the body",
+            Self::Response => "timed out writing the response",
         }
     }
 }
 
-/// Says goodbye, and lets the client finish what it is sending: closing earlier would make its system throw away the
-/// answer it has not read yet.
+/// Shuts down the sending side and reads what the client is still sending: closing earlier would make its system
+/// discard the response that it has not read yet.
 async fn close_gracefully<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, all_read: bool) {
-    let farewell = async {
+    let close = async {
         let _ = stream.shutdown().await;
         if !all_read {
-            let mut scrap = [0; 4096];
-            while matches!(stream.read(&mut scrap).await, Ok(1..)) {}
+            let mut discarded = [0; 4096];
+            while matches!(stream.read(&mut discarded).await, Ok(1..)) {}
         }
     };
-    let _ = timeout(LINGER, farewell).await;
+    let _ = timeout(LINGER, close).await;
 }
 
-/// The router as hyper calls it, reporting where the connection is.
-struct Answering {
+/// The router as a hyper service that reports the phase of the connection.
+struct ReportingService {
     router: Router,
     drain: Drain,
     bodies: Arc<BodyBudget>,
     cell: PhaseCell,
 }
 
-impl Service<Request<Incoming>> for Answering {
-    type Response = Response<AnswerBody<AxumBody>>;
+impl Service<Request<Incoming>> for ReportingService {
+    type Response = Response<ResponseBody<AxumBody>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -184,18 +188,18 @@ impl Service<Request<Incoming>> for Answering {
         let drain = self.drain.clone();
         let share = self.bodies.share();
         let request = request.map(|body| RequestBody::new(body, cell.clone(), Arc::clone(&share)));
-        let answer = self.router.clone().oneshot(request);
+        let response = self.router.clone().oneshot(request);
         Box::pin(async move {
-            let mut answer = answer.await?;
+            let mut response = response.await?;
             if share.refused() {
-                answer = Response::new(AxumBody::from("too many large requests at the same time, try again\n"));
-                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                response = Response::new(AxumBody::from("too many large requests at the same time, retry later\n"));
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             }
-            // Asked when the answer leaves: the drain may have begun since the request came.
+            // Checked when the response is sent: the drain may have begun since the request came.
             if drain.state() >= DrainState::Announced {
-                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(answer.map(|body| AnswerBody::new(body, cell, share)))
+            Ok(response.map(|body| ResponseBody::new(body, cell, share)))
         })
     }
 }

@@ -1,19 +1,19 @@
-//! The way from serving to having served: announce, stop accepting, finish.
+//! Graceful shutdown: announce, stop accepting, finish what is in flight.
 
 use tokio::sync::watch;
 
-/// How far the end has come.
+/// How far the shutdown has come.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum DrainState {
-    /// Not begun.
+    /// No shutdown.
     Serving,
-    /// New connections and requests are still served, but answers ask clients to connect elsewhere next time.
+    /// New connections and requests are still served, but responses carry `Connection: close`.
     Announced,
-    /// No new connections; connections end with the request they are in.
+    /// No new connections; open ones are closed after the request in flight.
     Closing,
 }
 
-/// Shared by all servers of the process; clones speak of the same drain.
+/// Shared by all servers of the process; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Drain(watch::Sender<DrainState>);
 
@@ -24,7 +24,7 @@ impl Default for Drain {
 }
 
 impl Drain {
-    /// Goes on to `state`; never back.
+    /// Advances to `state`; never goes back.
     pub fn advance(&self, state: DrainState) {
         self.0.send_if_modified(|now| {
             let further = state > *now;
@@ -33,7 +33,7 @@ impl Drain {
         });
     }
 
-    /// How far it has come.
+    /// The current state.
     pub fn state(&self) -> DrainState {
         *self.0.borrow()
     }

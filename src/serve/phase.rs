@@ -1,7 +1,7 @@
-//! Where a connection is in its life, and how long it may stay there.
+//! The phases of a connection, and their deadlines.
 //!
-//! hyper's own header time-out also runs between two requests, so it can only be as short as a slow sender deserves or
-//! as long as an idle client needs. Here the stream, the request body and the answer body report what they see.
+//! hyper's own header timeout also runs between two requests, so it would be either too long for a slow sender or too
+//! short for an idle client. Here the stream, the request body and the response body report the changes of phase.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::ServerLimits;
 use super::body_budget::Share;
 
-/// What is being waited for.
+/// What the connection is waiting for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     /// A request.
@@ -26,19 +26,19 @@ pub(super) enum Phase {
     Headers,
     /// The rest of its body.
     Body,
-    /// Our answer, and the client's taking it.
-    Answer,
+    /// The response, and the client reading it.
+    Response,
 }
 
 #[derive(Debug)]
 struct Current {
     phase: Phase,
     since: Instant,
-    /// Whether all of the last request's body was read.
+    /// Whether the body of the last request was read to its end.
     body_read: bool,
 }
 
-/// The phase of one connection, shared by what reports and what watches.
+/// The phase of one connection, shared by those that report it and those that watch it.
 #[derive(Clone, Debug)]
 pub(super) struct PhaseCell(Arc<Mutex<Current>>);
 
@@ -47,15 +47,15 @@ impl PhaseCell {
         Self(Arc::new(Mutex::new(Current { phase: Phase::Idle, since: Instant::now(), body_read: true })))
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Current) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, access: impl FnOnce(&mut Current) -> T) -> T {
+        access(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn enter(&self, phase: Phase) {
         self.with(|current| (current.phase, current.since) = (phase, Instant::now()));
     }
 
-    /// Goes on to `to` only from `from`.
+    /// Changes to `to` only from `from`.
     fn step(&self, from: Phase, to: Phase) {
         self.with(|current| {
             if current.phase == from {
@@ -68,48 +68,48 @@ impl PhaseCell {
         self.with(|current| current.phase)
     }
 
-    /// Since when the connection is idle, if it is.
+    /// When the connection became idle, if it is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.with(|current| (current.phase == Phase::Idle).then_some(current.since))
     }
 
-    /// Whether nothing of a request is left unread that the client may still be sending.
+    /// Whether no part of a request is unread that the client may still be sending.
     pub(super) fn body_read(&self) -> bool {
         self.with(|current| current.body_read)
     }
 
-    /// When the phase has lasted too long.
+    /// When the phase times out.
     pub(super) fn deadline(&self, limits: &ServerLimits) -> Instant {
         self.with(|current| {
             let limit: Duration = match current.phase {
                 Phase::Idle => limits.idle,
                 Phase::Headers => limits.headers,
                 Phase::Body => limits.body,
-                Phase::Answer => limits.answer,
+                Phase::Response => limits.response,
             };
             current.since + limit
         })
     }
 
-    /// The headers are there.
+    /// All headers have been read.
     pub(super) fn request_begins(&self, has_body: bool) {
-        self.enter(if has_body { Phase::Body } else { Phase::Answer });
+        self.enter(if has_body { Phase::Body } else { Phase::Response });
         self.with(|current| current.body_read = !has_body);
     }
 
     fn body_read_to_its_end(&self) {
-        self.step(Phase::Body, Phase::Answer);
+        self.step(Phase::Body, Phase::Response);
         self.with(|current| current.body_read = true);
     }
 }
 
-/// A stream that notices the first byte of a request.
-pub(super) struct Noticing<S> {
+/// A stream that reports the first byte of a request.
+pub(super) struct ObservedStream<S> {
     stream: S,
     cell: PhaseCell,
 }
 
-impl<S> Noticing<S> {
+impl<S> ObservedStream<S> {
     pub(super) fn new(stream: S, cell: PhaseCell) -> Self {
         Self { stream, cell }
     }
@@ -119,22 +119,22 @@ impl<S> Noticing<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Noticing<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.cell.step(Phase::Idle, Phase::Headers);
         }
-        outcome
+        result
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Noticing<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -160,17 +160,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noticing<S> {
     }
 }
 
-/// A request body that notices its end, or that nobody wants it any more; and that ends when there is no room for it.
+/// A request body that reports when it has been read or dropped, and that fails when it exceeds the budget.
 pub(super) struct RequestBody<B> {
     body: B,
     cell: PhaseCell,
     share: Arc<Share>,
 }
 
-/// There is no room for more of a body.
+/// The body exceeds the budget.
 #[derive(Debug, thiserror::Error)]
 #[error("too many large requests at the same time")]
-pub(super) struct NoRoom;
+pub(super) struct OverBudget;
 
 impl<B> RequestBody<B> {
     pub(super) fn new(body: B, cell: PhaseCell, share: Arc<Share>) -> Self {
@@ -185,8 +185,8 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RequestBody<
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
-        if !self.share.take(bytes) {
-            return Poll::Ready(Some(Err(NoRoom.into())));
+        if !self.share.reserve(bytes) {
+            return Poll::Ready(Some(Err(OverBudget.into())));
         }
         if frame.is_none() || self.body.is_end_stream() {
             self.cell.body_read_to_its_end();
@@ -205,25 +205,25 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RequestBody<
 
 impl<B> Drop for RequestBody<B> {
     fn drop(&mut self) {
-        self.cell.step(Phase::Body, Phase::Answer);
+        self.cell.step(Phase::Body, Phase::Response);
     }
 }
 
-/// An answer's body that notices when the last of it has been handed over.
-pub(super) struct AnswerBody<B> {
+/// A response body that reports when the last of it has been written.
+pub(super) struct ResponseBody<B> {
     body: B,
     cell: PhaseCell,
-    /// The request's body is let go with the answer to it.
+    /// The budget of the request's body is released with the response.
     _share: Arc<Share>,
 }
 
-impl<B> AnswerBody<B> {
+impl<B> ResponseBody<B> {
     pub(super) fn new(body: B, cell: PhaseCell, share: Arc<Share>) -> Self {
         Self { body, cell, _share: share }
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -240,9 +240,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
     }
 }
 
-impl<B> Drop for AnswerBody<B> {
+impl<B> Drop for ResponseBody<B> {
     fn drop(&mut self) {
-        // Not from `Body`: the client is still sending what nobody wanted.
-        self.cell.step(Phase::Answer, Phase::Idle);
+        // Not from `Body`: the client is still sending a body that was dropped.
+        self.cell.step(Phase::Response, Phase::Idle);
     }
 }

@@ -28,10 +28,10 @@ fn missing_crds_missing_rights_and_an_outage_are_named_and_survived() {
     let controller = ControllerProcess::start(&cluster, &options()).unwrap();
     wait_not_ready(
         &controller,
-        "[-]caches not ready: the API server does not know workspacekinds.kubeflow.org and workspaces.kubeflow.org: install the CRDs",
+        "[-]caches not ready: the API server does not serve workspacekinds.kubeflow.org and workspaces.kubeflow.org: install the CRDs",
     );
-    let said = controller.log().matches("not ready: the API server does not know").count();
-    assert_eq!(said, 1, "{}", controller.log());
+    let logged = controller.log().matches("not ready: the API server does not serve").count();
+    assert_eq!(logged, 1, "{}", controller.log());
 
     let nobody = cluster.kubeconfig(cluster::PLAIN_USER).unwrap();
     let without_rights =
@@ -49,7 +49,7 @@ fn missing_crds_missing_rights_and_an_outage_are_named_and_survived() {
         installed.elapsed(),
         Duration::from_secs(10),
     );
-    wait_for("the log to say so", PATIENCE, || controller.log().contains("caches are complete").then_some(())).unwrap();
+    wait_for("the log to say so", PATIENCE, || controller.log().contains("caches are synced").then_some(())).unwrap();
 
     // Rights to the product's own resources alone: what is missing beyond them is named as well, not again and again.
     let rbac = "/apis/rbac.authorization.k8s.io/v1";

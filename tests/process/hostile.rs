@@ -235,7 +235,7 @@ async fn an_idle_connection_ends_at_its_limit() {
 #[tokio::test]
 async fn a_client_that_does_not_take_its_answer_is_let_go() {
     let limits = ServerLimits {
-        answer: Duration::from_millis(500),
+        response: Duration::from_millis(500),
         idle: Duration::from_millis(500),
         ..ServerLimits::default()
     };
