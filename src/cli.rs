@@ -1,4 +1,4 @@
-//! The command line: what to do, and with which settings.
+//! The command line: which command to run, with which settings.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -46,32 +46,33 @@ Examples:
   workspaces-controller completion fish > ~/.config/fish/completions/workspaces-controller.fish";
 
 const NAME: &str = "workspaces-controller";
-/// Everything that is not a run.
+/// All commands; without one the controller runs.
 const COMMANDS: [&str; 7] = ["crds", "validate", "render", "migrate", "explain", "completion", "version"];
-/// Commands that the Go controller does not have, so nobody writes their flags as Go does: `-o=json` stays as it is.
+/// Commands that the Go controller does not have. Their flags are not rewritten from Go's style: `-o=json` is left as
+/// it is.
 const OWN_COMMANDS: [&str; 6] = ["validate", "render", "migrate", "explain", "completion", "version"];
 
-/// What the user asked for.
+/// What to run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Invocation {
-    /// Run until told to stop.
+    /// Run the controller until it is stopped.
     Run(Box<Settings>),
     /// Print the CRDs, or write them into a directory.
     Crds {
-        /// Where to; `None` is the standard output.
+        /// The directory; `None` is the standard output.
         dir: Option<PathBuf>,
     },
     /// Check files without a cluster.
     Validate(Box<Validate>),
     /// Print what would be applied.
     Render(Box<Render>),
-    /// Look at what is stored before another controller is replaced.
+    /// Check what is stored before another controller is replaced.
     Migrate(Box<Migrate>),
-    /// Print a text (help, version and the like) and end.
+    /// Print a text: help, version and the like.
     Print(String),
 }
 
-/// Reads the command line, the program's name first. Every fault is found in one go.
+/// Parses the command line, the program's name first. All errors are returned together.
 pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: &Environment,
@@ -81,22 +82,22 @@ pub fn parse(
     if !arguments.get(1).is_some_and(is_own) {
         arguments = arguments.into_iter().map(with_two_dashes).collect();
     }
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     loop {
         let error = match command().try_get_matches_from(&arguments) {
-            Ok(matches) => return invocation(&matches, environment, faults),
+            Ok(matches) => return invocation(&matches, environment, errors),
             Err(error) => error,
         };
         if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
             return Ok(Invocation::Print(error.to_string()));
         }
-        let fault = fault_of(&error);
-        // The parser stops at the first argument it does not like: look at the others without it.
-        let liked = arguments.iter().skip(1).position(|argument| argument.to_string_lossy().starts_with(&fault.name));
-        faults.push(fault);
-        match liked {
+        let error = setting_error(&error);
+        // The parser stops at the first wrong argument: remove it and parse the others.
+        let wrong = arguments.iter().skip(1).position(|argument| argument.to_string_lossy().starts_with(&error.name));
+        errors.push(error);
+        match wrong {
             Some(index) => drop(arguments.remove(index + 1)),
-            None => return Err(faults),
+            None => return Err(errors),
         }
     }
 }
@@ -105,9 +106,7 @@ fn command() -> Command {
     let dir = Arg::new("dir").long("dir").value_name("DIR").value_parser(value_parser!(PathBuf));
     Command::new(NAME)
         .version(version())
-        .about(
-            "Validates WorkspaceKinds and Workspaces at admission, makes Workspaces real, and routes people to them.",
-        )
+        .about("Validates WorkspaceKinds and Workspaces at admission, reconciles Workspaces, and routes their traffic.")
         .after_help(after_help())
         .args(settings::arguments())
         .args_conflicts_with_subcommands(true)
@@ -120,7 +119,7 @@ fn command() -> Command {
         .subcommands(files::commands())
         .subcommand(
             Command::new("explain")
-                .about("Explains a rule of admission, or lists all")
+                .about("Explains a validation rule, or lists all of them")
                 .arg(Arg::new("rule").value_name("RULE").help("Code or name of the rule, such as WSK003"))
                 .after_help(EXPLAIN_EXAMPLES),
         )
@@ -139,7 +138,7 @@ fn command() -> Command {
         .subcommand(Command::new("version").about("Prints the version").arg(output(&["text", "json"])))
 }
 
-/// What has no flag, and examples.
+/// The settings without a flag, exit codes and examples.
 fn after_help() -> String {
     let without_flag = settings::ALL.iter().filter(|setting| setting.flag.is_empty());
     let lines: Vec<String> = without_flag
@@ -156,7 +155,7 @@ fn version() -> &'static str {
 fn invocation(
     matches: &ArgMatches,
     environment: &Environment,
-    mut faults: Vec<SettingError>,
+    mut errors: Vec<SettingError>,
 ) -> Result<Invocation, Vec<SettingError>> {
     let invocation = match matches.subcommand() {
         Some(("crds", matches)) => Invocation::Crds { dir: matches.get_one::<PathBuf>("dir").cloned() },
@@ -164,36 +163,36 @@ fn invocation(
             match files::invocation(name, matches, environment) {
                 Ok(invocation) => invocation,
                 Err(more) => {
-                    faults.extend(more);
-                    return Err(faults);
+                    errors.extend(more);
+                    return Err(errors);
                 }
             }
         }
         Some(("explain", matches)) => match explained(matches.get_one::<String>("rule")) {
             Ok(text) => Invocation::Print(text),
-            Err(fault) => {
-                faults.push(fault);
-                return Err(faults);
+            Err(error) => {
+                errors.push(error);
+                return Err(errors);
             }
         },
         Some(("completion", matches)) => Invocation::Print(completion(matches)),
-        Some((_, matches)) => Invocation::Print(version_in(matches.get_one::<String>("output"))),
+        Some((_, matches)) => Invocation::Print(version_as(matches.get_one::<String>("output"))),
         None => match Settings::load(matches, environment) {
             Ok(settings) => Invocation::Run(Box::new(settings)),
             Err(more) => {
-                faults.extend(more);
-                return Err(faults);
+                errors.extend(more);
+                return Err(errors);
             }
         },
     };
-    if faults.is_empty() { Ok(invocation) } else { Err(faults) }
+    if errors.is_empty() { Ok(invocation) } else { Err(errors) }
 }
 
 fn explained(rule: Option<&String>) -> Result<String, SettingError> {
     let Some(text) = rule else { return Ok(explain::list()) };
     explain::find(text).map(explain::rule).map_err(|nearest| {
         let hint = nearest.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
-        let rule = format!("no such rule{hint} (explain without a rule lists all)");
+        let rule = format!("unknown rule{hint} (explain without a rule lists all)");
         SettingError { name: "explain".to_owned(), value: Some(text.clone()), rule }
     })
 }
@@ -206,7 +205,7 @@ fn completion(matches: &ArgMatches) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-fn version_in(format: Option<&String>) -> String {
+fn version_as(format: Option<&String>) -> String {
     if format.is_none_or(|format| format == "text") {
         return format!("{NAME} {}\n", version());
     }
@@ -231,8 +230,8 @@ fn with_two_dashes(argument: OsString) -> OsString {
     }
 }
 
-/// One line for what the parser prints as a paragraph.
-fn fault_of(error: &clap::Error) -> SettingError {
+/// The parser's error, which prints as a paragraph, in one line.
+fn setting_error(error: &clap::Error) -> SettingError {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),
@@ -240,29 +239,29 @@ fn fault_of(error: &clap::Error) -> SettingError {
     };
     let argument =
         context(ContextKind::InvalidArg).or_else(|| context(ContextKind::InvalidSubcommand)).unwrap_or_default();
-    // For known flags the parser adds how to write them: `--flag <VALUE>`.
+    // For known flags the parser appends the usage: `--flag <VALUE>`.
     let name = argument.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
     let suggestion = context(ContextKind::SuggestedArg).or_else(|| context(ContextKind::SuggestedSubcommand));
     let value = context(ContextKind::InvalidValue).filter(|value| !value.is_empty());
     let rule = match error.kind() {
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand if name.starts_with('-') => match suggestion {
-            Some(suggestion) => format!("no such flag, did you mean {suggestion}? (--help lists all)"),
-            None => "no such flag (--help lists all)".to_owned(),
+            Some(suggestion) => format!("unknown flag, did you mean {suggestion}? (--help lists all)"),
+            None => "unknown flag (--help lists all)".to_owned(),
         },
         ErrorKind::ArgumentConflict if COMMANDS.contains(&name.as_str()) => {
             "cannot be used together with flags".to_owned()
         }
-        ErrorKind::ArgumentConflict if name.starts_with('-') => "can be given once, and not with all others (--help)".to_owned(),
+        ErrorKind::ArgumentConflict if name.starts_with('-') => "can be given only once, and conflicts with some other flags (--help)".to_owned(),
         ErrorKind::MissingRequiredArgument if name == "--check" => {
-            "has to be given: to look is all that migrate does, nothing is changed".to_owned()
+            "is required: migrate only checks, it changes nothing".to_owned()
         }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
-            "no such command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false".to_owned()
+            "unknown command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false".to_owned()
         }
-        ErrorKind::MissingRequiredArgument => "an argument is missing (--help shows how it is used)".to_owned(),
+        ErrorKind::MissingRequiredArgument => "required argument is missing (--help shows the usage)".to_owned(),
         ErrorKind::InvalidValue if value.is_some() => match error.get(ContextKind::ValidValue) {
             Some(ContextValue::Strings(valid)) => format!("must be one of {}", valid.join(", ")),
-            _ => "is no valid value".to_owned(),
+            _ => "is not a valid value".to_owned(),
         },
         ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             "needs a value".to_owned()

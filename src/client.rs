@@ -1,4 +1,4 @@
-//! How to reach the API server: credentials, time limits, and who we say we are.
+//! The client of the API server: credentials, timeouts and user agent.
 
 use std::error::Error;
 use std::path::Path;
@@ -17,21 +17,21 @@ use crate::config::{SettingError, settings};
 
 /// For the connection and its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
-/// From a request to the headers of its answer, also for the start of a watch.
-const ANSWER: Duration = Duration::from_secs(15);
-/// Between two pieces of an answer. API servers send a bookmark on a silent watch once a minute, so a connection that
-/// is silent for longer than this is a dead one.
+/// From a request to the headers of its response, also for the start of a watch.
+const RESPONSE: Duration = Duration::from_secs(15);
+/// Between two chunks of a response. API servers send a bookmark on an idle watch once a minute, so a connection that
+/// is silent for longer than this is dead.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// All that a client needs. Nothing is sent yet, so an API server that cannot be reached is no fault.
+/// The configuration of a client. Nothing is sent yet, so an unreachable API server is not an error here.
 pub struct Access {
     config: Config,
-    /// What a fault of the configuration names.
+    /// The setting that errors in the configuration name.
     setting: SettingError,
 }
 
 impl Access {
-    /// Reads the kubeconfig, or what a pod is given.
+    /// Reads the kubeconfig, or the service account of the pod.
     pub async fn configure(kubeconfig: Option<&Path>) -> Result<Self, SettingError> {
         let name = settings::KUBECONFIG.full_name();
         let value = kubeconfig.map(|path| path.to_string_lossy().into_owned());
@@ -39,16 +39,17 @@ impl Access {
         let mut config = match kubeconfig {
             Some(paths) => from_files(paths).await.map_err(|rule| SettingError { rule, ..setting.clone() })?,
             None => Config::incluster().map_err(|error| {
-                let rule =
-                    format!("not set, and this is no pod with a service account ({error}): name a kubeconfig file");
+                let rule = format!(
+                    "not set, and not running in a pod with a service account ({error}): set a kubeconfig file"
+                );
                 SettingError { name, value: None, rule }
             })?,
         };
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(SILENCE);
-        // A connection that rested in the pool must not hand its age to the next request.
+        // Time that a connection was idle in the pool must not count for the next request.
         config.reset_reader_on_write = true;
-        // Every caller has a back-off of its own; the built-in one would repeat each failing call up to 15 times.
+        // Every caller has its own backoff; the built-in one would retry each failing call up to 15 times.
         config.default_retry = false;
         config
             .headers
@@ -61,13 +62,13 @@ impl Access {
         self.config.cluster_url.clone()
     }
 
-    /// A client with connections of its own, which are served by the runtime in which it is made.
+    /// A client with connections of its own, which run on the runtime that it is created in.
     pub fn client(&self) -> Result<Client, SettingError> {
         let builder = ClientBuilder::try_from(self.config.clone()).map_err(|error| SettingError {
             rule: format!("cannot be used: {}", causes(&error)),
             ..self.setting.clone()
         })?;
-        Ok(builder.with_layer(&TimeoutLayer::new(ANSWER)).build())
+        Ok(builder.with_layer(&TimeoutLayer::new(RESPONSE)).build())
     }
 }
 
@@ -82,18 +83,18 @@ async fn from_files(paths: &Path) -> Result<Config, String> {
     config.map_err(|error| format!("is not complete: {}", causes(&error)))
 }
 
-/// Whether a `Status` is about an object: one that is not found, say, and not a resource that the API server does not serve.
+/// Whether a `Status` is about an object (one that is not found, for example), not about a resource that is not served.
 pub fn names_object(status: &Status) -> bool {
     status.details.as_ref().is_some_and(|details| !details.name.is_empty())
 }
 
-/// The parameters of a delete that spares an object which has the name by now, but another uid (409).
+/// The parameters of a delete that fails (409) if the name belongs to an object with another uid by now.
 pub fn delete_only(uid: &str) -> DeleteParams {
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
 }
 
-/// An error with what caused it, on one line, without the repetitions that wrapping brings.
+/// An error with its causes on one line, without repetitions.
 pub fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -108,7 +109,7 @@ pub fn causes(error: &dyn Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The first cause of an error: what the system or the peer said, without what the layers above made of it.
+/// The root cause of an error: the message of the system or the peer, without the context that the layers above added.
 pub fn root_cause(error: &dyn Error) -> String {
     let mut root = error;
     while let Some(cause) = root.source() {
@@ -123,28 +124,28 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_kubeconfig_that_is_missing_or_broken_is_one_line() {
+    async fn a_missing_or_broken_kubeconfig_is_one_line() {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("missing");
-        let fault = Access::configure(Some(&missing)).await.err().unwrap().to_string();
-        assert!(fault.starts_with(&format!("--kubeconfig (KUBECONFIG)={missing:?}: cannot be read: ")), "{fault}");
-        assert_eq!(fault.lines().count(), 1);
+        let error = Access::configure(Some(&missing)).await.err().unwrap().to_string();
+        assert!(error.starts_with(&format!("--kubeconfig (KUBECONFIG)={missing:?}: cannot be read: ")), "{error}");
+        assert_eq!(error.lines().count(), 1);
 
         let broken = dir.path().join("broken");
         std::fs::write(&broken, "clusters: [").unwrap();
-        let fault = Access::configure(Some(&broken)).await.err().unwrap().to_string();
-        assert!(fault.starts_with("--kubeconfig (KUBECONFIG)="), "{fault}");
-        assert_eq!(fault.lines().count(), 1);
+        let error = Access::configure(Some(&broken)).await.err().unwrap().to_string();
+        assert!(error.starts_with("--kubeconfig (KUBECONFIG)="), "{error}");
+        assert_eq!(error.lines().count(), 1);
 
         let empty = dir.path().join("empty");
         std::fs::write(&empty, "apiVersion: v1\nkind: Config\n").unwrap();
-        let fault = Access::configure(Some(&empty)).await.err().unwrap().to_string();
-        assert!(fault.contains("is not complete: "), "{fault}");
-        assert_eq!(fault.lines().count(), 1);
+        let error = Access::configure(Some(&empty)).await.err().unwrap().to_string();
+        assert!(error.contains("is not complete: "), "{error}");
+        assert_eq!(error.lines().count(), 1);
     }
 
     #[test]
-    fn causes_are_said_once() {
+    fn causes_are_not_repeated() {
         let inner = std::io::Error::other("connection refused");
         let outer = std::io::Error::other(inner);
         assert_eq!(causes(&outer), "connection refused");

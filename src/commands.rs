@@ -1,7 +1,7 @@
 //! The commands of the program, and the one table of exit codes.
 //!
-//! A command that runs once decides first and writes afterwards: a reader that has left changes nothing about what was
-//! found. Without a command the process runs until it is stopped ([`app`]).
+//! A one-shot command computes its whole output before it writes any of it, so a closed pipe cannot change the exit
+//! code. Without a command the controller runs until it is stopped ([`app`]).
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ use crate::offline::migrate::Migrate;
 use crate::offline::{self, CommandOutput, InputFile};
 use crate::tls;
 
-/// How the program ended: every exit code that it has. `docs/install.md` and `--help` say the same.
+/// The result of the program, one for each line of the table in `docs/install.md`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ExitStatus {
-    /// Done: nothing was found that counts, or the process was stopped in order.
+    /// No findings that count, or an orderly shutdown.
     Success,
     /// `validate`, `render` and `migrate`: there are findings that count.
     Findings,
-    /// A run failed after it had started, and may succeed when it is started again.
+    /// The controller failed after it had started; a restart may help.
     RunFailed,
-    /// The command line or the settings are wrong; starting again does not help.
+    /// Flags, arguments or settings are wrong; a restart does not help.
     WrongSettings,
     /// Something could not be read or written, so the output is incomplete. Outranks findings.
     ReadOrWriteFailed,
@@ -61,7 +61,7 @@ impl From<ExitStatus> for ExitCode {
     }
 }
 
-/// Does what the command line asks for.
+/// Runs a command, or the controller.
 pub fn start(invocation: Invocation) -> ExitStatus {
     match invocation {
         Invocation::Run(settings) => match app::run(*settings) {
@@ -81,7 +81,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
     }
 }
 
-/// Prints what is wrong with the settings, a line for each.
+/// Prints one line for each error in flags or settings.
 pub fn refuse(faults: &[SettingError]) -> ExitStatus {
     faults.iter().for_each(|fault| print_error(&fault.to_string()));
     ExitStatus::WrongSettings
@@ -92,7 +92,7 @@ fn wants_colours() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
 }
 
-/// From files, or from the cluster: the only command beside a run that asks one.
+/// Checks files or a cluster: the only command that connects to one.
 fn check_migration(mut migrate: Migrate) -> ExitStatus {
     migrate.options.colours = wants_colours();
     let stored = match migrate.cluster.as_ref().map(|kubeconfig| read_cluster(kubeconfig.as_deref())) {
@@ -107,11 +107,11 @@ fn check_migration(mut migrate: Migrate) -> ExitStatus {
     print_output(&offline::migrate::run(&migrate, stored, &mut io::stdin().lock()))
 }
 
-/// Why nothing was read from the cluster.
+/// Why the cluster was not read.
 enum ClusterError {
-    /// Nothing says how to reach it.
+    /// The kubeconfig is missing or wrong.
     Settings(SettingError),
-    /// It could not be read.
+    /// A request failed.
     Read(String),
 }
 
@@ -159,11 +159,11 @@ fn print_output(output: &CommandOutput) -> ExitStatus {
 }
 
 fn print_error(error: &str) {
-    // There is nowhere left to report that this cannot be written.
+    // A failure to write here cannot be reported anywhere.
     let _ = write(&format!("error: {error}\n"), &mut io::stderr().lock());
 }
 
-/// Writes all of a text. A reader that has left has read enough.
+/// Writes all of a text. A closed pipe is no error: the reader has read enough.
 fn write(text: &str, stream: &mut dyn Write) -> io::Result<()> {
     match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

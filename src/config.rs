@@ -1,7 +1,7 @@
-//! From flags and environment to validated settings: after this module there are no raw strings left to judge.
+//! From flags and environment to validated settings: the rest of the program sees no raw strings.
 //!
 //! [`settings`](mod@settings) is the table of what can be set, [`source`] decides where a value comes from, [`values`]
-//! says what is allowed. All errors are found in one go.
+//! defines what is allowed. All errors are reported together.
 
 mod log;
 mod network;
@@ -23,67 +23,67 @@ pub use source::{Environment, SettingError};
 
 use source::SettingSource;
 
-/// What the process does and where, validated.
+/// All settings of the controller, validated.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
+#[allow(clippy::struct_excessive_bools)] // independent switches
 pub struct Settings {
-    /// How people reach their Workspaces.
+    /// The routes to Workspaces.
     pub routing: Routing,
-    /// What admission decides by.
+    /// The settings of admission.
     pub policy: Policy,
-    /// Workspaces that are reconciled at the same time.
+    /// How many Workspaces are reconciled at the same time.
     pub max_concurrent_reconciles: usize,
-    /// Whether Workspaces are made real.
+    /// Whether Workspaces are reconciled.
     pub enable_reconcile: bool,
     /// Whether admission is served.
     pub enable_webhooks: bool,
-    /// Whether several replicas were asked to agree on one that writes.
+    /// Whether leader election was requested.
     pub leader_elect: bool,
-    /// How to reach the API server; `None` is the service account of the pod.
+    /// The kubeconfig; `None` is the service account of the pod.
     pub kubeconfig: Option<PathBuf>,
-    /// Where admission is served.
+    /// The address of the webhook server.
     pub webhook_address: Listen,
-    /// Where `/livez`, `/healthz` and `/readyz` are served; `None` is nowhere.
+    /// The address of `/livez`, `/healthz` and `/readyz`; `None` disables them.
     pub health_address: Option<Listen>,
-    /// Where `/metrics` is served; `None` is nowhere.
+    /// The address of `/metrics`; `None` disables it.
     pub metrics_address: Option<Listen>,
     /// Whether `/metrics` is served over TLS, with the certificate of the webhook.
     pub metrics_secure: bool,
     /// The directory of `tls.crt` and `tls.key`.
     pub cert_dir: PathBuf,
-    /// What is logged, and how.
+    /// Level and format of the log.
     pub log: LogSettings,
-    /// What was accepted but has no effect, or not the one that it says: one sentence each, to be logged at the start.
+    /// Settings that are accepted but have no effect, or another one: one sentence each, logged at startup.
     pub warnings: Vec<String>,
 }
 
-/// How people reach their Workspaces: what VirtualServices are made of.
+/// The routes to Workspaces: the settings of VirtualServices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Routing {
-    /// Whether there are VirtualServices at all; if not, those made earlier are deleted.
+    /// Whether VirtualServices are created; if not, existing ones are deleted.
     pub use_istio: bool,
     /// `spec.gateways`, each `namespace/name`.
     pub gateways: Vec<String>,
     /// `spec.hosts`, none of which covers another.
     pub hosts: Vec<String>,
-    /// What follows `<service>.<namespace>.svc.` in destinations.
+    /// The domain after `<service>.<namespace>.svc.` in destinations.
     pub cluster_domain: String,
-    /// The paths of ports.
+    /// The path prefixes of ports.
     pub paths: ConnectPaths,
     /// Whether a path without its final slash is redirected.
     pub redirect_missing_slash: bool,
-    /// The scheme that this redirect goes to, where a load balancer before the gateway ends TLS.
+    /// The scheme of this redirect, where a load balancer in front of the gateway terminates TLS.
     pub redirect_scheme: Option<RedirectScheme>,
 }
 
-/// The settings that a verdict depends on; `matches` come from [`settings::policy_arguments`].
+/// The settings of admission; `matches` come from [`settings::policy_arguments`].
 pub fn policy(matches: &ArgMatches, environment: &Environment) -> Result<Policy, Vec<SettingError>> {
     let mut source = SettingSource::new(matches, environment);
     let policy = admission(&mut source);
     source.finish().map(|_| policy)
 }
 
-/// How Workspaces are reached; `matches` come from [`settings::routing_arguments`].
+/// The settings of routes; `matches` come from [`settings::routing_arguments`].
 pub fn routing_of(matches: &ArgMatches, environment: &Environment) -> Result<Routing, Vec<SettingError>> {
     let mut source = SettingSource::new(matches, environment);
     let paths = paths(&mut source);
@@ -117,12 +117,12 @@ impl fmt::Display for RedirectScheme {
 }
 
 impl Settings {
-    /// Whether a certificate is needed by anything that is on.
+    /// Whether an enabled listener needs a certificate.
     pub fn needs_certificate(&self) -> bool {
         self.enable_webhooks || (self.metrics_secure && self.metrics_address.is_some())
     }
 
-    /// Reads and judges every setting; `matches` come from [`settings::arguments`].
+    /// Reads and validates every setting; `matches` come from [`settings::arguments`].
     ///
     /// An error in one setting does not hide those of others.
     pub fn load(matches: &ArgMatches, environment: &Environment) -> Result<Self, Vec<SettingError>> {
@@ -151,12 +151,12 @@ impl Settings {
         Ok(Self { warnings, ..settings })
     }
 
-    /// Rules about more than one setting.
+    /// Rules that involve more than one setting.
     fn check_together(&self, source: &mut SettingSource<'_>) {
         if !self.enable_reconcile && !self.enable_webhooks {
             source.error(
                 &settings::ENABLE_RECONCILE,
-                "leaves nothing to do while ENABLE_WEBHOOKS is false too: set one of the two to true",
+                "disables everything, since ENABLE_WEBHOOKS is false too: set one of the two to true",
             );
         }
         let listeners = [
@@ -169,19 +169,19 @@ impl Settings {
                 if let (Some(address), Some(taken)) = (address, taken)
                     && address.collides(taken)
                 {
-                    let rule = format!("must differ from {} ({taken}): one address serves one thing", other.name());
+                    let rule = format!("must differ from {} ({taken})", other.name());
                     source.error(setting, &rule);
                 }
             }
         }
     }
 
-    /// What was accepted for the sake of manifests written for another controller, but is not done as asked.
+    /// Settings that are accepted for compatibility with another controller's manifests, but have no effect.
     fn warn(&self, source: &mut SettingSource<'_>) {
         if self.leader_elect {
             source.warn(
-                "--leader-elect is accepted, but leader election is not built yet: run exactly one replica with reconcile \
-                 enabled, others with --enable-reconcile=false"
+                "--leader-elect is accepted, but leader election is not implemented yet: run exactly one replica with \
+                 reconcile enabled, others with --enable-reconcile=false"
                     .to_owned(),
             );
         }
@@ -198,7 +198,7 @@ impl Settings {
         }
     }
 
-    /// Logs what is in effect, routing first, and what has no effect.
+    /// Logs the effective settings, routing first, and the warnings.
     pub fn log(&self) {
         let (routing, policy) = (&self.routing, &self.policy);
         tracing::info!(
@@ -206,7 +206,7 @@ impl Settings {
             istio_gateway = routing.gateways.join(","),
             istio_hosts = routing.hosts.join(","),
             cluster_domain = routing.cluster_domain,
-            connect_path_prefix = routing.prefix_in_words(),
+            connect_path_prefix = routing.prefix_for_log(),
             port_dialects = join(&policy.dialects),
             redirect_missing_slash = routing.redirect_missing_slash,
             redirect_scheme = routing.redirect_scheme.map_or("as requested", RedirectScheme::as_str),
@@ -234,7 +234,7 @@ impl Settings {
     }
 }
 
-/// What applies when nothing is set.
+/// The defaults.
 impl Default for Routing {
     fn default() -> Self {
         Self {
@@ -250,7 +250,7 @@ impl Default for Routing {
 }
 
 impl Routing {
-    fn prefix_in_words(&self) -> String {
+    fn prefix_for_log(&self) -> String {
         if self.paths == ConnectPaths::by_dialect() {
             "by dialect".to_owned()
         } else {

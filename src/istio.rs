@@ -54,7 +54,7 @@ impl k8s_openapi::Metadata for VirtualService {
 /// What a VirtualService routes.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct VirtualServiceSpec {
-    /// The gateways that take the routes, each `namespace/name`.
+    /// The gateways of the routes, each `namespace/name`.
     pub gateways: Vec<String>,
     /// The hosts of requests.
     pub hosts: Vec<String>,
@@ -62,13 +62,13 @@ pub struct VirtualServiceSpec {
     pub http: Vec<HttpRoute>,
 }
 
-/// One route: what it matches, and what happens to the request.
+/// One route: what it matches, and where the request goes.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct HttpRoute {
-    /// What it matches, one of.
+    /// The route applies if one of these matches.
     #[serde(rename = "match")]
     pub matches: Vec<HttpMatch>,
-    /// Where the visitor is sent instead; excludes all that follows.
+    /// A redirect response; excludes all fields below.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect: Option<HttpRedirect>,
     /// How the path changes.
@@ -93,13 +93,13 @@ pub struct HttpMatch {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StringMatch {
-    /// It is this.
+    /// Equal to.
     Exact(String),
-    /// It starts with this.
+    /// Starts with.
     Prefix(String),
 }
 
-/// Where a visitor is sent. The query of the request is kept.
+/// A redirect response. The query of the request is kept.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRedirect {

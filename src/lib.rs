@@ -1,7 +1,7 @@
 //! How does it run? The process: the only code that touches the cluster, a socket, a clock or the environment.
 //!
-//! [`cli`] reads the command line, [`config`] turns it into validated settings, [`commands`] does what was asked for, and
-//! [`app`] ties the parts of a running process together.
+//! [`cli`] reads the command line, [`config`] turns it into validated settings, [`commands`] runs the command, and
+//! [`app`] wires the running process.
 
 pub mod api;
 pub mod app;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use workspaces_controller::config::Environment;
 use workspaces_controller::{cli, commands};
 
-/// Bursts of large reviews leave less behind than with the system's allocator, and musl's is slow under load.
+/// Retains less memory after bursts of large reviews than the system's allocator, and musl's is slow under load.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

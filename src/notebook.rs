@@ -1,11 +1,11 @@
-//! The Notebook of Kubeflow's first notebook controller (`kubeflow.org/v1`): of it only the name matters, since its Service
-//! would lead to the pod of a Workspace of that name.
+//! The Notebook of Kubeflow's first notebook controller (`kubeflow.org/v1`). Only its name matters: its Service would
+//! select the pod of a Workspace of that name.
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-/// A Notebook without what it is about.
+/// A Notebook without its spec.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Notebook {
     metadata: ObjectMeta,

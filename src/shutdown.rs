@@ -1,4 +1,4 @@
-//! How the process ends: because it is told to, in order; or because a part of it broke, at once.
+//! Shutdown: in order after a signal, at once when a background task fails.
 
 use std::time::Duration;
 
@@ -7,25 +7,24 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::serve::{Drain, DrainState};
-use crate::tasks::{EarlyEnd, Tasks};
+use crate::tasks::{TaskError, Tasks};
 
-/// A signal that signals the process to end.
+/// A signal that stops the process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StopSignal {
-    /// SIGTERM: Kubernetes is about to remove the pod.
+    /// SIGTERM: Kubernetes terminates the pod.
     Terminate,
-    /// SIGINT: a person at a terminal.
+    /// SIGINT: Ctrl-C in a terminal.
     Interrupt,
 }
 
-/// How long the steps of an orderly end take. Together they stay under the 10 seconds that manifests of the field give
+/// How long the steps of an orderly shutdown take. Together they stay under the 10 seconds that manifests usually give
 /// a controller (`terminationGracePeriodSeconds`).
 #[derive(Clone, Copy, Debug)]
 pub struct Grace {
-    /// Not ready, but still serving: time for Kubernetes to send new requests elsewhere. Nobody does that for a person
-    /// at a terminal, so SIGINT skips it.
+    /// Not ready, but still serving: time for Kubernetes to route new requests to other replicas. SIGINT skips it.
     pub announce: Duration,
-    /// For requests and reconciles that have begun.
+    /// For requests and reconciles in flight.
     pub finish: Duration,
 }
 
@@ -35,17 +34,17 @@ impl Default for Grace {
     }
 }
 
-/// Why the process did not end in order.
+/// Why the shutdown was not orderly.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Stop {
-    /// A task ended that should not have.
-    #[error("{0}; ending the process, so that it is started anew")]
-    Task(#[from] EarlyEnd),
-    /// A second signal came before the end.
-    #[error("told to end twice: ended at once")]
+pub enum ShutdownError {
+    /// A background task ended.
+    #[error("{0}; exiting, so that the process is restarted")]
+    Task(#[from] TaskError),
+    /// A second signal came during shutdown.
+    #[error("second signal during shutdown: exiting at once")]
     SecondSignal,
-    /// Something did not finish in time.
-    #[error("not finished within {seconds} s: {0}", .names.join(", "), seconds = .limit.as_secs_f32())]
+    /// Some tasks did not finish in time.
+    #[error("shutdown incomplete after {seconds} s, still running: {0}", .names.join(", "), seconds = .limit.as_secs_f32())]
     Unfinished {
         /// The tasks.
         names: Vec<&'static str>,
@@ -57,49 +56,49 @@ pub enum Stop {
 /// The parts of a running process.
 #[derive(Debug, Default)]
 pub struct Process {
-    /// Run to the very end: watches, probes.
+    /// Run until the process exits: watches, probes.
     pub steady: Tasks,
-    /// End by themselves once the drain is far enough: the webhook's server, the reconcile loop.
+    /// Return once the drain has reached their state: the webhook's server, the reconcile loops.
     pub draining: Tasks,
-    /// Tells the latter.
+    /// Stops the draining tasks.
     pub drain: Drain,
 }
 
 impl Process {
-    /// Runs until asked to end, and then to the end.
-    pub async fn run(mut self, mut signals: mpsc::Receiver<StopSignal>, grace: Grace) -> Result<(), Stop> {
+    /// Runs until a signal comes, then shuts down.
+    pub async fn run(mut self, mut signals: mpsc::Receiver<StopSignal>, grace: Grace) -> Result<(), ShutdownError> {
         let signal = tokio::select! {
             end = self.steady.ended() => return Err(end.into()),
             end = self.draining.ended() => return Err(end.into()),
             signal = next(&mut signals) => signal,
         };
-        tracing::info!(signal = ?signal, "asked to end: finishing what has begun");
+        tracing::info!(signal = ?signal, "signal received, shutting down");
         tokio::select! {
             result = self.finish(signal, grace) => result,
-            _ = next(&mut signals) => Err(Stop::SecondSignal),
+            _ = next(&mut signals) => Err(ShutdownError::SecondSignal),
         }
     }
 
-    async fn finish(&mut self, signal: StopSignal, grace: Grace) -> Result<(), Stop> {
+    async fn finish(&mut self, signal: StopSignal, grace: Grace) -> Result<(), ShutdownError> {
         self.drain.advance(DrainState::Announced);
         if signal == StopSignal::Terminate {
             sleep(grace.announce).await;
         }
         self.drain.advance(DrainState::Closing);
         let names = self.draining.finish(grace.finish).await;
-        if names.is_empty() { Ok(()) } else { Err(Stop::Unfinished { names, limit: grace.finish }) }
+        if names.is_empty() { Ok(()) } else { Err(ShutdownError::Unfinished { names, limit: grace.finish }) }
     }
 }
 
 async fn next(signals: &mut mpsc::Receiver<StopSignal>) -> StopSignal {
     match signals.recv().await {
         Some(signal) => signal,
-        // Nobody is left to signal.
+        // No signal can come any more.
         None => std::future::pending().await,
     }
 }
 
-/// The signals of the operating system, from now on.
+/// Subscribes to SIGTERM and SIGINT.
 pub fn signals() -> std::io::Result<mpsc::Receiver<StopSignal>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn any_task_that_ends_or_panics_ends_the_process_within_a_second() {
+    async fn any_task_that_returns_or_panics_stops_the_process_within_a_second() {
         for steady in [true, false] {
             for panics in [true, false] {
                 let (mut process, _sender, receiver) = process();
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_signal_ends_it_in_order_and_only_sigterm_is_announced() {
+    async fn a_signal_shuts_down_in_order_and_only_sigterm_is_announced() {
         for (signal, wait) in [(StopSignal::Terminate, Duration::from_secs(3)), (StopSignal::Interrupt, Duration::ZERO)]
         {
             let (process, sender, receiver) = process();
@@ -175,19 +174,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_second_signal_ends_it_at_once() {
+    async fn a_second_signal_exits_at_once() {
         let (process, sender, receiver) = process();
         sender.send(StopSignal::Terminate).await.unwrap();
         sender.send(StopSignal::Terminate).await.unwrap();
-        assert_eq!(process.run(receiver, Grace::default()).await, Err(Stop::SecondSignal));
+        assert_eq!(process.run(receiver, Grace::default()).await, Err(ShutdownError::SecondSignal));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_does_not_finish_is_named() {
+    async fn tasks_that_do_not_finish_are_named() {
         let (mut process, sender, receiver) = process();
         process.draining.spawn("obstinate", pending());
         sender.send(StopSignal::Interrupt).await.unwrap();
         let stop = process.run(receiver, Grace::default()).await.unwrap_err();
-        assert_eq!(stop.to_string(), "not finished within 6 s: obstinate");
+        assert_eq!(stop.to_string(), "shutdown incomplete after 6 s, still running: obstinate");
     }
 }

@@ -1,4 +1,4 @@
-//! The background tasks of the process. None of them may end before the process does.
+//! The background tasks of the process. Each runs until shutdown; one that ends earlier stops the process.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -8,18 +8,18 @@ use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
-/// Tasks with names.
+/// Named tasks.
 #[derive(Debug, Default)]
 pub struct Tasks {
     running: JoinSet<()>,
     names: HashMap<Id, &'static str>,
 }
 
-/// A task that ended although nobody asked it to.
+/// A task that ended before shutdown.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum EarlyEnd {
+pub enum TaskError {
     /// It returned.
-    #[error("background task {0:?} ended by itself")]
+    #[error("background task {0:?} returned unexpectedly")]
     Returned(&'static str),
     /// It panicked.
     #[error("background task {0:?} panicked")]
@@ -38,17 +38,17 @@ impl Tasks {
         self.names.insert(id, name);
     }
 
-    /// The first task that ends. Waits for ever while there is none.
-    pub async fn ended(&mut self) -> EarlyEnd {
+    /// The first task that ends. Never returns while all are running.
+    pub async fn ended(&mut self) -> TaskError {
         match self.running.join_next_with_id().await {
-            Some(Ok((id, ()))) => EarlyEnd::Returned(self.forget(id)),
+            Some(Ok((id, ()))) => TaskError::Returned(self.forget(id)),
             Some(Err(error)) => self.panicked(&error),
             None => std::future::pending().await,
         }
     }
 
-    /// Waits until all have ended, as they should once they were asked to; those still running after `limit` are cut
-    /// off, and named.
+    /// Waits until all tasks have returned. Those still running after `limit` are aborted, and their names are
+    /// returned.
     pub async fn finish(&mut self, limit: Duration) -> Vec<&'static str> {
         let all = async {
             while let Some(end) = self.running.join_next_with_id().await {
@@ -69,9 +69,9 @@ impl Tasks {
         self.names.remove(&id).unwrap_or("unknown")
     }
 
-    /// Without the text of the panic, which may quote what users wrote. Its place is in the log already.
-    fn panicked(&mut self, error: &JoinError) -> EarlyEnd {
-        EarlyEnd::Panicked(self.forget(error.id()))
+    /// Without the panic message, which may quote users' objects. Its location is in the log already.
+    fn panicked(&mut self, error: &JoinError) -> TaskError {
+        TaskError::Panicked(self.forget(error.id()))
     }
 }
 
@@ -83,15 +83,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_early_end_is_named() {
+    async fn an_unexpected_return_is_named() {
         let mut tasks = Tasks::default();
         tasks.spawn("steady", pending());
         tasks.spawn("hasty", ready(()));
-        assert_eq!(tasks.ended().await.to_string(), "background task \"hasty\" ended by itself");
+        assert_eq!(tasks.ended().await.to_string(), "background task \"hasty\" returned unexpectedly");
     }
 
     #[tokio::test]
-    async fn a_panic_is_named_without_its_text() {
+    async fn a_panic_is_named_without_its_message() {
         let mut tasks = Tasks::default();
         tasks.spawn("steady", pending());
         tasks.spawn("fragile", async { panic!("out of {}", "luck") });
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_that_do_not_end_in_time_are_named() {
+    async fn tasks_that_do_not_finish_in_time_are_named() {
         let mut tasks = Tasks::default();
         tasks.spawn("steady", pending());
         tasks.spawn("hasty", ready(()));

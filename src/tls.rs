@@ -12,9 +12,10 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use crate::metrics::Metrics;
 
-/// Makes ring the provider of cryptography for the whole process.
+/// Makes ring the crypto provider of the whole process.
 pub fn install_crypto_provider() {
-    // Two libraries that each bring a default would make the first handshake panic. An error means it is set already.
+    // Two libraries with a default of their own would make the first handshake panic. An error means that it is set
+    // already.
     let _ = ring::default_provider().install_default();
 }
 
@@ -34,7 +35,7 @@ impl Certificate {
         Self { resolver, reloader, metrics, poll_every }
     }
 
-    /// TLS with whatever is served at the time of each handshake, over HTTP/1.1.
+    /// TLS for HTTP/1.1, with the certificate that is current at each handshake.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
         certs::server_config(Arc::clone(&self.resolver), &[certs::ALPN_HTTP_1_1]).map(Arc::new)
     }

@@ -1,4 +1,4 @@
-//! The listeners of the process: where they are bound, and what is served on each.
+//! The listeners of the process: binds them and serves a router on each.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::shutdown::Process;
 /// Connections of kubelets and scrapers.
 const FEW_CONNECTIONS: usize = 64;
 
-/// The listeners that are on, and where they ended up listening.
+/// The enabled listeners, with their local addresses.
 pub(super) struct Listeners {
     webhook: Option<(TcpListener, SocketAddr)>,
     health: Option<(TcpListener, SocketAddr)>,
     metrics: Option<(TcpListener, SocketAddr)>,
-    /// Serves the webhook.
+    /// The runtime that serves the webhook.
     reviews: Handle,
 }
 

@@ -1,4 +1,4 @@
-//! The commands that judge and render files.
+//! The commands that check and render files.
 
 use std::path::PathBuf;
 
@@ -15,8 +15,8 @@ use crate::offline::report::{Format, ReportOptions};
 use crate::offline::validate::Validate;
 
 const VALIDATE_EXAMPLES: &str = "\
-All inputs together are taken for what is in the cluster in the end: the kind of a Workspace is found among them, or among
-the stored objects of --old. Objects of other kinds are skipped and counted.
+All inputs are checked as if they were stored together: the kind of a Workspace is looked up among the inputs and the objects
+of --old. Objects of other kinds are skipped and counted.
 
 Exit codes: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something could not be read or written.
 
@@ -28,8 +28,8 @@ Examples:
   workspaces-controller validate --fail-on warning --port-dialects id ./manifests";
 
 const RENDER_EXAMPLES: &str = "\
-Names of children end in a part that follows from the uid of the Workspace: without one, from zeros. Kinds that are only in
-one of OLD and NEW are taken for both, and so are Workspaces.
+Names of children end in a suffix that is derived from the uid of the Workspace; if it has none, from a uid of zeros. Kinds and
+Workspaces that are only in one of OLD and NEW count as being in both.
 
 Exit codes: 0 all rendered, nothing pending; 1 something cannot be rendered, or a restart would be pending; 2 wrong flags or
 settings; 3 something could not be read or written.
@@ -41,8 +41,8 @@ Examples:
   kubectl get workspaces,workspacekinds -A -o yaml | workspaces-controller render --diff - new-kind.yaml";
 
 const MIGRATE_EXAMPLES: &str = "\
-Every WorkspaceKind and Workspace is judged as if it were new, and every Workspace that runs is compared with its
-StatefulSet, where that is given. Nothing is changed.
+Every WorkspaceKind and Workspace is validated as if it were new, and every running Workspace is compared with its
+StatefulSet, if that is among the inputs. Nothing is changed.
 
 Exit codes: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something could not be read or written.
 
@@ -56,7 +56,7 @@ pub(super) fn commands() -> [Command; 3] {
     [validate_command(), render_command(), migrate_command()]
 }
 
-/// What one of them was asked to do.
+/// The invocation of one of them.
 pub(super) fn invocation(
     name: &str,
     matches: &ArgMatches,
@@ -83,21 +83,21 @@ fn fail_on() -> Arg {
         .value_name("SEVERITY")
         .value_parser(PossibleValuesParser::new(["error", "warning"]))
         .default_value("error")
-        .help("From which findings on the exit code is 1")
+        .help("Lowest severity that makes the exit code 1")
 }
 
-fn report_form() -> Arg {
+fn report_format() -> Arg {
     output(&Format::ALL.map(|(name, _)| name))
 }
 
 fn validate_command() -> Command {
     let old =
         Arg::new("old").long("old").value_name("FILE|DIR").action(ArgAction::Append).num_args(1).help(
-            "What is stored already: inputs of the same kind, namespace and name are judged as updates; repeatable",
+            "Objects that are already stored: inputs of the same kind, namespace and name are validated as updates of them; repeatable",
         );
     Command::new("validate")
         .about("Checks files as the API server and the webhook would, without a cluster")
-        .args([inputs(), old, report_form(), fail_on()])
+        .args([inputs(), old, report_format(), fail_on()])
         .args(settings::policy_arguments())
         .max_term_width(120)
         .after_help(VALIDATE_EXAMPLES)
@@ -109,7 +109,7 @@ fn render_command() -> Command {
         .value_names(["OLD", "NEW"])
         .num_args(2)
         .conflicts_with("inputs")
-        .help("Tell instead which Workspaces would have a restart pending, and why");
+        .help("List the Workspaces that would have a restart pending, and why, instead");
     Command::new("render")
         .about("Prints what the controller would apply for Workspaces, without a cluster")
         .args([inputs(), diff])
@@ -123,29 +123,29 @@ fn migrate_command() -> Command {
         .long("check")
         .action(ArgAction::SetTrue)
         .required(true)
-        .help("Only look; there is nothing else that it does");
+        .help("Check only (required; nothing is ever changed)");
     let cluster = Arg::new("cluster")
         .long("cluster")
         .action(ArgAction::SetTrue)
         .conflicts_with("inputs")
-        .help("Look at what is stored in a cluster instead of in files");
+        .help("Check the objects of a cluster instead of files");
     let kubeconfig = Arg::new("kubeconfig")
         .long("kubeconfig")
         .value_name("FILE")
         .value_parser(value_parser!(PathBuf))
-        .help("How to reach that cluster [env: KUBECONFIG]");
+        .help("Kubeconfig of that cluster [env: KUBECONFIG]");
     let dialects =
         settings::policy_arguments().filter(|argument| argument.get_id() != settings::CONNECT_PATH_PREFIX.flag);
     Command::new("migrate")
-        .about("Tells what changes for stored objects before this controller takes over from another one")
-        .args([check, inputs(), cluster, kubeconfig, report_form(), fail_on()])
+        .about("Reports what changes for stored objects when this controller takes over from another one")
+        .args([check, inputs(), cluster, kubeconfig, report_format(), fail_on()])
         .args(dialects)
         .args(settings::routing_arguments())
         .max_term_width(120)
         .after_help(MIGRATE_EXAMPLES)
 }
 
-/// In which form the answer is printed.
+/// The flag for the format of the output.
 pub(super) fn output(formats: &[&'static str]) -> Arg {
     Arg::new("output")
         .short('o')
@@ -153,7 +153,7 @@ pub(super) fn output(formats: &[&'static str]) -> Arg {
         .value_name("FORMAT")
         .value_parser(PossibleValuesParser::new(formats.to_vec()))
         .default_value("text")
-        .help("The form of the output")
+        .help("Output format")
 }
 
 fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
@@ -170,7 +170,7 @@ fn options(matches: &ArgMatches) -> ReportOptions {
     ReportOptions { format: format.map_or(Format::Text, |(_, format)| format), fail_on, colours: false }
 }
 
-/// Every command needs something to read.
+/// Every command needs an input.
 fn needs_input(command: &str) -> SettingError {
     let rule = "needs a file, a directory or - for the standard input".to_owned();
     SettingError { name: command.to_owned(), value: None, rule }
@@ -183,19 +183,19 @@ fn read_twice(flag: &str) -> SettingError {
 
 fn validate(matches: &ArgMatches, environment: &Environment) -> Result<Validate, Vec<SettingError>> {
     let (inputs, old) = (texts(matches, "inputs"), texts(matches, "old"));
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     if inputs.is_empty() {
-        faults.push(needs_input("validate"));
+        errors.push(needs_input("validate"));
     }
     if [&inputs, &old].iter().all(|arguments| arguments.iter().any(|argument| argument == source::STANDARD_INPUT)) {
-        faults.push(read_twice("--old"));
+        errors.push(read_twice("--old"));
     }
     match config::policy(matches, environment) {
-        Ok(policy) if faults.is_empty() => Ok(Validate { inputs, old, options: options(matches), policy }),
-        Ok(_) => Err(faults),
+        Ok(policy) if errors.is_empty() => Ok(Validate { inputs, old, options: options(matches), policy }),
+        Ok(_) => Err(errors),
         Err(more) => {
-            faults.extend(more);
-            Err(faults)
+            errors.extend(more);
+            Err(errors)
         }
     }
 }
@@ -220,22 +220,22 @@ fn migrate(matches: &ArgMatches, environment: &Environment) -> Result<Migrate, V
     let given = matches.get_one::<PathBuf>("kubeconfig").cloned();
     let kubeconfig = given.or_else(|| environment.path(&settings::KUBECONFIG));
     let cluster = matches.get_flag("cluster").then_some(kubeconfig);
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     if inputs.is_empty() && cluster.is_none() {
         let rule = "needs files or directories with what is stored, or --cluster".to_owned();
-        faults.push(SettingError { name: "migrate".to_owned(), value: None, rule });
+        errors.push(SettingError { name: "migrate".to_owned(), value: None, rule });
     }
     match (config::policy(matches, environment), config::routing_of(matches, environment)) {
-        (Ok(policy), Ok(routing)) if faults.is_empty() => {
+        (Ok(policy), Ok(routing)) if errors.is_empty() => {
             Ok(Migrate { inputs, cluster, options: options(matches), policy, routing })
         }
         (policy, routing) => {
-            faults.extend(policy.err().into_iter().flatten());
-            // The path prefix is judged by both.
-            faults.extend(
-                routing.err().into_iter().flatten().filter(|fault| !faults.contains(fault)).collect::<Vec<_>>(),
+            errors.extend(policy.err().into_iter().flatten());
+            // The path prefix is part of both.
+            errors.extend(
+                routing.err().into_iter().flatten().filter(|error| !errors.contains(error)).collect::<Vec<_>>(),
             );
-            Err(faults)
+            Err(errors)
         }
     }
 }

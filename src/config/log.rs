@@ -1,4 +1,4 @@
-//! What is logged and how, also from the flags of zap.
+//! Level and format of the log, also from the flags of zap.
 
 use std::fmt;
 
@@ -7,26 +7,26 @@ use tracing_subscriber::EnvFilter;
 use super::settings;
 use super::source::SettingSource;
 
-/// Libraries speak from this level on: what they have to say at `info` is about every request.
+/// The level of libraries: at `info` they log every request.
 const LIBRARIES: &str = "warn";
 
-/// The client logs each failed request and each watch that breaks, whatever its caller makes of it; callers say more, and
-/// say it once.
+/// The client logs each failed request and each broken watch, even if its caller handles the error; callers log more
+/// context, once.
 const QUIET: &str = "kube_client::client=error,kube_client::client::builder=off,kube_runtime::watcher=error";
 
 /// The crates of this program.
 const OWN_CRATES: [&str; 4] = ["workspaces_controller", "webhook", "certs", "crds"];
 
-/// What is logged, and how.
+/// Level and format of the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogSettings {
     /// Directives of `tracing`'s `EnvFilter`.
     pub filter: String,
-    /// The shape of a line.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
-/// The shape of a log line.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum LogFormat {
     /// Text on a terminal, else JSON.
@@ -48,7 +48,7 @@ impl fmt::Display for LogFormat {
     }
 }
 
-/// Reads the settings of the log; the own ones win over those of zap.
+/// Reads the settings of the log; our own win over those of zap.
 pub(super) fn load(source: &mut SettingSource<'_>) -> LogSettings {
     let zap_level = source.optional(&settings::ZAP_LOG_LEVEL, zap_level);
     let zap_format = source.optional(&settings::ZAP_ENCODER, zap_encoder);
@@ -63,7 +63,7 @@ pub(super) fn load(source: &mut SettingSource<'_>) -> LogSettings {
 /// A level for this program, or directives for whatever they name.
 fn filter(value: &str) -> Result<String, String> {
     let rule = || {
-        "must be off, error, warn, info, debug or trace, or a comma list of these and TARGET=LEVEL, such as \
+        "must be off, error, warn, info, debug or trace, or a comma-separated list of these and TARGET=LEVEL, such as \
          info,kube=debug"
             .to_owned()
     };
@@ -72,7 +72,7 @@ fn filter(value: &str) -> Result<String, String> {
     if is_level(value) {
         return Ok(own_crates_at(&value.to_ascii_lowercase()));
     }
-    // A bare word that is no level would name a target: more likely it is a level misspelt.
+    // A bare word that is no level would be a target: more likely it is a misspelt level.
     let words_are_levels = value.split(',').all(|word| is_level(word.trim()) || word.contains(['=', '[']));
     match EnvFilter::builder().parse(value) {
         Ok(_) if words_are_levels => Ok(value.to_owned()),
@@ -97,7 +97,7 @@ fn format(value: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// zap counts up to quieter levels with names and to louder ones with numbers.
+/// zap has names for the quieter levels and numbers for the more verbose ones.
 fn zap_level(value: &str) -> Result<&'static str, String> {
     match value.to_ascii_lowercase().as_str() {
         "debug" | "1" => Ok("debug"),

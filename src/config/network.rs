@@ -1,25 +1,25 @@
-//! Names and addresses of the network: gateways, hosts, domains, and where to listen.
+//! Network names and addresses: gateways, hosts, domains and listen addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crds::labels::is_dns_label;
 
-/// Where a server listens.
+/// A listen address.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Listen {
     /// `None` is every address of the machine, of both families where there are two.
     pub host: Option<IpAddr>,
-    /// 0 lets the system choose one, which is then logged.
+    /// 0 lets the system choose one, which is logged.
     pub port: u16,
 }
 
 impl Listen {
-    /// The addresses to try, the first that works counts.
+    /// The addresses to try in order; the first that can be bound is used.
     pub fn candidates(self) -> Vec<SocketAddr> {
         match self.host {
             Some(host) => vec![SocketAddr::new(host, self.port)],
-            // On Linux [::] takes IPv4 too; where IPv6 is switched off it cannot be bound at all.
+            // On Linux [::] accepts IPv4 too; where IPv6 is disabled it cannot be bound.
             None => vec![
                 SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), self.port),
                 SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), self.port),
@@ -27,7 +27,7 @@ impl Listen {
         }
     }
 
-    /// Whether the two cannot be listened on at the same time.
+    /// Whether the two cannot be bound at the same time.
     pub fn collides(&self, other: &Self) -> bool {
         let anywhere = |listen: &Self| listen.host.is_none_or(|host| host.is_unspecified());
         self.port == other.port && self.port != 0 && (self.host == other.host || anywhere(self) || anywhere(other))
@@ -49,7 +49,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// The address, or the word for none.
+/// The address, or `off`.
 pub(super) fn or_off(address: Option<Listen>) -> String {
     address.map_or_else(|| "off".to_owned(), |address| address.to_string())
 }
@@ -59,7 +59,7 @@ pub fn address(value: &str) -> Result<Listen, String> {
     let rule =
         || "must be :PORT or IP:PORT, with a port from 0 (any) to 65535, such as :9443 or 127.0.0.1:0".to_owned();
     let (host, port) = value.rsplit_once(':').ok_or_else(rule)?;
-    // Written out: `parse` also takes "+1".
+    // `parse` also accepts "+1".
     let port = Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     let port = port.and_then(|port| port.parse().ok()).ok_or_else(rule)?;
     let host = match host {
@@ -79,11 +79,11 @@ pub fn address(value: &str) -> Result<Listen, String> {
 pub fn address_or_off(value: &str) -> Result<Option<Listen>, String> {
     match value {
         "0" => Ok(None),
-        _ => address(value).map(Some).map_err(|rule| format!("{rule}, or 0 to switch it off")),
+        _ => address(value).map(Some).map_err(|rule| format!("{rule}, or 0 to disable it")),
     }
 }
 
-/// Gateways as VirtualServices name them from another namespace.
+/// Gateways as VirtualServices reference them from another namespace.
 pub fn gateways(values: &[&str]) -> Result<Vec<String>, String> {
     for (index, value) in values.iter().enumerate() {
         let good = value.split_once('/').is_some_and(|(namespace, name)| is_dns_label(namespace) && is_dns_label(name));
@@ -94,13 +94,13 @@ pub fn gateways(values: &[&str]) -> Result<Vec<String>, String> {
             ));
         }
         if values[..index].contains(value) {
-            return Err(format!("{value:?} is named twice"));
+            return Err(format!("{value:?} is listed twice"));
         }
     }
     Ok(values.iter().map(|&value| value.to_owned()).collect())
 }
 
-/// Hosts as VirtualServices take them; Istio refuses two that a request could both be for.
+/// Hosts of VirtualServices; Istio rejects overlapping ones.
 pub fn hosts(values: &[&str]) -> Result<Vec<String>, String> {
     for (index, value) in values.iter().enumerate() {
         if !is_host(value) {
@@ -108,7 +108,7 @@ pub fn hosts(values: &[&str]) -> Result<Vec<String>, String> {
         }
         for other in &values[..index] {
             if value.eq_ignore_ascii_case(other) {
-                return Err(format!("{value:?} is named twice"));
+                return Err(format!("{value:?} is listed twice"));
             }
             if covers(other, value) || covers(value, other) {
                 return Err(format!("{other:?} and {value:?} overlap: keep the wider one, or name single hosts"));
@@ -118,7 +118,7 @@ pub fn hosts(values: &[&str]) -> Result<Vec<String>, String> {
     Ok(values.iter().map(|&value| value.to_owned()).collect())
 }
 
-/// The DNS domain that Services of the cluster live under.
+/// The DNS domain of the cluster's Services.
 pub fn cluster_domain(value: &str) -> Result<String, String> {
     if value.len() <= 253 && value.split('.').all(is_dns_label) {
         Ok(value.to_owned())
@@ -133,7 +133,7 @@ fn is_host(host: &str) -> bool {
     }
     let name = host.strip_prefix("*.").unwrap_or(host).to_ascii_lowercase();
     let mut labels = name.split('.');
-    // Nothing but digits and dots is an address, or a broken one.
+    // Only digits and dots is an address, or a broken one.
     let numeric = name.rsplit('.').next().is_none_or(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
     name.len() <= 253 && !numeric && labels.all(is_dns_label)
 }

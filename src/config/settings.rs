@@ -1,15 +1,15 @@
-//! The table of what can be set: flag, environment variables, default, and the sentence that `--help` prints.
+//! The table of settings: flag, environment variables, default, and the help text.
 
 use clap::{Arg, ArgAction};
 
-/// How a flag takes its value.
+/// The syntax of a flag's value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Shape {
-    /// `--flag`, `--flag=true`, `--flag=F`: as Go's boolean flags, so never `--flag false`.
+    /// `--flag`, `--flag=true`, `--flag=F`: as Go's boolean flags, so not `--flag false`.
     Switch,
-    /// `--flag VALUE` or `--flag=VALUE`; given twice, the last one counts.
+    /// `--flag VALUE` or `--flag=VALUE`; if repeated, the last one wins.
     Value,
-    /// Like a value; may be given several times, or once with commas.
+    /// Like a value; repeatable, and a value may be a comma-separated list.
     List,
 }
 
@@ -20,20 +20,20 @@ pub struct Setting {
     pub flag: &'static str,
     /// Environment variables, all with the same meaning.
     pub env: &'static [&'static str],
-    /// What applies when nothing is given; empty for settings without a default.
+    /// The default; empty for settings without one.
     pub default: &'static str,
     /// How the flag takes its value.
     pub shape: Shape,
-    /// What stands for the value in the help.
+    /// The placeholder of the value in the help.
     pub placeholder: &'static str,
-    /// The heading under which the help lists it.
+    /// Its heading in the help.
     pub group: &'static str,
-    /// What it means.
+    /// The help text.
     pub help: &'static str,
 }
 
 impl Setting {
-    /// How messages call it.
+    /// Its name in messages.
     pub fn name(&self) -> String {
         match (self.flag, self.env) {
             ("", [variable, ..]) => (*variable).to_owned(),
@@ -41,7 +41,7 @@ impl Setting {
         }
     }
 
-    /// The flag and the variables, for errors that show only when it is no longer known where a value came from.
+    /// The flag and the variables, for errors that appear after the origin of a value has been forgotten.
     pub fn full_name(&self) -> String {
         if self.env.is_empty() || self.flag.is_empty() {
             return self.name();
@@ -49,7 +49,7 @@ impl Setting {
         format!("{} ({})", self.name(), self.env.join(", "))
     }
 
-    /// Its line in the help, with environment and default behind it.
+    /// The help text with environment variables and default.
     pub fn help_line(&self) -> String {
         let mut parts = vec![self.help.to_owned()];
         if !self.env.is_empty() {
@@ -86,15 +86,15 @@ pub fn arguments() -> impl Iterator<Item = Arg> {
     ALL.iter().filter(|setting| !setting.flag.is_empty()).map(|setting| setting.argument())
 }
 
-/// The flags of the settings that a verdict depends on, for commands that judge without a cluster.
+/// The flags of admission, for commands that validate without a cluster.
 pub fn policy_arguments() -> impl Iterator<Item = Arg> {
     let policy = |setting: &&&Setting| setting.group == ADMISSION || setting.flag == CONNECT_PATH_PREFIX.flag;
     let settings = ALL.iter().filter(|setting| !setting.flag.is_empty()).filter(policy);
-    // Who would apply a file is not known, so one of them changes nothing here.
+    // The user who will apply a file is unknown, so this flag has no effect here.
     settings.map(|setting| setting.argument().hide(setting.flag == CHECK_CLUSTER_ROLE_BIND.flag))
 }
 
-/// The flags of the settings that routes depend on.
+/// The flags of routes.
 pub fn routing_arguments() -> impl Iterator<Item = Arg> {
     ALL.iter().filter(|setting| setting.group == ROUTING).map(|setting| setting.argument())
 }
@@ -105,7 +105,7 @@ const RECONCILE: &str = "Reconcile";
 const CLUSTER: &str = "Cluster";
 const SERVING: &str = "Serving";
 const LOG: &str = "Log";
-const COMPATIBILITY: &str = "Accepted as the Go controller takes them";
+const COMPATIBILITY: &str = "Compatibility with the Go controller";
 
 macro_rules! settings {
     ($($name:ident = $flag:literal, $env:expr, $default:literal, $shape:ident, $placeholder:literal, $group:ident, $help:literal;)*) => {
@@ -128,27 +128,27 @@ macro_rules! settings {
 
 settings! {
     USE_ISTIO = "use-istio", ["USE_ISTIO"], "true", Switch, "BOOL", ROUTING,
-        "Make Istio VirtualServices; false deletes those made earlier";
+        "Create Istio VirtualServices; false deletes existing ones";
     ISTIO_GATEWAY = "istio-gateway", ["ISTIO_GATEWAY"], "kubeflow/kubeflow-gateway", List, "NAMESPACE/NAME", ROUTING,
-        "Gateway of the VirtualServices; repeatable, or a comma list";
+        "Gateway of the VirtualServices; repeatable or comma-separated";
     ISTIO_HOSTS = "istio-hosts", ["ISTIO_HOSTS", "ISTIO_HOST"], "*", List, "HOST", ROUTING,
-        "Host of the VirtualServices, `*` and `*.domain` included; repeatable, or a comma list";
+        "Host of the VirtualServices, may be `*` or `*.domain`; repeatable or comma-separated";
     CLUSTER_DOMAIN = "cluster-domain", ["CLUSTER_DOMAIN"], "cluster.local", Value, "DOMAIN", ROUTING,
         "DNS domain of the cluster's Services";
     CONNECT_PATH_PREFIX = "connect-path-prefix", ["CONNECT_PATH_PREFIX"], "", Value, "PATH", ROUTING,
-        "Path before <namespace>/<workspace>/<port>/; without it /workspace for kinds with `portId` and /workspace/connect for kinds with `id`";
+        "Path before <namespace>/<workspace>/<port>/; if unset, /workspace for kinds with `portId` and /workspace/connect for kinds with `id`";
     REDIRECT_MISSING_SLASH = "redirect-missing-slash", ["REDIRECT_MISSING_SLASH"], "false", Switch, "BOOL", ROUTING,
         "Redirect the path of a port without its final slash to the one with it";
     REDIRECT_SCHEME = "redirect-scheme", [], "", Value, "SCHEME", ROUTING,
-        "Scheme of that redirect, http or https, for gateways behind a load balancer that ends TLS";
+        "Scheme of that redirect, http or https, for gateways behind a load balancer that terminates TLS";
     PORT_DIALECTS = "port-dialects", ["PORT_DIALECTS"], "portId,id", List, "DIALECT", ADMISSION,
-        "Dialects of WorkspaceKind ports to accept: A (`portId`), B (`id`)";
+        "Accepted dialects of WorkspaceKind ports, by the field that names a port: portId, id";
     CHECK_CLUSTER_ROLE_BIND = "check-cluster-role-bind", [], "enforce", Value, "CHECK", ADMISSION,
-        "What follows when somebody adds a ClusterRole to a WorkspaceKind that they may not bind: enforce, warn or off";
+        "Action when a user adds a ClusterRole to a WorkspaceKind without the right to bind it: enforce, warn or off";
     PROTECTED_POD_METADATA = "protected-pod-metadata", ["PROTECTED_POD_METADATA"],
         "*.istio.io/*,istio.io/*,istio,iam.amazonaws.com/*,eks.amazonaws.com/*,azure.workload.identity/*,\
          cni.projectcalico.org/*,k8s.v1.cni.cncf.io/*,linkerd.io/*,container.apparmor.security.beta.kubernetes.io/*", List, "PATTERN", ADMISSION,
-        "Keys of labels and annotations that a Workspace may not set on its pod, `*` for any text; repeatable, or a comma list; empty for none";
+        "Label and annotation keys that a Workspace may not set on its pod, with wildcard `*`; repeatable or comma-separated; empty for none";
     ENFORCE_FILTER_RULES = "enforce-filter-rules", [], "false", Switch, "BOOL", ADMISSION,
         "Refuse Workspaces that `filterRules[].effect.api.deny` of their kind denies";
     ENFORCE_CAN_MOUNT = "enforce-can-mount", [], "false", Switch, "BOOL", ADMISSION,
@@ -156,27 +156,27 @@ settings! {
     ENABLE_WEBHOOKS = "", ["ENABLE_WEBHOOKS"], "true", Value, "BOOL", ADMISSION,
         "Serve admission; false only reconciles";
     ENABLE_RECONCILE = "enable-reconcile", ["ENABLE_RECONCILE"], "true", Switch, "BOOL", RECONCILE,
-        "Make Workspaces real; false only serves admission";
+        "Reconcile Workspaces; false only serves admission";
     MAX_CONCURRENT_RECONCILES = "max-concurrent-reconciles", ["MAX_CONCURRENT_RECONCILES"], "10", Value, "NUMBER", RECONCILE,
-        "Workspaces that are reconciled at the same time";
+        "How many Workspaces are reconciled at the same time";
     LEADER_ELECT = "leader-elect", [], "false", Switch, "BOOL", RECONCILE,
-        "Accepted; leader election is not built yet, so run one replica";
+        "Accepted; leader election is not implemented yet, so run one replica";
     KUBECONFIG = "kubeconfig", ["KUBECONFIG"], "", Value, "FILE", CLUSTER,
-        "How to reach the API server; without it the service account of the pod";
+        "Kubeconfig of the cluster; if unset, the service account of the pod";
     WEBHOOK_BIND_ADDRESS = "webhook-bind-address", [], ":9443", Value, "ADDRESS", SERVING,
-        "Where admission is served over TLS";
+        "Address of the webhook server (TLS)";
     WEBHOOK_CERT_DIR = "webhook-cert-dir", [], "/tmp/k8s-webhook-server/serving-certs", Value, "DIR", SERVING,
-        "Directory of tls.crt and tls.key; read again when they change";
+        "Directory of tls.crt and tls.key; reloaded when they change";
     HEALTH_PROBE_BIND_ADDRESS = "health-probe-bind-address", [], ":8081", Value, "ADDRESS", SERVING,
-        "Where /livez, /healthz and /readyz are served; 0 is nowhere";
+        "Address of /livez, /healthz and /readyz; 0 disables them";
     METRICS_BIND_ADDRESS = "metrics-bind-address", [], ":8080", Value, "ADDRESS", SERVING,
-        "Where /metrics is served; 0 is nowhere";
+        "Address of /metrics; 0 disables it";
     METRICS_SECURE = "metrics-secure", [], "false", Switch, "BOOL", SERVING,
         "Serve /metrics over TLS, with the webhook's certificate";
     LOG_LEVEL = "log-level", ["RUST_LOG"], "info", Value, "LEVEL", LOG,
         "off, error, warn, info, debug or trace for this program, or directives such as info,kube=debug for libraries too";
     LOG_FORMAT = "log-format", ["LOG_FORMAT"], "", Value, "FORMAT", LOG,
-        "text or json; without it text on a terminal, else json";
+        "text or json; if unset, text on a terminal, else json";
     ENABLE_HTTP2 = "enable-http2", [], "false", Switch, "BOOL", COMPATIBILITY,
         "No effect: HTTP/1.1 is served";
     ZAP_LOG_LEVEL = "zap-log-level", [], "", Value, "LEVEL", COMPATIBILITY,
@@ -191,5 +191,5 @@ settings! {
         "No effect: times are RFC 3339";
 }
 
-/// Settings that are taken and then passed over with a warning.
+/// Settings that are accepted and ignored, with a warning.
 pub static IGNORED: &[&Setting] = &[&ZAP_DEVEL, &ZAP_STACKTRACE_LEVEL, &ZAP_TIME_ENCODING];

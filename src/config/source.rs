@@ -1,4 +1,4 @@
-//! Where a value comes from: flag, else environment, else default; and what is wrong with it.
+//! The value of a setting: flag, else environment, else default; and the errors in it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,20 +10,20 @@ use clap::parser::ValueSource;
 
 use super::settings::{Setting, Shape};
 
-/// Longer values are cut in messages.
+/// Longer values are truncated in messages.
 const MAX_QUOTED: usize = 256;
 
-/// The environment, as a value: tests bring their own.
+/// The environment, as a value: tests pass their own.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
-    /// That of this process.
+    /// The environment of this process.
     pub fn of_process() -> Self {
         std::env::vars_os().collect()
     }
 
-    /// The path in the variable of a setting, unless that is unset or empty.
+    /// The path in a setting's variable, unless it is unset or empty.
     pub fn path(&self, setting: &Setting) -> Option<PathBuf> {
         setting.env.iter().find_map(|variable| self.get(variable)).map(PathBuf::from)
     }
@@ -40,14 +40,14 @@ impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment 
     }
 }
 
-/// One setting that cannot be used: where it stands, its value, and what is allowed.
+/// An invalid setting: its name, its value, and what is allowed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SettingError {
     /// The flag or variable as the user writes it.
     pub name: String,
-    /// What was given; `None` where there is no value to show.
+    /// The value; `None` where there is none to show.
     pub value: Option<String>,
-    /// What is allowed, as the end of a sentence that begins with the name.
+    /// What is allowed, to be printed after the name.
     pub rule: String,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for SettingError {
     }
 }
 
-/// On one line and of bounded length, whatever is in it.
+/// On one line and of bounded length.
 fn quoted(value: &str) -> String {
     match value.char_indices().nth(MAX_QUOTED) {
         Some((end, _)) => format!("{:?}…", &value[..end]),
@@ -68,13 +68,13 @@ fn quoted(value: &str) -> String {
     }
 }
 
-/// A value and where it was found.
+/// A value with the flag or variable that it comes from.
 struct GivenValue {
     name: String,
     values: Vec<String>,
 }
 
-/// Looks settings up and collects what is wrong with them.
+/// Looks up settings and collects the errors in them.
 #[derive(Debug)]
 pub struct SettingSource<'a> {
     matches: &'a ArgMatches,
@@ -89,7 +89,8 @@ impl<'a> SettingSource<'a> {
         Self { matches, environment, errors: Vec::new(), warnings: Vec::new() }
     }
 
-    /// A setting with a default. After an error it has its default, so that rules about several settings can go on.
+    /// A setting with a default. After an error it has its default, so that rules about several settings can be
+    /// checked.
     pub fn one<T: Default>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Result<T, String>) -> T {
         let parsed = self.optional(setting, &parse);
         parsed.or_else(|| parse(setting.default).ok()).unwrap_or_default()
@@ -108,7 +109,7 @@ impl<'a> SettingSource<'a> {
         }
     }
 
-    /// A setting of several values; `parse` judges them together.
+    /// A setting of several values, which are parsed together.
     pub fn list<T: Default>(&mut self, setting: &Setting, parse: impl Fn(&[&str]) -> Result<T, String>) -> T {
         let given = self.given(setting);
         let values = given.as_ref().map_or_else(|| vec![setting.default.to_owned()], |given| given.values.clone());
@@ -120,13 +121,13 @@ impl<'a> SettingSource<'a> {
         })
     }
 
-    /// Whether flag or environment say anything about it.
+    /// Whether it is set by flag or environment.
     pub fn is_given(&self, setting: &Setting) -> bool {
         self.flag_values(setting).is_some()
             || setting.env.iter().any(|variable| self.environment.get(variable).is_some())
     }
 
-    /// An error that is not in the value alone.
+    /// Adds an error that involves other settings.
     pub fn error(&mut self, setting: &Setting, rule: &str) {
         let given = self.given(setting);
         let name = given.as_ref().map_or_else(|| setting.name(), |given| given.name.clone());
@@ -134,7 +135,7 @@ impl<'a> SettingSource<'a> {
         self.errors.push(SettingError { name, value: Some(value), rule: rule.to_owned() });
     }
 
-    /// Something that is accepted but has not the effect it promises.
+    /// Adds a warning: a setting that is accepted but has no effect.
     pub fn warn(&mut self, sentence: String) {
         self.warnings.push(sentence);
     }
@@ -165,7 +166,7 @@ impl<'a> SettingSource<'a> {
                 Some(first) if first.values == [value.as_str()] => {}
                 Some(first) => {
                     let rule = format!(
-                        "differs from {}={}: they mean the same, set one of them",
+                        "differs from {}={}: they are the same setting, set one of them",
                         first.name,
                         quoted(&first.values[0])
                     );

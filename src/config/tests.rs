@@ -135,7 +135,7 @@ fn either_name_of_the_hosts_will_do() {
     assert_eq!(good(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "")]).routing.hosts, ["a.example"]);
     assert_eq!(
         error(&[], &[("ISTIO_HOST", "a.example"), ("ISTIO_HOSTS", "b.example")]),
-        "ISTIO_HOST=\"a.example\": differs from ISTIO_HOSTS=\"b.example\": they mean the same, set one of them"
+        "ISTIO_HOST=\"a.example\": differs from ISTIO_HOSTS=\"b.example\": they are the same setting, set one of them"
     );
 }
 
@@ -160,7 +160,7 @@ fn booleans_are_those_of_go() {
     assert!(error(&["--use-istio="], &[]).starts_with("--use-istio=\"\": must be true or false"));
     assert_eq!(
         error(&["--leader-elect", "false"], &[]),
-        "false: no such command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false"
+        "false: unknown command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false"
     );
 }
 
@@ -178,7 +178,7 @@ fn manifests_of_the_go_controller_work_unchanged() {
     assert_eq!(settings.metrics_address, None);
     assert_eq!(settings.routing.gateways, ["istio-system/istio-ingressgateway"]);
     assert_eq!(settings.warnings.len(), 1);
-    assert!(settings.warnings[0].contains("leader election is not built yet"), "{:?}", settings.warnings);
+    assert!(settings.warnings[0].contains("leader election is not implemented yet"), "{:?}", settings.warnings);
 
     let settings = good(
         &[
@@ -218,7 +218,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--istio-gateway", "A/b", "must be NAMESPACE/NAME"),
     ("--istio-gateway", "a/b.c", "must be NAMESPACE/NAME"),
     ("--istio-gateway", "a/b,,c/d", "\"\" must be NAMESPACE/NAME"),
-    ("--istio-gateway", "a/b,a/b", "\"a/b\" is named twice"),
+    ("--istio-gateway", "a/b,a/b", "\"a/b\" is listed twice"),
     ("ISTIO_GATEWAY", "a/b c/d", "must be NAMESPACE/NAME"),
     ("--istio-hosts", "*.*", "must be a DNS name"),
     ("--istio-hosts", "a.*.example", "must be a DNS name"),
@@ -228,7 +228,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--istio-hosts", "a.example:443", "must be a DNS name"),
     ("--istio-hosts", "a.example.", "must be a DNS name"),
     ("--istio-hosts", "1.2.3", "must be a DNS name"),
-    ("--istio-hosts", "a.example,A.example", "\"A.example\" is named twice"),
+    ("--istio-hosts", "a.example,A.example", "\"A.example\" is listed twice"),
     ("--istio-hosts", "*,a.example", "\"*\" and \"a.example\" overlap"),
     ("--istio-hosts", "a.example,*", "\"a.example\" and \"*\" overlap"),
     ("--istio-hosts", "*.example.com,b.a.example.com", "overlap"),
@@ -266,8 +266,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--webhook-bind-address", ":65536", "must be :PORT or IP:PORT"),
     ("--webhook-bind-address", ":+1", "must be :PORT or IP:PORT"),
     ("--webhook-bind-address", "example.com:9443", "must be :PORT or IP:PORT"),
-    ("--health-probe-bind-address", "::1:8081", "or 0 to switch it off"),
-    ("--metrics-bind-address", "off", "or 0 to switch it off"),
+    ("--health-probe-bind-address", "::1:8081", "or 0 to disable it"),
+    ("--metrics-bind-address", "off", "or 0 to disable it"),
     ("--kubeconfig", "", "must be a path"),
     ("--webhook-cert-dir", "", "must be a path"),
     ("--log-level", "verbose", "must be off, error, warn, info, debug or trace"),
@@ -338,19 +338,19 @@ fn all_faults_are_found_at_once() {
         "RUST_LOG",
     ];
     assert_eq!(names, expected, "{errors:?}");
-    assert_eq!(errors[1], "--istio-host: no such flag, did you mean --istio-hosts? (--help lists all)");
+    assert_eq!(errors[1], "--istio-host: unknown flag, did you mean --istio-hosts? (--help lists all)");
 }
 
 #[test]
 fn settings_that_exclude_each_other_are_named() {
     let nothing = error(&["--enable-reconcile=false"], &[("ENABLE_WEBHOOKS", "false")]);
     assert!(
-        nothing.starts_with("--enable-reconcile=\"false\": leaves nothing to do while ENABLE_WEBHOOKS"),
+        nothing.starts_with("--enable-reconcile=\"false\": disables everything, since ENABLE_WEBHOOKS"),
         "{nothing}"
     );
     assert_eq!(
         error(&["--metrics-bind-address=:8081"], &[]),
-        "--metrics-bind-address=\":8081\": must differ from --health-probe-bind-address (:8081): one address serves one thing"
+        "--metrics-bind-address=\":8081\": must differ from --health-probe-bind-address (:8081)"
     );
     error(&["--metrics-bind-address=127.0.0.1:9443"], &[]);
     good(&["--metrics-bind-address=127.0.0.1:0", "--health-probe-bind-address=127.0.0.1:0"], &[]);
@@ -417,7 +417,7 @@ fn commands_other_than_run() {
         let Ok(Invocation::Print(text)) = parse(&arguments) else { panic!("{arguments:?}") };
         assert_eq!(text, format!("workspaces-controller {}\n", env!("CARGO_PKG_VERSION")));
     }
-    assert!(parse(&["x", "serve"]).unwrap_err()[0].to_string().starts_with("serve: no such command"));
+    assert!(parse(&["x", "serve"]).unwrap_err()[0].to_string().starts_with("serve: unknown command"));
     assert!(parse(&["x", "crds", "--nope"]).is_err());
     let both = parse(&["x", "--leader-elect", "crds"]).unwrap_err();
     assert_eq!(both[0].to_string(), "crds: cannot be used together with flags");

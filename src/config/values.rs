@@ -1,4 +1,4 @@
-//! What is allowed in a single value. Each parser answers with the rule, as the end of a sentence.
+//! The parsers of single values. Each returns the rule as its error, to be printed after the name of the setting.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::RedirectScheme;
 
 const MAX_CONCURRENCY: usize = 1000;
 
-/// The spellings that Go's `strconv.ParseBool` takes, and no others: a typing error must not mean "false".
+/// The spellings that Go's `strconv.ParseBool` accepts, and no others: a typo must not mean "false".
 pub fn boolean(value: &str) -> Result<bool, String> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
@@ -27,7 +27,7 @@ pub fn concurrency(value: &str) -> Result<usize, String> {
     }
 }
 
-/// A path of the file system; whether anything is there is not looked at.
+/// A path; whether it exists is not checked.
 pub fn path(value: &str) -> Result<PathBuf, String> {
     if value.is_empty() || value.contains('\0') {
         return Err("must be a path".to_owned());
@@ -46,7 +46,7 @@ pub fn dialects(values: &[&str]) -> Result<BTreeSet<Dialect>, String> {
     parsed.map_err(|()| "must be portId, id or portId,id".to_owned())
 }
 
-/// What follows when somebody may not bind a ClusterRole.
+/// The action when a user may not bind a ClusterRole.
 pub fn bind_check(value: &str) -> Result<BindCheck, String> {
     value.parse().map_err(|()| "must be enforce, warn or off".to_owned())
 }
@@ -65,7 +65,7 @@ pub fn protected_keys(values: &[&str]) -> Result<ProtectedKeys, String> {
     }
 }
 
-/// The scheme that a redirect goes to.
+/// The scheme of a redirect.
 pub fn redirect_scheme(value: &str) -> Result<RedirectScheme, String> {
     match value {
         "http" => Ok(RedirectScheme::Http),

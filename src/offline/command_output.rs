@@ -1,4 +1,4 @@
-//! The output of a command, complete before any of it is written: what was found does not depend on who reads it.
+//! The output of a command, complete before any of it is written: a closed pipe cannot change what was found.
 
 /// What a command prints, and what its exit code follows from.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -10,7 +10,7 @@ use super::CommandOutput;
 use super::finding::{Report, Severity};
 use super::input::source::{InputFile, Unreadable};
 
-/// The forms of a report.
+/// The formats of a report.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Format {
     /// For people.
@@ -51,7 +51,7 @@ impl Format {
 /// How to report what is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReportOptions {
-    /// The form of the report.
+    /// The format of the report.
     pub format: Format,
     /// The lowest severity that counts as a finding.
     pub fail_on: Severity,

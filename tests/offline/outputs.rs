@@ -1,4 +1,4 @@
-//! The forms of the output, exit codes, and the commands around `validate`.
+//! Output formats, exit codes, and the commands around `validate`.
 
 use serde_json::{Value, json};
 
@@ -150,9 +150,9 @@ fn wrong_usage_is_told_in_a_line() {
         (&["validate", "--old", "-", "-"], "error: --old=\"-\": the standard input can be read only once\n"),
         (
             &["explain", "request-headers"],
-            "error: explain=\"request-headers\": no such rule, did you mean request-header? (explain without a rule lists all)\n",
+            "error: explain=\"request-headers\": unknown rule, did you mean request-header? (explain without a rule lists all)\n",
         ),
-        (&["completion"], "error: <SHELL>: an argument is missing (--help shows how it is used)\n"),
+        (&["completion"], "error: <SHELL>: required argument is missing (--help shows the usage)\n"),
         (&["version", "-o", "yaml"], "error: --output=\"yaml\": must be one of text, json\n"),
     ];
     for (arguments, expected) in cases {

@@ -129,7 +129,7 @@ async fn h5_sigterm_answers_the_reviews_in_flight_and_exits_with_0() {
         sleep(Duration::from_millis(20)).await;
     }
     binary.signal("TERM");
-    binary.wait_log("asked to end", Duration::from_secs(5));
+    binary.wait_log("signal received", Duration::from_secs(5));
     let told = Instant::now();
     let (status, body) = binary.get(listening.health, "/readyz").await;
     assert_eq!(status, 503);
@@ -157,7 +157,7 @@ async fn a_person_at_a_terminal_does_not_wait_and_a_second_signal_ends_it_at_onc
     let mut binary = Binary::new().start();
     binary.listening();
     binary.signal("TERM");
-    binary.wait_log("asked to end", Duration::from_secs(5));
+    binary.wait_log("signal received", Duration::from_secs(5));
     let began = Instant::now();
     binary.signal("TERM");
     assert_eq!(binary.wait_exit(Duration::from_secs(10)), 1, "{}", binary.log());

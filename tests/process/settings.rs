@@ -18,7 +18,7 @@ fn wrong_settings_end_with_code_2_and_a_line_each() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 5, "{text}");
     for (line, start) in lines.iter().zip([
-        "error: --colour: no such flag",
+        "error: --colour: unknown flag",
         "error: USE_ISTIO=\"yes\": must be true or false",
         "error: --istio-gateway=\"nowhere\": ",
         "error: CLUSTER_DOMAIN=\"UPPER\": must be a DNS domain",
@@ -35,8 +35,8 @@ fn without_any_way_to_a_cluster_it_ends_with_code_2_and_says_what_to_do() {
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(text.starts_with("error: --kubeconfig (KUBECONFIG): not set, and this is no pod"), "{text}");
-    assert!(text.contains("name a kubeconfig file"), "{text}");
+    assert!(text.starts_with("error: --kubeconfig (KUBECONFIG): not set, and not running in a pod"), "{text}");
+    assert!(text.contains("set a kubeconfig file"), "{text}");
 
     let output = run(&["--log-level=off"], &[("KUBECONFIG", "/nonexistent/kubeconfig")]);
     assert_eq!(output.status.code(), Some(2));
@@ -106,7 +106,7 @@ fn what_is_in_effect_is_logged_once_routing_first() {
         ["use_istio", "istio_gateway", "istio_hosts", "cluster_domain", "enable_reconcile", "webhook_bind_address"];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{line}");
     assert!(line.contains("\"istio_hosts\":\"a.example\""), "{line}");
-    let warning = binary.wait_log("leader election is not built yet", Duration::from_secs(5));
+    let warning = binary.wait_log("leader election is not implemented yet", Duration::from_secs(5));
     assert!(warning.contains("\"level\":\"WARN\""), "{warning}");
 }
 
