@@ -66,8 +66,8 @@ fn failed(reason: &str) -> RunError {
 async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<SettingError>> {
     let settings = Arc::new(settings);
     let metrics = Arc::new(Metrics::new());
-    let access = Access::configure(settings.kubeconfig.as_deref()).await.map_err(|fault| vec![fault])?;
-    let client = access.client().map_err(|fault| vec![fault])?;
+    let access = Access::configure(settings.kubeconfig.as_deref()).await.map_err(|error| vec![error])?;
+    let client = access.client().map_err(|error| vec![error])?;
     let listeners = Listeners::bind(&settings, reviews)?;
     let mut process = Process::default();
     let mut readiness = Readiness::default();
@@ -76,7 +76,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         let mut certificate = tls::files::certificate(&settings.cert_dir, tls::files::POLL_EVERY, Arc::clone(&metrics));
         certificate.poll();
         readiness = readiness.and("certificate", certificate.check());
-        let config = certificate.server_config().map_err(|error| vec![tls_fault(&settings, &error)])?;
+        let config = certificate.server_config().map_err(|error| vec![tls_error(&settings, &error)])?;
         process.steady.spawn("certificate", certificate.keep());
         Some(config)
     } else {
@@ -110,14 +110,14 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     });
     let lookups = {
         let _entered = reviews.enter();
-        access.client().map_err(|fault| vec![fault])?
+        access.client().map_err(|error| vec![error])?
     };
     let admission = admission(&settings, lookups, stores, &metrics);
     listeners.serve(&settings, &mut process, tls.as_ref(), &metrics, admission, Arc::new(readiness));
     Ok(process)
 }
 
-fn tls_fault(settings: &Settings, error: &dyn std::error::Error) -> SettingError {
+fn tls_error(settings: &Settings, error: &dyn std::error::Error) -> SettingError {
     SettingError {
         name: settings::WEBHOOK_CERT_DIR.name(),
         value: Some(settings.cert_dir.to_string_lossy().into_owned()),

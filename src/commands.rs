@@ -66,7 +66,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
     match invocation {
         Invocation::Run(settings) => match app::run(*settings) {
             Ok(()) => ExitStatus::Success,
-            Err(RunError::Settings(faults)) => refuse(&faults),
+            Err(RunError::Settings(errors)) => refuse(&errors),
             Err(RunError::Failed) => ExitStatus::RunFailed,
         },
         Invocation::Validate(mut validate) => {
@@ -82,8 +82,10 @@ pub fn start(invocation: Invocation) -> ExitStatus {
 }
 
 /// Prints one line for each error in flags or settings.
-pub fn refuse(faults: &[SettingError]) -> ExitStatus {
-    faults.iter().for_each(|fault| print_error(&fault.to_string()));
+pub fn refuse(errors: &[SettingError]) -> ExitStatus {
+    for error in errors {
+        print_error(&error.to_string());
+    }
     ExitStatus::WrongSettings
 }
 

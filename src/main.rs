@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let status = match cli::parse(std::env::args_os(), &Environment::of_process()) {
         Ok(invocation) => commands::start(invocation),
-        Err(faults) => commands::refuse(&faults),
+        Err(errors) => commands::refuse(&errors),
     };
     status.into()
 }

@@ -1,16 +1,18 @@
-//! Would these files be accepted? The verdict of the API server and of the webhook without either of them.
+//! Would these files be accepted? Validates as the API server and the webhook do, without either of them.
 //!
 //! ```text
-//! input: source (files) -> yaml + scalar (places) -> object (ours, foreign) -> check -> finding -> report (text, json, …)
+//! input: source (files) -> yaml + scalar (places) -> object (ours, foreign) -> check -> finding -> report (text, json,
+//! …)
 //!                                                                               |  api_server: metadata, pruning, validation, cel
 //!                                                                               |  webhook::Question over facts: the webhook itself
 //!                                                                               +- input::position: field path -> line and column
 //! ```
 //!
-//! `render` and `migrate` go on from there: given (typed objects) -> crate::render -> difference.
+//! `render` and `migrate` continue from there: given (typed objects) -> crate::render -> difference.
 //!
-//! Objects are judged as if all inputs were stored in the end, whatever their order. No clock, no environment, no cluster:
-//! only [`input::source`] reads files and the standard input, and nothing here writes: a command returns its [`CommandOutput`].
+//! Objects are checked as if all inputs were stored, in any order. No clock, no environment, no cluster: only
+//! [`input::source`] reads files and the standard input, and nothing here writes: a command returns its
+//! [`CommandOutput`].
 
 pub mod api_server;
 pub mod check;

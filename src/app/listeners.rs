@@ -29,7 +29,7 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) fn bind(settings: &Settings, reviews: &Handle) -> Result<Self, Vec<SettingError>> {
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         let mut bind = |setting: &settings::Setting, address: Option<Listen>| {
             let address = address?;
             serve::bind(address)
@@ -37,7 +37,7 @@ impl Listeners {
                     let rule = format!(
                         "cannot listen there ({error}): choose another address, or stop the process that uses it"
                     );
-                    faults.push(SettingError { name: setting.name(), value: Some(address.to_string()), rule });
+                    errors.push(SettingError { name: setting.name(), value: Some(address.to_string()), rule });
                 })
                 .ok()
         };
@@ -53,7 +53,7 @@ impl Listeners {
             metrics: bind(&settings::METRICS_BIND_ADDRESS, settings.metrics_address),
             reviews: reviews.clone(),
         };
-        if faults.is_empty() { Ok(listeners) } else { Err(faults) }
+        if errors.is_empty() { Ok(listeners) } else { Err(errors) }
     }
 
     pub(super) fn serve(

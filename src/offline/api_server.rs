@@ -1,6 +1,6 @@
-//! What the API server would say of an object before it asks any webhook.
+//! The validation of the API server, which runs before any webhook.
 //!
-//! Knows the schemas of our CRDs and the metadata of every object, but no files and no webhook.
+//! Knows the schemas of our CRDs and the metadata of every object, but no files.
 
 pub mod cel;
 pub mod metadata;

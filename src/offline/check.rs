@@ -1,4 +1,4 @@
-//! All that is to be said about the objects of some texts.
+//! Checks objects: what the API server and the webhook would report about each, with places in the files.
 
 use std::collections::BTreeMap;
 
@@ -12,41 +12,41 @@ use super::api_server::schemas::{Schemas, Shaped};
 use super::api_server::violation::Violation;
 use super::api_server::{cel, metadata, validation};
 use super::facts::Facts;
-use super::finding::{Finding, Judged, ObjectName, Report, Severity};
-use super::input::object::{Misfit, Object, Objects};
+use super::finding::{CheckedObject, Finding, ObjectName, Report, Severity};
+use super::input::object::{InvalidObject, Object, Objects};
 use super::input::position::{Target, locate};
 use super::input::source::{InputFile, Unreadable};
 
-/// As many findings of one object are told; nobody reads more, and looking up where each of thousands stands takes time.
+/// How many findings of one object are reported; nobody reads more, and locating thousands of fields is slow.
 const FINDINGS_MAX: usize = 200;
-/// Stands in for the advice where a kind is not known, which here may mean that it was not given.
-const GIVE_THE_KIND: &str = "The kind is neither among the inputs nor among the stored objects of --old. Give its file \
-                             too; kinds that are only in the cluster can be given with `kubectl get workspacekinds -o \
+/// The advice where a kind does not exist, which here may mean that it is not among the inputs.
+const ADD_THE_KIND: &str = "The kind is neither among the inputs nor among the stored objects of --old. Add its \
+                             file; kinds that are only in the cluster can be added with `kubectl get workspacekinds -o \
                              yaml > kinds.yaml` and `--old kinds.yaml`.";
 
-/// Checks the objects of `inputs`. What `stored` holds is in the cluster already: an input of the same kind, namespace and
-/// name is judged as an update of it, and the rest of it stays.
+/// Checks the objects of `inputs`. Those of `stored` are in the cluster already: an input of the same kind, namespace
+/// and name is checked as an update of it.
 ///
-/// The findings are in the order of the rules; [`Report::sort`] puts them into that of the lines.
+/// The findings are in the order of the rules; [`Report::sort`] sorts them by line.
 pub fn check(inputs: &[InputFile], stored: &[InputFile], policy: &Policy) -> Report {
     check_objects(inputs, &Objects::read(inputs), Objects::read(stored), policy)
 }
 
-/// The same for objects that have been read from `inputs`.
+/// The same for objects that have been read from `inputs` already.
 pub(super) fn check_objects(inputs: &[InputFile], given: &Objects, stored: Objects, policy: &Policy) -> Report {
     let unreadable = given.unreadable.iter().chain(&stored.unreadable).cloned().collect();
     let mut report = Report { files: inputs.len(), foreign: given.foreign, unreadable, ..Report::default() };
     let schemas = match Schemas::read() {
         Ok(schemas) => schemas,
-        // Our own schemas: a test reads them.
+        // Never for our own schemas: a test reads them.
         Err(why) => {
             report.unreadable.push(Unreadable { file: "schema".to_owned(), position: None, message: why.to_owned() });
             return report;
         }
     };
     let mut facts = Facts::default();
-    stored.others.iter().chain(&given.others).for_each(|other| facts.add_other(other));
-    let old = objects_in_place(schemas, stored.ours);
+    stored.related.iter().chain(&given.related).for_each(|other| facts.add_other(other));
+    let old = stored_objects(schemas, stored.ours);
     let shaped: Vec<Shaped> = given.ours.iter().map(|object| schemas.shape(object.subject, &object.value)).collect();
     let all = old.iter().map(|((subject, ..), object)| (*subject, object));
     for (subject, object) in
@@ -57,9 +57,9 @@ pub(super) fn check_objects(inputs: &[InputFile], given: &Objects, stored: Objec
             ReviewedKind::Workspace => facts.add_workspace(object),
         }
     }
-    // Who will apply the files is not known.
+    // The user who will apply the files is unknown.
     let policy = &Policy { cluster_role_bind: BindCheck::Off, ..policy.clone() };
-    let mut check = Check { inputs, schemas, policy, facts, report, found: 0, untold: None };
+    let mut check = Check { inputs, schemas, policy, facts, report, found: 0, omitted: None };
     let identities: Vec<Identity> =
         given.ours.iter().zip(&shaped).map(|(object, shaped)| identity(object.subject, &shaped.object)).collect();
     let last: BTreeMap<&Identity, &Object> = identities.iter().zip(&given.ours).collect();
@@ -67,7 +67,7 @@ pub(super) fn check_objects(inputs: &[InputFile], given: &Objects, stored: Objec
         let later = last.get(identity).copied().filter(|later| !std::ptr::eq(*later, object) && is_named(object));
         check.object(object, shaped, old.get(identity), later);
     }
-    given.misfits.iter().for_each(|misfit| check.misfit(misfit));
+    given.invalid.iter().for_each(|invalid_object| check.invalid_object(invalid_object));
     check.report
 }
 
@@ -79,12 +79,12 @@ fn identity(subject: ReviewedKind, object: &Value) -> Identity {
     (subject, text("namespace"), text("name"))
 }
 
-/// A generated name makes an object of its own each time.
+/// An object with a generated name is another one each time.
 fn is_named(object: &Object) -> bool {
     object.value["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty())
 }
 
-fn objects_in_place(schemas: &Schemas, stored: Vec<Object>) -> BTreeMap<Identity, Value> {
+fn stored_objects(schemas: &Schemas, stored: Vec<Object>) -> BTreeMap<Identity, Value> {
     let shaped = stored.into_iter().map(|object| (object.subject, schemas.shape(object.subject, &object.value).object));
     shaped.map(|(subject, object)| (identity(subject, &object), object)).collect()
 }
@@ -95,45 +95,46 @@ struct Check<'a> {
     policy: &'a Policy,
     facts: Facts,
     report: Report,
-    /// How many findings the object at hand has, and the worst of those that are not told.
+    /// How many findings the current object has, and the highest severity of those that are omitted.
     found: usize,
-    untold: Option<Severity>,
+    omitted: Option<Severity>,
 }
 
 impl Check<'_> {
-    /// `later`: the last of the inputs that is the same object, where this one is not it.
+    /// `later`: the last input that defines the same object, if this one is not the last.
     fn object(&mut self, object: &Object, shaped: Shaped, old: Option<&Value>, later: Option<&Object>) {
-        (self.found, self.untold) = (0, None);
+        (self.found, self.omitted) = (0, None);
         let schema = self.schemas.of(object.subject);
         let Shaped { object: value, unknown } = shaped;
-        let mut faults = metadata::validate(&value);
-        faults.extend(validation::validate(schema, &value, old));
-        let broken: Vec<_> = faults.iter().map(|fault| fault.place.clone()).collect();
+        let mut violations = metadata::validate(&value);
+        violations.extend(validation::validate(schema, &value, old));
+        let broken: Vec<_> = violations.iter().map(|violation| violation.place.clone()).collect();
         let rules = cel::evaluate(schema, &value, old, &broken);
         let place = Place { object, schema, name: object_name(object.subject, &value) };
-        // The API server answers with the first of these that finds anything: unknown fields (asked to by kubectl), the
-        // schema, its rules unless the schema keeps it from evaluating them, the webhook.
-        let (is_unknown, is_refused) = (!unknown.is_empty(), !faults.is_empty() || !rules.is_empty());
-        let keeps_from_rules = faults.iter().any(keeps_from_rules);
-        for fault in &unknown {
-            self.push_fault(&place, fault, false);
+        // The API server reports only the first of these that fails: unknown fields (as kubectl requests it), the
+        // schema, its rules (which some violations of the schema prevent), the webhook.
+        let (is_unknown, is_refused) = (!unknown.is_empty(), !violations.is_empty() || !rules.is_empty());
+        let prevents_rules = violations.iter().any(prevents_rules);
+        for violation in &unknown {
+            self.push_violation(&place, violation, false);
         }
-        for fault in &faults {
-            self.push_fault(&place, fault, is_unknown);
+        for violation in &violations {
+            self.push_violation(&place, violation, is_unknown);
         }
-        for fault in &rules {
-            self.push_fault(&place, fault, is_unknown || keeps_from_rules);
+        for violation in &rules {
+            self.push_violation(&place, violation, is_unknown || prevents_rules);
         }
-        self.webhook(&place, &value, old, &faults, is_unknown || is_refused);
+        self.webhook(&place, &value, old, &violations, is_unknown || is_refused);
         if let Some(later) = later {
             let source = &self.inputs[later.source];
             let line = source.position(later.node.place.start).line;
-            let message = format!("the same object stands in {}:{line} once more, and that one counts", source.name());
+            let message =
+                format!("the same object is defined again in {}:{line}, and that definition wins", source.name());
             self.warn(&place, Rule::ObjectTwice, "metadata.name", message, false);
         }
-        self.tell_of_the_rest(&place);
+        self.report_omitted(&place);
         let position = self.inputs[object.source].position(object.node.place.start);
-        self.report.objects.push(Judged {
+        self.report.objects.push(CheckedObject {
             file: self.inputs[object.source].name().to_owned(),
             line: position.line,
             object: place.name,
@@ -141,8 +142,15 @@ impl Check<'_> {
         });
     }
 
-    /// What the webhook itself says of the object.
-    fn webhook(&mut self, place: &Place<'_>, object: &Value, old: Option<&Value>, faults: &[Violation], masked: bool) {
+    /// Adds what the webhook reports.
+    fn webhook(
+        &mut self,
+        place: &Place<'_>,
+        object: &Value,
+        old: Option<&Value>,
+        violations: &[Violation],
+        masked: bool,
+    ) {
         let question = Question { object: Some(object), old };
         let lacks_namespace = self.policy.enforce_filter_rules && self.facts.lacks_namespace_of(object);
         let unfiltered = lacks_namespace.then(|| Policy { enforce_filter_rules: false, ..self.policy.clone() });
@@ -150,13 +158,13 @@ impl Check<'_> {
         let verdict = futures::executor::block_on(question.verdict(&self.facts, policy));
         let kind = object["spec"]["kind"].as_str().unwrap_or_default();
         let is_kind_broken = place.object.subject == ReviewedKind::Workspace && self.facts.is_broken_kind(kind);
-        let mut said = false;
+        let mut is_reported = false;
         match verdict.refusal {
             Some(Refusal::Invalid { faults: found, .. }) => {
-                // Where an object does not decode, the schema has said so.
+                // An object that does not decode violates the schema already.
                 let is_known = |fault: &field::Fault| {
                     fault.rule.table() == Table::Schema
-                        && faults.iter().any(|known| touch(&known.field(), &fault.field))
+                        && violations.iter().any(|known| overlap(&known.field(), &fault.field))
                 };
                 let rests_on_kind = |fault: &field::Fault| is_kind_broken && fault.rule.depends_on_kind();
                 for fault in found.iter().filter(|fault| !is_known(fault) && !rests_on_kind(fault)) {
@@ -165,29 +173,28 @@ impl Check<'_> {
             }
             Some(Refusal::Conflict { fault, .. }) => self.push_webhook_fault(place, &fault, masked),
             Some(Refusal::BadRequest(why) | Refusal::Unavailable(why) | Refusal::Internal(why)) => {
-                said = faults.is_empty();
-                if said {
-                    let fault = Violation {
+                is_reported = violations.is_empty();
+                if is_reported {
+                    let violation = Violation {
                         rule: Rule::Schema,
                         place: super::api_server::path::Path::default(),
                         field: None,
                         message: why,
                     };
-                    self.push_fault(place, &fault, masked);
+                    self.push_violation(place, &violation, masked);
                 }
             }
             None => {}
         }
-        if is_kind_broken && !said {
+        if is_kind_broken && !is_reported {
             let message = format!(
-                "workspace kind {} is among the inputs but cannot be read (see what is said of it), so the options could \
-                 not be checked",
+                "workspace kind {} is among the inputs but is invalid (see its findings), so the options could not be checked",
                 field::quoted(kind)
             );
             self.warn(place, Rule::WorkspaceKindExists, "spec.kind", message, masked);
         }
         if lacks_namespace {
-            let message = "the Namespace is not given, so the filter rules of the kind could not be checked";
+            let message = "the Namespace is not among the inputs, so the filter rules of the kind could not be checked";
             self.warn(place, Rule::FilterDenied, "metadata.namespace", message.to_owned(), masked);
         }
         for Warning { rule, field, text } in verdict.warnings {
@@ -200,10 +207,10 @@ impl Check<'_> {
         self.push(place, rule, Severity::Warning, field, field, Target::Value, message, masked);
     }
 
-    fn push_fault(&mut self, place: &Place<'_>, fault: &Violation, masked: bool) {
-        let target = if fault.rule == Rule::UnknownField { Target::Key } else { Target::Value };
-        let (field, at) = (fault.field(), fault.place.to_string());
-        self.push(place, fault.rule, Severity::Error, &field, &at, target, fault.message.clone(), masked);
+    fn push_violation(&mut self, place: &Place<'_>, violation: &Violation, masked: bool) {
+        let target = if violation.rule == Rule::UnknownField { Target::Key } else { Target::Value };
+        let (field, at) = (violation.field(), violation.place.to_string());
+        self.push(place, violation.rule, Severity::Error, &field, &at, target, violation.message.clone(), masked);
     }
 
     fn push_webhook_fault(&mut self, place: &Place<'_>, fault: &field::Fault, masked: bool) {
@@ -215,7 +222,7 @@ impl Check<'_> {
         self.push(place, fault.rule, Severity::Error, &fault.field, &fault.field, target, fault.message(), masked);
     }
 
-    #[allow(clippy::too_many_arguments)] // the parts of a finding, put together here only
+    #[allow(clippy::too_many_arguments)] // the parts of a finding
     fn push(
         &mut self,
         place: &Place<'_>,
@@ -229,13 +236,13 @@ impl Check<'_> {
     ) {
         self.found += 1;
         if self.found > FINDINGS_MAX {
-            self.untold = self.untold.max(Some(severity));
+            self.omitted = self.omitted.max(Some(severity));
             return;
         }
         let source = &self.inputs[place.object.source];
         let bytes = locate(source.text(), &place.object.node, Some(place.schema), at, target);
         let is_kind_missing = rule == Rule::WorkspaceKindExists && severity == Severity::Error;
-        let advice = if is_kind_missing { GIVE_THE_KIND } else { rule.advice() };
+        let advice = if is_kind_missing { ADD_THE_KIND } else { rule.advice() };
         self.report.findings.push(Finding {
             masked,
             advice: advice.to_owned(),
@@ -243,35 +250,35 @@ impl Check<'_> {
         });
     }
 
-    /// Stands for the findings of the object that are not told.
-    fn tell_of_the_rest(&mut self, place: &Place<'_>) {
-        let (Some(severity), index) = (self.untold, place.object.source) else { return };
+    /// Adds a finding for the omitted ones of the object.
+    fn report_omitted(&mut self, place: &Place<'_>) {
+        let (Some(severity), index) = (self.omitted, place.object.source) else { return };
         let (source, start) = (&self.inputs[index], place.object.node.place.start);
         let message = format!("… and {} more findings", self.found - FINDINGS_MAX);
         let rest = finding(index, source, start..start, Rule::Schema, severity, &place.name, "", message);
         self.report.findings.push(rest);
     }
 
-    fn misfit(&mut self, misfit: &Misfit) {
-        let source = &self.inputs[misfit.source];
-        let bytes = locate(source.text(), &misfit.node, None, misfit.field, Target::Value);
-        let object = object_name_of(&misfit.node.value());
-        let message = misfit.message.clone();
+    fn invalid_object(&mut self, invalid_object: &InvalidObject) {
+        let source = &self.inputs[invalid_object.source];
+        let bytes = locate(source.text(), &invalid_object.node, None, invalid_object.field, Target::Value);
+        let object = object_name_of(&invalid_object.node.value());
+        let message = invalid_object.message.clone();
         let error = Severity::Error;
         self.report.findings.push(finding(
-            misfit.source,
+            invalid_object.source,
             source,
             bytes,
             Rule::Schema,
             error,
             &object,
-            misfit.field,
+            invalid_object.field,
             message,
         ));
     }
 }
 
-/// What findings are about.
+/// The object that findings are about.
 struct Place<'a> {
     object: &'a Object,
     schema: &'a Schema,
@@ -307,7 +314,7 @@ fn finding(
     }
 }
 
-/// Of a generated name the part that is known.
+/// Of a generated name only its base.
 fn object_name(subject: ReviewedKind, object: &Value) -> ObjectName {
     ObjectName { kind: subject.kind().to_owned(), ..object_name_of(object) }
 }
@@ -325,14 +332,14 @@ fn object_name_of(object: &Value) -> ObjectName {
     }
 }
 
-/// Whether the API server skips the rules of an object with this fault: it may be too far from what they expect.
-fn keeps_from_rules(fault: &Violation) -> bool {
-    let message = &fault.message;
+/// Whether the API server skips the CEL rules of an object with this violation: they may expect another structure.
+fn prevents_rules(violation: &Violation) -> bool {
+    let message = &violation.message;
     !(message.starts_with("Invalid value") || message.starts_with("Duplicate value"))
         || message.contains("in body must be of type")
 }
 
-/// Whether a fault is about the name of a map's entry and not about its value.
+/// Whether a fault is about the key of a map entry and not about its value.
 fn is_about_key(fault: &field::Fault) -> bool {
     let quotes_key = match &fault.value {
         field::Value::Text(text) => fault.field.ends_with(&field::key("", text)),
@@ -341,8 +348,8 @@ fn is_about_key(fault: &field::Fault) -> bool {
     fault.field.ends_with(']') && (quotes_key || matches!(fault.fault_type, field::FaultType::Forbidden))
 }
 
-/// Whether one of two fields is the other one or lies below it.
-fn touch(one: &str, other: &str) -> bool {
+/// Whether one of two fields is the other one, or below it.
+fn overlap(one: &str, other: &str) -> bool {
     let below = |upper: &str, lower: &str| {
         lower.strip_prefix(upper).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };

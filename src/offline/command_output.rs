@@ -1,6 +1,6 @@
 //! The output of a command, complete before any of it is written: a closed pipe cannot change what was found.
 
-/// What a command prints, and what its exit code follows from.
+/// What a command prints, and what determines its exit code.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct CommandOutput {
     /// For the standard output.

@@ -1,10 +1,10 @@
-//! The rules, for people: `explain` and `docs/rules.md`.
+//! The documentation of the rules: `explain` and `docs/rules.md`.
 
 use std::fmt::Write as _;
 
 use webhook::rule::{Rule, Table};
 
-/// The rule of that code or name, or the one that was likely meant.
+/// The rule with that code or name, or the nearest one.
 pub fn find(text: &str) -> Result<Rule, Option<&'static str>> {
     let names = || Rule::ALL.iter().flat_map(|rule| [rule.code(), rule.id()]);
     Rule::find(text).ok_or_else(|| {
@@ -13,12 +13,12 @@ pub fn find(text: &str) -> Result<Rule, Option<&'static str>> {
     })
 }
 
-/// One rule: what holds, why, and what to write instead.
+/// The documentation of one rule.
 pub fn rule(rule: Rule) -> String {
     format!("{} {}: {}\n\n{}\n", rule.code(), rule.id(), rule.summary(), wrapped(rule.advice()))
 }
 
-/// All rules, a line each.
+/// All rules, one line each.
 pub fn list() -> String {
     let width = Rule::ALL.iter().map(|rule| rule.id().len()).max().unwrap_or_default();
     let mut text = String::new();
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_rule_is_answered_with_the_nearest() {
+    fn a_misspelt_rule_suggests_the_nearest() {
         assert_eq!(find("wsk003"), Ok(Rule::RequestHeader));
         assert_eq!(find("request-headers"), Err(Some("request-header")));
         assert_eq!(find("?"), Err(None));

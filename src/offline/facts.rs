@@ -1,4 +1,4 @@
-//! What the webhook would find in the cluster: the objects that are given, as they would all be stored in the end.
+//! The facts of admission, from the inputs: as if all of them were stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,54 +10,55 @@ use k8s_openapi::api::authentication::v1::UserInfo;
 use serde_json::Value;
 use webhook::{CAN_MOUNT, KindUsage, Lookup, LookupError, MountSource};
 
-/// The label that every namespace has, with its name.
+/// The label of every namespace with its name.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// The objects that are given, by name.
+/// The objects of the inputs, by name.
 #[derive(Debug, Default)]
 pub struct Facts {
-    kinds: BTreeMap<String, Given<WorkspaceKind>>,
+    kinds: BTreeMap<String, ObjectState<WorkspaceKind>>,
     /// By namespace and name.
-    workspaces: BTreeMap<(String, String), Given<Workspace>>,
+    workspaces: BTreeMap<(String, String), ObjectState<Workspace>>,
     /// The labels of other objects, by kind, namespace and name.
     others: BTreeMap<(String, String, String), Labels>,
 }
 
 type Labels = BTreeMap<String, String>;
 
-/// An object, or that it does not decode: its own findings say why.
+/// An object, unless it does not decode: its own findings report why.
 #[derive(Debug)]
-enum Given<T> {
+enum ObjectState<T> {
     Decoded(Arc<T>),
     Broken,
 }
 
 impl Facts {
-    /// Adds a kind; it takes the place of one of the same name.
+    /// Adds a kind, or replaces the one of the same name.
     pub fn add_kind(&mut self, object: &Value) {
-        self.kinds.insert(text(object, "name"), Given::of(object));
+        self.kinds.insert(text(object, "name"), ObjectState::of(object));
     }
 
-    /// Adds a Workspace; it takes the place of one of the same name.
+    /// Adds a Workspace, or replaces the one of the same name.
     pub fn add_workspace(&mut self, object: &Value) {
-        self.workspaces.insert((text(object, "namespace"), text(object, "name")), Given::of(object));
+        self.workspaces.insert((text(object, "namespace"), text(object, "name")), ObjectState::of(object));
     }
 
-    /// Whether filter rules of the kind of a Workspace ask for the labels of its namespace, and that is not given.
+    /// Whether the filter rules of a Workspace's kind depend on the labels of its namespace, which is not among the
+    /// inputs.
     pub fn lacks_namespace_of(&self, object: &Value) -> bool {
-        let kind = object["spec"]["kind"].as_str().and_then(|kind| self.kinds.get(kind)).and_then(Given::decoded);
-        let asks = kind.is_some_and(|kind| depend_on_namespace(&kind.spec.filter_rules));
-        asks && self.other("Namespace", "", object["metadata"]["namespace"].as_str().unwrap_or_default()).is_none()
+        let kind = object["spec"]["kind"].as_str().and_then(|kind| self.kinds.get(kind)).and_then(ObjectState::decoded);
+        let depends = kind.is_some_and(|kind| depend_on_namespace(&kind.spec.filter_rules));
+        depends && self.other("Namespace", "", object["metadata"]["namespace"].as_str().unwrap_or_default()).is_none()
     }
 
-    /// Adds an object that is not judged but asked about: a Namespace, a Notebook, or something to mount.
+    /// Adds an object that is not checked but looked up: a Namespace, a Notebook, or something to mount.
     pub fn add_other(&mut self, object: &Value) {
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
         let labels = serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default();
         self.others.insert((kind, text(object, "namespace"), text(object, "name")), labels);
     }
 
-    /// The labels of an object that is not judged.
+    /// The labels of such an object.
     fn other(&self, kind: &str, namespace: &str, name: &str) -> Option<&Labels> {
         self.others.get(&(kind.to_owned(), namespace.to_owned(), name.to_owned()))
     }
@@ -70,19 +71,19 @@ impl Facts {
         KindUsage { count: first.len(), first }
     }
 
-    /// Whether a kind is given, but in a shape that nothing can be held against.
+    /// Whether a kind is among the inputs but does not decode.
     pub fn is_broken_kind(&self, name: &str) -> bool {
-        matches!(self.kinds.get(name), Some(Given::Broken))
+        matches!(self.kinds.get(name), Some(ObjectState::Broken))
     }
 }
 
-impl<T: serde::de::DeserializeOwned> Given<T> {
+impl<T: serde::de::DeserializeOwned> ObjectState<T> {
     fn of(object: &Value) -> Self {
         T::deserialize(object).map_or(Self::Broken, |decoded| Self::Decoded(Arc::new(decoded)))
     }
 }
 
-impl<T> Given<T> {
+impl<T> ObjectState<T> {
     fn decoded(&self) -> Option<&Arc<T>> {
         match self {
             Self::Decoded(object) => Some(object),
@@ -97,7 +98,7 @@ fn text(object: &Value, field: &str) -> String {
 
 impl Lookup for Facts {
     async fn kind(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
-        Ok(self.kinds.get(name).and_then(Given::decoded).cloned())
+        Ok(self.kinds.get(name).and_then(ObjectState::decoded).cloned())
     }
 
     async fn kind_live(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
@@ -116,7 +117,7 @@ impl Lookup for Facts {
         Ok(self.users(kind, |user| option.is_selected_by(&user.spec)))
     }
 
-    /// Nothing has changed since.
+    /// Nothing has changed since the facts were read.
     async fn workspaces_using_options_live(
         &self,
         _kind: &str,
@@ -125,7 +126,7 @@ impl Lookup for Facts {
         Ok(BTreeMap::new())
     }
 
-    /// Who will apply the files is not known, so nobody asks.
+    /// The user who will apply the files is unknown, so this is not checked.
     async fn may_bind(&self, _user: &UserInfo, _cluster_role: &str) -> Result<bool, LookupError> {
         Ok(true)
     }
@@ -144,7 +145,7 @@ impl Lookup for Facts {
         Ok(labels)
     }
 
-    /// What is not given may well be there, with the label that it needs.
+    /// An object that is not among the inputs is assumed to exist with the required label.
     async fn mounted_labels(&self, namespace: &str, mounted: &MountSource) -> Result<Option<Labels>, LookupError> {
         let (kind, name) = mounted.parts();
         let (label, value) = CAN_MOUNT;

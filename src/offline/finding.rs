@@ -1,53 +1,53 @@
-//! What a check says: the shape of the JSON output, which `docs/validate-output.schema.json` documents.
+//! The result of a check: the structure of the JSON output, which `docs/validate-output.schema.json` documents.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::input::source::Unreadable;
 
-/// The version of the shape. Fields may be added to it; none goes or changes its meaning.
+/// The version of the structure. Fields may be added; none is removed or changes its meaning.
 pub const API_VERSION: &str = "workspaces-controller/v1";
 
-/// All that a check says.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// What is wrong, object by object, in the order of the rules.
+    /// The findings, object by object, in the order of the rules.
     pub findings: Vec<Finding>,
-    /// The objects that were judged, in the order of files.
-    pub objects: Vec<Judged>,
-    /// What could not be read.
+    /// The checked objects, in the order of the files.
+    pub objects: Vec<CheckedObject>,
+    /// Files and directories that could not be read.
     pub unreadable: Vec<Unreadable>,
-    /// How many files were given.
+    /// How many files were read.
     pub files: usize,
-    /// How many objects of other kinds were passed over.
+    /// How many objects of other kinds were skipped.
     pub foreign: usize,
 }
 
-/// An object that was judged.
+/// A checked object.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Judged {
+pub struct CheckedObject {
     /// The file.
     pub file: String,
     /// The line of its first field.
     pub line: usize,
     /// The object.
     pub object: ObjectName,
-    /// Whether it was judged as an update of a stored object.
+    /// Whether it was checked as an update of a stored object.
     pub is_update: bool,
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The object would be stored.
+    /// The object would be accepted.
     Warning,
     /// The object would be refused.
     Error,
 }
 
 impl Severity {
-    /// As the output has it.
+    /// As in the output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Warning => "warning",
@@ -56,23 +56,23 @@ impl Severity {
     }
 }
 
-/// One thing that is to be said about an object.
+/// Something wrong with an object.
 #[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// Which of the texts it is about.
+    /// The index of the file.
     #[serde(skip)]
     pub source: usize,
-    /// The file, as it was given; `stdin` for the standard input.
+    /// The file, as on the command line; `stdin` for the standard input.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
     /// The column of the first character, from 1, in characters.
     pub column: usize,
-    /// The column behind the last character, where that stands in the same line.
+    /// The column after the last character, if that is in the same line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_column: Option<usize>,
-    /// Whether the object would be refused for it.
+    /// Whether the object would be refused because of it.
     pub severity: Severity,
     /// The stable code of the rule, such as `WSK002`.
     pub code: String,
@@ -82,11 +82,11 @@ pub struct Finding {
     pub object: ObjectName,
     /// The path of the field, as kubectl shows it.
     pub field: String,
-    /// What is wrong, without the path.
+    /// The message, without the path.
     pub message: String,
     /// Why the rule is there, and what to write instead.
     pub advice: String,
-    /// Whether the API server would refuse the object for other findings first and not mention this one yet.
+    /// Whether the API server would refuse the object for other findings first and not report this one yet.
     pub masked: bool,
 }
 
@@ -98,32 +98,32 @@ pub struct ObjectName {
     /// Its namespace, if it is in one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Its name, or the beginning of it.
+    /// Its name, or the base of a generated one.
     pub name: String,
 }
 
-/// How much was looked at and found.
+/// The totals.
 #[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Files that were given, also in directories.
+    /// Files that were read, including those in directories.
     pub files: usize,
-    /// WorkspaceKinds that were judged.
+    /// Checked WorkspaceKinds.
     pub workspace_kinds: usize,
-    /// Workspaces that were judged.
+    /// Checked Workspaces.
     pub workspaces: usize,
-    /// Objects of other kinds, which were passed over.
+    /// Objects of other kinds, which were skipped.
     pub foreign: usize,
-    /// Findings for which an object would be refused.
+    /// Findings because of which an object would be refused.
     pub errors: usize,
-    /// Findings that do not keep an object from being stored.
+    /// Findings in spite of which an object would be accepted.
     pub warnings: usize,
-    /// Files and directories that could not be read, or not to their end.
+    /// Files and directories that could not be read completely.
     pub unreadable: usize,
 }
 
 impl Finding {
-    /// What is wrong with which field; some messages name it themselves.
+    /// The message with the field, unless it names the field itself.
     pub fn sentence(&self) -> String {
         let Self { field, message, .. } = self;
         if message.starts_with(field.as_str()) || field.is_empty() {
@@ -145,14 +145,14 @@ impl ObjectName {
 }
 
 impl Report {
-    /// Puts the findings into the order of files and lines.
+    /// Sorts the findings by file and line.
     pub fn sort(&mut self) {
         self.findings.sort_by_key(|finding| (finding.source, finding.line, finding.column));
     }
 
-    /// How much was looked at and found.
+    /// The totals.
     pub fn summary(&self) -> Summary {
-        let objects = |kind: &str| self.objects.iter().filter(|judged| judged.object.kind == kind).count();
+        let objects = |kind: &str| self.objects.iter().filter(|checked| checked.object.kind == kind).count();
         let findings = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         Summary {
             files: self.files,

@@ -1,4 +1,4 @@
-//! The objects that are given, decoded: what renderings start from.
+//! The decoded objects of the inputs, to be rendered.
 
 use std::collections::BTreeMap;
 
@@ -13,38 +13,40 @@ use super::input::source::{InputFile, Unreadable};
 use crate::config::Routing;
 use crate::render::{self, Desired, RenderInput};
 
-/// Stands for the uid of a Workspace that is not stored yet.
+/// The uid of a Workspace that is not stored yet.
 const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Namespace and name of a Workspace.
-pub type Key = (String, String);
+pub type WorkspaceName = (String, String);
 
-/// The kinds and Workspaces among some texts.
+/// The decoded objects of some files.
 #[derive(Debug, Default)]
 pub struct Given {
     /// The kinds, by name.
     pub kinds: BTreeMap<String, WorkspaceKind>,
     /// The Workspaces, by namespace and name. Each has a uid.
-    pub workspaces: BTreeMap<Key, Workspace>,
+    pub workspaces: BTreeMap<WorkspaceName, Workspace>,
     /// The StatefulSets.
     pub stateful_sets: Vec<Value>,
-    /// What does not decode, and why not.
+    /// Why objects do not decode.
     pub broken: Vec<String>,
-    /// What could not be read.
+    /// Files and directories that could not be read.
     pub unreadable: Vec<Unreadable>,
 }
 
 impl Given {
-    /// Decodes the objects of texts; of two with one name the last counts.
+    /// Decodes the objects of files; of two with the same name the last wins.
     pub fn read(sources: &[InputFile]) -> Self {
         Self::of(Objects::read(sources))
     }
 
-    /// Decodes objects that have been read.
+    /// Decodes objects that have been read already.
     pub(super) fn of(objects: Objects) -> Self {
         let mut given = Self { unreadable: objects.unreadable, ..Self::default() };
-        let misfits = objects.misfits.iter();
-        given.broken = misfits.map(|misfit| format!("{}: {}; see validate", misfit.field, misfit.message)).collect();
+        let invalid = objects.invalid.iter();
+        given.broken = invalid
+            .map(|invalid_object| format!("{}: {}; see validate", invalid_object.field, invalid_object.message))
+            .collect();
         for object in objects.ours {
             let completed = Schemas::read()
                 .map_or_else(|_| object.value.clone(), |schemas| schemas.shape(object.subject, &object.value).object);
@@ -57,12 +59,12 @@ impl Given {
                 ReviewedKind::Workspace => {
                     if let Some(mut workspace) = given.decoded::<Workspace>(&completed) {
                         workspace.metadata.uid.get_or_insert_with(|| NO_UID.to_owned());
-                        given.workspaces.insert(key(&workspace), workspace);
+                        given.workspaces.insert(workspace_name(&workspace), workspace);
                     }
                 }
             }
         }
-        given.stateful_sets = objects.others.into_iter().filter(|other| other["kind"] == "StatefulSet").collect();
+        given.stateful_sets = objects.related.into_iter().filter(|other| other["kind"] == "StatefulSet").collect();
         given
     }
 
@@ -71,16 +73,16 @@ impl Given {
         decoded.map_err(|error| self.broken.push(format!("{}: {error}; see validate", name_of(object)))).ok()
     }
 
-    /// What the controller would apply for a Workspace, or why nothing.
+    /// What the controller would apply for a Workspace, or why it would not.
     pub fn render(&self, workspace: &Workspace, routing: &Routing) -> Result<Desired, String> {
         let name = &workspace.spec.kind;
-        let kind = self.kinds.get(name).ok_or_else(|| format!("workspace kind {name:?} is not given"))?;
+        let kind = self.kinds.get(name).ok_or_else(|| format!("workspace kind {name:?} is not among the inputs"))?;
         render::render(RenderInput::from(workspace), &kind.spec, routing).map_err(|fault| fault.to_string())
     }
 }
 
 /// Namespace and name of a Workspace.
-pub fn key(workspace: &Workspace) -> Key {
+pub fn workspace_name(workspace: &Workspace) -> WorkspaceName {
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     (text(&workspace.metadata.namespace), text(&workspace.metadata.name))
 }

@@ -1,4 +1,4 @@
-//! What is given: files, directories and the standard input, to objects that know where each field stands.
+//! The inputs: reads files, directories and the standard input into objects, with the place of every field.
 
 pub mod object;
 pub mod position;

@@ -1,8 +1,8 @@
-//! The command `migrate --check`: what changes for objects that are stored already, before anybody switches.
+//! The command `migrate --check`: what changes for stored objects when this controller takes over.
 //!
-//! Every object is judged as if it were new, and every Workspace is rendered and compared with the StatefulSet that runs
-//! it. What another controller, or the API server by itself, put there beside our fields stays; items of the lists that
-//! are ours whole would go.
+//! Every object is checked as if it were new, and every Workspace is rendered and compared with its StatefulSet. Fields
+//! that another controller or the API server added beside ours stay; extra items of lists that we own whole would be
+//! removed.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,34 +15,34 @@ use webhook::rule::Rule;
 use super::CommandOutput;
 use super::check::check_objects;
 use super::finding::{Finding, ObjectName, Report, Severity};
-use super::given::{Given, Key};
+use super::given::{Given, WorkspaceName};
 use super::input::object::Objects;
 use super::input::source::{self, InputFile};
 use super::report::{ReportOptions, count};
 use crate::config::Routing;
 use crate::render::difference::{Difference, Extra, differences};
 
-/// The lists of which we would own every item.
+/// The lists that we would own whole.
 const OUR_LISTS: &[&str] = &["env", "ports", "volumeMounts", "volumes", "tolerations"];
-/// How many differences a finding tells.
-const TOLD_MAX: usize = 5;
+/// How many differences a finding lists.
+const LISTED_MAX: usize = 5;
 
-/// What `migrate --check` was asked to do.
+/// The arguments of `migrate --check`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migrate {
-    /// Files and directories with what is stored, or `-` for the standard input.
+    /// Files and directories with stored objects, or `-` for the standard input.
     pub inputs: Vec<String>,
-    /// Whether to ask the cluster instead, and with which kubeconfig.
+    /// Whether to read a cluster instead, and its kubeconfig.
     pub cluster: Option<Option<PathBuf>>,
-    /// How to report what is found.
+    /// How to report findings.
     pub options: ReportOptions,
-    /// The settings that verdicts depend on.
+    /// The settings of admission.
     pub policy: Policy,
-    /// How Workspaces are reached.
+    /// The settings of routes.
     pub routing: Routing,
 }
 
-/// Checks what is stored: the inputs (`input` is the standard input), and `stored`, which was read elsewhere.
+/// Checks stored objects: the inputs (`input` is the standard input), and `stored`, which was read from a cluster.
 pub fn run(migrate: &Migrate, stored: Vec<InputFile>, input: &mut dyn Read) -> CommandOutput {
     let (mut sources, unreadable) = source::read(&migrate.inputs, input);
     sources.extend(stored);
@@ -50,7 +50,7 @@ pub fn run(migrate: &Migrate, stored: Vec<InputFile>, input: &mut dyn Read) -> C
     migrate.options.output(report, unreadable, &sources)
 }
 
-/// All that is to be said about stored objects: what admission would refuse, and who would be told to restart.
+/// What admission would refuse, and which Workspaces would have a restart pending.
 pub fn migration(sources: &[InputFile], policy: &Policy, routing: &Routing) -> Report {
     let objects = Objects::read(sources);
     let mut report = check_objects(sources, &objects, Objects::default(), policy);
@@ -59,7 +59,7 @@ pub fn migration(sources: &[InputFile], policy: &Policy, routing: &Routing) -> R
     let places = Places::new(&report, sources);
     let mut findings = Vec::new();
     for (key, workspace) in &given.workspaces {
-        // Whoever cannot be rendered is told so by admission's rules, and keeps what runs.
+        // One that cannot be rendered has findings of admission, and keeps its pod.
         let Ok(desired) = given.render(workspace, routing) else { continue };
         let Some(running) = running.get(key).filter(|_| !workspace.spec.paused) else { continue };
         let desired = serde_json::to_value(&desired.stateful_set).unwrap_or_default();
@@ -73,8 +73,8 @@ pub fn migration(sources: &[InputFile], policy: &Policy, routing: &Routing) -> R
     report
 }
 
-/// The StatefulSets by the Workspace that is their controller.
-fn running(given: &Given) -> BTreeMap<Key, &Value> {
+/// The StatefulSets, by the Workspace that owns them.
+fn running(given: &Given) -> BTreeMap<WorkspaceName, &Value> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let is_owner = |owner: &&Value| owner["kind"] == "Workspace" && owner["controller"] == true;
     let owned = given.stateful_sets.iter().filter_map(|set| {
@@ -84,7 +84,7 @@ fn running(given: &Given) -> BTreeMap<Key, &Value> {
     owned.collect()
 }
 
-/// Where objects stand.
+/// The places of objects.
 struct Places<'a> {
     objects: BTreeMap<&'a ObjectName, (&'a str, usize)>,
     sources: BTreeMap<&'a str, usize>,
@@ -92,18 +92,18 @@ struct Places<'a> {
 
 impl Places<'_> {
     fn new<'a>(report: &'a Report, sources: &'a [InputFile]) -> Places<'a> {
-        let objects = report.objects.iter().map(|judged| (&judged.object, (judged.file.as_str(), judged.line)));
+        let objects = report.objects.iter().map(|checked| (&checked.object, (checked.file.as_str(), checked.line)));
         let sources = sources.iter().enumerate().map(|(index, source)| (source.name(), index));
         Places { objects: objects.collect(), sources: sources.collect() }
     }
 }
 
-fn pending(places: &Places<'_>, (namespace, name): &Key, found: &[Difference]) -> Finding {
+fn pending(places: &Places<'_>, (namespace, name): &WorkspaceName, found: &[Difference]) -> Finding {
     let object = ObjectName { kind: "Workspace".to_owned(), namespace: Some(namespace.clone()), name: name.clone() };
     let (file, line) = places.objects.get(&object).copied().unwrap_or(("", 1));
     let source = places.sources.get(file).copied().unwrap_or_default();
-    let told: Vec<String> = found.iter().take(TOLD_MAX).map(ToString::to_string).collect();
-    let rest = found.len() - told.len();
+    let listed: Vec<String> = found.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    let rest = found.len() - listed.len();
     let more = if rest == 0 { String::new() } else { format!("; and {}", count(rest, "more difference")) };
     let rule = Rule::TakeOverRestart;
     Finding {
@@ -117,7 +117,7 @@ fn pending(places: &Places<'_>, (namespace, name): &Key, found: &[Difference]) -
         rule: rule.id().to_owned(),
         object,
         field: String::new(),
-        message: format!("a restart would be pending: {}{more}", told.join("; ")),
+        message: format!("a restart would be pending: {}{more}", listed.join("; ")),
         advice: rule.advice().to_owned(),
         masked: false,
     }

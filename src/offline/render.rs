@@ -1,4 +1,4 @@
-//! The command `render`: what the controller would apply, and what an edit would mean for pods that run.
+//! The command `render`: what the controller would apply, and what an edit means for running pods.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,19 +9,19 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::CommandOutput;
-use super::given::{Given, Key};
+use super::given::{Given, WorkspaceName};
 use super::input::source::{self, InputFile, Unreadable};
 use super::report::count;
 use crate::config::Routing;
 use crate::render::difference::{Extra, differences};
 use crate::render::{Route, resolve_options};
 
-/// What `render` was asked to do.
+/// The arguments of `render`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Render {
     /// What is rendered.
     pub what: What,
-    /// How Workspaces are reached.
+    /// The settings of routes.
     pub routing: Routing,
 }
 
@@ -30,11 +30,12 @@ pub struct Render {
 pub enum What {
     /// The Workspaces among these files.
     Objects(Vec<String>),
-    /// How the Workspaces of `new` differ from those of `old`. What is only in one of them is the same in both.
+    /// How the Workspaces of `new` differ from those of `old`. Objects that are only in one of them count as being in
+    /// both.
     Difference {
-        /// The file or directory before.
+        /// The file or directory before the edit.
         old: String,
-        /// The file or directory after.
+        /// The file or directory after the edit.
         new: String,
     },
 }
@@ -75,7 +76,7 @@ fn objects(sources: &[InputFile], unreadable: &[Unreadable], routing: &Routing) 
         output.has_findings = true;
     }
     if given.workspaces.is_empty() {
-        output.stderr.push_str("there is no Workspace among the files\n");
+        output.stderr.push_str("no Workspace among the inputs\n");
     }
     output
 }
@@ -91,7 +92,7 @@ fn value(object: &impl Serialize) -> Value {
     serde_json::to_value(object).unwrap_or_default()
 }
 
-/// The output so far: what could not be read or decoded.
+/// Reports what could not be read or decoded.
 fn input_errors(all: &[&Given], unreadable: &[Unreadable]) -> CommandOutput {
     let mut output = CommandOutput::default();
     for one in all.iter().flat_map(|given| &given.unreadable).chain(unreadable) {
@@ -120,14 +121,14 @@ fn difference(
             given.kinds.entry(name).or_insert(kind);
         }
     }
-    let keys: BTreeSet<Key> = old.workspaces.keys().chain(new.workspaces.keys()).cloned().collect();
+    let keys: BTreeSet<WorkspaceName> = old.workspaces.keys().chain(new.workspaces.keys()).cloned().collect();
     let mut pending = 0;
     for key in &keys {
         let before = old.workspaces.get(key).or(new.workspaces.get(key));
         let after = new.workspaces.get(key).or(old.workspaces.get(key));
         let (Some(before), Some(after)) = (before, after) else { continue };
         if before.spec.paused || after.spec.paused {
-            // Nothing runs, so nothing has to be restarted.
+            // There is no pod to restart.
             continue;
         }
         match reasons((&old, before), (&new, after), routing) {
@@ -147,7 +148,7 @@ fn difference(
     output
 }
 
-/// Why a pod of the one would not be what a restart brings with the other.
+/// How the pod of the one differs from the pod of the other.
 fn reasons(
     (old, before): (&Given, &Workspace),
     (new, after): (&Given, &Workspace),

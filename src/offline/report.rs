@@ -1,4 +1,4 @@
-//! Reports, written down. Each form stands in its own file and takes nothing but the report and the texts.
+//! Formats a report. Each format has its own file, and needs only the report and the files.
 
 pub mod github;
 pub mod json;
@@ -27,7 +27,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them by name.
+    /// All formats by name.
     pub const ALL: [(&'static str, Self); 5] = [
         ("text", Self::Text),
         ("json", Self::Json),
@@ -36,7 +36,7 @@ impl Format {
         ("junit", Self::Junit),
     ];
 
-    /// Writes a report. Only text has colours, if wanted.
+    /// Formats a report. Only text can have colours.
     pub fn write(self, report: &Report, sources: &[InputFile], colours: bool) -> String {
         match self {
             Self::Text => text::write(report, sources, colours),
@@ -48,7 +48,7 @@ impl Format {
     }
 }
 
-/// How to report what is found.
+/// How to report findings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReportOptions {
     /// The format of the report.
@@ -60,7 +60,7 @@ pub struct ReportOptions {
 }
 
 impl ReportOptions {
-    /// The report, with what of the arguments could not be read.
+    /// The output of a command, with the arguments that could not be read.
     pub(super) fn output(
         self,
         mut report: Report,

@@ -9,16 +9,16 @@ use super::check::check;
 use super::input::source;
 use super::report::ReportOptions;
 
-/// What `validate` was asked to do.
+/// The arguments of `validate`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validate {
     /// Files, directories, or `-` for the standard input.
     pub inputs: Vec<String>,
-    /// Files and directories of objects that are stored already.
+    /// Files and directories of stored objects.
     pub old: Vec<String>,
-    /// How to report what is found.
+    /// How to report findings.
     pub options: ReportOptions,
-    /// The settings that verdicts depend on.
+    /// The settings of admission.
     pub policy: Policy,
 }
 

@@ -98,7 +98,7 @@ fn stored_objects_make_updates_of_inputs() {
 }
 
 #[test]
-fn the_same_object_twice_is_told() {
+fn an_object_that_is_defined_twice_is_reported() {
     let kind = std::fs::read_to_string(root().join("docs/examples/jupyterlab-kind.yaml")).unwrap();
     let both = format!("{kind}\n---\n{kind}");
     let (output, code) = json_of(&["validate", "-o", "json", "-"], &both);
@@ -108,7 +108,7 @@ fn the_same_object_twice_is_told() {
         .map(|finding| (finding["code"].as_str().unwrap(), finding["message"].as_str().unwrap()))
         .collect();
     let second = both.lines().enumerate().filter(|(_, line)| line.starts_with("apiVersion: ")).nth(1).unwrap().0 + 1;
-    let message = format!("the same object stands in stdin:{second} once more, and that one counts");
+    let message = format!("the same object is defined again in stdin:{second}, and that definition wins");
     assert_eq!((told, code), (vec![("FILE001", &*message)], 0));
     // A generated name is another one each time, and what is stored is meant to be replaced.
     let generated = kind.replace("  name: jupyterlab", "  generateName: jupyterlab-");
@@ -143,7 +143,7 @@ fn settings_that_change_verdicts_are_taken() {
 }
 
 #[test]
-fn wrong_usage_is_told_in_a_line() {
+fn wrong_usage_is_one_line() {
     let cases: [(&[&str], &str); 6] = [
         (&["validate"], "error: validate: needs a file, a directory or - for the standard input\n"),
         (&["validate", "-o=xml", "x"], "error: --output=\"xml\": must be one of text, json, github, sarif, junit\n"),

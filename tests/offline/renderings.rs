@@ -37,9 +37,9 @@ fn renders_the_objects_in_the_order_in_which_they_are_applied() {
 }
 
 #[test]
-fn what_cannot_be_rendered_is_told() {
+fn what_cannot_be_rendered_is_reported() {
     let (output, code) = printed(&["render", "-"], &example("jupyterlab-workspace.yaml"));
-    let expected = "Workspace default/my-notebook: workspace kind \"jupyterlab\" is not given\n";
+    let expected = "Workspace default/my-notebook: workspace kind \"jupyterlab\" is not among the inputs\n";
     assert_eq!((output.as_str(), code), (expected, 1));
     let broken = stored().replace("paused: false", "paused: 7");
     let (output, code) = printed(&["render", "-"], &broken);
@@ -75,7 +75,10 @@ fn filter_rules_that_ask_for_a_namespace_are_not_guessed() {
     let all = stored().replacen("spec:\n", &format!("spec:\n{rule}"), 1);
     let validate = |input: &str| printed(&["validate", "--enforce-filter-rules", "-"], input);
     let (output, code) = validate(&all);
-    assert!(output.contains("warning WS009 filter-denied: metadata.namespace: the Namespace is not given"), "{output}");
+    assert!(
+        output.contains("warning WS009 filter-denied: metadata.namespace: the Namespace is not among the inputs"),
+        "{output}"
+    );
     assert_eq!(code, 0, "{output}");
     let namespace = |team: &str| {
         format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: default, labels: {{team: {team}}}}}}}")

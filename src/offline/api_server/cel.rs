@@ -1,7 +1,7 @@
 //! The CEL rules of the schema, evaluated by `kube-cel`.
 //!
-//! The walk is ours: the library would compare items of lists by their position when it looks for the old value of a
-//! rule, the API server compares them by their keys; and it would evaluate rules at places whose type is wrong.
+//! The traversal is our own: the library pairs list items with their old values by index, where the API server pairs
+//! them by key; and it would evaluate rules on values of the wrong type.
 
 use kube_cel::Validator;
 use serde_json::Value;
@@ -11,23 +11,23 @@ use super::path::Path;
 use super::schema::Schema;
 use super::violation::Violation;
 
-/// Evaluates all rules of an object that has its defaults. `broken` are places at which the schema found a fault: no rule
-/// can be evaluated around them.
+/// Evaluates all rules of an object that has its defaults. `broken` are the paths that violate the
+/// schema: rules that include them cannot be evaluated.
 pub fn evaluate(schema: &Schema, object: &Value, old: Option<&Value>, broken: &[Path]) -> Vec<Violation> {
-    let mut walk = Walk { validator: Validator::new(), broken, faults: Vec::new() };
+    let mut walk = Walk { validator: Validator::new(), broken, violations: Vec::new() };
     walk.node(schema, object, old, &Path::default());
-    walk.faults
+    walk.violations
 }
 
 struct Walk<'a> {
     validator: Validator,
     broken: &'a [Path],
-    faults: Vec<Violation>,
+    violations: Vec<Violation>,
 }
 
 impl Walk<'_> {
     fn node(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: &Path) {
-        // What an update leaves as it was keeps its faults, and no transition rule is broken by it.
+        // Ratcheting: an unchanged value may keep its violations, and breaks no transition rule.
         if old == Some(value) {
             return;
         }
@@ -40,7 +40,7 @@ impl Walk<'_> {
                 let mut place = path.clone();
                 place.0.extend(Path::of(&error.field_path).0);
                 let message = format!("Invalid value: \"{class}\": {}", error.message);
-                self.faults.push(Violation { rule: Rule::SchemaRule, place, field: None, message });
+                self.violations.push(Violation { rule: Rule::SchemaRule, place, field: None, message });
             }
         }
         match value {
@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    fn said(object: &Value, old: Option<&Value>) -> Vec<String> {
+    fn messages(object: &Value, old: Option<&Value>) -> Vec<String> {
         let schema = Schema::read(&json!({"type": "object", "properties": {
             "items": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"],
                 "items": {"type": "object", "properties": {
@@ -79,24 +79,24 @@ mod tests {
                     "label": {"type": "string"},
                 }, "x-kubernetes-validations": [{"rule": "has(self.size)", "message": "needs a size", "fieldPath": ".size"}]}},
         }}));
-        let faults = evaluate(&schema.unwrap(), object, old, &[]);
-        faults.iter().map(|fault| format!("{}: {}", fault.field(), fault.message)).collect()
+        let violations = evaluate(&schema.unwrap(), object, old, &[]);
+        violations.iter().map(|violation| format!("{}: {}", violation.field(), violation.message)).collect()
     }
 
     #[test]
     fn items_are_compared_with_those_of_the_same_key() {
         let old = json!({"items": [{"id": "a", "size": 1}, {"id": "b", "size": 2}]});
         let swapped = json!({"items": [{"id": "b", "size": 2, "label": "x"}, {"id": "a", "size": 1}]});
-        assert_eq!(said(&swapped, Some(&old)), [""; 0]);
+        assert_eq!(messages(&swapped, Some(&old)), [""; 0]);
         let changed = json!({"items": [{"id": "b", "size": 3}]});
-        assert_eq!(said(&changed, Some(&old)), ["items[0].size: Invalid value: \"integer\": size is immutable"]);
-        assert_eq!(said(&changed, None), [""; 0]);
+        assert_eq!(messages(&changed, Some(&old)), ["items[0].size: Invalid value: \"integer\": size is immutable"]);
+        assert_eq!(messages(&changed, None), [""; 0]);
     }
 
     #[test]
-    fn an_update_keeps_what_it_does_not_touch() {
+    fn an_update_may_keep_violations_in_unchanged_fields() {
         let old = json!({"items": [{"id": "a"}]});
-        assert_eq!(said(&old, None), ["items[0].size: Invalid value: \"object\": needs a size"]);
-        assert_eq!(said(&json!({"items": [{"id": "b", "size": 1}, {"id": "a"}]}), Some(&old)), [""; 0]);
+        assert_eq!(messages(&old, None), ["items[0].size: Invalid value: \"object\": needs a size"]);
+        assert_eq!(messages(&json!({"items": [{"id": "b", "size": 1}, {"id": "a"}]}), Some(&old)), [""; 0]);
     }
 }

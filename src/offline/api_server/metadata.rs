@@ -1,4 +1,4 @@
-//! What the API server wants of the metadata of every object: a name, a namespace, the syntax of labels.
+//! The validation of `metadata` in every object: name, namespace, syntax of labels and annotations.
 
 use crds::labels::{ANNOTATIONS_MAX, is_dns_label, is_dns_subdomain, label_value_fault, qualified_name_fault};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use webhook::rule::Rule;
 use super::path::Path;
 use super::violation::Violation;
 
-/// What the API server adds to `generateName`, and to how much of it.
+/// The suffix that the API server appends to `generateName`, and the length that it truncates that to.
 const GENERATED: &str = "xxxxx";
 const GENERATED_BASE_MAX: usize = 58;
 
@@ -42,7 +42,7 @@ pub(super) fn schema() -> Value {
     }})
 }
 
-/// Fills in what the API server makes up: a name from `generateName`, for the namespace what kubectl takes.
+/// Fills in what is generated: a name from `generateName`, and the default namespace of kubectl.
 pub fn complete(subject: ReviewedKind, object: &mut Value) {
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     if text(metadata.get("name")).is_empty() {
@@ -56,7 +56,7 @@ pub fn complete(subject: ReviewedKind, object: &mut Value) {
         ReviewedKind::Workspace if text(metadata.get("namespace")).is_empty() => {
             metadata.insert("namespace".to_owned(), "default".into());
         }
-        // The API server passes over the namespace of what is in none.
+        // The API server ignores the namespace of cluster-scoped objects.
         ReviewedKind::WorkspaceKind => drop(metadata.remove("namespace")),
         ReviewedKind::Workspace => {}
     }
@@ -66,79 +66,102 @@ fn text(value: Option<&Value>) -> &str {
     value.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Judges the metadata of an object that is complete.
+/// Validates the metadata of a completed object.
 pub fn validate(object: &Value) -> Vec<Violation> {
-    let mut faults = Vec::new();
     let metadata = &object["metadata"];
     let at = Path::of("metadata");
-    let mut push = |place: &Path, field: Option<&str>, message: String| {
-        faults.push(Violation { rule: Rule::Schema, place: place.clone(), field: field.map(str::to_owned), message });
-    };
+    let mut violations = names(metadata, &at);
+    violations.extend(labels(metadata, &at));
+    violations.extend(annotations(metadata, &at));
+    for (index, finalizer) in metadata["finalizers"].as_array().into_iter().flatten().enumerate() {
+        if let Some(detail) = finalizer.as_str().and_then(qualified_name_fault) {
+            let place = at.field("finalizers").item(index);
+            violations.push(violation(place, Some("finalizers"), format!("Invalid value: {finalizer}: {detail}")));
+        }
+    }
+    violations
+}
+
+/// `field` is the field of the metadata that the API server reports, where that is not the place.
+fn violation(place: Path, field: Option<&str>, message: String) -> Violation {
+    Violation { rule: Rule::Schema, place, field: field.map(|field| format!("metadata.{field}")), message }
+}
+
+fn names(metadata: &Value, at: &Path) -> Vec<Violation> {
+    let mut violations = Vec::new();
     let name = text(metadata.get("name"));
     if name.is_empty() {
-        push(&at.field("name"), None, "Required value: name or generateName is required".to_owned());
+        let message = "Required value: name or generateName is required".to_owned();
+        violations.push(violation(at.field("name"), None, message));
     } else if !is_dns_subdomain(name) {
-        // Of a generated name the part that the author wrote.
+        // The base of a generated name, which is what the author wrote.
         let (field, written) = match text(metadata.get("generateName")) {
             base if !base.is_empty() && name.ends_with(GENERATED) => ("generateName", base),
             _ => ("name", name),
         };
         let detail = "must be a DNS subdomain: lowercase letters, digits, '-' and '.', with a letter or digit at both \
                       ends, at most 253 characters";
-        push(&at.field(field), None, format!("Invalid value: {}: {detail}", quoted(written)));
+        violations.push(violation(at.field(field), None, format!("Invalid value: {}: {detail}", quoted(written))));
     }
     let namespace = text(metadata.get("namespace"));
     if !namespace.is_empty() && !is_dns_label(namespace) {
         let detail = "must be a DNS label: lowercase letters, digits and '-', at most 63 characters";
-        push(&at.field("namespace"), None, format!("Invalid value: {}: {detail}", quoted(namespace)));
+        let message = format!("Invalid value: {}: {detail}", quoted(namespace));
+        violations.push(violation(at.field("namespace"), None, message));
     }
-    let entries = |field: &str| metadata[field].as_object().into_iter().flatten();
-    for (key, value) in entries("labels") {
+    violations
+}
+
+fn labels(metadata: &Value, at: &Path) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (key, value) in metadata["labels"].as_object().into_iter().flatten() {
         let place = at.field("labels").field(key);
         if let Some(detail) = qualified_name_fault(key) {
-            push(&place, Some("metadata.labels"), format!("Invalid value: {}: {detail}", quoted(key)));
+            let message = format!("Invalid value: {}: {detail}", quoted(key));
+            violations.push(violation(place.clone(), Some("labels"), message));
         }
         if let Some(detail) = value.as_str().and_then(label_value_fault) {
             let value = quoted(value.as_str().unwrap_or_default());
-            push(&place, Some("metadata.labels"), format!("Invalid value: {value}: {detail}"));
+            violations.push(violation(place, Some("labels"), format!("Invalid value: {value}: {detail}")));
         }
     }
+    violations
+}
+
+fn annotations(metadata: &Value, at: &Path) -> Vec<Violation> {
+    let mut violations = Vec::new();
     let mut size = 0;
-    for (key, value) in entries("annotations") {
+    for (key, value) in metadata["annotations"].as_object().into_iter().flatten() {
         size += key.len() + value.as_str().map_or(0, str::len);
-        // Their keys may be in capitals where those of labels may not.
+        // Unlike those of labels, their prefixes may be upper-case.
         if let Some(detail) = qualified_name_fault(&key.to_lowercase()) {
             let place = at.field("annotations").field(key);
-            push(&place, Some("metadata.annotations"), format!("Invalid value: {}: {detail}", quoted(key)));
+            let message = format!("Invalid value: {}: {detail}", quoted(key));
+            violations.push(violation(place, Some("annotations"), message));
         }
     }
     if size > ANNOTATIONS_MAX {
-        push(&at.field("annotations"), None, format!("Too long: may not be more than {ANNOTATIONS_MAX} bytes"));
+        let message = format!("Too long: may not be more than {ANNOTATIONS_MAX} bytes");
+        violations.push(violation(at.field("annotations"), None, message));
     }
-    for (index, finalizer) in metadata["finalizers"].as_array().into_iter().flatten().enumerate() {
-        if let Some(detail) = finalizer.as_str().and_then(qualified_name_fault) {
-            let place = at.field("finalizers").item(index);
-            push(&place, Some("metadata.finalizers"), format!("Invalid value: {finalizer}: {detail}"));
-        }
-    }
-    faults
+    violations
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(subject: ReviewedKind, mut object: Value) -> Vec<String> {
+    fn messages(subject: ReviewedKind, mut object: Value) -> Vec<String> {
         complete(subject, &mut object);
         validate(&object)
             .iter()
-            .map(|fault| format!("{} ({}): {}", fault.field(), fault.place, fault.message))
+            .map(|violation| format!("{} ({}): {}", violation.field(), violation.place, violation.message))
             .collect()
     }
 
     #[test]
-    fn names_are_given_or_generated() {
-        let workspace = |metadata: Value| said(ReviewedKind::Workspace, json!({ "metadata": metadata }));
+    fn names_are_set_or_generated() {
+        let workspace = |metadata: Value| messages(ReviewedKind::Workspace, json!({ "metadata": metadata }));
         assert_eq!(workspace(json!({"generateName": "lab-"})), [""; 0]);
         assert_eq!(
             workspace(json!({})),
@@ -155,8 +178,8 @@ mod tests {
     fn labels_and_annotations_have_their_syntax() {
         let object = json!({"metadata": {"name": "a", "namespace": "ignored.here", "labels": {"-a": "b c"},
             "annotations": {"Example.com/A": "any thing", "/": ""}}});
-        let said = said(ReviewedKind::WorkspaceKind, object);
-        let places: Vec<_> = said.iter().map(|line| line.split(": ").next().unwrap_or_default()).collect();
+        let messages = messages(ReviewedKind::WorkspaceKind, object);
+        let places: Vec<_> = messages.iter().map(|line| line.split(": ").next().unwrap_or_default()).collect();
         assert_eq!(
             places,
             [

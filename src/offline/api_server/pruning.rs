@@ -1,6 +1,6 @@
-//! What the API server does to an object before it judges it: unknown fields go, defaults come, nulls go.
+//! What the API server does to an object before validation: drop unknown fields and nulls, fill in defaults.
 //!
-//! It says little about unknown fields; here each is a fault.
+//! It reports little about unknown fields; here each is a violation.
 
 use serde_json::Value;
 use webhook::rule::Rule;
@@ -9,42 +9,42 @@ use super::path::Path;
 use super::schema::Schema;
 use super::violation::Violation;
 
-/// As many known fields as a message lists.
+/// How many known fields a message lists.
 const LISTED_MAX: usize = 8;
-/// For as many unknown fields the nearest one is looked for, which takes time.
+/// For how many unknown fields the nearest known one is suggested, since the search is expensive.
 const SUGGESTED_MAX: usize = 200;
 
-/// Brings an object into the shape in which it is judged; the faults are its unknown fields.
+/// Prepares an object for validation; returns its unknown fields.
 pub fn shape(schema: &Schema, object: &mut Value) -> Vec<Violation> {
-    let mut faults = Vec::new();
-    prune(schema, object, &Path::default(), &mut faults);
+    let mut violations = Vec::new();
+    prune(schema, object, &Path::default(), &mut violations);
     fill(schema, object);
     drop_nulls(schema, object);
-    faults
+    violations
 }
 
-fn prune(schema: &Schema, value: &mut Value, path: &Path, faults: &mut Vec<Violation>) {
+fn prune(schema: &Schema, value: &mut Value, path: &Path, violations: &mut Vec<Violation>) {
     match value {
-        // An object where the schema has none is a fault of its type, not of its fields.
+        // An object where the schema expects another type violates the type; its fields are not reported.
         Value::Object(map) if schema.types.iter().any(|name| name == "object") => {
             map.retain(|name, _| {
                 let is_known = schema.below(name).is_some();
                 if !is_known {
-                    let suggests = faults.len() < SUGGESTED_MAX;
-                    faults.push(unknown(schema, name, path, suggests));
+                    let suggests = violations.len() < SUGGESTED_MAX;
+                    violations.push(unknown(schema, name, path, suggests));
                 }
                 is_known
             });
             for (name, child) in map {
                 if let Some(schema) = schema.below(name) {
-                    prune(schema, child, &path.field(name), faults);
+                    prune(schema, child, &path.field(name), violations);
                 }
             }
         }
         Value::Array(items) => {
             let Some(schema) = &schema.items else { return };
             for (index, item) in items.iter_mut().enumerate() {
-                prune(schema, item, &path.item(index), faults);
+                prune(schema, item, &path.item(index), violations);
             }
         }
         _ => {}
@@ -65,7 +65,7 @@ fn unknown(schema: &Schema, name: &str, path: &Path, suggests: bool) -> Violatio
     Violation { rule: Rule::UnknownField, place: path.field(name), field: None, message }
 }
 
-/// A null counts as missing: no field of ours is nullable.
+/// A null counts as unset: no field of our CRDs is nullable.
 fn fill(schema: &Schema, value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -136,11 +136,12 @@ mod tests {
     fn unknown_fields_go_and_are_named_with_the_nearest() {
         let mut object =
             json!({"displayname": "x", "labels": {"any": "y"}, "items": [{"mode": 1, "other": 2}], "zzzzz": 1});
-        let faults = shape(&schema(), &mut object);
+        let violations = shape(&schema(), &mut object);
         assert_eq!(object, json!({"labels": {"any": "y"}, "items": [{"mode": 1}], "paused": false}));
-        let said: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.field(), fault.message)).collect();
+        let messages: Vec<_> =
+            violations.iter().map(|violation| format!("{}: {}", violation.field(), violation.message)).collect();
         assert_eq!(
-            said,
+            messages,
             [
                 "displayname: unknown field \"displayname\", did you mean \"displayName\"?",
                 "zzzzz: unknown field \"zzzzz\" (known here: displayName, items, labels, paused)",

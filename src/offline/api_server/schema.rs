@@ -1,9 +1,8 @@
-//! The schemas of our CRDs, ready to be applied: read from what [`crds::generate`] yields, so there is one definition.
+//! The schemas of our CRDs, parsed from what [`crds::generate`] generates, so there is one definition.
 //!
-//! A walker of our own and no JSON schema library: the API server does more than such a library (it drops unknown fields,
-//! fills in defaults, keeps the keys of lists apart, lets an update keep old faults) and words its refusals in its own
-//! way. All of that walks the schema anyway, and the keywords are few: those that our generator writes. A test fails
-//! when it writes another one.
+//! Not a JSON schema library: the API server does more than such a library (it drops unknown fields, fills in defaults,
+//! checks the keys of lists, lets an update keep old violations) and has messages of its own. All of that traverses the
+//! schema anyway, and the keywords are few: those that our generator writes. A test fails when it writes another one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +13,7 @@ use serde_json::Value;
 
 /// The keyword of CEL rules.
 const RULES: &str = "x-kubernetes-validations";
-/// The keywords that are applied.
+/// The supported keywords.
 const KEYWORDS: &[&str] = &[
     "additionalProperties",
     "default",
@@ -43,7 +42,7 @@ const KEYWORDS: &[&str] = &[
 /// A node of a schema.
 #[derive(Default)]
 pub struct Schema {
-    /// The types that a value may have.
+    /// The allowed types.
     pub types: Vec<String>,
     /// The fields of an object.
     pub properties: BTreeMap<String, Self>,
@@ -51,25 +50,25 @@ pub struct Schema {
     pub values: Option<Box<Self>>,
     /// The items of a list.
     pub items: Option<Box<Self>>,
-    /// The fields that must be there.
+    /// The required fields.
     pub required: Vec<String>,
-    /// The fields that tell the items of a list apart; empty for other lists.
+    /// The key fields of a list of type `map`; empty for other lists.
     pub list_keys: Vec<String>,
-    /// What a value may be, if not anything.
+    /// The allowed values; empty for any.
     pub allowed: Vec<Value>,
-    /// What a text must match.
+    /// The pattern of a string.
     pub pattern: Option<Regex>,
-    /// Whether a text is a time.
+    /// Whether a string is a date-time.
     pub is_time: bool,
-    /// The bounds of a length or value.
+    /// The bounds of a length or number.
     pub bounds: SchemaBounds,
-    /// What fills the place of a missing value.
+    /// The default of an unset value.
     pub default: Option<Value>,
     /// The CEL rules of this node alone.
     pub rules: Option<CompiledSchema>,
 }
 
-/// The bounds of numbers, texts, lists and maps.
+/// The bounds of numbers, strings, lists and maps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SchemaBounds {
     /// `minimum`
@@ -98,12 +97,12 @@ impl Schema {
     /// The schema of a CustomResourceDefinition.
     pub fn of_crd(crd: &Value) -> Result<Self, String> {
         let mut schema = Self::read(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"])?;
-        // The API server knows metadata better than the CRD, which leaves it open.
+        // The CRD does not describe metadata, but the API server validates it.
         schema.properties.insert("metadata".to_owned(), Self::read(&super::metadata::schema())?);
         Ok(schema)
     }
 
-    /// Reads a node with all below it; the error names what is not known.
+    /// Parses a node with all below it; the error names what is not supported.
     pub fn read(node: &Value) -> Result<Self, String> {
         let Value::Object(keywords) = node else { return Err(format!("no schema: {node}")) };
         let is_either = keywords.contains_key("x-kubernetes-int-or-string");
@@ -136,12 +135,12 @@ impl Schema {
         })
     }
 
-    /// The schema one step down.
+    /// The schema of a field or map entry.
     pub fn below(&self, name: &str) -> Option<&Self> {
         self.properties.get(name).or(self.values.as_deref())
     }
 
-    /// The item of `old` that an item of a list corresponds to: by its keys, and only where the list has keys.
+    /// The item of `old` with the same key as an item of a list; none for lists without keys.
     pub fn counterpart<'a>(&self, item: &Value, old: Option<&'a Value>) -> Option<&'a Value> {
         let same = |other: &&Value| self.list_keys.iter().all(|key| other.get(key) == item.get(key));
         if self.list_keys.is_empty() { None } else { old?.as_array()?.iter().find(same) }
@@ -161,7 +160,7 @@ fn bounds(node: &Value) -> SchemaBounds {
     }
 }
 
-/// One text or several.
+/// A string or a list of strings.
 fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
@@ -170,7 +169,7 @@ fn texts(value: &Value) -> Vec<String> {
     }
 }
 
-/// A node whose children have no rules: those are evaluated by themselves.
+/// A node whose children have no rules: they are evaluated on their own.
 fn alone(node: &Value) -> Value {
     fn strip(value: &mut Value) {
         match value {

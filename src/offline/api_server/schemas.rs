@@ -1,4 +1,4 @@
-//! The schemas of both CRDs, and what the API server makes of an object before it judges it.
+//! The schemas of both CRDs, and how the API server prepares an object for validation.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use super::schema::Schema;
 use super::violation::Violation;
 use super::{metadata, pruning};
 
-/// Read once: it takes longer than to check a file.
+/// Parsed once: that is slower than checking a file.
 static SCHEMAS: LazyLock<Result<Schemas, String>> = LazyLock::new(|| {
     Ok(Schemas { workspace: Schema::of_crd(&workspace_crd())?, workspace_kind: Schema::of_crd(&workspace_kind_crd())? })
 });
@@ -22,17 +22,17 @@ pub struct Schemas {
     workspace_kind: Schema,
 }
 
-/// An object as it would be judged, and what is wrong with the way it is written.
+/// An object that is prepared for validation, and its unknown fields.
 #[derive(Debug)]
 pub struct Shaped {
-    /// Without unknown fields, with defaults and with all of its metadata.
+    /// Without unknown fields, with defaults and complete metadata.
     pub object: Value,
-    /// The fields that the schema does not know.
+    /// The fields that are not in the schema.
     pub unknown: Vec<Violation>,
 }
 
 impl Schemas {
-    /// Both schemas. The error says what of a CRD is not understood.
+    /// Both schemas. The error names an unsupported keyword of a CRD.
     pub fn read() -> Result<&'static Self, &'static str> {
         SCHEMAS.as_ref().map_err(String::as_str)
     }
@@ -45,7 +45,7 @@ impl Schemas {
         }
     }
 
-    /// An object as the API server would hand it on.
+    /// Prepares an object as the API server would.
     pub fn shape(&self, subject: ReviewedKind, object: &Value) -> Shaped {
         let mut object = object.clone();
         let unknown = pruning::shape(self.of(subject), &mut object);

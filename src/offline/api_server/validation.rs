@@ -1,4 +1,4 @@
-//! The keywords of the schema, with the API server's words. An update may keep the faults that it does not touch.
+//! Validation against the schema, with the API server's messages. An update may keep violations in unchanged fields.
 
 use std::collections::HashSet;
 
@@ -10,29 +10,29 @@ use super::path::Path;
 use super::schema::Schema;
 use super::violation::Violation;
 
-/// Judges an object that has its defaults; `old` is what it takes the place of.
+/// Validates an object that has its defaults; `old` is the object that it replaces.
 pub fn validate(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<Violation> {
-    let mut faults = Vec::new();
-    check(schema, object, old, &Path::default(), &mut faults);
+    let mut violations = Vec::new();
+    check(schema, object, old, &Path::default(), &mut violations);
     let mut duplicates = Vec::new();
     keys(schema, object, &Path::default(), &mut duplicates);
-    // The API server lets an object with such faults keep all of them, and get more.
+    // The API server accepts such violations, also new ones, once an object has any.
     let had = old.is_some_and(|old| {
         let mut had = Vec::new();
         keys(schema, old, &Path::default(), &mut had);
         !had.is_empty()
     });
     if !had {
-        faults.extend(duplicates);
+        violations.extend(duplicates);
     }
-    faults
+    violations
 }
 
-fn push(faults: &mut Vec<Violation>, path: &Path, message: String) {
-    faults.push(Violation { rule: Rule::Schema, place: path.clone(), field: None, message });
+fn push(violations: &mut Vec<Violation>, path: &Path, message: String) {
+    violations.push(Violation { rule: Rule::Schema, place: path.clone(), field: None, message });
 }
 
-fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, faults: &mut Vec<Violation>) {
+fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, violations: &mut Vec<Violation>) {
     if old == Some(value) {
         return;
     }
@@ -41,70 +41,78 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, fault
     if !schema.types.is_empty() && !schema.types.iter().any(fits) {
         let wanted = schema.types.join(",");
         return push(
-            faults,
+            violations,
             path,
             format!("Invalid value: \"{found}\": {path} in body must be of type {wanted}: \"{found}\""),
         );
     }
     match value {
-        Value::String(text) => check_text(schema, text, path, faults),
-        Value::Number(_) => check_number(schema, value, path, faults),
-        Value::Array(items) => check_list(schema, items, old, path, faults),
-        Value::Object(map) => check_object(schema, map, old, path, faults),
+        Value::String(text) => check_text(schema, text, path, violations),
+        Value::Number(_) => check_number(schema, value, path, violations),
+        Value::Array(items) => check_list(schema, items, old, path, violations),
+        Value::Object(map) => check_object(schema, map, old, path, violations),
         Value::Null | Value::Bool(_) => {}
     }
     if !schema.allowed.is_empty() && !schema.allowed.contains(value) {
         let allowed: Vec<String> = schema.allowed.iter().map(Value::to_string).collect();
-        push(faults, path, format!("Unsupported value: {}: supported values: {}", shown(value), allowed.join(", ")));
+        push(
+            violations,
+            path,
+            format!("Unsupported value: {}: supported values: {}", shown(value), allowed.join(", ")),
+        );
     }
 }
 
-fn check_text(schema: &Schema, text: &str, path: &Path, faults: &mut Vec<Violation>) {
+fn check_text(schema: &Schema, text: &str, path: &Path, violations: &mut Vec<Violation>) {
     let length = text.chars().count() as u64;
     if let Some(least) = schema.bounds.min_length.filter(|least| length < *least) {
         let rule = format!("{path} in body should be at least {least} chars long");
-        push(faults, path, format!("Invalid value: {}: {rule}", quoted(text)));
+        push(violations, path, format!("Invalid value: {}: {rule}", quoted(text)));
     }
     if let Some(most) = schema.bounds.max_length.filter(|most| length > *most) {
-        push(faults, path, format!("Too long: may not be more than {most} bytes"));
+        push(violations, path, format!("Too long: may not be more than {most} bytes"));
     }
-    // `anyOf` of integer and string carries the pattern of the string.
+    // In an `anyOf` of integer and string the pattern applies to the string.
     if let Some(pattern) = schema.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
-        push(faults, path, format!("Invalid value: {}: {path} in body should match '{pattern}'", quoted(text)));
+        push(violations, path, format!("Invalid value: {}: {path} in body should match '{pattern}'", quoted(text)));
     }
     if schema.is_time && !is_time(text) {
         let text = quoted(text);
-        push(faults, path, format!("Invalid value: {text}: {path} in body must be of type date-time: {text}"));
+        push(violations, path, format!("Invalid value: {text}: {path} in body must be of type date-time: {text}"));
     }
 }
 
-fn check_number(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Violation>) {
+fn check_number(schema: &Schema, value: &Value, path: &Path, violations: &mut Vec<Violation>) {
     let number = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
     let below = |least: i64| number.map_or(value.as_f64() < Some(0.0), |number| number < i128::from(least));
     let above = |most: i64| number.map_or(value.as_f64() > Some(0.0), |number| number > i128::from(most));
     if let Some(least) = schema.bounds.minimum.filter(|least| below(*least)) {
         push(
-            faults,
+            violations,
             path,
             format!("Invalid value: {value}: {path} in body should be greater than or equal to {least}"),
         );
     }
     if let Some(most) = schema.bounds.maximum.filter(|most| above(*most)) {
-        push(faults, path, format!("Invalid value: {value}: {path} in body should be less than or equal to {most}"));
+        push(
+            violations,
+            path,
+            format!("Invalid value: {value}: {path} in body should be less than or equal to {most}"),
+        );
     }
 }
 
-fn check_list(schema: &Schema, items: &[Value], old: Option<&Value>, path: &Path, faults: &mut Vec<Violation>) {
+fn check_list(schema: &Schema, items: &[Value], old: Option<&Value>, path: &Path, violations: &mut Vec<Violation>) {
     let count = items.len() as u64;
     if let Some(least) = schema.bounds.min_items.filter(|least| count < *least) {
-        push(faults, path, format!("Invalid value: {count}: {path} in body should have at least {least} items"));
+        push(violations, path, format!("Invalid value: {count}: {path} in body should have at least {least} items"));
     }
     if let Some(most) = schema.bounds.max_items.filter(|most| count > *most) {
-        push(faults, path, format!("Too many: {count}: must have at most {most} items"));
+        push(violations, path, format!("Too many: {count}: must have at most {most} items"));
     }
     if let Some(below) = &schema.items {
         for (index, item) in items.iter().enumerate() {
-            check(below, item, schema.counterpart(item, old), &path.item(index), faults);
+            check(below, item, schema.counterpart(item, old), &path.item(index), violations);
         }
     }
 }
@@ -114,38 +122,38 @@ fn check_object(
     map: &serde_json::Map<String, Value>,
     old: Option<&Value>,
     path: &Path,
-    faults: &mut Vec<Violation>,
+    violations: &mut Vec<Violation>,
 ) {
     for name in schema.required.iter().filter(|name| !map.contains_key(*name)) {
-        push(faults, &path.field(name), "Required value".to_owned());
+        push(violations, &path.field(name), "Required value".to_owned());
     }
     let count = map.len() as u64;
     if let Some(most) = schema.bounds.max_properties.filter(|most| count > *most) {
-        push(faults, path, format!("Too many: {count}: must have at most {most} items"));
+        push(violations, path, format!("Too many: {count}: must have at most {most} items"));
     }
     for (name, child) in map {
         if let Some(below) = schema.below(name) {
-            check(below, child, old.and_then(|old| old.get(name)), &path.field(name), faults);
+            check(below, child, old.and_then(|old| old.get(name)), &path.field(name), violations);
         }
     }
 }
 
-/// The items of lists with keys have different ones.
-fn keys(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Violation>) {
+/// Finds duplicate keys in lists.
+fn keys(schema: &Schema, value: &Value, path: &Path, violations: &mut Vec<Violation>) {
     match value {
         Value::Array(items) => {
             if !schema.list_keys.is_empty() {
-                list_keys(schema, items, path, faults);
+                list_keys(schema, items, path, violations);
             }
             let Some(below) = &schema.items else { return };
             for (index, item) in items.iter().enumerate() {
-                keys(below, item, &path.item(index), faults);
+                keys(below, item, &path.item(index), violations);
             }
         }
         Value::Object(map) => {
             for (name, child) in map {
                 if let Some(below) = schema.below(name) {
-                    keys(below, child, &path.field(name), faults);
+                    keys(below, child, &path.field(name), violations);
                 }
             }
         }
@@ -153,20 +161,20 @@ fn keys(schema: &Schema, value: &Value, path: &Path, faults: &mut Vec<Violation>
     }
 }
 
-/// What is there three times is reported once, as the API server does.
-fn list_keys(schema: &Schema, items: &[Value], path: &Path, faults: &mut Vec<Violation>) {
-    let (mut seen, mut told) = (HashSet::new(), HashSet::new());
+/// A key that occurs three times is reported once, as by the API server.
+fn list_keys(schema: &Schema, items: &[Value], path: &Path, violations: &mut Vec<Violation>) {
+    let (mut seen, mut reported) = (HashSet::new(), HashSet::new());
     for (index, item) in items.iter().enumerate().filter(|(_, item)| item.is_object()) {
         let key: serde_json::Map<String, Value> =
             schema.list_keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone()))).collect();
         let key = Value::Object(key).to_string();
-        if !seen.insert(key.clone()) && told.insert(key.clone()) {
-            push(faults, &path.item(index), format!("Duplicate value: {key}"));
+        if !seen.insert(key.clone()) && reported.insert(key.clone()) {
+            push(violations, &path.item(index), format!("Duplicate value: {key}"));
         }
     }
 }
 
-/// As JSON schema calls it; whole numbers are integers, however they are written.
+/// The type in JSON schema; whole numbers are integers, however they are written.
 fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -207,13 +215,13 @@ mod tests {
         .unwrap()
     }
 
-    fn said(object: &Value, old: Option<&Value>) -> Vec<String> {
-        let faults = validate(&schema(), object, old);
-        faults.iter().map(|fault| format!("{}: {}", fault.field(), fault.message)).collect()
+    fn messages(object: &Value, old: Option<&Value>) -> Vec<String> {
+        let violations = validate(&schema(), object, old);
+        violations.iter().map(|violation| format!("{}: {}", violation.field(), violation.message)).collect()
     }
 
     #[test]
-    fn faults_read_as_those_of_the_api_server() {
+    fn messages_are_those_of_the_api_server() {
         let cases = [
             (json!({}), "name: Required value"),
             (json!({"name": 1}), "name: Invalid value: \"integer\": name in body must be of type string: \"integer\""),
@@ -235,17 +243,17 @@ mod tests {
             (json!({"name": "a", "items": [{"id": "x"}, {"id": "x"}]}), "items[1]: Duplicate value: {\"id\":\"x\"}"),
         ];
         for (object, expected) in cases {
-            assert_eq!(said(&object, None), [expected]);
+            assert_eq!(messages(&object, None), [expected]);
         }
     }
 
     #[test]
-    fn an_update_may_keep_the_faults_it_does_not_touch() {
+    fn an_update_may_keep_violations_in_unchanged_fields() {
         let old = json!({"name": "A", "items": [{"id": "x", "size": 10}]});
         assert_eq!(
-            said(&json!({"name": "A", "mode": 1, "items": [{"id": "y"}, {"id": "x", "size": 10}]}), Some(&old)),
+            messages(&json!({"name": "A", "mode": 1, "items": [{"id": "y"}, {"id": "x", "size": 10}]}), Some(&old)),
             [""; 0]
         );
-        assert_eq!(said(&json!({"name": "B", "items": [{"id": "x", "size": 11}]}), Some(&old)).len(), 2);
+        assert_eq!(messages(&json!({"name": "B", "items": [{"id": "x", "size": 11}]}), Some(&old)).len(), 2);
     }
 }

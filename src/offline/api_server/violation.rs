@@ -1,24 +1,24 @@
-//! A fault that the API server finds before it asks any webhook.
+//! A violation that the API server finds before it calls any webhook.
 
 use webhook::rule::Rule;
 
 use super::path::Path;
 
-/// What the API server would say about a place before it asks any webhook.
+/// A violation that the API server would report.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Violation {
     /// The rule: schema, unknown field or CEL rule.
     pub rule: Rule,
-    /// The place that it is about.
+    /// Where it is.
     pub place: Path,
-    /// The path that the API server names, where that is not the place.
+    /// The path that the API server reports, where that differs from the place.
     pub field: Option<String>,
-    /// What is wrong, without the path.
+    /// The message, without the path.
     pub message: String,
 }
 
 impl Violation {
-    /// The path to show.
+    /// The path to report.
     pub fn field(&self) -> String {
         self.field.clone().unwrap_or_else(|| self.place.to_string())
     }

@@ -1,4 +1,4 @@
-//! Documents to the objects that we judge; all else is counted or, where it is likely a mistake, a finding.
+//! Finds the objects to check among the documents; everything else is counted or, if it is likely a mistake, a finding.
 
 use serde_json::Value;
 use webhook::ReviewedKind;
@@ -6,12 +6,12 @@ use webhook::ReviewedKind;
 use super::source::{InputFile, Unreadable};
 use super::yaml::{self, Content, Node};
 
-/// An object as it is written.
+/// A WorkspaceKind or Workspace as it is written.
 #[derive(Clone, Debug)]
 pub struct Object {
-    /// The text that it stands in.
+    /// The index of its file.
     pub source: usize,
-    /// Where its fields stand.
+    /// Its fields with their places.
     pub node: Node,
     /// What it is.
     pub subject: ReviewedKind,
@@ -19,21 +19,21 @@ pub struct Object {
     pub value: Value,
 }
 
-/// Something that looks like an object of ours but is none.
+/// Something that is probably meant to be one of our objects, but has the wrong type.
 #[derive(Clone, Debug)]
-pub struct Misfit {
-    /// The text that it stands in.
+pub struct InvalidObject {
+    /// The index of its file.
     pub source: usize,
-    /// The whole of it.
+    /// All of its fields.
     pub node: Node,
     /// `apiVersion`, `kind` or, for a list, `items`.
     pub field: &'static str,
-    /// Why the API server would not know it.
+    /// Why the API server would reject it.
     pub message: String,
 }
 
-/// Objects of other kinds that verdicts depend on, or that show what runs: apiVersion and kind.
-const OTHERS: [(&str, &str); 5] = [
+/// The apiVersion and kind of other objects that are used: by rules of admission, or to see what runs.
+const RELATED: [(&str, &str); 5] = [
     ("v1", "Namespace"),
     ("v1", "Secret"),
     ("v1", "PersistentVolumeClaim"),
@@ -41,40 +41,40 @@ const OTHERS: [(&str, &str); 5] = [
     ("apps/v1", "StatefulSet"),
 ];
 
-/// What documents hold.
+/// The objects in some files.
 #[derive(Debug, Default)]
 pub struct Objects {
-    /// What we judge, in the order of the texts.
+    /// WorkspaceKinds and Workspaces, in the order of the files.
     pub ours: Vec<Object>,
-    /// What is likely meant to be judged.
-    pub misfits: Vec<Misfit>,
-    /// How many there are of other kinds.
+    /// Objects that are probably meant to be WorkspaceKinds or Workspaces.
+    pub invalid: Vec<InvalidObject>,
+    /// How many objects of other kinds there are.
     pub foreign: usize,
-    /// Those of them that something is asked about.
-    pub others: Vec<Value>,
+    /// Those of them that are used.
+    pub related: Vec<Value>,
     /// What could not be read.
     pub unreadable: Vec<Unreadable>,
 }
 
 impl Objects {
-    /// The objects of texts.
+    /// Reads the objects of files.
     pub fn read(sources: &[InputFile]) -> Self {
         let mut objects = Self::default();
         for (index, source) in sources.iter().enumerate() {
-            let (documents, fault) = yaml::read(source.text());
+            let (documents, error) = yaml::read(source.text());
             for document in documents {
                 objects.add(index, document);
             }
-            objects.unreadable.extend(fault.map(|fault| Unreadable {
+            objects.unreadable.extend(error.map(|error| Unreadable {
                 file: source.name().to_owned(),
-                position: Some(source.position(fault.at)),
-                message: fault.message,
+                position: Some(source.position(error.at)),
+                message: error.message,
             }));
         }
         objects
     }
 
-    /// Adds a document of a text. Lists are unfolded; empty documents are nothing.
+    /// Adds a document of a file. Lists are expanded; empty documents are skipped.
     pub fn add(&mut self, source: usize, node: Node) {
         if node.is_null() {
             return;
@@ -88,12 +88,12 @@ impl Objects {
         }
         let Some(subject) = ReviewedKind::ALL.into_iter().find(|subject| means(&kind, *subject)) else {
             self.foreign += 1;
-            if OTHERS.contains(&(&*version, &*kind)) {
-                self.others.push(node.value());
+            if RELATED.contains(&(&*version, &*kind)) {
+                self.related.push(node.value());
             }
             return;
         };
-        let misfit = if version == ours && kind == subject.kind() {
+        let invalid_object = if version == ours && kind == subject.kind() {
             None
         } else if version == ours {
             Some(("kind", format!("no kind {kind:?} in {ours}, did you mean {:?}?", subject.kind())))
@@ -106,8 +106,8 @@ impl Objects {
             self.foreign += 1;
             return;
         };
-        match misfit {
-            Some((field, message)) => self.misfits.push(Misfit { source, node, field, message }),
+        match invalid_object {
+            Some((field, message)) => self.invalid.push(InvalidObject { source, node, field, message }),
             None => self.ours.push(Object { source, value: node.value(), node, subject }),
         }
     }
@@ -115,7 +115,7 @@ impl Objects {
     fn add_items(&mut self, source: usize, node: Node) {
         if node.get("items").is_some_and(|items| !items.is_null() && !matches!(items.content, Content::List(_))) {
             let message = "Invalid value: must be a list of objects".to_owned();
-            return self.misfits.push(Misfit { source, node, field: "items", message });
+            return self.invalid.push(InvalidObject { source, node, field: "items", message });
         }
         let Content::Map(entries) = node.content else { return };
         for entry in entries.into_iter().filter(|entry| entry.key == "items") {
@@ -128,7 +128,7 @@ impl Objects {
     }
 }
 
-/// Whether a kind is that of `subject`, give or take capitals and a plural.
+/// Whether a kind is that of `subject`, apart from case and plural.
 fn means(kind: &str, subject: ReviewedKind) -> bool {
     let kind = kind.strip_suffix('s').unwrap_or(kind);
     kind.eq_ignore_ascii_case(subject.kind())
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_unfolded_and_foreign_kinds_counted() {
+    fn lists_are_expanded_and_foreign_kinds_counted() {
         let objects = objects(
             "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: kubeflow.org/v1beta1, kind: Workspace}\n- {apiVersion: v1, kind: Pod}\n\
              ---\n---\napiVersion: kubeflow.org/v1beta1\nkind: WorkspaceKindList\nitems:\n- {apiVersion: kubeflow.org/v1beta1, kind: WorkspaceKind}\n\
@@ -153,30 +153,33 @@ mod tests {
         );
         let subjects: Vec<_> = objects.ours.iter().map(|object| object.subject).collect();
         assert_eq!(subjects, [ReviewedKind::Workspace, ReviewedKind::WorkspaceKind]);
-        assert_eq!((objects.misfits.len(), objects.foreign), (0, 4));
+        assert_eq!((objects.invalid.len(), objects.foreign), (0, 4));
     }
 
     #[test]
-    fn what_is_nearly_ours_is_no_foreign_object() {
-        let said = |text: &str| {
-            let misfits = objects(text).misfits;
-            misfits.into_iter().map(|misfit| format!("{}: {}", misfit.field, misfit.message)).collect::<Vec<_>>()
+    fn an_object_with_nearly_our_type_is_invalid() {
+        let messages = |text: &str| {
+            let invalid = objects(text).invalid;
+            invalid
+                .into_iter()
+                .map(|invalid_object| format!("{}: {}", invalid_object.field, invalid_object.message))
+                .collect::<Vec<_>>()
         };
         assert_eq!(
-            said("apiVersion: kubeflow.org/v1beta1\nkind: Workspacekinds"),
+            messages("apiVersion: kubeflow.org/v1beta1\nkind: Workspacekinds"),
             ["kind: no kind \"Workspacekinds\" in kubeflow.org/v1beta1, did you mean \"WorkspaceKind\"?"]
         );
         assert_eq!(
-            said("apiVersion: kubeflow.org/v1alpha1\nkind: WorkspaceKind"),
+            messages("apiVersion: kubeflow.org/v1alpha1\nkind: WorkspaceKind"),
             [
                 "apiVersion: Invalid value: \"kubeflow.org/v1alpha1\": the only version of a WorkspaceKind is kubeflow.org/v1beta1"
             ]
         );
         assert_eq!(
-            said("apiVersion: v1\nkind: List\nitems: {a: 1}"),
+            messages("apiVersion: v1\nkind: List\nitems: {a: 1}"),
             ["items: Invalid value: must be a list of objects"]
         );
-        assert_eq!(said("apiVersion: v1\nkind: List\nitems:"), [""; 0]);
-        assert_eq!(said("kind: Workspace"), ["apiVersion: Required value: kubeflow.org/v1beta1 for a Workspace"]);
+        assert_eq!(messages("apiVersion: v1\nkind: List\nitems:"), [""; 0]);
+        assert_eq!(messages("kind: Workspace"), ["apiVersion: Required value: kubeflow.org/v1beta1 for a Workspace"]);
     }
 }

@@ -1,5 +1,4 @@
-//! From the path of a field, as messages write it, to its place in the text; and from a byte of a value to the byte that it
-//! is written with.
+//! Finds the place of a field in the text, by its path in messages; and the place of a byte of a value.
 
 use std::ops::Range;
 
@@ -9,7 +8,7 @@ use serde_json::Value;
 use super::yaml::{Content, Node, ScalarStyle};
 use crate::offline::api_server::schema::Schema;
 
-/// What of a field to point at.
+/// The part of a field to locate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Target {
     /// Its name.
@@ -20,7 +19,7 @@ pub enum Target {
     Byte(usize),
 }
 
-/// Where a field stands. Of a field that is missing, the nearest one around it.
+/// The place of a field; if it is missing, that of its nearest parent.
 pub fn locate(text: &str, root: &Node, schema: Option<&Schema>, field: &str, target: Target) -> Range<usize> {
     let mut at = Found { node: root, key_place: None, schema };
     let mut rest = field;
@@ -36,7 +35,7 @@ pub fn locate(text: &str, root: &Node, schema: Option<&Schema>, field: &str, tar
             byte_of(text, at.node, byte).unwrap_or_else(|| start_of(text, at.node))
         }
         (Content::Scalar(_), Target::Value) if rest.is_empty() => match key_place {
-            // There is nothing to see of a value that is not written.
+            // An empty value has no text to point at.
             Some(key) if at.node.place.is_empty() => key,
             _ => start_of(text, at.node),
         },
@@ -44,22 +43,22 @@ pub fn locate(text: &str, root: &Node, schema: Option<&Schema>, field: &str, tar
     }
 }
 
-/// A node that a path leads to.
+/// A node found by a path.
 struct Found<'a> {
     node: &'a Node,
-    /// Where the key stands that leads to it, if any does.
+    /// The place of its key, if it has one.
     key_place: Option<Range<usize>>,
     schema: Option<&'a Schema>,
 }
 
-/// Goes down one step of the path; what is left of it.
+/// Resolves the first element of the path; returns the rest.
 ///
-/// Keys may hold any character, so they are not cut out of the path: each that exists is tried.
+/// Keys may contain any character, so the path is not split: every existing key is tried.
 fn step<'a, 'b>(at: &Found<'a>, path: &'b str) -> Option<(Found<'a>, &'b str)> {
     match &at.node.content {
         Content::Map(entries) => {
             let candidates = entries.iter().filter_map(|entry| Some((entry, after_key(path, &entry.key)?)));
-            // The longest key that fits: `a.b` before `a`.
+            // The longest matching key: `a.b` before `a`.
             let (entry, left) = candidates.min_by_key(|(_, left)| left.len())?;
             let schema = at.schema.and_then(|schema| schema.below(&entry.key));
             Some((Found { node: &entry.node, key_place: Some(entry.key_place.clone()), schema }, left))
@@ -87,7 +86,7 @@ fn after_key<'b>(path: &'b str, name: &str) -> Option<&'b str> {
     (left.is_empty() || left.starts_with(['.', '['])).then_some(left)
 }
 
-/// What follows `[key]` where an item of a list is named by its key.
+/// What follows `[key]` where the path names a list item by its key.
 fn after_item_key<'b>(path: &'b str, item: &Node, list: &Schema) -> Option<&'b str> {
     let inner = path.strip_prefix('[')?;
     list.list_keys.iter().find_map(|name| match &item.get(name)?.content {
@@ -97,7 +96,7 @@ fn after_item_key<'b>(path: &'b str, item: &Node, list: &Schema) -> Option<&'b s
     })
 }
 
-/// What follows `key]`, where long keys are cut.
+/// What follows `key]`; long keys are truncated.
 fn after_bracket<'b>(path: &'b str, name: &str) -> Option<&'b str> {
     let left = path.strip_prefix(cut(name))?;
     left.strip_prefix('…').unwrap_or(left).strip_prefix(']')
@@ -114,11 +113,10 @@ fn start_of(text: &str, node: &Node) -> Range<usize> {
     start..start + 1
 }
 
-/// The character of the text that a byte of the value is written with.
+/// The place of the character that contains a byte of the value.
 ///
-/// However a scalar is written, its characters other than white space stand in the text in the order of the value: quotes
-/// and indentation come on top, line breaks are folded. So the n-th of one is the n-th of the other. None where the two do
-/// not agree.
+/// In every style of scalar the non-whitespace characters are written in the order of the value; quotes and indentation
+/// are added, and line breaks are folded. So the n-th of one is the n-th of the other. None if the two differ.
 fn byte_of(text: &str, node: &Node, byte: usize) -> Option<Range<usize>> {
     let Content::Scalar(Value::String(value)) = &node.content else { return None };
     let style = node.style?;
@@ -131,7 +129,7 @@ fn byte_of(text: &str, node: &Node, byte: usize) -> Option<Range<usize>> {
         }
     };
     let mut written = written.into_iter().filter(|(character, _)| !character.is_whitespace());
-    // At the end of the value stands what closes it.
+    // The end of the value maps to its closing quote.
     let mut last = 0..0;
     for (at, character) in value.char_indices() {
         if character.is_whitespace() {
@@ -152,13 +150,13 @@ fn byte_of(text: &str, node: &Node, byte: usize) -> Option<Range<usize>> {
     Some(place_after(node, &last))
 }
 
-/// The character behind `last`: that of white space or of the end.
+/// The character after `last`: whitespace or the end.
 fn place_after(node: &Node, last: &Range<usize>) -> Range<usize> {
     let at = node.place.start + last.end;
     at..at + 1
 }
 
-/// Two quotes are one.
+/// Two quotes are one character.
 fn single_quoted(source: &str) -> Vec<(char, Range<usize>)> {
     let mut written = Vec::new();
     let inner = source.len().saturating_sub(1);
@@ -173,12 +171,12 @@ fn single_quoted(source: &str) -> Vec<(char, Range<usize>)> {
     written
 }
 
-/// Escapes are what they stand for.
+/// Escapes are decoded.
 fn double_quoted(source: &str) -> Option<Vec<(char, Range<usize>)>> {
     let mut written: Vec<(char, Range<usize>)> = Vec::new();
     let mut rest = source.get(1..source.len().checked_sub(1)?)?;
     let mut at = 1;
-    // The first half of a character that JSON writes as two escapes.
+    // The first half of a surrogate pair.
     let mut high: Option<(u32, usize)> = None;
     while let Some(character) = rest.chars().next() {
         let (decoded, length) = match character {
@@ -193,7 +191,7 @@ fn double_quoted(source: &str) -> Option<Vec<(char, Range<usize>)>> {
             }
             (Some(first @ 0xD800..=0xDBFF), _) => high = Some((first, at)),
             (Some(code), _) => written.push((char::from_u32(code)?, at..end)),
-            // A line break that is not one.
+            // An escaped line break.
             (None, _) => {}
         }
         rest = &rest[length..];
@@ -202,7 +200,7 @@ fn double_quoted(source: &str) -> Option<Vec<(char, Range<usize>)>> {
     Some(written)
 }
 
-/// What stands behind a backslash: the character, unless it is an escaped line break, and how many bytes it takes.
+/// Decodes what follows a backslash: the character, unless it is an escaped line break, and its length in bytes.
 fn escape(rest: &str) -> Option<(Option<u32>, usize)> {
     let first = rest.chars().next()?;
     let code = |digits: usize| {
@@ -239,8 +237,8 @@ mod tests {
     use crate::offline::input::yaml;
 
     fn node(text: &str) -> Node {
-        let (mut documents, fault) = yaml::read(text);
-        assert_eq!(fault, None);
+        let (mut documents, error) = yaml::read(text);
+        assert_eq!(error, None);
         documents.remove(0)
     }
 
@@ -318,7 +316,7 @@ mod tests {
                 let place = locate(text, &node, None, "a", Target::Byte(at));
                 assert!(text[place.clone()].ends_with(character), "{text:?} {at} {:?}", &text[place]);
             }
-            // Also where nothing is to be seen, and behind the end.
+            // Also for whitespace, and after the end.
             for byte in 0..value.len() + 2 {
                 let place = locate(text, &node, None, "a", Target::Byte(byte));
                 assert!(place.start <= text.len());

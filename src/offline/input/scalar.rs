@@ -2,19 +2,19 @@
 
 use serde_json::{Number, Value};
 
-/// What a tag or the lack of one allows a scalar to be.
+/// The types that a tag allows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Tag {
-    /// None: a plain scalar is what it looks like.
+    /// No tag: the type of a plain scalar follows from its text.
     Untagged,
-    /// `!!str`, `!!binary`, `!!timestamp` and all that nobody knows: text.
+    /// `!!str`, `!!binary`, `!!timestamp` and unknown tags: a string.
     Text,
-    /// `!!int`, `!!float`, `!!bool` or `!!null`: the scalar has to look like one, quoted or not.
+    /// `!!int`, `!!float`, `!!bool` or `!!null`: the scalar must parse as one, quoted or not.
     Typed(&'static str),
 }
 
 impl Tag {
-    /// The tag of YAML's own schema with that last part, such as `str`.
+    /// The tag of YAML's core schema with that suffix, such as `str`.
     pub fn of(core: Option<&str>) -> Self {
         match core {
             Some("int") => Self::Typed("int"),
@@ -26,7 +26,7 @@ impl Tag {
     }
 }
 
-/// The value of a scalar; the error says why it has none.
+/// The value of a scalar.
 pub fn resolve(text: &str, is_plain: bool, tag: Tag) -> Result<Value, String> {
     let value = match tag {
         Tag::Text => Value::from(text),
@@ -48,7 +48,7 @@ pub fn resolve(text: &str, is_plain: bool, tag: Tag) -> Result<Value, String> {
     Ok(value)
 }
 
-/// The key that a scalar makes: JSON has none but strings.
+/// A scalar as a map key: JSON has only strings.
 pub fn key(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -64,7 +64,7 @@ fn plain(text: &str) -> Result<Value, String> {
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Value::Bool(false),
         ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf"
-        | "-.INF" => return Err(format!("{text} is a number that JSON cannot hold: quote it if it is text")),
+        | "-.INF" => return Err(format!("{text} is a number that JSON cannot represent: quote it if it is text")),
         _ => number(text).map_or_else(|| Value::from(text), Value::Number),
     })
 }
@@ -80,7 +80,7 @@ fn number(text: &str) -> Option<Number> {
     }
 }
 
-/// Go's `strconv.ParseInt` with base 0: the prefix tells the base, and a leading zero alone is octal.
+/// Go's `strconv.ParseInt` with base 0: the prefix determines the base, and a leading zero means octal.
 fn integer(text: &str) -> Option<Number> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -94,7 +94,7 @@ fn integer(text: &str) -> Option<Number> {
         _ if digits.len() > 1 && digits.starts_with('0') => (8, &digits[1..]),
         _ => (10, digits),
     };
-    // Rust would take a second sign.
+    // Rust would accept a second sign.
     if !digits.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         return None;
     }
@@ -102,11 +102,11 @@ fn integer(text: &str) -> Option<Number> {
     if negative { 0_i64.checked_sub_unsigned(magnitude).map(Number::from) } else { Some(Number::from(magnitude)) }
 }
 
-/// A number with a point or an exponent. Whole ones become integers, as they do on their way through Go's JSON.
+/// A number with a point or an exponent. Whole numbers become integers, as in Go's JSON.
 fn float(text: &str) -> Option<Number> {
     let shaped = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     let value: f64 = text.parse().ok().filter(|value: &f64| shaped && value.is_finite())?;
-    // Below 2^63 a whole number is exactly an integer of 64 bits.
+    // A whole number below 2^63 is exactly representable.
     #[allow(clippy::cast_possible_truncation)]
     if value.fract() == 0.0 && value.abs() < 9_223_372_036_854_775_808.0 {
         return Some(Number::from(value as i64));
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(resolve("5", true, Tag::Text).unwrap(), json!("5"));
         assert_eq!(resolve("5", false, Tag::Typed("int")).unwrap(), json!(5));
         assert_eq!(resolve("x", true, Tag::Typed("int")).unwrap_err(), "cannot read \"x\" as !!int");
-        assert!(resolve(".inf", true, Tag::Untagged).unwrap_err().contains("JSON cannot hold"));
+        assert!(resolve(".inf", true, Tag::Untagged).unwrap_err().contains("JSON cannot represent"));
     }
 
     #[test]

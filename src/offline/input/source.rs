@@ -1,24 +1,24 @@
-//! Files, directories and the standard input to texts with lines. The only file here that touches the file system.
+//! Reads files, directories and the standard input. The only file here that accesses the file system.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// What stands for the standard input.
+/// The argument for the standard input.
 pub const STANDARD_INPUT: &str = "-";
-/// Longer files are not read.
+/// The maximum size of a file.
 const BYTES_MAX: u64 = 64 << 20;
-/// What is read in a directory.
+/// The extensions of files that are read in a directory.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 
-/// A text to check.
+/// The text of a file, of the standard input or of an object in a cluster.
 #[derive(Clone, Debug)]
 pub struct InputFile {
     name: String,
     text: String,
-    /// The byte at which each line starts.
+    /// The byte offset of each line.
     lines: Vec<usize>,
-    /// Whether each byte is a character: then columns need not be counted.
+    /// Whether every character is one byte: then columns need no counting.
     is_ascii: bool,
 }
 
@@ -31,19 +31,19 @@ pub struct Position {
     pub column: usize,
 }
 
-/// Something that could not be read.
+/// A file or directory that could not be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unreadable {
     /// The file or directory.
     pub file: String,
-    /// Where in the file, if it could be opened.
+    /// The position of the error, if the file could be opened.
     pub position: Option<Position>,
-    /// Why not.
+    /// The reason.
     pub message: String,
 }
 
 impl InputFile {
-    /// A text and what messages call it.
+    /// A text and its name in messages.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text: String = text.into();
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
@@ -52,7 +52,7 @@ impl InputFile {
         Self { name: name.into(), text, lines, is_ascii }
     }
 
-    /// What messages call it.
+    /// Its name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -62,7 +62,7 @@ impl InputFile {
         &self.text
     }
 
-    /// Where a byte stands.
+    /// The position of a byte.
     pub fn position(&self, at: usize) -> Position {
         let at = self.text.floor_char_boundary(at.min(self.text.len()));
         let line = self.lines.partition_point(|start| *start <= at);
@@ -84,7 +84,7 @@ impl InputFile {
         &rest[..byte(rest, count)]
     }
 
-    /// A line, from 1, without its end.
+    /// A line, from 1, without its line break.
     pub fn line(&self, line: usize) -> &str {
         let start = self.lines.get(line.wrapping_sub(1)).copied().unwrap_or(self.text.len());
         let end = self.lines.get(line).copied().unwrap_or(self.text.len());
@@ -100,11 +100,11 @@ pub fn read<S: AsRef<str>>(arguments: &[S], standard_input: &mut dyn Read) -> (V
         if argument == STANDARD_INPUT {
             if seen.insert(PathBuf::from(argument)) {
                 let text = text_of(standard_input).and_then(|text| {
-                    // Else a pipe whose first command fails would pass every check.
-                    let nothing = || io::Error::other("nothing came: did the command before it fail?");
-                    if text.trim().is_empty() { Err(nothing()) } else { Ok(text) }
+                    // Otherwise a pipe whose first command failed would pass every check.
+                    let empty = || io::Error::other("empty input: did the command before it fail?");
+                    if text.trim().is_empty() { Err(empty()) } else { Ok(text) }
                 });
-                keep("stdin", text, &mut sources, &mut unreadable);
+                add("stdin", text, &mut sources, &mut unreadable);
             }
             continue;
         }
@@ -121,13 +121,13 @@ pub fn read<S: AsRef<str>>(arguments: &[S], standard_input: &mut dyn Read) -> (V
         }
         for file in files.into_iter().filter(|file| seen.insert(file.clone())) {
             let text = std::fs::File::open(&file).and_then(|mut file| text_of(&mut file));
-            keep(&file.to_string_lossy(), text, &mut sources, &mut unreadable);
+            add(&file.to_string_lossy(), text, &mut sources, &mut unreadable);
         }
     }
     (sources, unreadable)
 }
 
-fn keep(name: &str, text: io::Result<String>, sources: &mut Vec<InputFile>, unreadable: &mut Vec<Unreadable>) {
+fn add(name: &str, text: io::Result<String>, sources: &mut Vec<InputFile>, unreadable: &mut Vec<Unreadable>) {
     match text {
         Ok(text) => sources.push(InputFile::new(name, text)),
         Err(error) => {
@@ -150,8 +150,8 @@ fn text_of(input: &mut dyn Read) -> io::Result<String> {
     })
 }
 
-/// The files of a directory, in order. Hidden directories hold what is not meant to be applied (`.git`, `.github`), and a
-/// link to a directory may lead back here.
+/// The files of a directory, in order. Hidden directories (`.git`, `.github`) are not meant to be applied, and links to
+/// directories are not followed: they may form a cycle.
 fn collect(directory: &Path, files: &mut Vec<PathBuf>, unreadable: &mut Vec<Unreadable>) {
     let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let mut entries = match entries {
@@ -169,7 +169,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>, unreadable: &mut Vec<Unre
                 collect(&path, files, unreadable);
             }
         } else if path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
-            // Not a directory behind a link, and nothing that waits for somebody to write.
+            // Not a link to a directory, and no pipe that would block.
             && path.metadata().is_ok_and(|metadata| metadata.is_file())
         {
             files.push(path);

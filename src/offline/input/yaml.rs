@@ -1,6 +1,6 @@
-//! YAML and JSON text to values that know where they stand in it. Knows nothing of Kubernetes.
+//! Parses YAML and JSON into values with their places in the text. Knows nothing of Kubernetes.
 //!
-//! Bounded in depth and in what aliases may unfold to, so that no text can make it hang or run out of memory.
+//! Depth and the expansion of aliases are limited, so that no text can make it hang or run out of memory.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -11,29 +11,29 @@ use serde_json::Value;
 
 use super::scalar::{self, Tag};
 
-/// How deep collections may nest, aliases included.
+/// The maximum depth of collections, aliases included.
 const DEPTH_MAX: usize = 128;
-/// How many nodes aliases may add to a text.
+/// How many nodes aliases may add.
 const COPIED_MAX: usize = 200_000;
-/// The longest key of a JSON text, in characters: that of the longest label or header would do.
+/// The longest key of a JSON text, in characters: more than any label or header has.
 const JSON_KEY_MAX: usize = 1 << 20;
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// What it is.
+    /// The value.
     pub content: Content,
-    /// The bytes that it stands in: of a scalar all, quotes included; of a block scalar its lines; of a collection the
-    /// first.
+    /// Its bytes in the text: all of a scalar with its quotes, the lines of a block scalar, the first byte of a
+    /// collection.
     pub place: Range<usize>,
-    /// How a scalar is written.
+    /// The style of a scalar.
     pub style: Option<ScalarStyle>,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// Text, a number, a boolean or null.
+    /// A string, a number, a boolean or null.
     Scalar(Value),
     /// A list.
     List(Vec<Node>),
@@ -46,18 +46,18 @@ pub enum Content {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// The place of the key.
     pub key_place: Range<usize>,
     /// The value.
     pub node: Node,
 }
 
-/// Why a text cannot be read, and where.
+/// A syntax error and its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct TextFault {
-    /// The byte.
+pub struct SyntaxError {
+    /// The byte offset.
     pub at: usize,
-    /// Why.
+    /// The message.
     pub message: String,
 }
 
@@ -86,7 +86,7 @@ impl Node {
         self.entry(key).map(|entry| &entry.node)
     }
 
-    /// The text of a scalar that is text.
+    /// The value of a string.
     pub fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Scalar(Value::String(text)) => Some(text),
@@ -94,12 +94,12 @@ impl Node {
         }
     }
 
-    /// Nothing, as an empty document has it.
+    /// Whether it is null, as in an empty document.
     pub fn is_null(&self) -> bool {
         self.content == Content::Scalar(Value::Null)
     }
 
-    /// How many nodes it consists of, and how deep they nest.
+    /// The number of nodes, and their depth.
     fn extent(&self) -> (usize, usize) {
         let sum = |extents: &mut dyn Iterator<Item = (usize, usize)>| {
             extents.fold((1, 0), |(size, depth), (more, below)| (size + more, depth.max(below)))
@@ -113,38 +113,38 @@ impl Node {
     }
 }
 
-/// Reads all documents of a text, up to the first fault.
-pub fn read(text: &str) -> (Vec<Node>, Option<TextFault>) {
+/// Parses all documents of a text, up to the first error.
+pub fn read(text: &str) -> (Vec<Node>, Option<SyntaxError>) {
     let mut options = Options::default();
     if text.trim_start().starts_with(['{', '[']) {
         options.simple_key_max_lookahead = JSON_KEY_MAX;
     }
-    // Another crate may have turned them on.
+    // Another crate may enable them.
     options.set_emit_comments(false);
     let parser = Parser::new_from_str_with_options(text, options);
     let mut reader = Reader { parser, anchors: BTreeMap::new(), copied: 0 };
     let mut documents = Vec::new();
-    let fault = reader.documents(&mut documents).err();
-    (documents, fault)
+    let error = reader.documents(&mut documents).err();
+    (documents, error)
 }
 
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     /// Finished nodes by the id of their anchor, with their size and depth.
     anchors: BTreeMap<usize, (Node, usize, usize)>,
-    /// Nodes that are there more than once, for anchors and aliases.
+    /// How many nodes have been copied for anchors and aliases.
     copied: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Span), TextFault> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), SyntaxError> {
         match self.parser.next_event() {
-            Some(event) => event.map_err(|error| scan_fault(&error)),
+            Some(event) => event.map_err(|error| scanner_error(&error)),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
 
-    fn documents(&mut self, documents: &mut Vec<Node>) -> Result<(), TextFault> {
+    fn documents(&mut self, documents: &mut Vec<Node>) -> Result<(), SyntaxError> {
         loop {
             let (event, _) = self.next()?;
             match event {
@@ -159,10 +159,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, TextFault> {
+    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, SyntaxError> {
         let place = place(span);
         if depth > DEPTH_MAX {
-            return Err(fault(&place, format!("nested more than {DEPTH_MAX} levels deep")));
+            return Err(syntax_error(&place, format!("nested more than {DEPTH_MAX} levels deep")));
         }
         let (content, style, anchor) = match event {
             Event::Alias(id) => return self.alias(id, &place, depth),
@@ -171,43 +171,43 @@ impl<'a> Reader<'a> {
                 let text = if is_empty_plain { "" } else { &*text };
                 let tag = tag.map_or(Tag::Untagged, |tag| Tag::of(tag.core_suffix()));
                 let value = scalar::resolve(text, style == ScalarStyle::Plain, tag);
-                (Content::Scalar(value.map_err(|why| fault(&place, why))?), Some(style), anchor)
+                (Content::Scalar(value.map_err(|why| syntax_error(&place, why))?), Some(style), anchor)
             }
             Event::SequenceStart(_, anchor, _) => (self.list(depth)?, None, anchor),
             Event::MappingStart(_, anchor, _) => (self.map(depth)?, None, anchor),
-            _ => return Err(fault(&place, "a value is missing".to_owned())),
+            _ => return Err(syntax_error(&place, "a value is missing".to_owned())),
         };
         let node = Node { content, place, style };
         if anchor != 0 {
             let (size, deep) = node.extent();
-            // Anchors within anchors are kept once each, with all that is below them.
+            // Each anchor keeps a copy of all nodes below it.
             self.charge(size, &node.place)?;
             self.anchors.insert(anchor, (node.clone(), size, deep));
         }
         Ok(node)
     }
 
-    fn alias(&mut self, id: usize, place: &Range<usize>, depth: usize) -> Result<Node, TextFault> {
+    fn alias(&mut self, id: usize, place: &Range<usize>, depth: usize) -> Result<Node, SyntaxError> {
         let Some(&(_, size, deep)) = self.anchors.get(&id) else {
-            return Err(fault(place, "the alias stands inside of what it names".to_owned()));
+            return Err(syntax_error(place, "the alias is inside its own anchor".to_owned()));
         };
         if depth + deep > DEPTH_MAX {
-            return Err(fault(place, "the aliases unfold to too much".to_owned()));
+            return Err(syntax_error(place, "the aliases expand to too many nodes".to_owned()));
         }
         self.charge(size, place)?;
         Ok(self.anchors[&id].0.clone())
     }
 
-    /// Counts nodes that are there more than once.
-    fn charge(&mut self, nodes: usize, place: &Range<usize>) -> Result<(), TextFault> {
+    /// Counts copied nodes.
+    fn charge(&mut self, nodes: usize, place: &Range<usize>) -> Result<(), SyntaxError> {
         self.copied += nodes;
         if self.copied > COPIED_MAX {
-            return Err(fault(place, "the aliases unfold to too much".to_owned()));
+            return Err(syntax_error(place, "the aliases expand to too many nodes".to_owned()));
         }
         Ok(())
     }
 
-    fn list(&mut self, depth: usize) -> Result<Content, TextFault> {
+    fn list(&mut self, depth: usize) -> Result<Content, SyntaxError> {
         let mut items = Vec::new();
         loop {
             let (event, span) = self.next()?;
@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn map(&mut self, depth: usize) -> Result<Content, TextFault> {
+    fn map(&mut self, depth: usize) -> Result<Content, SyntaxError> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged = Vec::new();
         let mut keys = HashSet::new();
@@ -240,28 +240,28 @@ impl<'a> Reader<'a> {
                 Content::List(_) | Content::Map(_) => None,
             };
             let Some(name) = name else {
-                return Err(fault(&key.place, "a key must be text, a number or a boolean".to_owned()));
+                return Err(syntax_error(&key.place, "a key must be text, a number or a boolean".to_owned()));
             };
             if !keys.insert(name.clone()) {
-                return Err(fault(&key.place, format!("the key {name:?} is there twice in one map")));
+                return Err(syntax_error(&key.place, format!("duplicate key {name:?} in a map")));
             }
             entries.push(Entry { key: name, key_place: key.place, node });
         }
-        // What is written out wins over what is merged, and of the latter what comes first.
+        // Explicit keys win over merged ones, and the first merged one wins.
         entries.extend(merged.into_iter().filter(|entry| keys.insert(entry.key.clone())));
         Ok(Content::Map(entries))
     }
 }
 
 /// The entries that `<<` adds.
-fn merge_of(node: Node) -> Result<Vec<Entry>, TextFault> {
+fn merge_of(node: Node) -> Result<Vec<Entry>, SyntaxError> {
     let Node { content, place, .. } = node;
     match content {
         Content::Map(entries) => Ok(entries),
         Content::List(items) if items.iter().all(|item| matches!(item.content, Content::Map(_))) => {
             Ok(items.into_iter().map(merge_of).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
         }
-        _ => Err(fault(&place, "`<<` takes a map or a list of maps".to_owned())),
+        _ => Err(syntax_error(&place, "`<<` needs a map or a list of maps".to_owned())),
     }
 }
 
@@ -269,12 +269,12 @@ fn place(span: &Span) -> Range<usize> {
     span.byte_range().unwrap_or_default()
 }
 
-fn fault(place: &Range<usize>, message: String) -> TextFault {
-    TextFault { at: place.start, message }
+fn syntax_error(place: &Range<usize>, message: String) -> SyntaxError {
+    SyntaxError { at: place.start, message }
 }
 
-fn scan_fault(error: &ScanError) -> TextFault {
-    TextFault { at: error.marker().byte_offset().unwrap_or_default(), message: error.info() }
+fn scanner_error(error: &ScanError) -> SyntaxError {
+    SyntaxError { at: error.marker().byte_offset().unwrap_or_default(), message: error.info() }
 }
 
 #[cfg(test)]
@@ -285,14 +285,14 @@ mod tests {
     use super::*;
 
     fn values(text: &str) -> Vec<Value> {
-        let (documents, fault) = read(text);
-        assert_eq!(fault, None);
+        let (documents, error) = read(text);
+        assert_eq!(error, None);
         documents.iter().map(Node::value).collect()
     }
 
     fn refused(text: &str) -> String {
-        let fault = read(text).1.unwrap();
-        format!("{}: {}", fault.at, fault.message)
+        let error = read(text).1.unwrap();
+        format!("{}: {}", error.at, error.message)
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_and_merges_are_unfolded() {
+    fn aliases_and_merges_are_expanded() {
         assert_eq!(
             values("a: &x {k: 1}\nb: *x\nc: {<<: *x, l: 2}"),
             [json!({"a": {"k": 1}, "b": {"k": 1}, "c": {"k": 1, "l": 2}})]
@@ -327,39 +327,39 @@ mod tests {
             values("a: &x {k: 1}\nb: &y {k: 2, m: 3}\nc: {k: 0, <<: [*x, *y]}")[0]["c"],
             json!({"k": 0, "m": 3})
         );
-        assert_eq!(refused("a: {<<: 1}"), "8: `<<` takes a map or a list of maps");
+        assert_eq!(refused("a: {<<: 1}"), "8: `<<` needs a map or a list of maps");
     }
 
     #[test]
-    fn keys_are_text_and_there_once() {
+    fn keys_are_strings_and_unique() {
         assert_eq!(values("{1: a, yes: b}"), [json!({"1": "a", "true": "b"})]);
-        assert_eq!(refused("a: 1\na: 2"), "5: the key \"a\" is there twice in one map");
+        assert_eq!(refused("a: 1\na: 2"), "5: duplicate key \"a\" in a map");
         assert_eq!(refused("? [a]\n: b"), "2: a key must be text, a number or a boolean");
     }
 
     #[test]
-    fn what_unfolds_or_nests_without_end_is_refused() {
+    fn unbounded_expansion_and_depth_are_refused() {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let item = format!("*a{}, ", level - 1).repeat(10);
             bomb.extend([format!("a{level}: &a{level} [{item}]\n")]);
         }
-        assert!(refused(&bomb).ends_with("the aliases unfold to too much"));
+        assert!(refused(&bomb).ends_with("the aliases expand to too many nodes"));
         let nested = "&a [".repeat(60) + &"x, ".repeat(5_000) + &"]".repeat(60);
-        assert!(refused(&nested).ends_with("the aliases unfold to too much"));
-        assert!(refused("a: &a [*a]").ends_with("the alias stands inside of what it names"));
+        assert!(refused(&nested).ends_with("the aliases expand to too many nodes"));
+        assert!(refused("a: &a [*a]").ends_with("the alias is inside its own anchor"));
         assert!(!refused(&"[".repeat(100_000)).is_empty());
         assert!(!refused(&"- ".repeat(100_000)).is_empty());
         let chain: String =
             (1..200).map(|level| format!("- &a{level} [*a{}]\n", level - 1)).collect::<Vec<_>>().concat();
-        assert!(refused(&format!("- &a0 x\n{chain}")).ends_with("the aliases unfold to too much"));
+        assert!(refused(&format!("- &a0 x\n{chain}")).ends_with("the aliases expand to too many nodes"));
     }
 
     #[test]
     fn documents_before_a_fault_are_kept() {
-        let (documents, fault) = read("a: 1\n---\nb: [\n");
+        let (documents, error) = read("a: 1\n---\nb: [\n");
         assert_eq!(documents.len(), 1);
-        assert!(fault.is_some());
+        assert!(error.is_some());
         assert!(refused("a:\n\tb: 1").starts_with("4: "));
     }
 }

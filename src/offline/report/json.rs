@@ -1,4 +1,4 @@
-//! For programs: the shape that `docs/validate-output.schema.json` documents.
+//! For programs: the structure that `docs/validate-output.schema.json` documents.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,17 +9,17 @@ use crate::offline::finding::{API_VERSION, Finding, Report, Summary};
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Output<'a> {
-    /// `workspaces-controller/v1`. Fields may be added to it; none goes or changes its meaning.
+    /// `workspaces-controller/v1`. Fields may be added; none is removed or changes its meaning.
     api_version: &'a str,
-    /// What is wrong, in the order of files and lines.
+    /// The findings, sorted by file and line.
     findings: &'a [Finding],
-    /// What could not be read.
+    /// Files and directories that could not be read.
     unreadable: Vec<UnreadableFile<'a>>,
-    /// How much was looked at and found.
+    /// The totals.
     summary: Summary,
 }
 
-/// A file or directory that could not be read, or not to its end.
+/// A file or directory that could not be read completely.
 #[derive(JsonSchema, Serialize)]
 struct UnreadableFile<'a> {
     /// The file or directory.
@@ -48,7 +48,7 @@ pub fn write(report: &Report) -> String {
         unreadable: unreadable.collect(),
         summary: report.summary(),
     };
-    // Structs of texts and numbers always serialize.
+    // Structs of strings and numbers always serialize.
     serde_json::to_string_pretty(&output).unwrap_or_default() + "\n"
 }
 

@@ -1,36 +1,37 @@
-//! JUnit's XML: a test case an object, and one for each file that could not be read.
+//! JUnit's XML: a test case for each object, and one for each file that could not be read.
 
 use std::fmt::Write as _;
 
 use super::count;
-use crate::offline::finding::{Finding, Judged, Report, Severity};
+use crate::offline::finding::{CheckedObject, Finding, Report, Severity};
 
-/// Writes one test suite. Warnings are told without failing their test case.
+/// Writes one test suite. Warnings are listed without failing their test case.
 pub fn write(report: &Report) -> String {
-    let of = |judged: &&Judged, severity| {
+    let of = |checked: &&CheckedObject, severity| {
         let finding = |finding: &&Finding| {
-            finding.severity == severity && finding.file == judged.file && finding.object == judged.object
+            finding.severity == severity && finding.file == checked.file && finding.object == checked.object
         };
         report.findings.iter().filter(finding).collect::<Vec<_>>()
     };
-    let strays: Vec<&Finding> = report
+    let other_findings: Vec<&Finding> = report
         .findings
         .iter()
         .filter(|finding| !report.objects.iter().any(|one| one.file == finding.file && one.object == finding.object))
         .collect();
-    let failed = report.objects.iter().filter(|judged| !of(judged, Severity::Error).is_empty()).count() + strays.len();
-    let tests = report.objects.len() + strays.len() + report.unreadable.len();
+    let failed =
+        report.objects.iter().filter(|checked| !of(checked, Severity::Error).is_empty()).count() + other_findings.len();
+    let tests = report.objects.len() + other_findings.len() + report.unreadable.len();
     let errors = report.unreadable.len();
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"{tests}\" failures=\"{failed}\" errors=\"{errors}\">\n  \
          <testsuite name=\"workspaces-controller validate\" tests=\"{tests}\" failures=\"{failed}\" errors=\"{errors}\">\n"
     );
-    for judged in &report.objects {
-        let (errors, warnings) = (of(&judged, Severity::Error), of(&judged, Severity::Warning));
-        let name = format!("{} {}", judged.object.kind, judged.object.qualified());
-        case(&name, &judged.file, &errors, &warnings, &mut text);
+    for checked in &report.objects {
+        let (errors, warnings) = (of(&checked, Severity::Error), of(&checked, Severity::Warning));
+        let name = format!("{} {}", checked.object.kind, checked.object.qualified());
+        case(&name, &checked.file, &errors, &warnings, &mut text);
     }
-    for finding in strays {
+    for finding in other_findings {
         case(
             &format!("{} {}", finding.object.kind, finding.object.qualified()),
             &finding.file,
@@ -73,7 +74,7 @@ fn lines(findings: &[&Finding]) -> String {
     findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Text as XML takes it, in an attribute too; it has no place for control characters.
+/// Escapes text for XML, also for attributes; XML cannot represent control characters.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

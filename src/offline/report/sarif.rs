@@ -1,4 +1,4 @@
-//! SARIF 2.1.0, as code scanning takes it.
+//! SARIF 2.1.0, for code scanning.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};

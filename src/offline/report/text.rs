@@ -1,4 +1,4 @@
-//! For people: one line a finding, the line of the file below it and a caret under what is wrong.
+//! For people: one line for each finding, the line of the file below it and a caret under the place.
 
 use std::fmt::Write as _;
 
@@ -8,9 +8,9 @@ use super::count;
 use crate::offline::finding::{Finding, Report, Severity, Summary};
 use crate::offline::input::source::{InputFile, Position};
 
-/// As much of a line as is shown, in characters.
+/// The maximum length of a shown line, in characters.
 const WIDTH_MAX: usize = 160;
-/// As much of a long line as is shown before the caret.
+/// The length of a truncated line before the caret.
 const BEFORE: usize = 60;
 
 /// Writes findings, what could not be read, and a summary.
@@ -41,24 +41,24 @@ fn one(finding: &Finding, source: Option<&InputFile>, paint: Paint, text: &mut S
     if let Some(source) = source {
         snippet(source, Position { line: *line, column: *column }, paint, text);
     }
-    // Only where it says more than the rule does: `explain` has the rest.
+    // Only advice that differs from the rule's: `explain` has that.
     if Rule::find(code).is_some_and(|rule| rule.advice() != finding.advice) {
         let _ = writeln!(text, "      = {}", finding.advice);
     }
 }
 
-/// The line and the caret. Of a long line the part around the caret.
+/// The line and the caret; a long line is truncated around the caret.
 fn snippet(source: &InputFile, at: Position, paint: Paint, text: &mut String) {
     let is_long = !source.part(at.line, WIDTH_MAX, 1).is_empty();
     let start = if is_long && at.column > WIDTH_MAX - BEFORE { at.column.saturating_sub(BEFORE) } else { 0 };
     let shown: String = source.part(at.line, start, WIDTH_MAX).chars().map(printable).collect();
-    // A tab takes as much room above the caret as in the line.
+    // Tabs are kept, so that the caret is in the right column.
     let before = shown.chars().take((at.column - 1).saturating_sub(start));
     let indent: String = before.map(|character| if character == '\t' { '\t' } else { ' ' }).collect();
     let _ = writeln!(text, "{:>5} | {shown}\n      | {indent}{}", at.line, paint.caret("^"));
 }
 
-/// A file must not write to the terminal.
+/// Control characters of a file must not reach the terminal.
 fn printable(character: char) -> char {
     if character.is_control() && character != '\t' { '\u{fffd}' } else { character }
 }
