@@ -1,7 +1,7 @@
 //! Reads `tls.crt` and `tls.key` so that the two always belong to one publication.
 //!
-//! A kubelet publishes a new pair by one rename: `tls.crt` and `tls.key` are links into `..data`, `..data` is a link to a
-//! directory that is never written again, and the rename points `..data` to the next one. Reading the two paths one
+//! A kubelet publishes a new pair by one rename: `tls.crt` and `tls.key` are links into `..data`, `..data` is a link to
+//! a directory that is never written again, and the rename points `..data` to the next one. Reading the two paths one
 //! after the other can therefore see one file of the old pair and one of the new. So both paths are resolved first, the
 //! files are read from where they were resolved to, and the reading counts only if the paths still lead there
 //! afterwards. Modification times play no part: they may go backwards or stay the same.
@@ -16,8 +16,8 @@ mod error;
 
 pub use error::FileError;
 
-/// A swap can spoil a reading, and the next one after it. A writer that swaps without a pause spoils about every fourth,
-/// so this many in a row are not swaps but a broken volume; they take a few milliseconds.
+/// A swap can invalidate a reading, and the next one too. A writer that swaps without a pause invalidates about every
+/// fourth, so this many in a row are not swaps but a broken volume; they take a few milliseconds.
 const ATTEMPTS: usize = 32;
 
 /// As much as a Secret can hold; a chain needs a few kilobytes.
@@ -40,7 +40,7 @@ impl FileSource {
         &self.dir
     }
 
-    /// Reads both files of one publication without looking into them. Blocks on the file system.
+    /// Reads both files of one publication without parsing them. Blocks on the file system.
     pub fn read(&self) -> Result<PemPair, FileError> {
         read_pair(&self.dir, Resolved::of, read_file)
     }
@@ -52,7 +52,7 @@ impl PairSource for FileSource {
     }
 }
 
-/// Where the two paths lead at one moment.
+/// The targets of the two paths at one moment.
 #[derive(PartialEq, Eq)]
 struct Resolved {
     certificate: PathBuf,
@@ -74,13 +74,14 @@ fn read_pair(
 ) -> Result<PemPair, FileError> {
     let certificate_path = dir.join("tls.crt");
     let key_path = dir.join("tls.key");
-    let mut fault = unsettled(dir);
+    let mut last_error = unsettled(dir);
     for _ in 0..ATTEMPTS {
-        // A fault may be a swap seen half-way (the old directory is removed right after it): only one that stays counts.
+        // An error may come from a swap in progress (the old directory is removed right after it): only a persistent
+        // one counts.
         let before = match resolve(dir) {
             Ok(before) => before,
             Err(error) => {
-                fault = error;
+                last_error = error;
                 continue;
             }
         };
@@ -94,9 +95,9 @@ fn read_pair(
                 key_place: key_path.display().to_string(),
             });
         }
-        fault = unsettled(dir);
+        last_error = unsettled(dir);
     }
-    Err(fault)
+    Err(last_error)
 }
 
 fn unsettled(dir: &Path) -> FileError {
@@ -128,10 +129,10 @@ fn resolve(dir: &Path, name: &str, part: Part) -> Result<PathBuf, FileError> {
     })
 }
 
-/// Reads the file at `resolved`; a fault names `path`, the name that people know.
+/// Reads the file at `resolved`; errors name `path`, as it was configured.
 fn read_file(path: &Path, resolved: &Path, part: Part) -> Result<Vec<u8>, FileError> {
     let named = |error: io::Error| unreadable(path, &error);
-    // Looked at before it is opened: opening a pipe would wait for a writer for ever.
+    // Checked before it is opened: opening a pipe would block until there is a writer.
     let kind = fs::metadata(resolved).map_err(named)?.file_type();
     if kind.is_dir() {
         return Err(FileError::IsADirectory { path: path.to_owned(), part });

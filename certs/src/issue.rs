@@ -61,7 +61,7 @@ pub enum IssueError {
     /// A validity that is empty, or reaches dates that X.509 cannot write.
     #[error("validity must be at least a second and end before the year 10000")]
     Validity,
-    /// The CA could not prove anything any more.
+    /// The CA is expired.
     #[error("the CA expired at {}; issue a new one", rfc3339(*.not_after))]
     CaExpired {
         /// The last moment of its validity.
@@ -170,7 +170,7 @@ fn end(now: SystemTime, validity: Duration) -> Result<SystemTime, IssueError> {
         return Err(IssueError::Validity);
     }
     let end = now.checked_add(validity).and_then(utc);
-    // Back from the form that is written: X.509 drops fractions of a second.
+    // Rounded as it is written: X.509 drops fractions of a second.
     end.map(SystemTime::from).ok_or(IssueError::Validity)
 }
 

@@ -24,5 +24,5 @@ pub use load_error::LoadError;
 pub use loaded::Loaded;
 pub use pair::{PairSource, Part, PemPair, SourceError};
 pub use reload::{ReloadOutcome, Reloader};
-pub use resolver::{Held, NotReady, Resolver};
+pub use resolver::{NotReady, Resolver, ServingState};
 pub use server::{ALPN_HTTP_1_1, server_config};

@@ -1,4 +1,4 @@
-//! Every way a pair can be unfit to serve, as one line that names its place and says what to do.
+//! Why a pair cannot be served: one line that names the place and says what to do.
 
 use std::time::SystemTime;
 
@@ -7,11 +7,11 @@ use crate::timestamp::rfc3339;
 
 /// Why a pair was not loaded.
 ///
-/// Values compare equal when the same fault is found again, so a caller can tell a new fault from one it has already
+/// Values compare equal when the same error occurs again, so a caller can tell a new error from one it has already
 /// reported. No variant holds what was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// The source has no pair to give.
+    /// The source has no pair.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// Nothing but white space.
@@ -46,13 +46,13 @@ pub enum LoadError {
         /// What belongs there.
         part: Part,
     },
-    /// PEM, but no block of a certificate.
+    /// PEM without a certificate block.
     #[error("{place}: PEM without a certificate; write the certificate chain into it, the server's own first")]
     NoCertificate {
         /// Where the chain was read.
         place: String,
     },
-    /// PEM, but no block of a private key.
+    /// PEM without a private key block.
     #[error("{place}: PEM without a private key; write the private key of the certificate into it")]
     NoKey {
         /// Where the key was read.
@@ -64,7 +64,7 @@ pub enum LoadError {
         /// Where the key was read.
         place: String,
     },
-    /// A certificate block that is not X.509, or not wholly.
+    /// A certificate block that is not valid X.509.
     #[error("{place}: certificate {position} is not valid X.509 ({reason}); write the certificate chain again")]
     BadCertificate {
         /// Where the chain was read.
@@ -74,14 +74,14 @@ pub enum LoadError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A private key of a kind or size that TLS here does not use, or a broken one.
+    /// A private key of an unsupported type or size, or a broken one.
     #[error(
         "{place}: private key cannot be used ({reason}); use ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits"
     )]
     UnusableKey {
         /// Where the key was read.
         place: String,
-        /// The TLS library's words.
+        /// The message of the TLS library.
         reason: String,
     },
     /// Key and certificate do not belong together.
@@ -94,7 +94,7 @@ pub enum LoadError {
         /// Where the key was read.
         key: String,
     },
-    /// The end of validity has passed.
+    /// The certificate has expired.
     #[error("{place}: certificate expired at {}; replace it with a valid one", rfc3339(*.not_after))]
     Expired {
         /// Where the chain was read.
@@ -102,7 +102,7 @@ pub enum LoadError {
         /// The last moment of its validity.
         not_after: SystemTime,
     },
-    /// Validity has not begun.
+    /// The certificate is not valid yet.
     #[error("{place}: certificate is not valid before {}; check this machine's clock or replace it", rfc3339(*.not_before))]
     NotYetValid {
         /// Where the chain was read.
@@ -113,7 +113,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Whether the same bytes may be fine at another time.
+    /// Whether the same bytes may be valid at another time.
     pub(crate) fn depends_on_time(&self) -> bool {
         matches!(self, LoadError::Expired { .. } | LoadError::NotYetValid { .. })
     }

@@ -93,7 +93,7 @@ fn certificates(place: &str, content: &[u8]) -> Result<Vec<CertificateDer<'stati
 
 /// The first private key of the text; blocks of other kinds (such as `EC PARAMETERS`) are skipped.
 fn private_key(place: &str, content: &[u8]) -> Result<PrivateKeyDer<'static>, LoadError> {
-    // The old way of encrypting keeps the label of a plain key and says so in a header, which is not base64.
+    // The old encrypted format keeps the label of a plain key and adds a header, which is not base64.
     if contains(content, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || contains(content, b"Proc-Type: 4,ENCRYPTED") {
         return Err(LoadError::EncryptedKey { place: place.to_owned() });
     }
@@ -106,26 +106,26 @@ fn private_key(place: &str, content: &[u8]) -> Result<PrivateKeyDer<'static>, Lo
     }
 }
 
-/// Every PEM block of the text; one broken block refuses the whole text, as a cut chain would be served otherwise.
+/// Every PEM block of the text; a broken block is an error, as a truncated chain would be served otherwise.
 fn sections(place: &str, content: &[u8], part: Part) -> Result<Vec<(SectionKind, Vec<u8>)>, LoadError> {
     let place = place.to_owned();
     if content.trim_ascii().is_empty() {
         return Err(LoadError::Empty { place, part });
     }
-    // The parser skips a last line that does not yet say BEGIN, and the rest of the chain with it.
+    // The parser ignores a last line that is cut off before BEGIN, and with it the rest of the chain.
     let last_line = content.rsplit(|byte| *byte == b'\n').next();
     if last_line.is_some_and(|line| !line.is_empty() && b"-----BEGIN ".starts_with(line)) {
         return Err(LoadError::Cut { place, part });
     }
     <(SectionKind, Vec<u8>)>::pem_slice_iter(content).collect::<Result<_, _>>().map_err(|error| match error {
         pem::Error::MissingSectionEnd { .. } => LoadError::Cut { place, part },
-        // The text ends inside the very line that opens a block.
+        // The text ends inside the line that opens a block.
         pem::Error::IllegalSectionStart { line } if content.ends_with(&line) => LoadError::Cut { place, part },
         _ => LoadError::DamagedPem { place, part },
     })
 }
 
-/// Checks every certificate of the chain, returns what the first one says.
+/// Checks every certificate of the chain, returns the content of the first one.
 fn parse_chain(place: &str, chain: &[CertificateDer<'_>]) -> Result<Leaf, LoadError> {
     let mut leaf = None;
     for (index, der) in chain.iter().enumerate() {
@@ -169,7 +169,7 @@ fn match_key(
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err(unusable(rustls::Error::General("its public key is unknown".to_owned())))
         }
-        // What is left is about the certificate: this parser is stricter than the one that read it before.
+        // Any other error is about the certificate: this parser is stricter than the first one.
         Err(error) => Err(LoadError::BadCertificate {
             place: pair.certificate_place.clone(),
             position: 1,

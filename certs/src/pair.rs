@@ -1,16 +1,16 @@
-//! A pair of PEM texts that has not been looked into, and where such pairs come from.
+//! A pair of PEM texts that has not been parsed, and the sources of such pairs.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Gives the pair that should be served now: files, or whatever else holds one.
+/// A source of the pair that should be served: files, or anything else that holds one.
 pub trait PairSource: fmt::Debug + Send {
     /// Both texts of one publication. May block, but not for long.
     fn read(&self) -> Result<PemPair, SourceError>;
 }
 
-/// Why a source has no pair to give: one line that names the place and says what to do.
+/// Why a source has no pair: one line that names the place and says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SourceError(pub String);
@@ -27,7 +27,7 @@ pub struct PemPair {
     pub key: Vec<u8>,
 }
 
-/// Which of the two texts a fault is about.
+/// Which of the two texts an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// `tls.crt`: the certificate and its intermediates.
@@ -46,7 +46,7 @@ impl fmt::Display for Part {
 }
 
 impl PemPair {
-    /// Tells one content from another without keeping a second copy of the key.
+    /// Identifies the content without keeping a second copy of the key.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         // The length keeps bytes that move from one text to the other from hashing alike.

@@ -1,4 +1,4 @@
-//! Decides what one more reading of the source means for what is served.
+//! Decides whether a new reading of the source is served.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,26 +8,26 @@ use crate::loaded::Loaded;
 use crate::pair::{PairSource, PemPair};
 use crate::resolver::Resolver;
 
-/// How one poll ended.
+/// The result of one poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReloadOutcome {
-    /// The source holds what is served.
+    /// The source holds the pair that is served.
     Unchanged,
     /// A new pair is served from the next handshake on.
     Replaced {
         /// Serial number of the new certificate, as in [`Loaded::serial`].
         serial: String,
     },
-    /// The reading was refused; what was served before (possibly nothing) stays in service.
+    /// The reading was refused; the previous pair, if any, stays in service.
     Kept {
-        /// Why.
+        /// The reason.
         error: LoadError,
-        /// The poll before ended the same way, so this has been reported already.
+        /// Whether the previous poll had the same result, so it has been reported already.
         repeated: bool,
     },
 }
 
-/// Keeps a [`Resolver`] in step with a [`PairSource`]; the caller polls it.
+/// Keeps a [`Resolver`] up to date with a [`PairSource`]; the caller polls it.
 ///
 /// A poll without a change costs a reading and a hash: parsing happens only for new content, and
 /// for content that was refused because of its dates.
@@ -45,7 +45,7 @@ impl Reloader {
         Self { source: Box::new(source), resolver, served: None, refused: None }
     }
 
-    /// Reads the source once and serves what it holds if it is good. Blocks as long as the source does.
+    /// Reads the source once and serves its pair if it is valid. Blocks as long as the source does.
     pub fn poll(&mut self, now: SystemTime) -> ReloadOutcome {
         match self.examine(now) {
             Ok(None) => {
@@ -65,7 +65,7 @@ impl Reloader {
         }
     }
 
-    /// `None` when the source holds what is served already.
+    /// `None` if the source holds the pair that is served already.
     fn examine(&mut self, now: SystemTime) -> Result<Option<Loaded>, LoadError> {
         let pair = self.source.read()?;
         let digest = pair.digest();
@@ -87,7 +87,7 @@ impl Reloader {
                 self.served = Some(digest);
                 self.refused = None;
             }
-            // Time alone may change these: they are parsed again at every poll.
+            // These depend on the time: they are parsed again at every poll.
             Err(error) if error.depends_on_time() => self.refused = None,
             Err(error) => self.refused = Some((digest, error.clone())),
         }
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    /// A source that holds one text, twice.
+    /// A source with one text as certificate and key.
     #[derive(Debug, Clone)]
     struct Memory(Arc<Mutex<Result<&'static str, SourceError>>>);
 
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// Another error put in place of what the parser found comes back: the result is remembered, not computed again.
+    /// An error that replaces the parser's is returned: the result is cached, not computed again.
     #[test]
     fn refused_content_is_not_parsed_again() {
         let source = Memory(Arc::new(Mutex::new(Ok("no PEM"))));

@@ -1,4 +1,4 @@
-//! What is served: every handshake takes the current pair from here, without waiting for a reload.
+//! The served pair: every handshake uses the current one, without waiting for a reload.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::load_error::LoadError;
 use crate::loaded::Loaded;
 use crate::timestamp::rfc3339;
 
-/// What is served, and how the last attempt to renew it ended.
+/// The served pair, and the result of the last attempt to replace it.
 #[derive(Debug, Clone, Default)]
-pub struct Held {
-    /// The pair that handshakes get; it stays when a newer one is bad, and even when it has expired.
+pub struct ServingState {
+    /// The pair of all handshakes; it stays in service if a newer one is invalid, even when it has expired.
     pub served: Option<Loaded>,
-    /// Why the last reading was refused; `None` once a reading is fine again.
+    /// Why the last reading was refused; `None` after a valid one.
     pub last_error: Option<LoadError>,
 }
 
@@ -26,14 +26,14 @@ pub struct Held {
 pub enum NotReady {
     /// No pair has ever been loaded.
     NothingLoaded {
-        /// Why not, if a reading was tried.
+        /// The error of the last reading, if there was one.
         error: Option<LoadError>,
     },
-    /// The served pair has expired and no better one came.
+    /// The served pair has expired and was not replaced.
     Expired {
         /// The last moment of its validity.
         not_after: SystemTime,
-        /// Why what lies there now is not served instead, if it differs.
+        /// Why the current pair of the source is not served, if it differs.
         error: Option<LoadError>,
     },
 }
@@ -55,13 +55,13 @@ impl fmt::Display for NotReady {
     }
 }
 
-impl Held {
-    /// Whether a client with a right clock can complete a handshake at `now`.
+impl ServingState {
+    /// Whether a client can complete a handshake at `now`.
     pub fn ready(&self, now: SystemTime) -> bool {
         self.not_ready(now).is_none()
     }
 
-    /// The reason behind [`Held::ready`] being false, for a readiness answer; `None` when ready.
+    /// The reason behind [`ServingState::ready`] being false, for readiness; `None` when ready.
     pub fn not_ready(&self, now: SystemTime) -> Option<NotReady> {
         let error = self.last_error.clone();
         match &self.served {
@@ -72,10 +72,10 @@ impl Held {
     }
 }
 
-/// Hands the current pair to rustls; cheap to read from any number of handshakes at once.
+/// Provides the current pair to rustls; cheap for many concurrent handshakes.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    held: ArcSwap<Held>,
+    held: ArcSwap<ServingState>,
 }
 
 impl Resolver {
@@ -84,23 +84,23 @@ impl Resolver {
         Self::default()
     }
 
-    /// What is served now, for metrics and readiness.
-    pub fn current(&self) -> Arc<Held> {
+    /// The current state, for metrics and readiness.
+    pub fn current(&self) -> Arc<ServingState> {
         self.held.load_full()
     }
 
     /// Serves `loaded` from the next handshake on, and forgets the last error.
     pub fn replace(&self, loaded: Loaded) {
-        self.held.store(Arc::new(Held { served: Some(loaded), last_error: None }));
+        self.held.store(Arc::new(ServingState { served: Some(loaded), last_error: None }));
     }
 
-    /// Notes how a reading ended that left the served pair as it is: refused for `error`, or fine with `None`.
+    /// Records a reading that did not replace the served pair: refused with `error`, or unchanged with `None`.
     pub fn keep(&self, error: Option<&LoadError>) {
-        // Readings are frequent and mostly alike: nothing is written unless something changed.
+        // Readings are frequent and mostly the same: nothing is written unless something changed.
         if self.held.load().last_error.as_ref() == error {
             return;
         }
-        self.held.rcu(|held| Held { served: held.served.clone(), last_error: error.cloned() });
+        self.held.rcu(|held| ServingState { served: held.served.clone(), last_error: error.cloned() });
     }
 }
 

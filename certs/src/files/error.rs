@@ -1,4 +1,4 @@
-//! Every way the two files can be missing or unreadable, as one line that names the path and says what to do.
+//! Why the two files cannot be read: one line that names the path and says what to do.
 
 use std::path::PathBuf;
 
@@ -7,19 +7,19 @@ use crate::pair::{Part, SourceError};
 /// Why the two files were not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// The directory is not there.
+    /// The directory does not exist.
     #[error("{}: no such directory; create it with tls.crt and tls.key inside", .dir.display())]
     MissingDirectory {
         /// The directory as configured.
         dir: PathBuf,
     },
-    /// The path of the directory leads to something else.
+    /// The path is not a directory.
     #[error("{}: not a directory; name the directory that holds tls.crt and tls.key", .dir.display())]
     NotADirectory {
         /// The directory as configured.
         dir: PathBuf,
     },
-    /// The directory is there, the file is not.
+    /// The file does not exist.
     #[error("{}: no such file; put the {part} there as PEM", .path.display())]
     MissingFile {
         /// The missing file.
@@ -27,12 +27,12 @@ pub enum FileError {
         /// What belongs into it.
         part: Part,
     },
-    /// A symbolic link whose target is not there.
+    /// A symbolic link whose target does not exist.
     #[error("{}: link to {}, which does not exist; restore the target or replace the link", .path.display(), .target.display())]
     DanglingLink {
         /// The link.
         path: PathBuf,
-        /// What the link says, as written in it.
+        /// The target, as written in the link.
         target: PathBuf,
     },
     /// A directory where a file belongs.
@@ -51,21 +51,21 @@ pub enum FileError {
         /// What belongs there.
         part: Part,
     },
-    /// The process may not read the file or look into a directory on the way to it.
+    /// The process may not read the file, or a directory on its path.
     #[error("{}: permission denied; let the user of this process read it", .path.display())]
     PermissionDenied {
         /// The path that could not be read.
         path: PathBuf,
     },
-    /// Any other failure of the file system.
+    /// Any other error of the file system.
     #[error("{}: cannot be read ({reason}); check the volume it is on", .path.display())]
     Unreadable {
         /// The path that could not be read.
         path: PathBuf,
-        /// The operating system's words.
+        /// The message of the operating system.
         reason: String,
     },
-    /// The links kept changing while the files were being read.
+    /// The links changed during every reading.
     #[error("{}: files changed during every one of {attempts} readings; they are read again at the next poll", .dir.display())]
     Unsettled {
         /// The directory as configured.
@@ -73,7 +73,7 @@ pub enum FileError {
         /// How many readings were tried.
         attempts: usize,
     },
-    /// More than any real chain or key needs.
+    /// The file is larger than any chain or key.
     #[error("{}: larger than {limit} bytes; put only the {part} there", .path.display())]
     TooLarge {
         /// The oversized file.

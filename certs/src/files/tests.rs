@@ -1,4 +1,4 @@
-//! Readings that a swap interrupts at a chosen moment, and every fault of the file system.
+//! Readings that a swap interrupts at a chosen moment, and every error of the file system.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -36,7 +36,7 @@ fn pair(version: &str) -> (String, String) {
 }
 
 fn fault(dir: &Path) -> String {
-    let Err(error) = FileSource::new(dir).read() else { panic!("{} was read without a fault", dir.display()) };
+    let Err(error) = FileSource::new(dir).read() else { panic!("{} was read without an error", dir.display()) };
     error.to_string()
 }
 

@@ -1,4 +1,4 @@
-//! Every fault of the contents, with its whole message, and what is read from good ones.
+//! Every error in the contents, with its whole message, and what is read from valid ones.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -164,7 +164,7 @@ fn refuses_every_cut() {
     let first_end = chain.find(end).unwrap() + end.len();
     for length in 0..chain.trim_end().len() {
         let cut = load_at(&chain[..length], key, now());
-        // The chain of one certificate is whole; nothing tells that a second one was to follow, before it begins.
+        // The chain of one certificate is whole; a second one that has not begun cannot be missed.
         let whole = (first_end..=first_end + 1).contains(&length);
         assert_eq!(cut.is_ok(), whole, "{length} bytes: {cut:?}");
     }

@@ -1,4 +1,4 @@
-//! Check C2 and the rest of a reload's life: what replaces, what keeps, what is reported, when it is ready.
+//! Check C2 and the rest of reloading: what is replaced, kept and reported, and readiness.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -42,7 +42,7 @@ impl Served {
     /// Publishes a new pair, expects it in service at the next poll, returns its serial number.
     fn publish_good(&mut self) -> String {
         self.volume.publish(&self.leaf());
-        let ReloadOutcome::Replaced { serial } = self.poll() else { panic!("a good pair was not taken") };
+        let ReloadOutcome::Replaced { serial } = self.poll() else { panic!("a valid pair was not served") };
         self.assert_serves(&serial);
         serial
     }
@@ -158,7 +158,7 @@ fn c2_a_bad_pair_never_takes_the_place_of_a_good_one() {
         let message = bad.message.replace("DIR", &dir);
         for repeated in [false, true] {
             let ReloadOutcome::Kept { error, repeated: again } = served.poll() else {
-                panic!("{}: taken or not noticed", bad.name)
+                panic!("{}: served, or not noticed", bad.name)
             };
             assert_eq!(error.to_string(), message, "{}", bad.name);
             assert_eq!(again, repeated, "{}", bad.name);
@@ -264,14 +264,14 @@ fn a_pair_from_the_future_is_taken_when_its_time_comes() {
         path.display()
     );
     for repeated in [false, true] {
-        let ReloadOutcome::Kept { error, repeated: again } = served.poll() else { panic!("taken too early") };
+        let ReloadOutcome::Kept { error, repeated: again } = served.poll() else { panic!("served too early") };
         assert_eq!((error.to_string(), again), (message.clone(), repeated));
     }
     let later = served.now + DAY;
     assert!(matches!(served.reloader.poll(later), ReloadOutcome::Replaced { .. }));
 }
 
-/// A bad pair that is replaced by another bad one is news.
+/// An invalid pair that is replaced by another invalid one is reported.
 #[test]
 fn a_new_fault_is_not_a_repetition() {
     let mut served = Served::new();
