@@ -1,4 +1,4 @@
-//! Every case file of admission gets offline the causes and warnings that the webhook gives.
+//! Every case file of admission has offline the same causes and warnings as in the webhook.
 
 use serde_json::Value;
 use webhook::testing::{Case, load};
@@ -13,23 +13,23 @@ fn every_case_file_gets_its_verdict_without_a_server() {
     let cases = load(&super::root().join("tests/cases")).unwrap();
     let cases: Vec<&Case> = cases.iter().filter(|case| is_answered_by_files(case)).collect();
     assert!(cases.len() > 70, "{}", cases.len());
-    let wrong: Vec<String> = cases.iter().filter_map(|case| judge(case).err()).collect();
+    let wrong: Vec<String> = cases.iter().filter_map(|case| check_case(case).err()).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// What may be deleted is no question of files, who applies them is not known, and what is not given may well be there.
+/// Deletion is not checked offline, the user is unknown, and objects that are not among the inputs are assumed to exist.
 fn is_answered_by_files(case: &Case) -> bool {
     let rests_on_absence = case.policy.enforce_can_mount && case.expected.refused.is_some();
     case.object.is_some() && case.may_bind.is_none() && !rests_on_absence
 }
 
 fn sources<'a>(objects: impl IntoIterator<Item = &'a Value>) -> Vec<InputFile> {
-    // As a YAML reader takes it, whatever characters a case is about.
+    // Escaped for YAML readers, since cases contain all kinds of characters.
     let text = |object: &Value| crds::apply_body::body(object).unwrap().get().to_owned();
     objects.into_iter().map(|object| InputFile::new("case", text(object))).collect()
 }
 
-fn judge(case: &Case) -> Result<(), String> {
+fn check_case(case: &Case) -> Result<(), String> {
     let stored = case.others.iter().chain(&case.kinds).chain(&case.workspaces).chain(&case.old);
     let report = check(&sources(&case.object), &sources(stored), &case.policy);
     if !report.unreadable.is_empty() {
@@ -51,7 +51,7 @@ fn judge(case: &Case) -> Result<(), String> {
     warnings(case, &found(Severity::Warning).collect::<Vec<_>>())
 }
 
-/// Of a warning, the field may stand before its text.
+/// The text of a warning may start with its field.
 fn warnings(case: &Case, found: &[&Finding]) -> Result<(), String> {
     let expected = &case.expected.warnings;
     let is = |finding: &Finding, text: &String| {

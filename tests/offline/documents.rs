@@ -1,4 +1,4 @@
-//! What is generated from the code is what is written down.
+//! The generated documents are up to date.
 
 use workspaces_controller::offline::{explain, report};
 

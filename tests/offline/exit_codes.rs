@@ -1,5 +1,5 @@
 //! The table of exit codes, for every command that runs once: 0 nothing found, 1 findings, 2 wrong settings, 3 something
-//! could not be read or written. A reader that has left changes none of them.
+//! could not be read or written. A closed pipe changes none of them.
 
 use std::fs::{File, OpenOptions};
 use std::io::pipe;
@@ -10,21 +10,21 @@ use tempfile::TempDir;
 
 use super::root;
 
-/// Where the output goes.
+/// The state of an output stream.
 #[derive(Clone, Copy, Debug)]
 enum Stream {
-    /// Read to its end.
-    Read,
-    /// A pipe whose reader has left.
+    /// Always writable.
+    Open,
+    /// A closed pipe.
     Closed,
-    /// A device without room.
+    /// A full device.
     Full,
 }
 
 impl Stream {
     fn open(self) -> Stdio {
         match self {
-            Self::Read => Stdio::null(),
+            Self::Open => Stdio::null(),
             Self::Closed => pipe().unwrap().1.into(),
             Self::Full => full().into(),
         }
@@ -50,7 +50,7 @@ fn code(arguments: &[&str], output: Stream, errors: Stream) -> i32 {
     status.code().unwrap_or_else(|| panic!("{arguments:?}: {status}"))
 }
 
-/// Commands that have nothing to complain about, each with output.
+/// Commands without findings, each with output.
 const CLEAN: [&[&str]; 11] = [
     &["validate", KIND, WORKSPACE],
     &["render", KIND, WORKSPACE],
@@ -74,7 +74,7 @@ fn with_findings(edited: &str) -> Vec<Vec<&str>> {
         vec!["validate", broken],
         vec!["validate", "-o", "json", broken],
         vec!["migrate", "--check", broken],
-        // Another kind than that of the Workspace, so it is named as not given, and the other objects are rendered.
+        // Some Workspaces are rendered, and the kind of another one is invalid.
         vec!["render", "docs/examples", "tests/offline/mistakes/workspace_and_kind.yaml"],
         vec!["render", "--diff", "docs/examples", edited],
     ]
@@ -90,19 +90,19 @@ fn edited() -> (TempDir, PathBuf) {
 }
 
 #[test]
-fn nothing_found_is_0_also_when_the_reader_has_left() {
+fn nothing_found_is_0_also_with_a_closed_pipe() {
     for arguments in CLEAN {
-        assert_eq!(code(arguments, Stream::Read, Stream::Read), 0, "{arguments:?}");
+        assert_eq!(code(arguments, Stream::Open, Stream::Open), 0, "{arguments:?}");
         assert_eq!(code(arguments, Stream::Closed, Stream::Closed), 0, "{arguments:?}");
     }
 }
 
 #[test]
-fn findings_are_1_also_when_the_reader_has_left() {
+fn findings_are_1_also_with_a_closed_pipe() {
     let (_folder, edited) = edited();
     for arguments in with_findings(edited.to_str().unwrap()) {
         for (output, errors) in
-            [(Stream::Read, Stream::Read), (Stream::Closed, Stream::Read), (Stream::Closed, Stream::Closed)]
+            [(Stream::Open, Stream::Open), (Stream::Closed, Stream::Open), (Stream::Closed, Stream::Closed)]
         {
             assert_eq!(code(&arguments, output, errors), 1, "{arguments:?} {output:?} {errors:?}");
         }
@@ -114,14 +114,14 @@ fn what_cannot_be_written_is_3_with_and_without_findings() {
     let (_folder, edited) = edited();
     let findings = with_findings(edited.to_str().unwrap());
     for arguments in CLEAN.into_iter().chain(findings.iter().map(Vec::as_slice)) {
-        assert_eq!(code(arguments, Stream::Full, Stream::Read), 3, "{arguments:?}");
+        assert_eq!(code(arguments, Stream::Full, Stream::Open), 3, "{arguments:?}");
     }
     // What cannot be rendered is reported on the standard error.
     let without_kind = ["render", WORKSPACE];
-    assert_eq!(code(&without_kind, Stream::Read, Stream::Read), 1);
-    assert_eq!(code(&without_kind, Stream::Read, Stream::Closed), 1);
-    assert_eq!(code(&without_kind, Stream::Read, Stream::Full), 3);
-    assert_eq!(code(&["crds", "--dir=/nonexistent"], Stream::Read, Stream::Read), 3);
+    assert_eq!(code(&without_kind, Stream::Open, Stream::Open), 1);
+    assert_eq!(code(&without_kind, Stream::Open, Stream::Closed), 1);
+    assert_eq!(code(&without_kind, Stream::Open, Stream::Full), 3);
+    assert_eq!(code(&["crds", "--dir=/nonexistent"], Stream::Open, Stream::Open), 3);
 }
 
 #[test]
@@ -156,13 +156,13 @@ fn what_cannot_be_read_is_3_and_outranks_findings() {
         &["migrate", "--check", "--cluster", "--kubeconfig", unreachable.path().to_str().unwrap()],
     ];
     for arguments in cases {
-        assert_eq!(code(arguments, Stream::Read, Stream::Read), 3, "{arguments:?}");
+        assert_eq!(code(arguments, Stream::Open, Stream::Open), 3, "{arguments:?}");
         assert_eq!(code(arguments, Stream::Closed, Stream::Closed), 3, "{arguments:?}");
     }
 }
 
 #[test]
-fn wrong_settings_are_2_whether_or_not_anybody_reads_why() {
+fn wrong_settings_are_2_whatever_happens_to_the_message() {
     let cases: [&[&str]; 11] = [
         &["--no-such-flag"],
         &["--istio-gateway=nowhere"],
@@ -177,13 +177,13 @@ fn wrong_settings_are_2_whether_or_not_anybody_reads_why() {
         &["completion", "no-such-shell"],
     ];
     for arguments in cases {
-        for errors in [Stream::Read, Stream::Closed, Stream::Full] {
-            assert_eq!(code(arguments, Stream::Read, errors), 2, "{arguments:?} {errors:?}");
+        for errors in [Stream::Open, Stream::Closed, Stream::Full] {
+            assert_eq!(code(arguments, Stream::Open, errors), 2, "{arguments:?} {errors:?}");
         }
     }
 }
 
-/// The help of each command that has codes beside 0 and 2, and the page for operators.
+/// In the help of the commands that have findings, and in `docs/install.md`.
 #[test]
 fn the_codes_are_documented() {
     let install = std::fs::read_to_string(root().join("docs/install.md")).unwrap();

@@ -1,4 +1,4 @@
-//! Whatever the input: an answer, soon, and never a panic.
+//! Every input gets an answer soon, and never a panic.
 
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,7 @@ fn fields_of_any_type_are_judged() {
 }
 
 #[test]
-fn a_pipe_that_brings_nothing_is_unreadable() {
+fn empty_input_is_unreadable() {
     for command in [&["validate", "-"][..], &["render", "-"], &["migrate", "--check", "-"]] {
         for text in ["", " \n"] {
             let (output, code) = crate::printed(command, text);

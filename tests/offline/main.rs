@@ -1,4 +1,4 @@
-//! `validate` and its sisters: the verdicts of all case files without a server, and the program from the outside.
+//! The offline commands: the results of all case files without a server, and the program from outside.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -11,7 +11,7 @@ mod outputs;
 mod renderings;
 mod schema_files;
 
-// The case files of the schemas are read by the test that shows them to the API server.
+// The case files of the schemas belong to the test that sends them to the API server.
 #[allow(dead_code)]
 #[path = "../crd_schema/cases.rs"]
 mod cases;

@@ -86,10 +86,10 @@ fn stored_objects_make_updates_of_inputs() {
     let workspace = std::fs::read_to_string(root().join("docs/examples/jupyterlab-workspace.yaml")).unwrap();
     std::fs::write(&old, format!("{kind}\n---\n{workspace}")).unwrap();
     let old = old.to_str().unwrap();
-    // The kind is found among what is stored.
+    // The kind is among the stored objects.
     assert_eq!(printed(&["validate", "--old", old, "-"], &workspace).1, 0);
     assert_eq!(printed(&["validate", "-"], &workspace).1, 1);
-    // A rule about what was before.
+    // A transition rule.
     let moved = workspace.replace("  kind: jupyterlab", "  kind: rstudio");
     let (output, code) = printed(&["validate", "--old", old, "-"], &moved);
     assert_eq!(code, 1);
@@ -103,14 +103,14 @@ fn an_object_that_is_defined_twice_is_reported() {
     let both = format!("{kind}\n---\n{kind}");
     let (output, code) = json_of(&["validate", "-o", "json", "-"], &both);
     let findings = output["findings"].as_array().unwrap();
-    let told: Vec<_> = findings
+    let reported: Vec<_> = findings
         .iter()
         .map(|finding| (finding["code"].as_str().unwrap(), finding["message"].as_str().unwrap()))
         .collect();
     let second = both.lines().enumerate().filter(|(_, line)| line.starts_with("apiVersion: ")).nth(1).unwrap().0 + 1;
     let message = format!("the same object is defined again in stdin:{second}, and that definition wins");
-    assert_eq!((told, code), (vec![("FILE001", &*message)], 0));
-    // A generated name is another one each time, and what is stored is meant to be replaced.
+    assert_eq!((reported, code), (vec![("FILE001", &*message)], 0));
+    // A generated name is another one each time, and a stored object is meant to be replaced.
     let generated = kind.replace("  name: jupyterlab", "  generateName: jupyterlab-");
     assert_ne!(generated, kind);
     let (output, _) = json_of(&["validate", "-o", "json", "-"], &format!("{generated}\n---\n{generated}"));
@@ -121,13 +121,13 @@ fn an_object_that_is_defined_twice_is_reported() {
 }
 
 #[test]
-fn settings_that_change_verdicts_are_taken() {
+fn settings_of_admission_are_applied() {
     let kind = root().join("docs/examples/jupyterlab-kind.yaml");
     let kind = kind.to_str().unwrap();
     let (output, code) = printed(&["validate", "--port-dialects=id", kind], "");
     assert_eq!(code, 1);
     assert!(output.contains("WSK004"), "{output}");
-    // Nobody knows who will apply it.
+    // The user who will apply it is unknown.
     let kind_with_role = std::fs::read_to_string(kind)
         .unwrap()
         .replace("  podTemplate:\n", "  podTemplate:\n    serviceAccount: {clusterRoles: [{name: view}]}\n");
@@ -186,7 +186,7 @@ fn help_has_examples_defaults_and_variables() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_error() {
+fn a_closed_pipe_is_no_error() {
     let program = env!("CARGO_BIN_EXE_workspaces-controller");
     let script = format!(
         "{program} explain | head -1; {program} validate mistakes -o json | head -1; {program} --help | head -1"

@@ -50,7 +50,7 @@ fn what_cannot_be_rendered_is_reported() {
 }
 
 #[test]
-fn tells_which_workspaces_an_edit_leaves_behind_and_why() {
+fn lists_workspaces_with_a_restart_pending_and_why() {
     let folder = tempfile::tempdir().unwrap();
     let new = folder.path().join("new.yaml");
     let kind = example("jupyterlab-kind.yaml").replace("name: NB_PREFIX", "name: OTHER_PREFIX");
@@ -62,14 +62,14 @@ fn tells_which_workspaces_an_edit_leaves_behind_and_why() {
          spec.containers[main].env[OTHER_PREFIX]: … is added\n\
          1 Workspace: 1 with a restart pending\n";
     assert_eq!((output.as_str(), code), (expected, 1));
-    // A paused one has no pod that could be left behind.
+    // A paused one has no pod.
     let (output, code) = diff(&stored().replace("paused: false", "paused: true"));
     assert_eq!((output.as_str(), code), ("1 Workspace: 0 with a restart pending\n", 0));
 }
 
-/// Whether a filter rule denies a Workspace may follow from a Namespace that nobody gave.
+/// A filter rule may depend on a Namespace that is not among the inputs.
 #[test]
-fn filter_rules_that_ask_for_a_namespace_are_not_guessed() {
+fn filter_rules_that_depend_on_a_missing_namespace_are_a_warning() {
     let rule = "  filterRules:\n  - scope: WORKSPACE_KIND\n    effect: {api: {deny: true}}\n    match:\n    \
                 - matchNamespace: {selector: {matchExpressions: [{key: team, operator: NotIn, values: [a]}]}}\n";
     let all = stored().replacen("spec:\n", &format!("spec:\n{rule}"), 1);
@@ -89,7 +89,7 @@ fn filter_rules_that_ask_for_a_namespace_are_not_guessed() {
     assert_eq!(code, 1);
 }
 
-/// The StatefulSet that another controller made of the Workspace, with what the API server adds by itself.
+/// The StatefulSet that another controller created for the Workspace, with the defaults of the API server.
 fn running() -> Value {
     let (output, _) = printed(&["render", "-"], &stored());
     let mut set = documents(&output).swap_remove(1);
@@ -101,14 +101,14 @@ fn running() -> Value {
 }
 
 #[test]
-fn a_take_over_of_what_is_the_same_is_silent() {
+fn a_take_over_without_differences_has_no_findings() {
     let all = format!("{}\n---\n{}", stored(), running());
     let (output, code) = printed(&["migrate", "--check", "--fail-on", "warning", "-"], &all);
     assert_eq!(code, 0, "{output}");
 }
 
 #[test]
-fn a_take_over_tells_who_is_left_behind_and_what_admission_would_refuse() {
+fn a_take_over_reports_pending_restarts_and_what_admission_would_refuse() {
     let mut set = running();
     set["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!("/elsewhere/");
     set["spec"]["template"]["spec"]["containers"][0]["env"]

@@ -1,4 +1,4 @@
-//! Every case of the schemas gets offline the answer that the API server gives.
+//! Every case of the schemas has offline the same result as in the API server.
 
 use crds::generate::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
@@ -10,12 +10,12 @@ use workspaces_controller::offline::api_server::{cel, metadata, pruning, validat
 use super::cases::{Case, CaseFile, Expected};
 
 #[test]
-fn workspaces_are_taken_and_refused_as_by_the_api_server() {
+fn workspaces_are_accepted_and_refused_as_by_the_api_server() {
     agrees("workspace.yaml", ReviewedKind::Workspace, &workspace_crd());
 }
 
 #[test]
-fn workspace_kinds_are_taken_and_refused_as_by_the_api_server() {
+fn workspace_kinds_are_accepted_and_refused_as_by_the_api_server() {
     agrees("workspace_kind.yaml", ReviewedKind::WorkspaceKind, &workspace_kind_crd());
 }
 
@@ -23,7 +23,7 @@ fn workspace_kinds_are_taken_and_refused_as_by_the_api_server() {
 fn agrees(file: &str, subject: ReviewedKind, crd: &Value) {
     let schema = Schema::of_crd(crd).unwrap();
     let cases = CaseFile::read(file).cases;
-    let wrong: Vec<String> = cases.iter().filter_map(|case| judge(case, &schema, subject).err()).collect();
+    let wrong: Vec<String> = cases.iter().filter_map(|case| check_case(case, &schema, subject).err()).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     assert!(cases.len() > 100, "{}", cases.len());
 }
@@ -35,28 +35,29 @@ fn shaped(object: &Value, schema: &Schema, subject: ReviewedKind) -> (Value, Vec
     (object, unknown)
 }
 
-fn judge(case: &Case, schema: &Schema, subject: ReviewedKind) -> Result<(), String> {
-    let (object, mut faults) = shaped(&case.object, schema, subject);
+fn check_case(case: &Case, schema: &Schema, subject: ReviewedKind) -> Result<(), String> {
+    let (object, mut violations) = shaped(&case.object, schema, subject);
     let old = case.old.as_ref().map(|old| shaped(old, schema, subject).0);
-    faults.extend(metadata::validate(&object));
-    faults.extend(validation::validate(schema, &object, old.as_ref()));
-    let broken: Vec<_> = faults.iter().map(|fault| fault.place.clone()).collect();
-    faults.extend(cel::evaluate(schema, &object, old.as_ref(), &broken));
-    let said: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field(), fault.message)).collect();
+    violations.extend(metadata::validate(&object));
+    violations.extend(validation::validate(schema, &object, old.as_ref()));
+    let broken: Vec<_> = violations.iter().map(|violation| violation.place.clone()).collect();
+    violations.extend(cel::evaluate(schema, &object, old.as_ref(), &broken));
+    let messages: Vec<String> =
+        violations.iter().map(|violation| format!("{}: {}", violation.field(), violation.message)).collect();
     let (path, what) = &case.constraint;
-    let wrong = |why: &str| Err(format!("{path}: {what}: {why}: {said:?}\n    tried {}", case.object));
+    let wrong = |why: &str| Err(format!("{path}: {what}: {why}: {messages:?}\n    tried {}", case.object));
     match &case.expected {
         Expected::Refused { field, message } => {
-            let elsewhere = faults.iter().any(|fault| !field.starts_with(&fault.field()));
-            let said = faults.iter().any(|fault| fault.message.contains(message));
-            if said && !elsewhere { Ok(()) } else { wrong(&format!("expected {message:?} at {field} alone")) }
+            let elsewhere = violations.iter().any(|violation| !field.starts_with(&violation.field()));
+            let is_reported = violations.iter().any(|violation| violation.message.contains(message));
+            if is_reported && !elsewhere { Ok(()) } else { wrong(&format!("expected {message:?} at {field} alone")) }
         }
-        Expected::Accepted if faults.is_empty() => Ok(()),
+        Expected::Accepted if violations.is_empty() => Ok(()),
         Expected::Filled(path, value)
-            if faults.is_empty() && path.find(&mut object.clone()) == Some(&mut value.clone()) =>
+            if violations.is_empty() && path.find(&mut object.clone()) == Some(&mut value.clone()) =>
         {
             Ok(())
         }
-        Expected::Accepted | Expected::Filled(..) => wrong("expected to be taken"),
+        Expected::Accepted | Expected::Filled(..) => wrong("expected to be accepted"),
     }
 }

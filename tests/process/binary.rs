@@ -1,4 +1,4 @@
-//! The built program, run without a cluster unless it is given one.
+//! The built program, run without a cluster unless a test passes one.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::client::{DAY, leaf, new_ca};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_workspaces-controller");
 
-/// Stands between us and the program: it ends when our end of the pipe does, so a killed test leaves nothing behind.
+/// A shell between the test and the program: it kills the program when the pipe is closed, so a killed test leaves no process.
 const GUARD: &str = r#"
 limit=$1; shift
 exec 3<&0
@@ -54,7 +54,7 @@ pub struct Listening {
 }
 
 impl Binary {
-    /// With a good certificate and a kubeconfig whose API server is not there.
+    /// With a valid certificate and a kubeconfig whose API server does not exist.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ca = new_ca();
@@ -120,12 +120,12 @@ impl Binary {
     }
 }
 
-/// Runs it to its end, with nothing but these arguments and variables.
+/// Runs it until it exits, with only these arguments and variables.
 pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(PROGRAM).args(arguments).env_clear().envs(environment.iter().copied()).output().unwrap()
 }
 
-/// For a port that nobody listens on.
+/// For a port without a listener.
 pub fn unreachable_kubeconfig() -> String {
     kubeconfig_for("https://127.0.0.1:1")
 }
@@ -144,7 +144,7 @@ impl Running {
         self.log.lock().unwrap().clone()
     }
 
-    /// The first log line with that text, once it is there.
+    /// Waits for the first log line with that text.
     pub fn wait_log(&self, text: &str, limit: Duration) -> String {
         let began = Instant::now();
         loop {
@@ -182,19 +182,19 @@ impl Running {
     pub fn must_run(&self) {
         assert!(
             Command::new("kill").args(["-0", &self.pid]).status().unwrap().success(),
-            "it has ended:\n{}",
+            "it has exited:\n{}",
             self.log()
         );
     }
 
-    /// Its exit code, once it has ended.
+    /// Waits for its exit code.
     pub fn wait_exit(&mut self, limit: Duration) -> i32 {
         let began = Instant::now();
         loop {
             if let Some(status) = self.guard.try_wait().unwrap() {
                 return status.code().unwrap();
             }
-            assert!(began.elapsed() < limit, "it has not ended within {limit:?}:\n{}", self.log());
+            assert!(began.elapsed() < limit, "it has not exited within {limit:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -91,13 +91,13 @@ impl TestServer {
         connect(&self.connector, self.address).await
     }
 
-    /// A way to connect that tasks can take with them.
+    /// What tasks need to connect.
     pub fn way(&self) -> (TlsConnector, SocketAddr) {
         (self.connector.clone(), self.address)
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -120,14 +120,14 @@ pub fn post(path: &str, body: &str) -> String {
     )
 }
 
-/// Sends a whole request and reads its answer.
+/// Sends a whole request and reads the response.
 pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &str) -> std::io::Result<Answer> {
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
     read_answer(stream).await
 }
 
-/// Reads an answer whose length is told.
+/// Reads a response with a Content-Length.
 pub async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<Answer> {
     let mut bytes = Vec::new();
     let head_end = loop {
@@ -155,7 +155,7 @@ pub async fn read_answer<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Resul
 
 /// How long until the server has closed the connection, whatever it sends before.
 pub async fn until_closed<S: AsyncRead + Unpin>(stream: &mut S, since: Instant) -> Duration {
-    let mut scrap = [0; 4096];
-    while matches!(stream.read(&mut scrap).await, Ok(1..)) {}
+    let mut discarded = [0; 4096];
+    while matches!(stream.read(&mut discarded).await, Ok(1..)) {}
     since.elapsed()
 }

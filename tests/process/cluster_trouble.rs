@@ -1,4 +1,4 @@
-//! A cluster that lacks something: said in one line, and mended without a restart.
+//! A cluster that lacks something: reported in one line, and resolved without a restart.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ fn missing_crds_missing_rights_and_an_outage_are_named_and_survived() {
     );
     wait_for("the log to say so", PATIENCE, || controller.log().contains("caches are synced").then_some(())).unwrap();
 
-    // Rights to the product's own resources alone: what is missing beyond them is named as well, not again and again.
+    // Rights to the product's own resources alone: what is missing beyond them is reported too, and only once.
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     let role = json!({"metadata": {"name": "own"}, "rules": [{"apiGroups": ["kubeflow.org"], "resources": ["*"], "verbs": ["*"]}]});
     cluster.api().create(&format!("{rbac}/clusterroles"), &role).and_then(Reply::ok).unwrap();
@@ -71,7 +71,7 @@ fn missing_crds_missing_rights_and_an_outage_are_named_and_survived() {
     }
     assert_eq!(with_few_rights.terminate(PATIENCE).unwrap(), Exit::Code(0));
 
-    // What has been listed stays usable: an outage of the API server takes no replica out of service.
+    // The caches stay usable: an outage of the API server makes no replica unready.
     cluster.signal_server(Server::KubeApiserver, Signal::STOP).unwrap();
     let (status, body) = controller.health("/readyz").unwrap();
     cluster.signal_server(Server::KubeApiserver, Signal::CONT).unwrap();

@@ -1,4 +1,4 @@
-//! H5: the end of the process loses no request.
+//! H5: shutdown loses no request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::{exactly, within};
 
 const SLOW: usize = 100;
 const WORKERS: usize = 20;
-/// Each worker asks ten times a second: 200 requests a second in all.
+/// Each worker sends ten requests a second: 200 a second in all.
 const PACE: Duration = Duration::from_millis(100);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -106,7 +106,7 @@ async fn idle_connections_do_not_hold_up_a_drain() {
     within("H5", "end of a server with idle connections", began.elapsed(), Duration::from_secs(3));
 }
 
-/// Without an API server reviews wait for the caches until their time is up: slow ones, in a real process.
+/// Without an API server reviews wait for the caches until they time out: slow ones, in a real process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn h5_sigterm_answers_the_reviews_in_flight_and_exits_with_0() {
     let mut binary = Binary::new().start();
@@ -130,7 +130,7 @@ async fn h5_sigterm_answers_the_reviews_in_flight_and_exits_with_0() {
     }
     binary.signal("TERM");
     binary.wait_log("signal received", Duration::from_secs(5));
-    let told = Instant::now();
+    let signalled = Instant::now();
     let (status, body) = binary.get(listening.health, "/readyz").await;
     assert_eq!(status, 503);
     assert!(body.contains("[-]listener not ready: shutting down"), "{body}");
@@ -142,7 +142,7 @@ async fn h5_sigterm_answers_the_reviews_in_flight_and_exits_with_0() {
         .count();
     exactly("H5", "reviews in flight at SIGTERM answered, with Connection: close", good, SLOW);
     assert_eq!(binary.wait_exit(Duration::from_secs(10)), 0, "{}", binary.log());
-    within("H5", "SIGTERM to exit 0", told.elapsed(), Duration::from_secs(10));
+    within("H5", "SIGTERM to exit 0", signalled.elapsed(), Duration::from_secs(10));
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_person_at_a_terminal_does_not_wait_and_a_second_signal_ends_it_at_onc
 
 /// A write that fails must not become a panic.
 #[test]
-fn a_log_that_nobody_reads_ends_nothing() {
+fn the_controller_survives_a_closed_log() {
     let dir = tempfile::tempdir().unwrap();
     let kubeconfig = dir.path().join("kubeconfig");
     std::fs::write(&kubeconfig, crate::binary::unreachable_kubeconfig()).unwrap();

@@ -46,7 +46,7 @@ pub fn review(kind: &str) -> String {
     .to_string()
 }
 
-/// Asks on new connections until told to stop; the longest an answer took, and how many there were.
+/// Sends requests on new connections until stopped; returns the longest response time and the number of requests.
 async fn visit_steadily(server: &TestServer, stop: Arc<AtomicBool>) -> (Duration, usize) {
     let request = post(WORKSPACE_PATH, &review("k"));
     let (mut longest, mut count) = (Duration::ZERO, 0);

@@ -1,4 +1,4 @@
-//! Wrong settings and what is missing at the start, as the user of the program sees them.
+//! Wrong settings, and what is missing at startup, from outside.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::binary::{Binary, run, unreachable_kubeconfig};
 use crate::client::{DAY, connect, connector, exchange, leaf, new_ca};
 
 #[test]
-fn wrong_settings_end_with_code_2_and_a_line_each() {
+fn wrong_settings_exit_with_code_2_and_a_line_each() {
     let output = run(
         &["--istio-gateway=nowhere", "-metrics-bind-address", "here", "--colour"],
         &[("USE_ISTIO", "yes"), ("CLUSTER_DOMAIN", "UPPER"), ("ISTIO_HOSTS", "")],
@@ -30,7 +30,7 @@ fn wrong_settings_end_with_code_2_and_a_line_each() {
 }
 
 #[test]
-fn without_any_way_to_a_cluster_it_ends_with_code_2_and_says_what_to_do() {
+fn without_a_cluster_it_exits_with_code_2_and_says_what_to_do() {
     let output = run(&["--log-level=off"], &[]);
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
@@ -46,7 +46,7 @@ fn without_any_way_to_a_cluster_it_ends_with_code_2_and_says_what_to_do() {
 }
 
 #[test]
-fn an_address_that_is_taken_ends_it_with_code_2() {
+fn an_address_in_use_exits_with_code_2() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ fn crds_are_printed_and_written() {
 }
 
 #[test]
-fn what_is_in_effect_is_logged_once_routing_first() {
+fn effective_settings_are_logged_once_routing_first() {
     let binary = Binary::new()
         .argument("--istio-hosts=a.example")
         .environment("RUST_LOG", "info")
@@ -111,7 +111,7 @@ fn what_is_in_effect_is_logged_once_routing_first() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_not_there_is_said_once_and_does_not_end_it() {
+async fn an_unreachable_api_server_is_logged_once_and_is_not_fatal() {
     let binary = Binary::new().start();
     let health = binary.listening().health;
     let line = binary.wait_log("cannot reach the API server at https://127.0.0.1:1/ (", Duration::from_secs(20));
@@ -125,14 +125,14 @@ async fn an_api_server_that_is_not_there_is_said_once_and_does_not_end_it() {
     assert!(body.contains("[+]certificate ok"), "{body}");
     assert_eq!(binary.get(health, "/livez").await, (200, "ok".to_owned()));
     assert_eq!(binary.get(health, "/healthz").await, (200, "ok".to_owned()));
-    // Two more tries have passed without another line.
+    // Two more attempts are made without another line.
     sleep(Duration::from_millis(4500)).await;
     assert_eq!(binary.log().matches("cannot reach the API server").count(), 1, "{}", binary.log());
     binary.must_run();
 }
 
 #[tokio::test]
-async fn a_certificate_that_comes_later_is_waited_for() {
+async fn a_missing_certificate_is_waited_for() {
     let ca = new_ca();
     let binary = Binary::new();
     let dir = binary.cert_dir();
@@ -185,7 +185,7 @@ async fn metrics_are_served_plainly_or_over_tls() {
 }
 
 #[tokio::test]
-async fn what_is_switched_off_is_neither_served_nor_needed() {
+async fn what_is_disabled_is_neither_served_nor_needed() {
     let binary = Binary::new()
         .environment("ENABLE_WEBHOOKS", "false")
         .argument("--metrics-bind-address=0")
