@@ -1,8 +1,8 @@
 //! What the process counts, under the names that dashboards for controller-runtime know.
 //!
-//! Here are the registry, its encoding and what the rest of the program reports; each subject registers its own series.
-//! Labels are closed sets (controllers, results, webhook paths), never names of objects: the number of series does not
-//! grow with the cluster.
+//! This file has the registry, its encoding and the methods for the rest of the program; each subject registers its own
+//! series. Labels are closed sets (controllers, results, webhook paths), never names of objects: the number of series
+//! does not grow with the cluster.
 
 mod admission;
 mod certificates;
@@ -123,9 +123,9 @@ impl Metrics {
         self.admission.announce(path);
     }
 
-    /// The certificate files were read; `good` when what is served matches them.
-    pub fn certificate_read(&self, good: bool) {
-        self.certificates.read(good);
+    /// The source of the certificate was read; `valid` if its pair is served.
+    pub fn certificate_read(&self, valid: bool) {
+        self.certificates.read(valid);
     }
 
     /// When the served certificate expires.

@@ -75,7 +75,7 @@ impl ServingState {
 /// Provides the current pair to rustls; cheap for many concurrent handshakes.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    held: ArcSwap<ServingState>,
+    state: ArcSwap<ServingState>,
 }
 
 impl Resolver {
@@ -86,27 +86,27 @@ impl Resolver {
 
     /// The current state, for metrics and readiness.
     pub fn current(&self) -> Arc<ServingState> {
-        self.held.load_full()
+        self.state.load_full()
     }
 
     /// Serves `loaded` from the next handshake on, and forgets the last error.
     pub fn replace(&self, loaded: Loaded) {
-        self.held.store(Arc::new(ServingState { served: Some(loaded), last_error: None }));
+        self.state.store(Arc::new(ServingState { served: Some(loaded), last_error: None }));
     }
 
     /// Records a reading that did not replace the served pair: refused with `error`, or unchanged with `None`.
     pub fn keep(&self, error: Option<&LoadError>) {
         // Readings are frequent and mostly the same: nothing is written unless something changed.
-        if self.held.load().last_error.as_ref() == error {
+        if self.state.load().last_error.as_ref() == error {
             return;
         }
-        self.held.rcu(|held| ServingState { served: held.served.clone(), last_error: error.cloned() });
+        self.state.rcu(|state| ServingState { served: state.served.clone(), last_error: error.cloned() });
     }
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let held = self.held.load();
-        held.served.as_ref().map(|served| Arc::clone(&served.certified_key))
+        let state = self.state.load();
+        state.served.as_ref().map(|served| Arc::clone(&served.certified_key))
     }
 }

@@ -86,8 +86,9 @@ pub fn address_or_off(value: &str) -> Result<Option<Listen>, String> {
 /// Gateways as VirtualServices reference them from another namespace.
 pub fn gateways(values: &[&str]) -> Result<Vec<String>, String> {
     for (index, value) in values.iter().enumerate() {
-        let good = value.split_once('/').is_some_and(|(namespace, name)| is_dns_label(namespace) && is_dns_label(name));
-        if !good {
+        let is_valid =
+            value.split_once('/').is_some_and(|(namespace, name)| is_dns_label(namespace) && is_dns_label(name));
+        if !is_valid {
             return Err(format!(
                 "{value:?} must be NAMESPACE/NAME, both of at most 63 lower-case letters, digits and '-', such as \
                  kubeflow/kubeflow-gateway"

@@ -22,7 +22,7 @@ pub struct Setting {
     pub env: &'static [&'static str],
     /// The default; empty for settings without one.
     pub default: &'static str,
-    /// How the flag takes its value.
+    /// The syntax of its value.
     pub shape: Shape,
     /// The placeholder of the value in the help.
     pub placeholder: &'static str,

@@ -39,12 +39,12 @@ impl CertificateMetrics {
         }
     }
 
-    pub(super) fn read(&self, good: bool) {
+    pub(super) fn read(&self, valid: bool) {
         self.reads.inc();
-        if !good {
+        if !valid {
             self.read_errors.inc();
         }
-        self.read_ok.set(good.into());
+        self.read_ok.set(valid.into());
     }
 
     pub(super) fn expires(&self, not_after: SystemTime) {

@@ -1,4 +1,4 @@
-//! Memory, processor time and file descriptors of this process, read from `/proc` when somebody asks.
+//! Memory, CPU time and file descriptors of this process, read from `/proc` at each scrape.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,14 +11,14 @@ use prometheus_client::metrics::gauge::ConstGauge;
 /// Linux counts processor time in `/proc` in hundredths of a second, whatever the kernel's own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Yields nothing where there is no `/proc`.
+/// Collects nothing without `/proc`.
 #[derive(Debug)]
 pub(super) struct ProcessCollector {
     started: f64,
 }
 
 impl ProcessCollector {
-    /// Takes now for the start of the process: it is made first thing.
+    /// Uses the current time as the start of the process: it is created first.
     pub(super) fn new() -> Self {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
         Self { started }
@@ -67,7 +67,7 @@ fn cpu_seconds() -> Option<f64> {
     cpu_seconds_of(&fs::read_to_string("/proc/self/stat").ok()?)
 }
 
-/// From fields 14 and 15, counted after the command, which stands in parentheses and may hold anything.
+/// From fields 14 and 15, counted after the command, which is in parentheses and may contain anything.
 fn cpu_seconds_of(stat: &str) -> Option<f64> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let user: f64 = fields.next()?.parse().ok()?;
@@ -77,7 +77,7 @@ fn cpu_seconds_of(stat: &str) -> Option<f64> {
 
 #[allow(clippy::cast_precision_loss)] // far fewer than 2^52
 fn open_descriptors() -> Option<f64> {
-    // The listing itself holds one open.
+    // The listing itself has one open.
     Some(fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64)
 }
 

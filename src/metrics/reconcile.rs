@@ -25,7 +25,7 @@ pub enum Controller {
     RouteCleanup,
 }
 
-/// How one reconcile ended.
+/// The result of one reconcile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReconcileResult {
     /// Done until something changes.

@@ -1,4 +1,4 @@
-//! How a metric gets into the registry. The library appends `_total` to counters and `_info` to infos itself.
+//! Creates metrics and adds them to the registry. The library appends `_total` to counters and `_info` to infos itself.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 /// One histogram for each label set.
 pub(super) type HistogramFamily<Labels> = Family<Labels, Histogram, fn() -> Histogram>;
 
-/// What a label set has to be able to do.
+/// The bounds of a label set.
 pub(super) trait Labels:
     Clone + std::hash::Hash + Eq + EncodeLabelSet + std::fmt::Debug + Send + Sync + 'static
 {

@@ -1,4 +1,4 @@
-//! VirtualServices that are a danger to the gateway.
+//! VirtualServices that could break the gateway.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;

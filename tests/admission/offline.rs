@@ -95,7 +95,7 @@ fn server(object: &Value) -> (bool, Option<Vec<Cause>>) {
     (reply.status < 400, by_webhook)
 }
 
-/// What the command line says.
+/// The verdict of the command line.
 fn offline(object: &Value, stored: &[InputFile]) -> (bool, Vec<Cause>) {
     let found = check(&[InputFile::new("object.json", object.to_string())], stored, &Policy::default());
     assert_eq!(found.unreadable, [], "{object}");
