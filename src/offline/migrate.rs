@@ -12,8 +12,8 @@ use serde_json::Value;
 use webhook::Policy;
 use webhook::rule::Rule;
 
-use super::CommandOutput;
 use super::check::check_objects;
+use super::command_output::CommandOutput;
 use super::finding::{Finding, ObjectName, Report, Severity};
 use super::given::{Given, WorkspaceName};
 use super::input::object::Objects;

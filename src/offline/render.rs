@@ -8,7 +8,7 @@ use crds::Workspace;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::CommandOutput;
+use super::command_output::CommandOutput;
 use super::given::{Given, WorkspaceName};
 use super::input::source::{self, InputFile, Unreadable};
 use super::report::count;

@@ -6,7 +6,7 @@ pub mod junit;
 pub mod sarif;
 pub mod text;
 
-use super::CommandOutput;
+use super::command_output::CommandOutput;
 use super::finding::{Report, Severity};
 use super::input::source::{InputFile, Unreadable};
 

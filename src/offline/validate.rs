@@ -4,8 +4,8 @@ use std::io::Read;
 
 use webhook::Policy;
 
-use super::CommandOutput;
 use super::check::check;
+use super::command_output::CommandOutput;
 use super::input::source;
 use super::report::ReportOptions;
 
