@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::serve::{Drain, DrainState};
-use crate::tasks::{TaskError, Tasks};
+use crate::tasks::{TaskError, TaskName, Tasks};
 
 /// A signal that stops the process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,7 +47,7 @@ pub enum ShutdownError {
     #[error("shutdown incomplete after {seconds} s, still running: {0}", .names.join(", "), seconds = .limit.as_secs_f32())]
     Unfinished {
         /// The tasks.
-        names: Vec<&'static str>,
+        names: Vec<TaskName>,
         /// The time they had.
         limit: Duration,
     },

@@ -36,7 +36,7 @@ pub use read_model::Watched;
 pub use triggers::{Triggers, Urgency};
 
 /// A watch to be run for as long as the process lives: its name, and the future, which never returns.
-pub type WatchTask = (&'static str, BoxFuture<'static, ()>);
+pub type WatchTask = (String, BoxFuture<'static, ()>);
 
 /// What the process knows of the cluster. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -55,7 +55,9 @@ impl Stores {
     /// Stores of kinds, Workspaces and what else is to be watched.
     pub fn start(client: &Client, watched: Watched) -> (Self, Vec<WatchTask>) {
         let stores = Self(Arc::new(ReadModel { watched, ..ReadModel::default() }));
-        let task = |resource: WatchedResource| (resource.name(), resource.watch(stores.0.clone(), client));
+        let task = |resource: WatchedResource| {
+            (format!("watch {}", resource.name()), resource.watch(stores.0.clone(), client))
+        };
         let tasks = WatchedResource::all(watched).map(task).collect();
         (stores, tasks)
     }
@@ -118,13 +120,13 @@ impl Stores {
     }
 
     /// How many Workspaces use the kind, paused and deleting ones too.
-    pub fn count_users(&self, kind: &str) -> usize {
+    pub fn count_workspaces_using_kind(&self, kind: &str) -> usize {
         self.0.workspaces.first_indexed(kind, 0).0
     }
 
     /// How many Workspaces use an option of the kind, paused and deleting ones too, and the keys of the first `few`.
-    pub fn option_users(&self, kind: &str, option: &KindOption, few: usize) -> (usize, Vec<Key>) {
-        self.0.workspaces.option_users(kind, option, few)
+    pub fn workspaces_using_option(&self, kind: &str, option: &KindOption, few: usize) -> (usize, Vec<Key>) {
+        self.0.workspaces.using_option(kind, option, few)
     }
 
     /// Whether there is a Notebook of that name. False where Notebooks are not served.

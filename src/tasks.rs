@@ -1,5 +1,6 @@
 //! The background tasks of the process. Each runs until shutdown; one that ends earlier stops the process.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
@@ -8,11 +9,14 @@ use tokio::runtime::Handle;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
+/// The name of a task, in messages.
+pub type TaskName = Cow<'static, str>;
+
 /// Named tasks.
 #[derive(Debug, Default)]
 pub struct Tasks {
     running: JoinSet<()>,
-    names: HashMap<Id, &'static str>,
+    names: HashMap<Id, TaskName>,
 }
 
 /// A task that ended before shutdown.
@@ -20,22 +24,27 @@ pub struct Tasks {
 pub enum TaskError {
     /// It returned.
     #[error("background task {0:?} returned unexpectedly")]
-    Returned(&'static str),
+    Returned(TaskName),
     /// It panicked.
     #[error("background task {0:?} panicked")]
-    Panicked(&'static str),
+    Panicked(TaskName),
 }
 
 impl Tasks {
     /// Starts a task.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&mut self, name: impl Into<TaskName>, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_on(name, task, &Handle::current());
     }
 
     /// Starts a task on another runtime.
-    pub fn spawn_on(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+    pub fn spawn_on(
+        &mut self,
+        name: impl Into<TaskName>,
+        task: impl Future<Output = ()> + Send + 'static,
+        runtime: &Handle,
+    ) {
         let id = self.running.spawn_on(task, runtime).id();
-        self.names.insert(id, name);
+        self.names.insert(id, name.into());
     }
 
     /// The first task that ends. Never returns while all are running.
@@ -49,7 +58,7 @@ impl Tasks {
 
     /// Waits until all tasks have returned. Those still running after `limit` are aborted, and their names are
     /// returned.
-    pub async fn finish(&mut self, limit: Duration) -> Vec<&'static str> {
+    pub async fn finish(&mut self, limit: Duration) -> Vec<TaskName> {
         let all = async {
             while let Some(end) = self.running.join_next_with_id().await {
                 match end {
@@ -60,13 +69,13 @@ impl Tasks {
         };
         let _ = timeout(limit, all).await;
         self.running.abort_all();
-        let mut left: Vec<&'static str> = self.names.drain().map(|(_, name)| name).collect();
+        let mut left: Vec<TaskName> = self.names.drain().map(|(_, name)| name).collect();
         left.sort_unstable();
         left
     }
 
-    fn forget(&mut self, id: Id) -> &'static str {
-        self.names.remove(&id).unwrap_or("unknown")
+    fn forget(&mut self, id: Id) -> TaskName {
+        self.names.remove(&id).unwrap_or(Cow::Borrowed("unknown"))
     }
 
     /// Without the panic message, which may quote users' objects. Its location is in the log already.

@@ -76,7 +76,7 @@ impl webhook::Lookup for ClusterLookup {
             }
             if !first.is_empty() {
                 // Later pages may hold more of them, or only other Workspaces.
-                return Ok(KindUsage { count: self.stores.count_users(kind).max(first.len()), first });
+                return Ok(KindUsage { count: self.stores.count_workspaces_using_kind(kind).max(first.len()), first });
             }
         }
     }
@@ -87,7 +87,7 @@ impl webhook::Lookup for ClusterLookup {
 
     async fn workspaces_using_option(&self, kind: &str, option: &KindOption) -> Result<KindUsage, LookupError> {
         self.stores.wait_read_model_synced().await;
-        let (count, first) = self.stores.option_users(kind, option, KindUsage::NAMED);
+        let (count, first) = self.stores.workspaces_using_option(kind, option, KindUsage::NAMED);
         Ok(KindUsage { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() })
     }
 
@@ -112,10 +112,10 @@ impl webhook::Lookup for ClusterLookup {
                 }
                 let key = user.metadata.into_key();
                 for option in asked {
-                    let users = found.entry(option).or_default();
-                    users.count += 1;
-                    if users.first.len() < KindUsage::NAMED {
-                        users.first.push(key.clone());
+                    let usage = found.entry(option).or_default();
+                    usage.count += 1;
+                    if usage.first.len() < KindUsage::NAMED {
+                        usage.first.push(key.clone());
                     }
                 }
             }

@@ -60,7 +60,7 @@ impl Slim for StoredWorkspace {
         &self.identity
     }
 
-    /// By kind, and by each of the two options: who uses them.
+    /// By the kind and by each of the two options that it uses.
     fn indexes(&self) -> Vec<Box<str>> {
         let WorkspaceSpec { kind, pod_template, .. } = &self.spec;
         let option = |list: OptionList| option_index(kind, list, list.selected(&pod_template.options));
@@ -72,12 +72,12 @@ impl Slim for StoredWorkspace {
 impl Collection<StoredWorkspace> {
     /// How many Workspaces name an option of the kind, and the keys of the first `few` of them. The time it takes does not
     /// depend on how many there are.
-    pub fn option_users(&self, kind: &str, option: &KindOption, few: usize) -> (usize, Vec<Key>) {
+    pub fn using_option(&self, kind: &str, option: &KindOption, few: usize) -> (usize, Vec<Key>) {
         self.first_indexed(&option_index(kind, option.list, &option.id), few)
     }
 }
 
-/// Under what the users of an option are found. The names of kinds hold no slash.
+/// The index of the Workspaces that use an option. The names of kinds contain no slash.
 fn option_index(kind: &str, list: OptionList, id: &str) -> Box<str> {
     format!("{kind}/{}/{id}", list.as_str()).into()
 }

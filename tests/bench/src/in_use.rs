@@ -47,7 +47,7 @@ fn nanoseconds(workspaces: &Collection<StoredWorkspace>) -> f64 {
     let option = KindOption { list: OptionList::ImageConfig, id: "small".to_owned() };
     let start = Instant::now();
     for _ in 0..ANSWERS {
-        black_box(workspaces.option_users("lab", black_box(&option), KindUsage::NAMED));
+        black_box(workspaces.using_option("lab", black_box(&option), KindUsage::NAMED));
     }
     start.elapsed().as_secs_f64() * 1e9 / f64::from(ANSWERS)
 }
