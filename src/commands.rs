@@ -165,7 +165,7 @@ fn print_error(error: &str) {
     let _ = write(&format!("error: {error}\n"), &mut io::stderr().lock());
 }
 
-/// Writes all of a text. A closed pipe is no error: the reader has read enough.
+/// Writes all of a text. A closed pipe is not an error: the reader has read enough.
 fn write(text: &str, stream: &mut dyn Write) -> io::Result<()> {
     match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -7,7 +7,7 @@ use crate::timestamp::rfc3339;
 
 /// Why a pair was not loaded.
 ///
-/// Values compare equal when the same error occurs again, so a caller can tell a new error from one it has already
+/// Values compare equal when the same error occurs again, so a caller can distinguish a new error from one it has already
 /// reported. No variant holds what was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {

@@ -72,7 +72,7 @@ fn filter(value: &str) -> Result<String, String> {
     if is_level(value) {
         return Ok(own_crates_at(&value.to_ascii_lowercase()));
     }
-    // A bare word that is no level would be a target: more likely it is a misspelt level.
+    // A bare word that is not a level would be a target: more likely it is a misspelt level.
     let words_are_levels = value.split(',').all(|word| is_level(word.trim()) || word.contains(['=', '[']));
     match EnvFilter::builder().parse(value) {
         Ok(_) if words_are_levels => Ok(value.to_owned()),

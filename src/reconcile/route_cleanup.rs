@@ -39,7 +39,7 @@ pub(super) async fn reconcile(client: Client, stores: Stores, key: Key) -> Reque
     }
 }
 
-/// The VirtualService, if we made it and the Workspace that it was made for is not known to be there.
+/// The VirtualService, if we made it and the Workspace that it was made for is not known to exist.
 fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child>> {
     let route = stores.children(ChildKind::VirtualService).get(key).filter(|route| !route.identity.deleting)?;
     let is_ours = route.owner.is_none() || is_named_after_owner(&route);
@@ -61,7 +61,7 @@ async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube
     let name = &route.identity.key.name;
     let known = stores.workspaces().get(&key);
     let is_deleting = known.is_some_and(|known| known.identity.deleting && known.identity.has_route(name));
-    // One that is not known may be so new that the watch has not brought it yet.
+    // One that is not in the store may be so new that the watch has not delivered it yet.
     if !is_deleting && exists(client, &key, name).await? {
         return Ok(());
     }
@@ -79,7 +79,7 @@ async fn exists(client: &Client, key: &Key, route: &str) -> kube::Result<bool> {
             let identity = incoming.identity();
             Ok(identity.has_route(route) && !identity.deleting)
         }
-        // Unless it is the resource that is not known: the Workspace may exist.
+        // Unless it is the resource that is not served: the Workspace may exist.
         Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => Ok(false),
         Err(error) => Err(error),
     }

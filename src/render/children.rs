@@ -157,7 +157,7 @@ pub struct Desired {
     pub stateful_set: StatefulSet,
     /// The ports of the pod.
     pub service: Service,
-    /// How people reach the ports.
+    /// The route to the ports.
     pub route: Route,
     /// Mounts of the kind or the Workspace that could not be made, because another one has their path.
     pub skipped_mounts: Vec<SkippedMount>,

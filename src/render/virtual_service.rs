@@ -1,6 +1,6 @@
 //! The VirtualService of a Workspace: one route for each port of the selected image, in its order.
 //!
-//! One bad header makes Envoy refuse the routes of everybody, so rendered headers are judged here again, whatever
+//! One bad header makes Envoy reject the routes of every Workspace, so rendered headers are checked here again, whatever
 //! admission decided.
 
 use crds::headers::{HeaderFault, HeaderOperations, HeaderTemplates, ROUTE_MAX};
@@ -19,7 +19,7 @@ use crate::istio::{
 /// Temporary, and the method and body of the request stay.
 const TEMPORARY_REDIRECT: u16 = 307;
 
-/// How people reach the ports of a Workspace: what is wanted, as an object or only that it is.
+/// The route to the ports of a Workspace: the VirtualService that is desired, or only that one is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Route<T = Box<VirtualService>> {
     /// Not through us: Istio is off.
@@ -166,7 +166,7 @@ fn missing_slash(path: &str, scheme: Option<RedirectScheme>) -> HttpRoute {
     }
 }
 
-/// What the entry of a port does to headers, judged; nothing when it does nothing.
+/// The header operations of a port, checked; none where its entry has none.
 fn headers(
     context: &RenderContext<'_>,
     entry: Option<&ProxiedPort>,

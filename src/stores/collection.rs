@@ -71,7 +71,7 @@ impl<T: Slim> Collection<T> {
         keys.filter_map(|key| objects.by_key.get(key)).map(|entry| entry.object.clone()).collect()
     }
 
-    /// How many objects are found under `index`, and the keys of the first `few` of them. The time it takes does not depend
+    /// How many objects are found under `index`, and the keys of the first `few` of them. The time does not depend
     /// on how many there are.
     pub fn first_indexed(&self, index: &str, few: usize) -> (usize, Vec<Key>) {
         let objects = self.read();

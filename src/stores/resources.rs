@@ -89,7 +89,7 @@ impl WatchedResource {
     pub fn watch(self, stores: Arc<ReadModel>, client: &Client) -> BoxFuture<'static, ()> {
         let client = client.clone();
         let config = match self {
-            // The objects that carry the label of children, whoever made them.
+            // The objects with the label of children, whichever client created them.
             Self::Children(_) | Self::Pods => watcher::Config::default().labels(WORKSPACE_NAME_LABEL),
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => watcher::Config::default(),
         };

@@ -70,7 +70,7 @@ impl Slim for StoredWorkspace {
 }
 
 impl Collection<StoredWorkspace> {
-    /// How many Workspaces name an option of the kind, and the keys of the first `few` of them. The time it takes does not
+    /// How many Workspaces use an option of the kind, and the keys of the first `few` of them. The time does not
     /// depend on how many there are.
     pub fn using_option(&self, kind: &str, option: &KindOption, few: usize) -> (usize, Vec<Key>) {
         self.first_indexed(&option_index(kind, option.list, &option.id), few)

@@ -36,7 +36,7 @@ fn nobody_is_refused_wrongly_while_a_start_lists() {
         ..options()
     };
     let controller = ControllerProcess::start(cluster(), &slow).unwrap();
-    controller.wait_for("a list that stands still", TIMEOUT, || gate.holds().then_some(())).unwrap();
+    controller.wait_for("a list that hangs", TIMEOUT, || gate.holds().then_some(())).unwrap();
     controller.wait_for("the health server", TIMEOUT, || controller.health("/livez")).unwrap();
     let (status, body) = controller.health("/readyz").unwrap();
     assert!(status == 503 && body.contains("[-]caches not ready: "), "{status} {body}");

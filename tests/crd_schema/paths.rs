@@ -40,7 +40,7 @@ impl Path {
     pub fn parent(&self) -> (Self, &str) {
         match self.0.split_last() {
             Some((Step::Field(name), above)) => (Self(above.to_vec()), name),
-            _ => panic!("{self} is no field"),
+            _ => panic!("{self} is not a field"),
         }
     }
 

@@ -84,7 +84,7 @@ async fn h2_hostile_clients_get_their_limits_and_others_are_served() {
     within("H2", "longest answer to others meanwhile", longest, Duration::from_secs(2));
     let text = server.metrics.encode().unwrap();
     assert!(text.contains("workspaces_server_connection_faults_total 3\n"), "{text}");
-    // All of them were kept: an idle connection harms nobody.
+    // All of them were kept: an idle connection does no harm.
     let mut answered = 0;
     for mut stream in idle {
         answered +=

@@ -93,7 +93,7 @@ fn routes_of_deleted_workspaces_do_not_wait_for_garbage_collection() {
     assert_eq!(deletes.count(), WORKSPACES, "{deletes:?}");
     assert_eq!(deletes.verb("delete").count(), WORKSPACES);
 
-    // Deleted while nobody looked, and one that is another Workspace by now.
+    // Deleted while no loop ran, and one that is another Workspace by now.
     let before = ["gone", "again", "orphaned"].map(|name| world.create(name, |spec| spec["paused"] = json!(true)));
     wait_routes(&world, 3);
     running.stop();

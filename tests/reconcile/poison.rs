@@ -22,7 +22,7 @@ pub fn folded(template: &mut Value) {
     template["ports"][0]["httpProxy"]["requestHeaders"]["set"] = json!({"X-Folded": PLACEHOLDER});
 }
 
-/// What the loop has to mend when it starts.
+/// What the loop has to repair when it starts.
 pub struct Poisoned<'a> {
     /// Its StatefulSet and its VirtualService are as an earlier version left them. The first can be written as it was
     /// meant, the second cannot: its header is refused now.

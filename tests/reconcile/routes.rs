@@ -57,7 +57,7 @@ fn an_unsafe_header_in_a_stored_kind_keeps_the_old_route_and_makes_no_new_one() 
         assert!(message.starts_with("spec.podTemplate.ports[0].httpProxy.requestHeaders.set[X-Bad]: "), "{message}");
         assert!(!message.contains("s3cr3t"), "{message}");
     }
-    assert_eq!(old.child(Child::VirtualService), route, "the old route stays as it is");
+    assert_eq!(old.child(Child::VirtualService), route, "the old route is left unchanged");
     assert!(new.find_child(Child::VirtualService).is_none(), "no new route is made");
     world.update_kind(|template| {
         template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("100%%");
@@ -97,7 +97,7 @@ fn a_route_whose_successor_is_refused_outlives_a_restart_and_edits_of_others() {
     lab.patch(&json!({"podTemplate": {"options": {"podConfig": "big"}}}));
     refused();
     assert_eq!(lab.child(Child::VirtualService)["metadata"]["uid"], route["metadata"]["uid"]);
-    // Ours: nobody knows any more what it should be.
+    // A field of ours, of which the desired value is no longer known.
     let tampered = json!([{"op": "remove", "path": "/spec/http/0/headers"}]);
     cluster.api().json_patch(&lab.child_path(Child::VirtualService), &tampered).and_then(Reply::ok).unwrap();
     world.wait("the route to go", || {

@@ -9,7 +9,7 @@ use webhook::workspace_kind::validate;
 
 use crate::world::{Child, WorkspaceHandle, World};
 
-/// Characters in one value. Each stands between two others, so that one which is lost or changed shows.
+/// Characters in one value. Each is between two others, so that one which is lost or changed shows.
 const IN_ONE: usize = 256;
 /// Templates have at most 4 KiB.
 const IN_ONE_HEADER: usize = 900;
@@ -180,7 +180,7 @@ fn any_text_arrives_as_it_is_or_is_refused_at_its_field() {
     arrived += values;
     let (values, _) = headers_arrive_or_are_refused("random-headers", &random(5_000));
     arrived += values;
-    // C0 but TAB, DEL, C1, U+2028, U+2029, U+FEFF, U+FFFE, U+FFFF, and '%', which begins a command of the gateway.
+    // C0 but TAB, DEL, C1, U+2028, U+2029, U+FEFF, U+FFFE, U+FFFF, and '%', which begins an Envoy command operator.
     assert_eq!(refused, 31 + 1 + 32 + 5 + 1);
     println!("G4 pass {arrived} {arrived}");
 }

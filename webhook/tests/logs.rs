@@ -72,7 +72,7 @@ async fn logs_name_rules_and_never_values() {
     ] {
         assert!(refusal.contains(part), "{part} in {refusal}");
     }
-    // What identifies the request is said once a line, by the span.
+    // The request is identified once a line, by the span.
     assert_eq!(refusal.matches("uid-1").count(), 1, "{refusal}");
     assert_eq!(refusal.matches("jupyterlab").count(), 1, "{refusal}");
     let accepted = |line: &&str| line.contains("DEBUG") && line.contains("accepted");

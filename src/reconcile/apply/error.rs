@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Why a child is not as it should be.
+/// Why a child is not as desired.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(in crate::reconcile) enum ApplyError {
     /// Wait: an object that is not ours has the name.

@@ -18,7 +18,7 @@ use crate::stores::child::{Child, WholeChild};
 use crate::stores::collection::Collection;
 use crate::stores::slim::{Identity, Incoming};
 
-/// How long one request may take before it is given up.
+/// The time-out of one request.
 pub(in crate::reconcile) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No object has this resourceVersion: with it as a precondition an apply can only create. Every other version conflicts.

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 /// The condition that what exists matches the spec.
 pub(super) const READY: &str = "Ready";
-/// The condition that people can be routed to the Workspace.
+/// The condition that requests are routed to the Workspace.
 pub(super) const ROUTE_READY: &str = "RouteReady";
 /// The longest message of a condition, in bytes.
 pub(super) const MESSAGE_MAX: usize = 1024;

@@ -19,9 +19,9 @@ pub(super) struct ApplyOutcome {
     pub spec_error: Option<StatusReason>,
     /// The account that the pod runs as.
     pub service_account: Option<String>,
-    /// The options that redirects lead to; none when the kind is not known.
+    /// The options that redirects lead to; none when the kind does not exist.
     pub options: Option<PodTemplateOptionsStatus>,
-    /// How people are to reach the Workspace; none when it could not be rendered.
+    /// The route that is desired; none when the Workspace could not be rendered.
     pub route: Option<Route<()>>,
     /// Mounts that were skipped, because another one has their path.
     pub skipped_mounts: Vec<SkippedMount>,

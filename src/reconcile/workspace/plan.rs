@@ -38,7 +38,7 @@ pub(super) struct Plan {
     inputs: Inputs,
     /// What is to be done about each child, if anything.
     pub actions: PerChild<Option<Action<Hash>>>,
-    /// How people reach the Workspace.
+    /// The route that is desired.
     pub route: Route<()>,
     /// Mounts that were skipped, because another one has their path.
     pub skipped_mounts: Vec<SkippedMount>,

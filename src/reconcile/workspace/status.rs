@@ -140,7 +140,7 @@ fn skipped_mounts(mounts: &[SkippedMount]) -> String {
     })
 }
 
-/// Whether people can be routed to the Workspace. True only where the route was applied and is stored unchanged.
+/// Whether requests are routed to the Workspace. True only where the route was applied and is stored unchanged.
 fn route_ready(facts: Facts<'_>) -> ConditionDraft {
     let outcome = facts.outcome;
     let unknown = |reason, message| ConditionDraft::new(ROUTE_READY, ConditionStatus::Unknown, reason, message);

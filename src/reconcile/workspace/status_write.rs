@@ -45,7 +45,7 @@ pub(super) async fn write(
     }
     let waits_for_pod = !has_pod && desired.state == WorkspaceState::Unknown;
     let patience = memory.set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
-    // A kind that does not exist brings no flood of events, and whoever just created the Workspace waits for the report.
+    // A missing kind brings no flood of events, and the user who just created the Workspace waits for the report.
     let pause = memory.status_written.filter(|_| has_kind).map(|written| written + STATUS_PAUSE);
     let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
     if !left.is_zero() {
@@ -84,7 +84,7 @@ async fn patch(target: &Target<'_>, change: Value) -> Result<bool, StatusError> 
         }
         Ok(answer) => {
             let workspace = answer?.object.map_err(StatusError::Answer)?;
-            // Our own write is no event.
+            // Our own write is not an event.
             stores.workspaces().put_answer(workspace);
             Ok(true)
         }

@@ -27,7 +27,7 @@ pub fn blocks(markdown: &str) -> Result<Vec<Block>, String> {
                 let info = text.trim_start_matches('`').to_owned();
                 open = Some(Block { line, heading: heading.clone(), info, body: String::new() });
             }
-            _ if is_fence => return Err(format!("line {line}: {text:?} is no fence that the tests know")),
+            _ if is_fence => return Err(format!("line {line}: {text:?} is not a fence that the tests know")),
             (Some(block), _) => {
                 block.body.push_str(text);
                 block.body.push('\n');
@@ -112,9 +112,9 @@ fn a_snippet_that_does_not_say_what_it_is_is_noticed() {
     let fails = |markdown: &str| blocks(markdown).and_then(|blocks| snippets(&blocks)).unwrap_err();
     assert_eq!(fails("\n```yaml\nports: []\n```\n"), "line 2: the first line does not say what the snippet is");
     assert_eq!(fails("```yaml\n# at spec\n```\n"), "line 1: the first line does not say what the snippet is");
-    assert_eq!(fails("```yml\n# in x at spec\n```\n"), "line 1: \"```yml\" is no fence that the tests know");
-    assert_eq!(fails("- a\n  ```yaml\n"), "line 2: \"  ```yaml\" is no fence that the tests know");
-    assert_eq!(fails("~~~yaml\n"), "line 1: \"~~~yaml\" is no fence that the tests know");
+    assert_eq!(fails("```yml\n# in x at spec\n```\n"), "line 1: \"```yml\" is not a fence that the tests know");
+    assert_eq!(fails("- a\n  ```yaml\n"), "line 2: \"  ```yaml\" is not a fence that the tests know");
+    assert_eq!(fails("~~~yaml\n"), "line 1: \"~~~yaml\" is not a fence that the tests know");
     assert_eq!(fails("```yaml\n# in x at spec\n"), "line 1: the fence is never closed");
     assert_eq!(fails("```text\nx\n```\n"), "line 1: no snippet to which this could be the answer");
     let far = "```yaml\n# in x at spec\na: 1\n```\n## Other\n```text\nx\n```\n";

@@ -102,7 +102,7 @@ fn routes(screen: &mut Screen<'_, impl Write>, cluster: &Cluster, name: &str) ->
 }
 
 fn keep(screen: &mut Screen<'_, impl Write>) -> Result<()> {
-    screen.say("The kind stays as long as somebody uses it:")?;
+    screen.say("A kind cannot be deleted while Workspaces use it:")?;
     let answer = screen.run(&format!("kubectl delete workspacekind {KIND}"))?;
     let used = format!("WorkspaceKind is used by 1 workspace(s): default/{WORKSPACE}\n");
     expect(!answer.success && answer.text.ends_with(&used), "the deletion to be refused", &answer)
