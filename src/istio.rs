@@ -123,12 +123,12 @@ pub struct HttpRewrite {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Headers {
     /// Those of the request.
-    pub request: HeaderOperations,
+    pub request: RouteHeaderOperations,
 }
 
 /// How the headers of a message change: removed first, then set and added.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct HeaderOperations {
+pub struct RouteHeaderOperations {
     /// Headers to overwrite.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, String>,

@@ -106,9 +106,9 @@ mod tests {
 
     /// A source with one text as certificate and key.
     #[derive(Debug, Clone)]
-    struct Memory(Arc<Mutex<Result<&'static str, SourceError>>>);
+    struct MemorySource(Arc<Mutex<Result<&'static str, SourceError>>>);
 
-    impl PairSource for Memory {
+    impl PairSource for MemorySource {
         fn read(&self) -> Result<PemPair, SourceError> {
             let text = self.0.lock().unwrap().clone()?;
             Ok(PemPair {
@@ -123,7 +123,7 @@ mod tests {
     /// An error that replaces the parser's is returned: the result is cached, not computed again.
     #[test]
     fn refused_content_is_not_parsed_again() {
-        let source = Memory(Arc::new(Mutex::new(Ok("no PEM"))));
+        let source = MemorySource(Arc::new(Mutex::new(Ok("no PEM"))));
         let mut reloader = Reloader::new(source.clone(), Arc::new(Resolver::new()));
         let now = SystemTime::UNIX_EPOCH;
         assert!(matches!(reloader.poll(now), ReloadOutcome::Kept { .. }));
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn an_error_of_the_source_is_reported_once() {
         let error = SourceError("the Secret is missing; create it".to_owned());
-        let source = Memory(Arc::new(Mutex::new(Err(error.clone()))));
+        let source = MemorySource(Arc::new(Mutex::new(Err(error.clone()))));
         let mut reloader = Reloader::new(source, Arc::new(Resolver::new()));
         for repeated in [false, true] {
             let kept = ReloadOutcome::Kept { error: error.clone().into(), repeated };

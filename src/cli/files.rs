@@ -11,7 +11,7 @@ use crate::offline::finding::Severity;
 use crate::offline::input::source;
 use crate::offline::migrate::Migrate;
 use crate::offline::render::{Render, What};
-use crate::offline::report::{Format, ReportOptions};
+use crate::offline::report::{ReportFormat, ReportOptions};
 use crate::offline::validate::Validate;
 
 const VALIDATE_EXAMPLES: &str = "\
@@ -87,7 +87,7 @@ fn fail_on() -> Arg {
 }
 
 fn report_format() -> Arg {
-    output(&Format::ALL.map(|(name, _)| name))
+    output(&ReportFormat::ALL.map(|(name, _)| name))
 }
 
 fn validate_command() -> Command {
@@ -165,9 +165,9 @@ fn is(matches: &ArgMatches, name: &str, value: &str) -> bool {
 }
 
 fn options(matches: &ArgMatches) -> ReportOptions {
-    let format = Format::ALL.into_iter().find(|(name, _)| is(matches, "output", name));
+    let format = ReportFormat::ALL.into_iter().find(|(name, _)| is(matches, "output", name));
     let fail_on = if is(matches, "fail-on", "warning") { Severity::Warning } else { Severity::Error };
-    ReportOptions { format: format.map_or(Format::Text, |(_, format)| format), fail_on, colours: false }
+    ReportOptions { format: format.map_or(ReportFormat::Text, |(_, format)| format), fail_on, colours: false }
 }
 
 /// Every command needs an input.

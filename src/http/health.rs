@@ -9,12 +9,12 @@ use axum::routing::get;
 use http::StatusCode;
 
 /// One condition of readiness; the error is the reason in one line.
-pub type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+pub type ReadinessCheck = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// All conditions of readiness.
 #[derive(Default)]
 pub struct Readiness {
-    checks: Vec<(&'static str, Check)>,
+    checks: Vec<(&'static str, ReadinessCheck)>,
 }
 
 impl Readiness {

@@ -11,10 +11,10 @@ use super::api_server::schema::Schema;
 use super::api_server::schemas::{Schemas, Shaped};
 use super::api_server::violation::Violation;
 use super::api_server::{cel, metadata, validation};
-use super::facts::Facts;
+use super::facts::OfflineFacts;
 use super::finding::{CheckedObject, Finding, ObjectName, Report, Severity};
-use super::input::object::{InvalidObject, Object, Objects};
-use super::input::position::{Target, locate};
+use super::input::object::{InputObject, InputObjects, InvalidObject};
+use super::input::position::{FieldPart, locate};
 use super::input::source::{InputFile, Unreadable};
 
 /// How many findings of one object are reported; nobody reads more, and locating thousands of fields is slow.
@@ -29,11 +29,16 @@ const ADD_THE_KIND: &str = "The kind is neither among the inputs nor among the s
 ///
 /// The findings are in the order of the rules; [`Report::sort`] sorts them by line.
 pub fn check(inputs: &[InputFile], stored: &[InputFile], policy: &Policy) -> Report {
-    check_objects(inputs, &Objects::read(inputs), Objects::read(stored), policy)
+    check_objects(inputs, &InputObjects::read(inputs), InputObjects::read(stored), policy)
 }
 
 /// The same for objects that have been read from `inputs` already.
-pub(super) fn check_objects(inputs: &[InputFile], given: &Objects, stored: Objects, policy: &Policy) -> Report {
+pub(super) fn check_objects(
+    inputs: &[InputFile],
+    given: &InputObjects,
+    stored: InputObjects,
+    policy: &Policy,
+) -> Report {
     let unreadable = given.unreadable.iter().chain(&stored.unreadable).cloned().collect();
     let mut report = Report { files: inputs.len(), foreign: given.foreign, unreadable, ..Report::default() };
     let schemas = match Schemas::read() {
@@ -44,7 +49,7 @@ pub(super) fn check_objects(inputs: &[InputFile], given: &Objects, stored: Objec
             return report;
         }
     };
-    let mut facts = Facts::default();
+    let mut facts = OfflineFacts::default();
     stored.related.iter().chain(&given.related).for_each(|other| facts.add_other(other));
     let old = stored_objects(schemas, stored.ours);
     let shaped: Vec<Shaped> = given.ours.iter().map(|object| schemas.shape(object.subject, &object.value)).collect();
@@ -60,9 +65,9 @@ pub(super) fn check_objects(inputs: &[InputFile], given: &Objects, stored: Objec
     // The user who will apply the files is unknown.
     let policy = &Policy { cluster_role_bind: BindCheck::Off, ..policy.clone() };
     let mut check = Check { inputs, schemas, policy, facts, report, found: 0, omitted: None };
-    let identities: Vec<Identity> =
+    let identities: Vec<ObjectKey> =
         given.ours.iter().zip(&shaped).map(|(object, shaped)| identity(object.subject, &shaped.object)).collect();
-    let last: BTreeMap<&Identity, &Object> = identities.iter().zip(&given.ours).collect();
+    let last: BTreeMap<&ObjectKey, &InputObject> = identities.iter().zip(&given.ours).collect();
     for ((object, shaped), identity) in given.ours.iter().zip(shaped).zip(&identities) {
         let later = last.get(identity).copied().filter(|later| !std::ptr::eq(*later, object) && is_named(object));
         check.object(object, shaped, old.get(identity), later);
@@ -72,19 +77,19 @@ pub(super) fn check_objects(inputs: &[InputFile], given: &Objects, stored: Objec
 }
 
 /// Kind, namespace and name.
-type Identity = (ReviewedKind, String, String);
+type ObjectKey = (ReviewedKind, String, String);
 
-fn identity(subject: ReviewedKind, object: &Value) -> Identity {
+fn identity(subject: ReviewedKind, object: &Value) -> ObjectKey {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
     (subject, text("namespace"), text("name"))
 }
 
 /// An object with a generated name is another one each time.
-fn is_named(object: &Object) -> bool {
+fn is_named(object: &InputObject) -> bool {
     object.value["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty())
 }
 
-fn stored_objects(schemas: &Schemas, stored: Vec<Object>) -> BTreeMap<Identity, Value> {
+fn stored_objects(schemas: &Schemas, stored: Vec<InputObject>) -> BTreeMap<ObjectKey, Value> {
     let shaped = stored.into_iter().map(|object| (object.subject, schemas.shape(object.subject, &object.value).object));
     shaped.map(|(subject, object)| (identity(subject, &object), object)).collect()
 }
@@ -93,7 +98,7 @@ struct Check<'a> {
     inputs: &'a [InputFile],
     schemas: &'a Schemas,
     policy: &'a Policy,
-    facts: Facts,
+    facts: OfflineFacts,
     report: Report,
     /// How many findings the current object has, and the highest severity of those that are omitted.
     found: usize,
@@ -102,7 +107,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// `later`: the last input that defines the same object, if this one is not the last.
-    fn object(&mut self, object: &Object, shaped: Shaped, old: Option<&Value>, later: Option<&Object>) {
+    fn object(&mut self, object: &InputObject, shaped: Shaped, old: Option<&Value>, later: Option<&InputObject>) {
         (self.found, self.omitted) = (0, None);
         let schema = self.schemas.of(object.subject);
         let Shaped { object: value, unknown } = shaped;
@@ -204,20 +209,20 @@ impl Check<'_> {
     }
 
     fn warn(&mut self, place: &Place<'_>, rule: Rule, field: &str, message: String, masked: bool) {
-        self.push(place, rule, Severity::Warning, field, field, Target::Value, message, masked);
+        self.push(place, rule, Severity::Warning, field, field, FieldPart::Value, message, masked);
     }
 
     fn push_violation(&mut self, place: &Place<'_>, violation: &Violation, masked: bool) {
-        let target = if violation.rule == Rule::UnknownField { Target::Key } else { Target::Value };
+        let target = if violation.rule == Rule::UnknownField { FieldPart::Key } else { FieldPart::Value };
         let (field, at) = (violation.field(), violation.place.to_string());
         self.push(place, violation.rule, Severity::Error, &field, &at, target, violation.message.clone(), masked);
     }
 
     fn push_webhook_fault(&mut self, place: &Place<'_>, fault: &field::Fault, masked: bool) {
         let target = match fault.at {
-            Some(byte) => Target::Byte(byte),
-            None if is_about_key(fault) => Target::Key,
-            None => Target::Value,
+            Some(byte) => FieldPart::Byte(byte),
+            None if is_about_key(fault) => FieldPart::Key,
+            None => FieldPart::Value,
         };
         self.push(place, fault.rule, Severity::Error, &fault.field, &fault.field, target, fault.message(), masked);
     }
@@ -230,7 +235,7 @@ impl Check<'_> {
         severity: Severity,
         field: &str,
         at: &str,
-        target: Target,
+        target: FieldPart,
         message: String,
         masked: bool,
     ) {
@@ -261,7 +266,7 @@ impl Check<'_> {
 
     fn invalid_object(&mut self, invalid_object: &InvalidObject) {
         let source = &self.inputs[invalid_object.source];
-        let bytes = locate(source.text(), &invalid_object.node, None, invalid_object.field, Target::Value);
+        let bytes = locate(source.text(), &invalid_object.node, None, invalid_object.field, FieldPart::Value);
         let object = object_name_of(&invalid_object.node.value());
         let message = invalid_object.message.clone();
         let error = Severity::Error;
@@ -280,7 +285,7 @@ impl Check<'_> {
 
 /// The object that findings are about.
 struct Place<'a> {
-    object: &'a Object,
+    object: &'a InputObject,
     schema: &'a Schema,
     name: ObjectName,
 }
@@ -342,8 +347,8 @@ fn prevents_rules(violation: &Violation) -> bool {
 /// Whether a fault is about the key of a map entry and not about its value.
 fn is_about_key(fault: &field::Fault) -> bool {
     let quotes_key = match &fault.value {
-        field::Value::Text(text) => fault.field.ends_with(&field::key("", text)),
-        field::Value::Omitted | field::Value::Number(_) | field::Value::Block(_) => false,
+        field::QuotedValue::Text(text) => fault.field.ends_with(&field::key("", text)),
+        field::QuotedValue::Omitted | field::QuotedValue::Number(_) | field::QuotedValue::Block(_) => false,
     };
     fault.field.ends_with(']') && (quotes_key || matches!(fault.fault_type, field::FaultType::Forbidden))
 }

@@ -15,15 +15,15 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// The objects of the inputs, by name.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct OfflineFacts {
     kinds: BTreeMap<String, ObjectState<WorkspaceKind>>,
     /// By namespace and name.
     workspaces: BTreeMap<(String, String), ObjectState<Workspace>>,
     /// The labels of other objects, by kind, namespace and name.
-    others: BTreeMap<(String, String, String), Labels>,
+    others: BTreeMap<(String, String, String), LabelMap>,
 }
 
-type Labels = BTreeMap<String, String>;
+type LabelMap = BTreeMap<String, String>;
 
 /// An object, unless it does not decode: its own findings report why.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ enum ObjectState<T> {
     Broken,
 }
 
-impl Facts {
+impl OfflineFacts {
     /// Adds a kind, or replaces the one of the same name.
     pub fn add_kind(&mut self, object: &Value) {
         self.kinds.insert(text(object, "name"), ObjectState::of(object));
@@ -59,7 +59,7 @@ impl Facts {
     }
 
     /// The labels of such an object.
-    fn other(&self, kind: &str, namespace: &str, name: &str) -> Option<&Labels> {
+    fn other(&self, kind: &str, namespace: &str, name: &str) -> Option<&LabelMap> {
         self.others.get(&(kind.to_owned(), namespace.to_owned(), name.to_owned()))
     }
 
@@ -96,7 +96,7 @@ fn text(object: &Value, field: &str) -> String {
     object["metadata"][field].as_str().unwrap_or_default().to_owned()
 }
 
-impl Lookup for Facts {
+impl Lookup for OfflineFacts {
     async fn kind(&self, name: &str) -> Result<Option<Arc<WorkspaceKind>>, LookupError> {
         Ok(self.kinds.get(name).and_then(ObjectState::decoded).cloned())
     }
@@ -139,17 +139,17 @@ impl Lookup for Facts {
         self.notebook(namespace, name).await
     }
 
-    async fn namespace_labels(&self, namespace: &str) -> Result<Labels, LookupError> {
+    async fn namespace_labels(&self, namespace: &str) -> Result<LabelMap, LookupError> {
         let mut labels = self.other("Namespace", "", namespace).cloned().unwrap_or_default();
         labels.insert(NAMESPACE_NAME_LABEL.to_owned(), namespace.to_owned());
         Ok(labels)
     }
 
     /// An object that is not among the inputs is assumed to exist with the required label.
-    async fn mounted_labels(&self, namespace: &str, mounted: &MountSource) -> Result<Option<Labels>, LookupError> {
+    async fn mounted_labels(&self, namespace: &str, mounted: &MountSource) -> Result<Option<LabelMap>, LookupError> {
         let (kind, name) = mounted.parts();
         let (label, value) = CAN_MOUNT;
         let given = self.other(kind, namespace, name).cloned();
-        Ok(Some(given.unwrap_or_else(|| Labels::from([(label.to_owned(), value.to_owned())]))))
+        Ok(Some(given.unwrap_or_else(|| LabelMap::from([(label.to_owned(), value.to_owned())]))))
     }
 }

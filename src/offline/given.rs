@@ -8,7 +8,7 @@ use serde_json::Value;
 use webhook::ReviewedKind;
 
 use super::api_server::schemas::Schemas;
-use super::input::object::Objects;
+use super::input::object::InputObjects;
 use super::input::source::{InputFile, Unreadable};
 use crate::config::Routing;
 use crate::render::{self, Desired, RenderInput};
@@ -37,11 +37,11 @@ pub struct Given {
 impl Given {
     /// Decodes the objects of files; of two with the same name the last wins.
     pub fn read(sources: &[InputFile]) -> Self {
-        Self::of(Objects::read(sources))
+        Self::of(InputObjects::read(sources))
     }
 
     /// Decodes objects that have been read already.
-    pub(super) fn of(objects: Objects) -> Self {
+    pub(super) fn of(objects: InputObjects) -> Self {
         let mut given = Self { unreadable: objects.unreadable, ..Self::default() };
         let invalid = objects.invalid.iter();
         given.broken = invalid

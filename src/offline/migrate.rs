@@ -16,7 +16,7 @@ use super::check::check_objects;
 use super::command_output::CommandOutput;
 use super::finding::{Finding, ObjectName, Report, Severity};
 use super::given::{Given, WorkspaceName};
-use super::input::object::Objects;
+use super::input::object::InputObjects;
 use super::input::source::{self, InputFile};
 use super::report::{ReportOptions, count};
 use crate::config::Routing;
@@ -52,8 +52,8 @@ pub fn run(migrate: &Migrate, stored: Vec<InputFile>, input: &mut dyn Read) -> C
 
 /// What admission would refuse, and which Workspaces would have a restart pending.
 pub fn migration(sources: &[InputFile], policy: &Policy, routing: &Routing) -> Report {
-    let objects = Objects::read(sources);
-    let mut report = check_objects(sources, &objects, Objects::default(), policy);
+    let objects = InputObjects::read(sources);
+    let mut report = check_objects(sources, &objects, InputObjects::default(), policy);
     let given = Given::of(objects);
     let running = running(&given);
     let places = Places::new(&report, sources);

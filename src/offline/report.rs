@@ -12,7 +12,7 @@ use super::input::source::{InputFile, Unreadable};
 
 /// The formats of a report.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Format {
+pub enum ReportFormat {
     /// For people.
     #[default]
     Text,
@@ -26,7 +26,7 @@ pub enum Format {
     Junit,
 }
 
-impl Format {
+impl ReportFormat {
     /// All formats by name.
     pub const ALL: [(&'static str, Self); 5] = [
         ("text", Self::Text),
@@ -52,7 +52,7 @@ impl Format {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReportOptions {
     /// The format of the report.
-    pub format: Format,
+    pub format: ReportFormat,
     /// The lowest severity that counts as a finding.
     pub fail_on: Severity,
     /// Whether to colour the text.

@@ -67,7 +67,7 @@ pub fn stored_otherwise<'a>(applied: &'a Value, stored: &'a Value) -> Vec<(Strin
 }
 
 /// What is called for each difference: path, name of the field that holds it, before, after.
-type Found<'f, 'a> = dyn FnMut(&str, &str, Option<&'a Value>, Option<&'a Value>) + 'f;
+type OnDifference<'f, 'a> = dyn FnMut(&str, &str, Option<&'a Value>, Option<&'a Value>) + 'f;
 
 /// `list`: the name of the list that holds these values, if one does.
 fn compare<'a>(
@@ -76,7 +76,7 @@ fn compare<'a>(
     before: Option<&'a Value>,
     after: Option<&'a Value>,
     extra: Extra,
-    found: &mut Found<'_, 'a>,
+    found: &mut OnDifference<'_, 'a>,
 ) {
     match (before, after) {
         (Some(before), Some(after)) if before == after || is_same_quantity(path, before, after) => {}

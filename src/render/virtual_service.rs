@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::context::RenderContext;
 use crate::config::{RedirectScheme, Routing};
 use crate::istio::{
-    Destination, HeaderOperations as RouteHeaders, Headers, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute,
-    PortSelector, RouteDestination, StringMatch, VirtualService, VirtualServiceSpec,
+    Destination, Headers, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, PortSelector, RouteDestination,
+    RouteHeaderOperations, StringMatch, VirtualService, VirtualServiceSpec,
 };
 
 /// Temporary, and the method and body of the request stay.
@@ -233,6 +233,6 @@ fn unsafe_header(base: &str, fault: &HeaderFault) -> UnsafeHeader {
 impl From<HeaderOperations> for Headers {
     fn from(operations: HeaderOperations) -> Self {
         let HeaderOperations { set, add, remove, port_ids: _ } = operations;
-        Self { request: RouteHeaders { set, add, remove } }
+        Self { request: RouteHeaderOperations { set, add, remove } }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::body_budget::BodyBudget;
-use super::connection::Context;
+use super::connection::ConnectionContext;
 use super::{DrainState, Server};
 
 /// How often idle connections are closed while the limit is reached.
@@ -25,7 +25,7 @@ pub(super) async fn run(server: Server) {
     let mut accepting = Accepting {
         permits: Arc::new(Semaphore::new(server.limits.connections)),
         close_idle: watch::Sender::new(0),
-        context: Arc::new(Context {
+        context: Arc::new(ConnectionContext {
             name: server.name,
             tls: server.acceptor(),
             router: server.router,
@@ -50,7 +50,7 @@ struct Accepting {
     permits: Arc<Semaphore>,
     /// Incremented to close idle connections.
     close_idle: watch::Sender<u64>,
-    context: Arc<Context>,
+    context: Arc<ConnectionContext>,
     warned: Option<Instant>,
 }
 

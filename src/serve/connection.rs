@@ -33,7 +33,7 @@ const BUFFER_BYTES: usize = 32 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What all connections of a listener share.
-pub(super) struct Context {
+pub(super) struct ConnectionContext {
     pub(super) name: &'static str,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) router: Router,
@@ -56,7 +56,7 @@ enum End {
     Idle,
 }
 
-impl Context {
+impl ConnectionContext {
     pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, close_idle: watch::Receiver<u64>) {
         let _open = self.metrics.connection();
         // Responses are small and complete: buffering would only delay them.

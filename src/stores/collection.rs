@@ -30,13 +30,13 @@ pub struct Change<T> {
 /// All objects of one kind.
 #[derive(Debug)]
 pub struct Collection<T> {
-    objects: RwLock<Objects<T>>,
+    objects: RwLock<StoreObjects<T>>,
     progress: watch::Sender<Progress>,
 }
 
 #[derive(Debug)]
-struct Objects<T> {
-    by_key: HashMap<Key, Entry<T>>,
+struct StoreObjects<T> {
+    by_key: HashMap<Key, StoreEntry<T>>,
     by_index: HashMap<Box<str>, BTreeSet<Key>>,
     /// Counts lists: what the current list does not name, and no write of ours made since it began, is gone.
     round: u32,
@@ -46,14 +46,14 @@ struct Objects<T> {
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct StoreEntry<T> {
     object: Arc<T>,
     round: u32,
 }
 
 impl<T> Default for Collection<T> {
     fn default() -> Self {
-        let objects = Objects { by_key: HashMap::new(), by_index: HashMap::new(), round: 0, newest_seen: 0 };
+        let objects = StoreObjects { by_key: HashMap::new(), by_index: HashMap::new(), round: 0, newest_seen: 0 };
         Self { objects: RwLock::new(objects), progress: watch::Sender::new(Progress::Listing) }
     }
 }
@@ -157,16 +157,16 @@ impl<T: Slim> Collection<T> {
 
     // A panic while the lock is held leaves whole entries behind.
 
-    fn read(&self) -> RwLockReadGuard<'_, Objects<T>> {
+    fn read(&self) -> RwLockReadGuard<'_, StoreObjects<T>> {
         self.objects.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Objects<T>> {
+    fn write(&self) -> RwLockWriteGuard<'_, StoreObjects<T>> {
         self.objects.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T: Slim> Objects<T> {
+impl<T: Slim> StoreObjects<T> {
     /// Takes an object from a watch or a list.
     fn observe(&mut self, object: T, listed: bool) -> Option<Change<T>> {
         self.newest_seen = self.newest_seen.max(object.identity().version_number().unwrap_or_default());
@@ -195,7 +195,7 @@ impl<T: Slim> Objects<T> {
         }
         let after = Arc::new(object);
         self.link(after.indexes(), &key);
-        self.by_key.insert(key, Entry { object: after.clone(), round });
+        self.by_key.insert(key, StoreEntry { object: after.clone(), round });
         Some(Change { before: None, after: Some(after) })
     }
 

@@ -11,7 +11,7 @@ use crate::field::{Fault, SHOWN_MAX};
 use crate::lookup::{Lookup, LookupError};
 use crate::request::{self, Body, Envelope, Request, ReviewedKind};
 use crate::review::{self, Refusal, Verdict};
-use crate::workspace_kind::{self, Change};
+use crate::workspace_kind::{self, SpecChange};
 use crate::{Policy, workspace};
 
 impl From<LookupError> for Refusal {
@@ -115,7 +115,9 @@ pub(crate) async fn validate_kind<L: Lookup>(
     is_about(ReviewedKind::WorkspaceKind, request)?;
     match &*request.operation {
         "UPDATE" if request.keeps_spec() => Ok(Verdict::default()),
-        "CREATE" | "UPDATE" => workspace_kind::decide(request, &Change::of(request)?, lookup, policy, deadline).await,
+        "CREATE" | "UPDATE" => {
+            workspace_kind::decide(request, &SpecChange::of(request)?, lookup, policy, deadline).await
+        }
         _ => other_operation(ReviewedKind::WorkspaceKind, request, lookup).await,
     }
 }
@@ -133,7 +135,7 @@ pub(crate) async fn validate<L: Lookup>(
         (_, "UPDATE") if request.keeps_spec() => Ok(Verdict::default()),
         (ReviewedKind::Workspace, "CREATE" | "UPDATE") => workspace::decide(request, lookup, policy).await,
         (ReviewedKind::WorkspaceKind, "CREATE" | "UPDATE") => {
-            workspace_kind::decide(request, &Change::of_parts(request)?, lookup, policy, deadline).await
+            workspace_kind::decide(request, &SpecChange::of_parts(request)?, lookup, policy, deadline).await
         }
         _ => other_operation(reviewed, request, lookup).await,
     }

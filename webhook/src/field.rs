@@ -60,7 +60,7 @@ impl FaultType {
 
 /// The value that a message quotes.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Value {
+pub enum QuotedValue {
     /// None: the class of the fault has none.
     Omitted,
     /// A string, quoted as Go's `%q` and cut at 256 bytes.
@@ -84,7 +84,7 @@ pub struct Fault {
     /// The class of the fault.
     pub fault_type: FaultType,
     /// The value to quote.
-    pub value: Value,
+    pub value: QuotedValue,
     /// What is wrong.
     pub detail: String,
     /// Advice that follows the detail and may change with other fields, such as the nearest id.
@@ -98,7 +98,7 @@ impl Fault {
         rule: Rule,
         field: impl Into<String>,
         fault_type: FaultType,
-        value: Value,
+        value: QuotedValue,
         detail: impl Into<String>,
     ) -> Self {
         let (field, detail) = (field.into(), detail.into());
@@ -107,12 +107,12 @@ impl Fault {
 
     /// The value is not allowed.
     pub fn invalid(rule: Rule, field: impl Into<String>, value: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(rule, field, FaultType::Invalid, Value::Text(value.into()), detail)
+        Self::new(rule, field, FaultType::Invalid, QuotedValue::Text(value.into()), detail)
     }
 
     /// The number is not allowed.
     pub fn invalid_number(rule: Rule, field: impl Into<String>, value: i64, detail: impl Into<String>) -> Self {
-        Self::new(rule, field, FaultType::Invalid, Value::Number(value), detail)
+        Self::new(rule, field, FaultType::Invalid, QuotedValue::Number(value), detail)
     }
 
     /// The block of fields is not allowed.
@@ -123,17 +123,17 @@ impl Fault {
         detail: impl Into<String>,
     ) -> Self {
         let block = serde_json::to_string(block).unwrap_or_default();
-        Self::new(rule, field, FaultType::Invalid, Value::Block(block), detail)
+        Self::new(rule, field, FaultType::Invalid, QuotedValue::Block(block), detail)
     }
 
     /// A value is missing.
     pub fn required(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(rule, field, FaultType::Required, Value::Omitted, detail)
+        Self::new(rule, field, FaultType::Required, QuotedValue::Omitted, detail)
     }
 
     /// The value is a duplicate.
     pub fn duplicate(rule: Rule, field: impl Into<String>, value: impl Into<String>) -> Self {
-        Self::new(rule, field, FaultType::Duplicate, Value::Text(value.into()), "")
+        Self::new(rule, field, FaultType::Duplicate, QuotedValue::Text(value.into()), "")
     }
 
     /// The value names something that does not exist.
@@ -143,22 +143,22 @@ impl Fault {
         value: impl Into<String>,
         detail: impl Into<String>,
     ) -> Self {
-        Self::new(rule, field, FaultType::NotFound, Value::Text(value.into()), detail)
+        Self::new(rule, field, FaultType::NotFound, QuotedValue::Text(value.into()), detail)
     }
 
     /// The field must not be set, or not to this value.
     pub fn forbidden(rule: Rule, field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(rule, field, FaultType::Forbidden, Value::Omitted, detail)
+        Self::new(rule, field, FaultType::Forbidden, QuotedValue::Omitted, detail)
     }
 
     /// The object does not decode at this field. `why` names the value.
     pub fn undecodable(field: impl Into<String>, why: &str) -> Self {
-        Self::new(Rule::Schema, field, FaultType::Invalid, Value::Omitted, cut(why))
+        Self::new(Rule::Schema, field, FaultType::Invalid, QuotedValue::Omitted, cut(why))
     }
 
     /// The value is longer than `max` bytes.
     pub fn too_long(rule: Rule, field: impl Into<String>, max: usize) -> Self {
-        Self::new(rule, field, FaultType::TooLong, Value::Omitted, format!("may not be more than {max} bytes"))
+        Self::new(rule, field, FaultType::TooLong, QuotedValue::Omitted, format!("may not be more than {max} bytes"))
     }
 
     /// Sets the key: what the fault is about, where the rule and the detail do not say it.
@@ -195,16 +195,16 @@ impl Fault {
     pub fn message(&self) -> String {
         let mut message = self.fault_type.text().to_owned();
         match &self.value {
-            Value::Omitted => {}
-            Value::Text(text) => {
+            QuotedValue::Omitted => {}
+            QuotedValue::Text(text) => {
                 message.push_str(": ");
                 message.push_str(&quoted(text));
             }
-            Value::Number(number) => {
+            QuotedValue::Number(number) => {
                 message.push_str(": ");
                 message.push_str(&number.to_string());
             }
-            Value::Block(json) => {
+            QuotedValue::Block(json) => {
                 message.push_str(": ");
                 message.push_str(&shortened(json, str::to_owned));
             }

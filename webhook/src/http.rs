@@ -75,7 +75,7 @@ async fn serve<L: Lookup>(
     webhooks: &Webhooks<L>,
     request: Request,
 ) -> Response {
-    let mut observed = Observed::start(&*webhooks.observer, path);
+    let mut observed = ObservedRequest::start(&*webhooks.observer, path);
     let deadline = observed.start + budget(request.uri());
     let answer = match read(request, deadline).await {
         Ok(body) => decide::answer(reviewed, &body, &*webhooks.lookup, &webhooks.policy, deadline)
@@ -148,21 +148,21 @@ fn go_duration(text: &str) -> Option<Duration> {
 }
 
 /// Reports the end of a request to the observer, also when the client disconnects and the future is dropped.
-struct Observed<'a> {
+struct ObservedRequest<'a> {
     observer: &'a dyn Observer,
     path: &'static str,
     start: Instant,
     code: u16,
 }
 
-impl<'a> Observed<'a> {
+impl<'a> ObservedRequest<'a> {
     fn start(observer: &'a dyn Observer, path: &'static str) -> Self {
         observer.started(path);
         Self { observer, path, start: Instant::now(), code: 499 }
     }
 }
 
-impl Drop for Observed<'_> {
+impl Drop for ObservedRequest<'_> {
     fn drop(&mut self) {
         self.observer.finished(self.path, self.code, self.start.elapsed());
     }

@@ -61,7 +61,7 @@ fn validate_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'
 
 /// The change that a request makes, to the stored kind if there is one.
 #[derive(Debug)]
-pub(crate) struct Change<'a> {
+pub(crate) struct SpecChange<'a> {
     new: Cow<'a, Box<WorkspaceKindSpec>>,
     /// The stored spec; `None` where it does not decode, and there are no faults to compare with.
     old: Option<Cow<'a, Box<WorkspaceKindSpec>>>,
@@ -69,7 +69,7 @@ pub(crate) struct Change<'a> {
     stored: Option<StoredTemplate<'a>>,
 }
 
-impl<'a> Change<'a> {
+impl<'a> SpecChange<'a> {
     /// The change of a request whose objects decode.
     pub fn of(request: &'a Request<'_, Box<WorkspaceKindSpec>>) -> Result<Self, Refusal> {
         let new = request.spec().ok_or_else(|| refusal(request, vec![*missing()]))?;
@@ -89,7 +89,7 @@ impl<'a> Change<'a> {
 /// Validates a request to create or update a kind.
 pub(crate) async fn decide<L: Lookup, Spec>(
     request: &Request<'_, Spec>,
-    change: &Change<'_>,
+    change: &SpecChange<'_>,
     lookup: &L,
     policy: &Policy,
     deadline: Instant,
@@ -117,7 +117,7 @@ fn refusal<Spec>(request: &Request<'_, Spec>, faults: Vec<Fault>) -> Refusal {
 /// The findings about the difference between the stored kind and the new one.
 async fn changes<L: Lookup, Spec>(
     request: &Request<'_, Spec>,
-    change: &Change<'_>,
+    change: &SpecChange<'_>,
     lookup: &L,
     policy: &Policy,
 ) -> Result<Findings, Refusal> {

@@ -4,15 +4,15 @@ use serde_json::Value;
 use webhook::ReviewedKind;
 
 use super::source::{InputFile, Unreadable};
-use super::yaml::{self, Content, Node};
+use super::yaml::{self, Content, YamlNode};
 
 /// A WorkspaceKind or Workspace as it is written.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub struct InputObject {
     /// The index of its file.
     pub source: usize,
     /// Its fields with their places.
-    pub node: Node,
+    pub node: YamlNode,
     /// What it is.
     pub subject: ReviewedKind,
     /// Its fields.
@@ -25,7 +25,7 @@ pub struct InvalidObject {
     /// The index of its file.
     pub source: usize,
     /// All of its fields.
-    pub node: Node,
+    pub node: YamlNode,
     /// `apiVersion`, `kind` or, for a list, `items`.
     pub field: &'static str,
     /// Why the API server would reject it.
@@ -43,9 +43,9 @@ const RELATED: [(&str, &str); 5] = [
 
 /// The objects in some files.
 #[derive(Debug, Default)]
-pub struct Objects {
+pub struct InputObjects {
     /// WorkspaceKinds and Workspaces, in the order of the files.
-    pub ours: Vec<Object>,
+    pub ours: Vec<InputObject>,
     /// Objects that are probably meant to be WorkspaceKinds or Workspaces.
     pub invalid: Vec<InvalidObject>,
     /// How many objects of other kinds there are.
@@ -56,7 +56,7 @@ pub struct Objects {
     pub unreadable: Vec<Unreadable>,
 }
 
-impl Objects {
+impl InputObjects {
     /// Reads the objects of files.
     pub fn read(sources: &[InputFile]) -> Self {
         let mut objects = Self::default();
@@ -75,11 +75,11 @@ impl Objects {
     }
 
     /// Adds a document of a file. Lists are expanded; empty documents are skipped.
-    pub fn add(&mut self, source: usize, node: Node) {
+    pub fn add(&mut self, source: usize, node: YamlNode) {
         if node.is_null() {
             return;
         }
-        let field = |name: &str| node.get(name).and_then(Node::text).unwrap_or_default().to_owned();
+        let field = |name: &str| node.get(name).and_then(YamlNode::text).unwrap_or_default().to_owned();
         let (version, kind) = (field("apiVersion"), field("kind"));
         let ours = format!("{}/{}", crds::GROUP, crds::VERSION);
         let list_of = ReviewedKind::ALL.into_iter().find(|subject| kind == format!("{}List", subject.kind()));
@@ -108,11 +108,11 @@ impl Objects {
         };
         match invalid_object {
             Some((field, message)) => self.invalid.push(InvalidObject { source, node, field, message }),
-            None => self.ours.push(Object { source, value: node.value(), node, subject }),
+            None => self.ours.push(InputObject { source, value: node.value(), node, subject }),
         }
     }
 
-    fn add_items(&mut self, source: usize, node: Node) {
+    fn add_items(&mut self, source: usize, node: YamlNode) {
         if node.get("items").is_some_and(|items| !items.is_null() && !matches!(items.content, Content::List(_))) {
             let message = "Invalid value: must be a list of objects".to_owned();
             return self.invalid.push(InvalidObject { source, node, field: "items", message });
@@ -138,8 +138,8 @@ fn means(kind: &str, subject: ReviewedKind) -> bool {
 mod tests {
     use super::*;
 
-    fn objects(text: &str) -> Objects {
-        let mut objects = Objects::default();
+    fn objects(text: &str) -> InputObjects {
+        let mut objects = InputObjects::default();
         super::super::yaml::read(text).0.into_iter().for_each(|node| objects.add(0, node));
         objects
     }

@@ -5,12 +5,12 @@ use std::ops::Range;
 use crds::value_template::cut;
 use serde_json::Value;
 
-use super::yaml::{Content, Node, ScalarStyle};
+use super::yaml::{Content, ScalarStyle, YamlNode};
 use crate::offline::api_server::schema::Schema;
 
 /// The part of a field to locate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Target {
+pub enum FieldPart {
     /// Its name.
     Key,
     /// Its value.
@@ -20,8 +20,8 @@ pub enum Target {
 }
 
 /// The place of a field; if it is missing, that of its nearest parent.
-pub fn locate(text: &str, root: &Node, schema: Option<&Schema>, field: &str, target: Target) -> Range<usize> {
-    let mut at = Found { node: root, key_place: None, schema };
+pub fn locate(text: &str, root: &YamlNode, schema: Option<&Schema>, field: &str, target: FieldPart) -> Range<usize> {
+    let mut at = Located { node: root, key_place: None, schema };
     let mut rest = field;
     while !rest.is_empty() {
         match step(&at, rest) {
@@ -31,10 +31,10 @@ pub fn locate(text: &str, root: &Node, schema: Option<&Schema>, field: &str, tar
     }
     let key_place = at.key_place.clone();
     match (&at.node.content, target) {
-        (Content::Scalar(_), Target::Byte(byte)) if rest.is_empty() => {
+        (Content::Scalar(_), FieldPart::Byte(byte)) if rest.is_empty() => {
             byte_of(text, at.node, byte).unwrap_or_else(|| start_of(text, at.node))
         }
-        (Content::Scalar(_), Target::Value) if rest.is_empty() => match key_place {
+        (Content::Scalar(_), FieldPart::Value) if rest.is_empty() => match key_place {
             // An empty value has no text to point at.
             Some(key) if at.node.place.is_empty() => key,
             _ => start_of(text, at.node),
@@ -44,8 +44,8 @@ pub fn locate(text: &str, root: &Node, schema: Option<&Schema>, field: &str, tar
 }
 
 /// A node found by a path.
-struct Found<'a> {
-    node: &'a Node,
+struct Located<'a> {
+    node: &'a YamlNode,
     /// The place of its key, if it has one.
     key_place: Option<Range<usize>>,
     schema: Option<&'a Schema>,
@@ -54,14 +54,14 @@ struct Found<'a> {
 /// Resolves the first element of the path; returns the rest.
 ///
 /// Keys may contain any character, so the path is not split: every existing key is tried.
-fn step<'a, 'b>(at: &Found<'a>, path: &'b str) -> Option<(Found<'a>, &'b str)> {
+fn step<'a, 'b>(at: &Located<'a>, path: &'b str) -> Option<(Located<'a>, &'b str)> {
     match &at.node.content {
         Content::Map(entries) => {
             let candidates = entries.iter().filter_map(|entry| Some((entry, after_key(path, &entry.key)?)));
             // The longest matching key: `a.b` before `a`.
             let (entry, left) = candidates.min_by_key(|(_, left)| left.len())?;
             let schema = at.schema.and_then(|schema| schema.below(&entry.key));
-            Some((Found { node: &entry.node, key_place: Some(entry.key_place.clone()), schema }, left))
+            Some((Located { node: &entry.node, key_place: Some(entry.key_place.clone()), schema }, left))
         }
         Content::List(items) => {
             let schema = at.schema.and_then(|schema| schema.items.as_deref());
@@ -71,7 +71,7 @@ fn step<'a, 'b>(at: &Found<'a>, path: &'b str) -> Option<(Found<'a>, &'b str)> {
                 Some((items.get(index.parse::<usize>().ok()?)?, left))
             };
             let (item, left) = by_key.or_else(by_index)?;
-            Some((Found { node: item, key_place: None, schema }, left))
+            Some((Located { node: item, key_place: None, schema }, left))
         }
         Content::Scalar(_) => None,
     }
@@ -87,7 +87,7 @@ fn after_key<'b>(path: &'b str, name: &str) -> Option<&'b str> {
 }
 
 /// What follows `[key]` where the path names a list item by its key.
-fn after_item_key<'b>(path: &'b str, item: &Node, list: &Schema) -> Option<&'b str> {
+fn after_item_key<'b>(path: &'b str, item: &YamlNode, list: &Schema) -> Option<&'b str> {
     let inner = path.strip_prefix('[')?;
     list.list_keys.iter().find_map(|name| match &item.get(name)?.content {
         Content::Scalar(Value::String(text)) => after_bracket(inner, text),
@@ -103,7 +103,7 @@ fn after_bracket<'b>(path: &'b str, name: &str) -> Option<&'b str> {
 }
 
 /// Where a scalar starts; of a block scalar the `|` or `>`.
-fn start_of(text: &str, node: &Node) -> Range<usize> {
+fn start_of(text: &str, node: &YamlNode) -> Range<usize> {
     let indicator = match node.style {
         Some(ScalarStyle::Literal) => '|',
         Some(ScalarStyle::Folded) => '>',
@@ -117,7 +117,7 @@ fn start_of(text: &str, node: &Node) -> Range<usize> {
 ///
 /// In every style of scalar the non-whitespace characters are written in the order of the value; quotes and indentation
 /// are added, and line breaks are folded. So the n-th of one is the n-th of the other. None if the two differ.
-fn byte_of(text: &str, node: &Node, byte: usize) -> Option<Range<usize>> {
+fn byte_of(text: &str, node: &YamlNode, byte: usize) -> Option<Range<usize>> {
     let Content::Scalar(Value::String(value)) = &node.content else { return None };
     let style = node.style?;
     let source = text.get(node.place.clone())?;
@@ -151,7 +151,7 @@ fn byte_of(text: &str, node: &Node, byte: usize) -> Option<Range<usize>> {
 }
 
 /// The character after `last`: whitespace or the end.
-fn place_after(node: &Node, last: &Range<usize>) -> Range<usize> {
+fn place_after(node: &YamlNode, last: &Range<usize>) -> Range<usize> {
     let at = node.place.start + last.end;
     at..at + 1
 }
@@ -236,14 +236,14 @@ mod tests {
     use super::*;
     use crate::offline::input::yaml;
 
-    fn node(text: &str) -> Node {
+    fn node(text: &str) -> YamlNode {
         let (mut documents, error) = yaml::read(text);
         assert_eq!(error, None);
         documents.remove(0)
     }
 
     /// The text from the place of a field on.
-    fn found<'a>(text: &'a str, field: &str, target: Target) -> &'a str {
+    fn found<'a>(text: &'a str, field: &str, target: FieldPart) -> &'a str {
         let schema = Schema::read(&serde_json::json!({"type": "object", "properties": {"env": {
             "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
             "items": {"type": "object", "properties": {"name": {"type": "string"}}},
@@ -266,19 +266,19 @@ mod tests {
             ("set.a.b", "2, a: 3}"),
         ];
         for (field, rest) in cases {
-            assert_eq!(found(text, field, Target::Value), rest, "{field}");
+            assert_eq!(found(text, field, FieldPart::Value), rest, "{field}");
         }
-        assert_eq!(found(text, "set[X-A]", Target::Key), "X-A: 1, a.b: 2, a: 3}");
+        assert_eq!(found(text, "set[X-A]", FieldPart::Key), "X-A: 1, a.b: 2, a: 3}");
     }
 
     #[test]
     fn what_is_missing_is_pointed_at_where_it_should_be() {
         let text = "env:\n- name: A\nempty:\nset: {a: {b: 1}}\n";
-        assert_eq!(found(text, "set.a.c.d", Target::Value), "a: {b: 1}}");
-        assert_eq!(found(text, "env[A].value", Target::Value), "name: A");
-        assert_eq!(found(text, "env[Z].value", Target::Value), "env:");
-        assert_eq!(found(text, "empty", Target::Value), "empty:");
-        assert_eq!(found(text, "other", Target::Value), "env:");
+        assert_eq!(found(text, "set.a.c.d", FieldPart::Value), "a: {b: 1}}");
+        assert_eq!(found(text, "env[A].value", FieldPart::Value), "name: A");
+        assert_eq!(found(text, "env[Z].value", FieldPart::Value), "env:");
+        assert_eq!(found(text, "empty", FieldPart::Value), "empty:");
+        assert_eq!(found(text, "other", FieldPart::Value), "env:");
     }
 
     #[test]
@@ -297,7 +297,7 @@ mod tests {
             let node = node(text);
             let value = node.get("a").unwrap().text().unwrap().to_owned();
             let byte = value.find('q').unwrap();
-            let place = locate(text, &node, None, "a", Target::Byte(byte));
+            let place = locate(text, &node, None, "a", FieldPart::Byte(byte));
             assert_eq!(&text[place], "q", "{text}");
         }
     }
@@ -313,12 +313,12 @@ mod tests {
             let node = node(text);
             let value = node.get("a").unwrap().text().unwrap().to_owned();
             for (at, character) in value.char_indices().filter(|(_, character)| !character.is_whitespace()) {
-                let place = locate(text, &node, None, "a", Target::Byte(at));
+                let place = locate(text, &node, None, "a", FieldPart::Byte(at));
                 assert!(text[place.clone()].ends_with(character), "{text:?} {at} {:?}", &text[place]);
             }
             // Also for whitespace, and after the end.
             for byte in 0..value.len() + 2 {
-                let place = locate(text, &node, None, "a", Target::Byte(byte));
+                let place = locate(text, &node, None, "a", FieldPart::Byte(byte));
                 assert!(place.start <= text.len());
             }
         }
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_block_scalar_is_pointed_at_by_its_indicator() {
-        assert_eq!(found("set:\n  a: |\n    x\n", "set.a", Target::Value), "|");
-        assert_eq!(found("set:\n  a: >- # why\n\n    x\n", "set.a", Target::Value), ">- # why");
+        assert_eq!(found("set:\n  a: |\n    x\n", "set.a", FieldPart::Value), "|");
+        assert_eq!(found("set:\n  a: >- # why\n\n    x\n", "set.a", FieldPart::Value), ">- # why");
     }
 }

@@ -20,7 +20,7 @@ const JSON_KEY_MAX: usize = 1 << 20;
 
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub struct YamlNode {
     /// The value.
     pub content: Content,
     /// Its bytes in the text: all of a scalar with its quotes, the lines of a block scalar, the first byte of a
@@ -36,20 +36,20 @@ pub enum Content {
     /// A string, a number, a boolean or null.
     Scalar(Value),
     /// A list.
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// A map, in the order of the text.
-    Map(Vec<Entry>),
+    Map(Vec<YamlEntry>),
 }
 
 /// One entry of a map.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct YamlEntry {
     /// The key.
     pub key: String,
     /// The place of the key.
     pub key_place: Range<usize>,
     /// The value.
-    pub node: Node,
+    pub node: YamlNode,
 }
 
 /// A syntax error and its place.
@@ -61,7 +61,7 @@ pub struct SyntaxError {
     pub message: String,
 }
 
-impl Node {
+impl YamlNode {
     /// The value without places.
     pub fn value(&self) -> Value {
         match &self.content {
@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// The entry of a map.
-    pub fn entry(&self, key: &str) -> Option<&Entry> {
+    pub fn entry(&self, key: &str) -> Option<&YamlEntry> {
         match &self.content {
             Content::Map(entries) => entries.iter().find(|entry| entry.key == key),
             Content::Scalar(_) | Content::List(_) => None,
@@ -114,7 +114,7 @@ impl Node {
 }
 
 /// Parses all documents of a text, up to the first error.
-pub fn read(text: &str) -> (Vec<Node>, Option<SyntaxError>) {
+pub fn read(text: &str) -> (Vec<YamlNode>, Option<SyntaxError>) {
     let mut options = Options::default();
     if text.trim_start().starts_with(['{', '[']) {
         options.simple_key_max_lookahead = JSON_KEY_MAX;
@@ -131,7 +131,7 @@ pub fn read(text: &str) -> (Vec<Node>, Option<SyntaxError>) {
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     /// Finished nodes by the id of their anchor, with their size and depth.
-    anchors: BTreeMap<usize, (Node, usize, usize)>,
+    anchors: BTreeMap<usize, (YamlNode, usize, usize)>,
     /// How many nodes have been copied for anchors and aliases.
     copied: usize,
 }
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn documents(&mut self, documents: &mut Vec<Node>) -> Result<(), SyntaxError> {
+    fn documents(&mut self, documents: &mut Vec<YamlNode>) -> Result<(), SyntaxError> {
         loop {
             let (event, _) = self.next()?;
             match event {
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, SyntaxError> {
+    fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<YamlNode, SyntaxError> {
         let place = place(span);
         if depth > DEPTH_MAX {
             return Err(syntax_error(&place, format!("nested more than {DEPTH_MAX} levels deep")));
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
             Event::MappingStart(_, anchor, _) => (self.map(depth)?, None, anchor),
             _ => return Err(syntax_error(&place, "a value is missing".to_owned())),
         };
-        let node = Node { content, place, style };
+        let node = YamlNode { content, place, style };
         if anchor != 0 {
             let (size, deep) = node.extent();
             // Each anchor keeps a copy of all nodes below it.
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
         Ok(node)
     }
 
-    fn alias(&mut self, id: usize, place: &Range<usize>, depth: usize) -> Result<Node, SyntaxError> {
+    fn alias(&mut self, id: usize, place: &Range<usize>, depth: usize) -> Result<YamlNode, SyntaxError> {
         let Some(&(_, size, deep)) = self.anchors.get(&id) else {
             return Err(syntax_error(place, "the alias is inside its own anchor".to_owned()));
         };
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
     }
 
     fn map(&mut self, depth: usize) -> Result<Content, SyntaxError> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<YamlEntry> = Vec::new();
         let mut merged = Vec::new();
         let mut keys = HashSet::new();
         loop {
@@ -245,7 +245,7 @@ impl<'a> Reader<'a> {
             if !keys.insert(name.clone()) {
                 return Err(syntax_error(&key.place, format!("duplicate key {name:?} in a map")));
             }
-            entries.push(Entry { key: name, key_place: key.place, node });
+            entries.push(YamlEntry { key: name, key_place: key.place, node });
         }
         // Explicit keys win over merged ones, and the first merged one wins.
         entries.extend(merged.into_iter().filter(|entry| keys.insert(entry.key.clone())));
@@ -254,8 +254,8 @@ impl<'a> Reader<'a> {
 }
 
 /// The entries that `<<` adds.
-fn merge_of(node: Node) -> Result<Vec<Entry>, SyntaxError> {
-    let Node { content, place, .. } = node;
+fn merge_of(node: YamlNode) -> Result<Vec<YamlEntry>, SyntaxError> {
+    let YamlNode { content, place, .. } = node;
     match content {
         Content::Map(entries) => Ok(entries),
         Content::List(items) if items.iter().all(|item| matches!(item.content, Content::Map(_))) => {
@@ -287,7 +287,7 @@ mod tests {
     fn values(text: &str) -> Vec<Value> {
         let (documents, error) = read(text);
         assert_eq!(error, None);
-        documents.iter().map(Node::value).collect()
+        documents.iter().map(YamlNode::value).collect()
     }
 
     fn refused(text: &str) -> String {

@@ -59,7 +59,7 @@ impl Requeue {
 
 /// Why an object is reconciled, for its log lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Cause {
+pub(super) enum ReconcileCause {
     /// It changed.
     #[default]
     Changed,
@@ -73,7 +73,7 @@ pub(super) enum Cause {
     Retry,
 }
 
-impl Cause {
+impl ReconcileCause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Changed => "changed",
@@ -113,7 +113,7 @@ struct Slot {
     /// By [`Class`].
     due: [Option<Instant>; 2],
     /// Why, by [`Class`].
-    causes: [Cause; 2],
+    causes: [ReconcileCause; 2],
     /// The class of the reconcile that runs, or ran last.
     class: Class,
     running: bool,
@@ -131,9 +131,9 @@ impl Queue {
     /// An event concerns the object.
     pub fn add(&mut self, key: Key, urgency: Urgency, now: Instant) {
         let (wanted, class, cause) = match urgency {
-            Urgency::Now => (now, Class::Individual, Cause::Changed),
-            Urgency::Debounced => (now + DEBOUNCE, Class::Individual, Cause::DependentChanged),
-            Urgency::Bulk => (now, Class::Bulk, Cause::Bulk),
+            Urgency::Now => (now, Class::Individual, ReconcileCause::Changed),
+            Urgency::Debounced => (now + DEBOUNCE, Class::Individual, ReconcileCause::DependentChanged),
+            Urgency::Bulk => (now, Class::Bulk, ReconcileCause::Bulk),
         };
         let last_failure = self.slots.get(&key).and_then(|slot| slot.last_failure);
         let due = last_failure.map_or(wanted, |failed| wanted.max(failed + FIRST_BACK_OFF));
@@ -157,8 +157,8 @@ impl Queue {
     }
 
     /// Why the object that is reconciled now is.
-    pub fn cause(&self, key: &Key) -> Cause {
-        self.slots.get(key).map_or_else(Cause::default, |slot| slot.causes[slot.class as usize])
+    pub fn cause(&self, key: &Key) -> ReconcileCause {
+        self.slots.get(key).map_or_else(ReconcileCause::default, |slot| slot.causes[slot.class as usize])
     }
 
     /// The time at which [`Queue::start`] has something next.
@@ -202,7 +202,7 @@ impl Queue {
             slot.failures = 0;
             slot.last_failure = None;
         }
-        let timer = if is_failure { Cause::Retry } else { Cause::Timer };
+        let timer = if is_failure { ReconcileCause::Retry } else { ReconcileCause::Timer };
         let wanted = [
             (events[0], Class::Individual, causes[0]),
             (events[1], Class::Bulk, causes[1]),
@@ -223,7 +223,7 @@ impl Queue {
         self.waiting
     }
 
-    fn schedule(&mut self, key: Key, due: Instant, class: Class, cause: Cause) {
+    fn schedule(&mut self, key: Key, due: Instant, class: Class, cause: ReconcileCause) {
         let slot = self.slots.entry(key.clone()).or_default();
         if slot.due[class as usize].is_some_and(|held| held <= due) {
             return;
@@ -384,13 +384,13 @@ mod tests {
         };
         let now = Instant::now();
         queue.add(key("a"), Urgency::Bulk, now);
-        assert_eq!(next(&mut queue, Requeue::After(MS)), Cause::Bulk);
-        assert_eq!(next(&mut queue, Requeue::Retry(None)), Cause::Timer);
-        assert_eq!(next(&mut queue, Requeue::Done), Cause::Retry);
+        assert_eq!(next(&mut queue, Requeue::After(MS)), ReconcileCause::Bulk);
+        assert_eq!(next(&mut queue, Requeue::Retry(None)), ReconcileCause::Timer);
+        assert_eq!(next(&mut queue, Requeue::Done), ReconcileCause::Retry);
         queue.add(key("a"), Urgency::Debounced, now);
-        assert_eq!(next(&mut queue, Requeue::Done), Cause::DependentChanged);
+        assert_eq!(next(&mut queue, Requeue::Done), ReconcileCause::DependentChanged);
         queue.add(key("a"), Urgency::Debounced, now);
         queue.add(key("a"), Urgency::Now, now);
-        assert_eq!(next(&mut queue, Requeue::Done), Cause::Changed);
+        assert_eq!(next(&mut queue, Requeue::Done), ReconcileCause::Changed);
     }
 }

@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::engine::Requeue;
 use crate::stores::slim::Key;
 use observe::{Observed, observe};
-use status::Facts;
+use status::StatusFacts;
 use target::Target;
 
 pub(super) use target::{Context, Memory};
@@ -35,7 +35,7 @@ pub(super) async fn reconcile(context: Arc<Context>, key: Key, mut memory: Memor
     let outcome = children::reconcile(&target, kind.as_deref(), &mut memory).await;
     let pod = observe::pod(&target);
     let (pod, names) = (pod.as_deref(), &target.names);
-    let facts = Facts { workspace: &workspace, names, pod, outcome: &outcome, now: Timestamp::now() };
+    let facts = StatusFacts { workspace: &workspace, names, pod, outcome: &outcome, now: Timestamp::now() };
     let (status, status_changes_after) = status::desired(facts);
     let written = status_write::write(&target, &status, pod.is_some(), kind.is_some(), &mut memory).await;
     let requeue = outcome.requeue().or_after(status_changes_after);

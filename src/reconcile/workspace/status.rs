@@ -18,7 +18,7 @@ use crate::stores::workspace::StoredWorkspace;
 
 /// What a status follows from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts<'a> {
+pub(super) struct StatusFacts<'a> {
     /// The Workspace, with the status that it has.
     pub workspace: &'a StoredWorkspace,
     /// The names of its children.
@@ -32,8 +32,8 @@ pub(super) struct Facts<'a> {
 }
 
 /// The status, and after how long it may become another one without any event.
-pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
-    let Facts { workspace, pod, outcome, now, .. } = facts;
+pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Duration>) {
+    let StatusFacts { workspace, pod, outcome, now, .. } = facts;
     let held = &workspace.status;
     let options = outcome.options.clone().or_else(|| held.pod_template_options.clone());
     let pending_restart = options.as_ref().is_some_and(|options| {
@@ -70,8 +70,8 @@ pub(super) fn desired(facts: Facts<'_>) -> (WorkspaceStatus, Option<Duration>) {
 
 /// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, for users start a Workspace
 /// only from there.
-fn state(facts: Facts<'_>) -> PodState {
-    let Facts { workspace, pod, outcome, now, .. } = facts;
+fn state(facts: StatusFacts<'_>) -> PodState {
+    let StatusFacts { workspace, pod, outcome, now, .. } = facts;
     let of = |state, message: &str| PodState { state, message: message.to_owned(), changes_after: None };
     match (pod, &outcome.spec_error, pod_error(outcome)) {
         (None, _, _) if workspace.spec.paused => of(WorkspaceState::Paused, "Workspace is paused"),
@@ -97,7 +97,7 @@ fn pod_status(pod: Option<&Pod>, service_account_name: Option<String>) -> PodSta
 }
 
 /// Whether what exists matches the spec. A paused Workspace without a pod does.
-fn ready(facts: Facts<'_>, status: &WorkspaceStatus, route_ready: &ConditionDraft) -> ConditionDraft {
+fn ready(facts: StatusFacts<'_>, status: &WorkspaceStatus, route_ready: &ConditionDraft) -> ConditionDraft {
     let outcome = facts.outcome;
     let broken = |reason: &str, message: &str| ConditionDraft::new(READY, ConditionStatus::False, reason, message);
     if let Some(error) = outcome.spec_error.clone().or_else(|| pod_error(outcome)) {
@@ -125,7 +125,7 @@ fn pod_error(outcome: &ApplyOutcome) -> Option<StatusReason> {
 }
 
 /// The children that a mutating webhook changed.
-fn changed(facts: Facts<'_>) -> String {
+fn changed(facts: StatusFacts<'_>) -> String {
     let stored = facts.outcome.children.iter().filter_map(|child| Some((child.kind, child.result.as_ref().ok()?)));
     let changed = stored.filter(|(_, stored)| !stored.differences.is_empty());
     changed.fold(String::new(), |text, (kind, StoredDifference { differences, .. })| {
@@ -141,7 +141,7 @@ fn skipped_mounts(mounts: &[SkippedMount]) -> String {
 }
 
 /// Whether requests are routed to the Workspace. True only where the route was applied and is stored unchanged.
-fn route_ready(facts: Facts<'_>) -> ConditionDraft {
+fn route_ready(facts: StatusFacts<'_>) -> ConditionDraft {
     let outcome = facts.outcome;
     let unknown = |reason, message| ConditionDraft::new(ROUTE_READY, ConditionStatus::Unknown, reason, message);
     let broken = |StatusReason { reason, message }: StatusReason| {

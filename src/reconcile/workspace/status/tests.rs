@@ -65,7 +65,7 @@ fn reason(message: &str) -> StatusReason {
 }
 
 fn status(workspace: &StoredWorkspace, pod: Option<&Pod>, outcome: &ApplyOutcome) -> WorkspaceStatus {
-    desired(Facts { workspace, names: &names(workspace), pod, outcome, now: now() }).0
+    desired(StatusFacts { workspace, names: &names(workspace), pod, outcome, now: now() }).0
 }
 
 fn names(workspace: &StoredWorkspace) -> ChildNames {
@@ -114,7 +114,7 @@ fn a_status_is_its_own_next_status() {
     let first = status(&workspace(false, &json!({})), Some(&running()), &applied());
     let again = workspace(false, &serde_json::to_value(&first).unwrap());
     let names = names(&again);
-    let later = Facts {
+    let later = StatusFacts {
         workspace: &again,
         names: &names,
         pod: Some(&running()),
