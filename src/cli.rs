@@ -10,13 +10,12 @@ use clap_complete::Shell;
 use crate::config::settings;
 use crate::config::{Environment, SettingError, Settings};
 use crate::offline::explain;
-use crate::offline::migrate::Migrate;
-use crate::offline::render::Render;
-use crate::offline::validate::Validate;
 
 mod files;
+mod invocation;
 
 use files::output;
+pub use invocation::Invocation;
 
 const EXAMPLES: &str = "\
 Flags win over environment variables; an empty variable counts as unset. Flags may be written with one or two dashes.
@@ -51,26 +50,6 @@ const COMMANDS: [&str; 7] = ["crds", "validate", "render", "migrate", "explain",
 /// Commands that the Go controller does not have. Their flags are not rewritten from Go's style: `-o=json` is left as
 /// it is.
 const OWN_COMMANDS: [&str; 6] = ["validate", "render", "migrate", "explain", "completion", "version"];
-
-/// What to run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Invocation {
-    /// Run the controller until it is stopped.
-    Run(Box<Settings>),
-    /// Print the CRDs, or write them into a directory.
-    Crds {
-        /// The directory; `None` is the standard output.
-        dir: Option<PathBuf>,
-    },
-    /// Check files without a cluster.
-    Validate(Box<Validate>),
-    /// Print what would be applied.
-    Render(Box<Render>),
-    /// Check what is stored before another controller is replaced.
-    Migrate(Box<Migrate>),
-    /// Print a text: help, version and the like.
-    Print(String),
-}
 
 /// Parses the command line, the program's name first. All errors are returned together.
 pub fn parse(

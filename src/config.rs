@@ -5,12 +5,12 @@
 
 mod log;
 mod network;
+mod routing;
 pub mod settings;
 pub mod source;
 pub mod values;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 
 use clap::ArgMatches;
@@ -19,6 +19,7 @@ use webhook::Policy;
 
 pub use log::{LogFormat, LogSettings};
 pub use network::Listen;
+pub use routing::{RedirectScheme, Routing};
 pub use source::{Environment, SettingError};
 
 use source::SettingSource;
@@ -57,25 +58,6 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-/// The routes to Workspaces: the settings of VirtualServices.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Routing {
-    /// Whether VirtualServices are created; if not, existing ones are deleted.
-    pub use_istio: bool,
-    /// `spec.gateways`, each `namespace/name`.
-    pub gateways: Vec<String>,
-    /// `spec.hosts`, none of which covers another.
-    pub hosts: Vec<String>,
-    /// The domain after `<service>.<namespace>.svc.` in destinations.
-    pub cluster_domain: String,
-    /// The path prefixes of ports.
-    pub paths: ConnectPaths,
-    /// Whether a path without its final slash is redirected.
-    pub redirect_missing_slash: bool,
-    /// The scheme of this redirect, where a load balancer in front of the gateway terminates TLS.
-    pub redirect_scheme: Option<RedirectScheme>,
-}
-
 /// The settings of admission; `matches` come from [`settings::policy_arguments`].
 pub fn policy(matches: &ArgMatches, environment: &Environment) -> Result<Policy, Vec<SettingError>> {
     let mut source = SettingSource::new(matches, environment);
@@ -89,31 +71,6 @@ pub fn routing_of(matches: &ArgMatches, environment: &Environment) -> Result<Rou
     let paths = paths(&mut source);
     let routing = routing(&mut source, paths);
     source.finish().map(|_| routing)
-}
-
-/// The scheme of a redirect.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RedirectScheme {
-    /// `http`.
-    Http,
-    /// `https`.
-    Https,
-}
-
-impl RedirectScheme {
-    /// As Istio writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
-
-impl fmt::Display for RedirectScheme {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
 }
 
 impl Settings {
@@ -235,20 +192,6 @@ impl Settings {
 }
 
 /// The defaults.
-impl Default for Routing {
-    fn default() -> Self {
-        Self {
-            use_istio: true,
-            gateways: vec![settings::ISTIO_GATEWAY.default.to_owned()],
-            hosts: vec![settings::ISTIO_HOSTS.default.to_owned()],
-            cluster_domain: settings::CLUSTER_DOMAIN.default.to_owned(),
-            paths: ConnectPaths::by_dialect(),
-            redirect_missing_slash: false,
-            redirect_scheme: None,
-        }
-    }
-}
-
 impl Routing {
     fn prefix_for_log(&self) -> String {
         if self.paths == ConnectPaths::by_dialect() {

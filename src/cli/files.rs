@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::Invocation;
+use super::invocation::Invocation;
 use crate::config::{self, Environment, SettingError, settings};
 use crate::offline::finding::Severity;
 use crate::offline::input::source;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crds::ports::{ConnectPaths, Dialect};
 use webhook::{BindCheck, ProtectedKeys};
 
-use super::RedirectScheme;
+use super::routing::RedirectScheme;
 
 const MAX_CONCURRENCY: usize = 1000;
 

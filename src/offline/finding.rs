@@ -165,3 +165,8 @@ impl Report {
         }
     }
 }
+
+/// `3 errors`, `1 error`.
+pub(super) fn count(number: usize, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}

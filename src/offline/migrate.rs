@@ -14,11 +14,11 @@ use webhook::rule::Rule;
 
 use super::check::check_objects;
 use super::command_output::CommandOutput;
-use super::finding::{Finding, ObjectName, Report, Severity};
+use super::finding::{Finding, ObjectName, Report, Severity, count};
 use super::given::{Given, WorkspaceName};
 use super::input::object::InputObjects;
 use super::input::source::{self, InputFile};
-use super::report::{ReportOptions, count};
+use super::report::ReportOptions;
 use crate::config::Routing;
 use crate::render::difference::{Difference, Extra, differences};
 

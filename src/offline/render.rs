@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::command_output::CommandOutput;
+use super::finding::count;
 use super::given::{Given, WorkspaceName};
 use super::input::source::{self, InputFile, Unreadable};
-use super::report::count;
 use crate::config::Routing;
 use crate::render::difference::{Extra, differences};
 use crate::render::{Route, resolve_options};

@@ -77,8 +77,3 @@ impl ReportOptions {
         }
     }
 }
-
-/// `3 errors`, `1 error`.
-pub(super) fn count(number: usize, one: &str) -> String {
-    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
-}

@@ -4,13 +4,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::body_budget::BodyBudget;
 use super::connection::ConnectionContext;
-use super::{DrainState, Server};
+use super::drain::{Drain, DrainState};
+use super::limits::ServerLimits;
+use crate::metrics::Metrics;
 
 /// How often idle connections are closed while the limit is reached.
 const FULL_RETRY: Duration = Duration::from_millis(250);
@@ -21,29 +26,54 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 /// The accept queue counts as empty after this long without a connection.
 const QUEUE_QUIET: Duration = Duration::from_millis(20);
 
-pub(super) async fn run(server: Server) {
-    let mut accepting = Accepting {
-        permits: Arc::new(Semaphore::new(server.limits.connections)),
-        close_idle: watch::Sender::new(0),
-        context: Arc::new(ConnectionContext {
-            name: server.name,
-            tls: server.acceptor(),
-            router: server.router,
-            bodies: BodyBudget::new(server.limits.body_bytes),
-            limits: server.limits,
-            metrics: server.metrics,
-            drain: server.drain.clone(),
-        }),
-        warned: None,
-    };
-    let closing = server.drain.reached(DrainState::Closing);
-    tokio::select! {
-        () = accepting.accept_from(&server.listener) => {}
-        () = closing => {}
+/// A listener and the router that is served on it.
+pub struct Server {
+    /// Its name in logs.
+    pub name: &'static str,
+    /// The bound socket.
+    pub listener: TcpListener,
+    /// TLS, if enabled.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// The handlers.
+    pub router: Router,
+    /// The limits.
+    pub limits: ServerLimits,
+    /// Counts connections.
+    pub metrics: Arc<Metrics>,
+    /// Stops the server.
+    pub drain: Drain,
+}
+
+impl Server {
+    /// Serves until the drain has closed the listener and every accepted request has its response.
+    pub async fn run(self) {
+        let mut accepting = Accepting {
+            permits: Arc::new(Semaphore::new(self.limits.connections)),
+            close_idle: watch::Sender::new(0),
+            context: Arc::new(ConnectionContext {
+                name: self.name,
+                tls: self.acceptor(),
+                router: self.router,
+                bodies: BodyBudget::new(self.limits.body_bytes),
+                limits: self.limits,
+                metrics: self.metrics,
+                drain: self.drain.clone(),
+            }),
+            warned: None,
+        };
+        let closing = self.drain.reached(DrainState::Closing);
+        tokio::select! {
+            () = accepting.accept_from(&self.listener) => {}
+            () = closing => {}
+        }
+        accepting.empty_queue(&self.listener).await;
+        drop(self.listener);
+        accepting.wait_for_connections().await;
     }
-    accepting.empty_queue(&server.listener).await;
-    drop(server.listener);
-    accepting.wait_for_connections().await;
+
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.tls.clone().map(TlsAcceptor::from)
+    }
 }
 
 struct Accepting {

@@ -23,8 +23,9 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::body_budget::BodyBudget;
+use super::drain::{Drain, DrainState};
+use super::limits::ServerLimits;
 use super::phase::{ObservedStream, Phase, PhaseCell, RequestBody, ResponseBody};
-use super::{Drain, DrainState, ServerLimits};
 use crate::metrics::Metrics;
 
 /// The read buffer of one connection. A large body passes through it in pieces; a request's headers have to fit.

@@ -14,8 +14,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::ServerLimits;
 use super::body_budget::Share;
+use super::limits::ServerLimits;
 
 /// What the connection is waiting for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::count;
-use crate::offline::finding::{CheckedObject, Finding, Report, Severity};
+use crate::offline::finding::{CheckedObject, Finding, Report, Severity, count};
 
 /// Writes one test suite. Warnings are listed without failing their test case.
 pub fn write(report: &Report) -> String {

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use webhook::rule::Rule;
 
-use super::count;
-use crate::offline::finding::{Finding, Report, Severity, Summary};
+use crate::offline::finding::{Finding, Report, Severity, Summary, count};
 use crate::offline::input::source::{InputFile, Position};
 
 /// The maximum length of a shown line, in characters.

@@ -1,0 +1,28 @@
+//! What the command line asks for.
+
+use std::path::PathBuf;
+
+use crate::config::Settings;
+use crate::offline::migrate::Migrate;
+use crate::offline::render::Render;
+use crate::offline::validate::Validate;
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Invocation {
+    /// Run the controller until it is stopped.
+    Run(Box<Settings>),
+    /// Print the CRDs, or write them into a directory.
+    Crds {
+        /// The directory; `None` is the standard output.
+        dir: Option<PathBuf>,
+    },
+    /// Check files without a cluster.
+    Validate(Box<Validate>),
+    /// Print what would be applied.
+    Render(Box<Render>),
+    /// Check what is stored before another controller is replaced.
+    Migrate(Box<Migrate>),
+    /// Print a text: help, version and the like.
+    Print(String),
+}
