@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::EnvVar;
 
-use crate::stored_bytes;
+use crate::stored_bytes::stored_bytes;
 use crate::template::{Functions, Limits, Mode};
 use crate::value_template::{ValueFault, ValueTemplate};
 

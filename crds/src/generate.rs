@@ -46,11 +46,6 @@ pub fn workspace_kind_crd() -> Value {
     )
 }
 
-/// Removes the default that a field has in Rust but not in the schema, where absent and empty differ.
-pub(crate) fn without_default(schema: &mut schemars::Schema) {
-    schema.remove("default");
-}
-
 fn yaml(crd: &Value) -> String {
     #[allow(clippy::expect_used)] // every JSON value has a YAML form
     let body = serde_saphyr::to_string(crd).expect("a JSON value as YAML");
@@ -80,7 +75,7 @@ fn root<Spec: JsonSchema, Status: JsonSchema>(description: &str) -> Value {
         "properties": {
             "apiVersion": {
                 "type": "string",
-                "description": format!("The version of this schema: {}/{}.", crate::GROUP, crate::VERSION),
+                "description": format!("The version of this schema: {}/{}.", crate::group::GROUP, crate::group::VERSION),
             },
             "kind": {"type": "string", "description": "The kind of the object."},
             "metadata": {"type": "object"},

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::stored_bytes;
+use crate::stored_bytes::stored_bytes;
 use crate::template::{Functions, Limits, Mode};
 use crate::value_template::{ValueFault, ValueTemplate};
 use crate::workspace_kind::RequestHeaders;

@@ -5,8 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
-use crate::generate::without_default;
-use crate::is_false;
+use crate::defaults::{is_false, without_default};
 use crate::workspace_kind::PodMetadata;
 
 /// A notebook server (JupyterLab, code-server, RStudio …) of one user, run as a pod and exposed through the mesh

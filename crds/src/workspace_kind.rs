@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditions::Condition;
-use crate::generate::without_default;
+use crate::defaults::without_default;
 
 mod options;
 mod pod_template;

@@ -9,10 +9,11 @@ use tracing::{Instrument, Span};
 
 use crate::field::{Fault, SHOWN_MAX};
 use crate::lookup::{Lookup, LookupError};
+use crate::policy::Policy;
 use crate::request::{self, Body, Envelope, Request, ReviewedKind};
 use crate::review::{self, Refusal, Verdict};
+use crate::workspace;
 use crate::workspace_kind::{self, SpecChange};
-use crate::{Policy, workspace};
 
 impl From<LookupError> for Refusal {
     fn from(error: LookupError) -> Self {
@@ -194,7 +195,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::Question;
+    use crate::question::Question;
     use crate::testing::FakeLookup;
 
     /// The verdict on kinds that decode, and the one on the same kinds when each part is decoded by itself.

@@ -14,9 +14,9 @@ use http::{HeaderMap, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 
-use crate::Policy;
 use crate::decide;
 use crate::lookup::Lookup;
+use crate::policy::Policy;
 use crate::registration::{WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 use crate::request::ReviewedKind;
 

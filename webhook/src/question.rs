@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
 use crate::decide;
+use crate::lookup::Lookup;
+use crate::policy::Policy;
+use crate::registration::WORKSPACE_KIND_PATH;
 use crate::request::{self, Body, ReviewedKind};
 use crate::review::{Refusal, Verdict};
-use crate::{Lookup, Policy, WORKSPACE_KIND_PATH};
 
 /// No API server waits for the answer, so the deadline is generous.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -69,7 +71,7 @@ impl<'a> Question<'a> {
     }
 
     /// The verdict that the webhook of the object's kind would give. Lookups of ClusterRoles that only lead to
-    /// warnings have a timeout, so [`BindCheck::Warn`](crate::BindCheck::Warn) requires a tokio runtime.
+    /// warnings have a timeout, so [`BindCheck::Warn`](crate::policy::BindCheck::Warn) requires a tokio runtime.
     pub async fn verdict<L: Lookup>(&self, lookup: &L, policy: &Policy) -> Verdict {
         let body = self.review("question").to_string();
         let kind = self.object.or(self.old).and_then(|object| object["kind"].as_str()).unwrap_or_default();

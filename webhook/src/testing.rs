@@ -25,7 +25,9 @@ use crds::ports::ConnectPaths;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Policy, ProtectedKeys, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH};
+use crate::policy::{Policy, ProtectedKeys};
+use crate::question::Question;
+use crate::registration::{WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 
 mod fake_lookup;
 

@@ -8,10 +8,10 @@ use crds::workspace_kind::FilterRuleScope;
 use crds::{WorkspaceKind, WorkspaceSpec};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::Policy;
 use crate::field::{Fault, Findings, introduced, quoted};
 use crate::lookup::{AT_ONCE, Lookup, LookupError, MountSource};
 use crate::metadata::validate_pod_metadata;
+use crate::policy::Policy;
 use crate::request::{Request, decode};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;

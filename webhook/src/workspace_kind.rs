@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use crate::field::{Fault, Findings, introduced};
 use crate::lookup::Lookup;
 use crate::metadata::validate_pod_metadata;
+use crate::policy::{BindCheck, Policy};
 use crate::request::{Request, decode, missing};
 use crate::review::{Refusal, Verdict};
 use crate::rule::Rule;
-use crate::{BindCheck, Policy};
 use stored::StoredTemplate;
-use templates::TemplateCheck;
+use templates::{InTime, TemplateCheck};
 
 mod activity;
 mod cluster_roles;
@@ -29,9 +29,6 @@ mod redirects;
 mod stored;
 mod templates;
 mod volumes;
-
-/// Whether there is time left to validate.
-type InTime<'a> = &'a dyn Fn() -> bool;
 
 /// Every fault and warning of a spec, whether an update introduces it or not.
 pub fn validate(spec: &WorkspaceKindSpec, policy: &Policy) -> Findings {

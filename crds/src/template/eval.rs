@@ -4,9 +4,10 @@ use super::builtins::{self, Failure};
 use super::exec::{At, Exec, NO_VALUE, Result};
 use super::limits::{Exceeded, Sink};
 use super::node::{Command, Function, Operand, OperandKind, Pipe};
+use super::render::Mode;
 use super::token::text_of;
 use super::value::{Str, Value};
-use super::{Mode, escape, print, printf};
+use super::{escape, print, printf};
 
 /// The number of arguments of a function, the value of the pipeline included.
 enum Arity {

@@ -9,10 +9,10 @@ use super::node::{Branch, Command, Node, Operand, Pipe, TemplateCall, Variable, 
 use super::parse::Parsed;
 use super::print::{self, Flags, Printer};
 use super::quote::quoted;
+use super::render::{Functions, Mode, Rendered};
 use super::token::text_of;
 use super::value::Value;
 use super::variables::Variables;
-use super::{Functions, Mode, Rendered};
 
 pub(super) type Result<T> = std::result::Result<T, TemplateError>;
 

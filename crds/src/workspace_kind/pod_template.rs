@@ -213,7 +213,7 @@ pub struct JupyterActivityProbe {
 #[serde(rename_all = "camelCase")]
 pub struct Culling {
     /// Whether idle Workspaces are paused.
-    #[serde(default = "crate::yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub enabled: bool,
 
     /// After how many seconds without activity a Workspace is paused.

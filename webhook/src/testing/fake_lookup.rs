@@ -10,7 +10,7 @@ use crds::{Workspace, WorkspaceKind};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use serde_json::Value;
 
-use crate::{KindUsage, Lookup, LookupError, MountSource};
+use crate::lookup::{KindUsage, Lookup, LookupError, MountSource};
 
 /// Objects in memory. Those on the API server may differ from those in the cache; lookups on the API server are counted.
 #[derive(Debug, Default)]

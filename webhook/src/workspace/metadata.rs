@@ -3,9 +3,9 @@
 use crds::labels::{STATEFULSET_LABEL, WORKSPACE_NAME_LABEL};
 use crds::workspace_kind::PodMetadata;
 
-use crate::ProtectedKeys;
 use crate::field::{Fault, Findings, quoted};
 use crate::metadata::POD_METADATA;
+use crate::policy::ProtectedKeys;
 use crate::rule::Rule;
 
 /// The labels by which the controller selects the pod, with the name of the Workspace as their value.

@@ -10,9 +10,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use tokio::time::timeout;
 
-use crate::BindCheck;
 use crate::field::{Fault, Findings, key, quoted};
 use crate::lookup::{AT_ONCE, Lookup, LookupError};
+use crate::policy::BindCheck;
 use crate::rule::Rule;
 
 /// The timeout of lookups that only lead to warnings; they are made concurrently.

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crds::ports::Dialect;
 use crds::workspace_kind::{PodTemplate, ProxiedPort};
 
-use crate::Policy;
 use crate::field::{Fault, Findings, quoted};
 use crate::lookup::KindUsage;
+use crate::policy::Policy;
 use crate::rule::Rule;
 
 const PORTS: &str = "spec.podTemplate.ports";

@@ -12,9 +12,8 @@ use crds::template::{Functions, Mode};
 use crds::workspace_kind::{ImageConfigValue, ImagePort, PodTemplate};
 use k8s_openapi::api::core::v1::EnvVar;
 
-use super::InTime;
-use crate::Policy;
 use crate::field::{Fault, Findings, Warning, key, quoted};
+use crate::policy::Policy;
 use crate::rule::Rule;
 
 /// The shortest and the longest name that a Workspace and a namespace can have.
@@ -38,6 +37,9 @@ pub(super) fn validate(template: &PodTemplate, check: &TemplateCheck<'_>, findin
     }
     true
 }
+
+/// Whether there is time left to validate.
+pub(super) type InTime<'a> = &'a dyn Fn() -> bool;
 
 /// The check of all templates of one kind: what they are rendered against, and until when.
 pub(super) struct TemplateCheck<'a> {
