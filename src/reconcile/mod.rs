@@ -41,14 +41,14 @@ pub async fn run(
     let use_istio = routing.use_istio;
     let context =
         Arc::new(Context { client: client.clone(), stores: stores.clone(), routing, metrics: metrics.clone() });
-    let reconcile = |key, memory| workspace::reconcile(context.clone(), key, memory);
+    let reconcile = |key, cause, memory| workspace::reconcile(context.clone(), key, cause, memory);
     let limit = settings.max_concurrent_reconciles;
     let workspaces = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, reconcile);
     // Does not return by itself.
     let routes = async {
         if use_istio {
             let reconcile =
-                |key, ()| route_cleanup::reconcile(client.clone(), stores.clone(), key).map(|requeue| ((), requeue));
+                |key, _, ()| route_cleanup::reconcile(client.clone(), stores.clone(), key).map(|requeue| ((), requeue));
             let (triggers, never) = (stores.route_triggers(), std::future::pending());
             engine::run(Controller::RouteCleanup, triggers, limit, &metrics, never, reconcile).await;
         } else {

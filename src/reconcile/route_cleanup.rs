@@ -2,7 +2,7 @@
 //!
 //! Those of Workspaces that are being deleted, or gone, go at once, also while a finalizer holds their Workspace: garbage
 //! collection would get to them later, and until then requests would follow rules that no edit of the kind reaches.
-//! With `--use-istio=false` those of earlier runs are deleted, once, for no new ones are created.
+//! With `--use-istio=false` those of earlier runs are deleted, once, because no new ones are created.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) async fn reconcile(client: Client, stores: Stores, key: Key) -> Reque
     match remove_if_gone(&client, &stores, &route).await {
         Ok(()) => Requeue::Forget,
         Err(error) => {
-            tracing::warn!(%error, "failed to delete the route of a deleted Workspace; will retry");
+            tracing::warn!(object = %key, %error, "failed to delete the route of a deleted Workspace; will retry");
             Requeue::Retry(None)
         }
     }

@@ -3,5 +3,5 @@
 mod queue;
 mod runner;
 
-pub(super) use queue::Requeue;
+pub(super) use queue::{ReconcileCause, Requeue};
 pub(super) use runner::run;

@@ -59,7 +59,7 @@ impl Requeue {
 
 /// Why an object is reconciled, for its log lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum ReconcileCause {
+pub(in crate::reconcile) enum ReconcileCause {
     /// It changed.
     #[default]
     Changed,
@@ -85,7 +85,7 @@ impl ReconcileCause {
     }
 }
 
-/// Of so many turns one is for an object of a bulk event, so that those are reconciled too.
+/// Every n-th turn is for an object of a bulk event, so that those are reconciled too.
 const BULK_EVERY: usize = 4;
 
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ pub(super) struct Queue {
     since_bulk: usize,
 }
 
-/// For whom a turn is; an index of what is kept for each.
+/// The class of objects that a turn is for; an index of what is kept for each.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Class {
     /// An object with an event of its own.

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
-use tracing::Instrument as _;
-use tracing::field::Empty;
 
-use super::queue::{Queue, Requeue};
+use super::queue::{Queue, ReconcileCause, Requeue};
 use crate::metrics::{Controller, Metrics, ReconcileResult};
 use crate::stores::slim::Key;
 use crate::stores::{Triggers, Urgency};
@@ -33,14 +31,15 @@ struct Runner<'a, M> {
 
 /// Reconciles the objects that `triggers` names, at most `concurrency` at a time, until `shutdown`.
 ///
-/// `reconcile` takes the key of an object and what was remembered of it.
+/// `reconcile` takes the key of an object, why it is reconciled, and what was remembered of it. It opens the span of its log
+/// lines, because it knows the object.
 pub(in crate::reconcile) async fn run<M, F>(
     controller: Controller,
     triggers: &Triggers,
     concurrency: usize,
     metrics: &Metrics,
     shutdown: impl Future<Output = ()>,
-    reconcile: impl Fn(Key, M) -> F,
+    reconcile: impl Fn(Key, ReconcileCause, M) -> F,
 ) where
     M: Default + Send + 'static,
     F: Future<Output = Reconciled<M>> + Send + 'static,
@@ -80,7 +79,7 @@ pub(in crate::reconcile) async fn run<M, F>(
     }
     let drained = async { while runner.tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!(?controller, "still reconciling at shutdown; the next leader goes on from there");
+        tracing::warn!(?controller, "still reconciling at shutdown; the next start goes on from there");
     }
 }
 
@@ -93,16 +92,14 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
         }
     }
 
-    fn begin<F>(&mut self, key: Key, now: Instant, reconcile: &impl Fn(Key, M) -> F)
+    fn begin<F>(&mut self, key: Key, now: Instant, reconcile: &impl Fn(Key, ReconcileCause, M) -> F)
     where
         F: Future<Output = Reconciled<M>> + Send + 'static,
     {
         let memory = self.memories.remove(&key).unwrap_or_default();
         self.metrics.reconcile_started(self.controller);
-        let cause = self.queue.cause(&key).as_str();
-        let span =
-            tracing::info_span!("reconcile", controller = ?self.controller, object = %key, generation = Empty, cause);
-        let id = self.tasks.spawn(reconcile(key.clone(), memory).instrument(span)).id();
+        let cause = self.queue.cause(&key);
+        let id = self.tasks.spawn(reconcile(key.clone(), cause, memory)).id();
         self.running.insert(id, (key, now));
     }
 
@@ -157,7 +154,7 @@ mod tests {
         let task = tokio::spawn({
             let (triggers, metrics, tries) = (triggers.clone(), metrics.clone(), tries.clone());
             async move {
-                let reconcile = |key: Key, (): ()| {
+                let reconcile = |key: Key, _: ReconcileCause, (): ()| {
                     let (done, tries) = (done.clone(), tries.clone());
                     async move {
                         let panics = key.name == "panics-twice" && tries.fetch_add(1, Ordering::SeqCst) < 2;
@@ -195,7 +192,7 @@ mod tests {
         for number in 0..20 {
             triggers.add(Key::new("ns", &number.to_string()), Urgency::Now);
         }
-        let reconcile = |_: Key, count: u32| {
+        let reconcile = |_: Key, _: ReconcileCause, count: u32| {
             let (running, most, done) = (running.clone(), most.clone(), done.clone());
             async move {
                 let now = running.fetch_add(1, Ordering::SeqCst) + 1;

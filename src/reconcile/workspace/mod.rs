@@ -15,8 +15,9 @@ mod target;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+use tracing::Instrument as _;
 
-use super::engine::Requeue;
+use super::engine::{ReconcileCause, Requeue};
 use crate::stores::slim::Key;
 use observe::{Observed, observe};
 use status::StatusFacts;
@@ -25,23 +26,35 @@ use target::Target;
 pub(super) use target::{Context, Memory};
 
 /// Reconciles one Workspace and reports the result in its status.
-pub(super) async fn reconcile(context: Arc<Context>, key: Key, mut memory: Memory) -> (Memory, Requeue) {
-    let Observed { workspace, kind } = match observe(&context, &key, &mut memory) {
+pub(super) async fn reconcile(
+    context: Arc<Context>,
+    key: Key,
+    cause: ReconcileCause,
+    mut memory: Memory,
+) -> (Memory, Requeue) {
+    let observed = match observe(&context, &key, &mut memory) {
         Ok(observed) => observed,
         Err(requeue) => return (memory, requeue),
     };
-    tracing::Span::current().record("generation", workspace.generation);
-    let target = Target::new(&context, &workspace);
-    let outcome = children::reconcile(&target, kind.as_deref(), &mut memory).await;
+    let (generation, cause) = (observed.workspace.generation, cause.as_str());
+    // Its level is that of the most severe line, so that errors keep their context at any log level.
+    let span = tracing::error_span!("reconcile", object = %key, generation, cause);
+    let requeue = reconcile_observed(&context, observed, &mut memory).instrument(span).await;
+    (memory, requeue)
+}
+
+async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut Memory) -> Requeue {
+    let Observed { workspace, kind } = observed;
+    let target = Target::new(context, &workspace);
+    let outcome = children::reconcile(&target, kind.as_deref(), memory).await;
     let pod = observe::pod(&target);
     let (pod, names) = (pod.as_deref(), &target.names);
     let facts = StatusFacts { workspace: &workspace, names, pod, outcome: &outcome, now: Timestamp::now() };
     let (status, status_changes_after) = status::desired(facts);
-    let written = status_write::write(&target, &status, pod.is_some(), kind.is_some(), &mut memory).await;
+    let written = status_write::write(&target, &status, pod.is_some(), kind.is_some(), memory).await;
     let requeue = outcome.requeue().or_after(status_changes_after);
-    let requeue = match written {
+    match written {
         Ok(too_soon_for) => requeue.or_after(too_soon_for),
         Err(_) => requeue.or_retry(),
-    };
-    (memory, requeue)
+    }
 }
