@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-long bench fuzz lint crds image
+.PHONY: help demo test bench fuzz lint crds image
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,9 +14,6 @@ demo: ## Show the product at work on a real control plane, started on this machi
 
 test: ## Run all tests: pure, router, real control plane
 	@tests/run
-
-test-long: ## Run all tests with the long forms of the checks (an hour or so)
-	@TEST_LONG=1 tests/run
 
 bench: ## Measure CPU per review, CPU and writes per Workspace, memory
 	@cargo run --quiet --release --package bench

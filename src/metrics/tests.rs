@@ -66,7 +66,7 @@ fn names_are_those_of_controller_runtime() {
 fn series_are_few_and_unique() {
     let text = everything().encode().unwrap();
     let series = series(&text);
-    println!("S4 (this process alone) {} 300", series.len());
+    println!("S4 pass {} 300: series of a process without Workspaces", series.len());
     assert!(series.len() <= 300, "{} series\n{text}", series.len());
     let mut names: Vec<_> = series.iter().map(|line| line.rsplit_once(' ').unwrap().0).collect();
     names.sort_unstable();
