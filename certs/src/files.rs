@@ -40,15 +40,15 @@ impl FileSource {
         &self.dir
     }
 
-    /// Reads both files of one publication without parsing them. Blocks on the file system.
-    pub fn read(&self) -> Result<PemPair, FileError> {
+    /// Reads both files of one version without parsing them. Blocks on the file system.
+    pub fn read_files(&self) -> Result<PemPair, FileError> {
         read_pair(&self.dir, Resolved::of, read_file)
     }
 }
 
 impl PairSource for FileSource {
     fn read(&self) -> Result<PemPair, SourceError> {
-        Ok(Self::read(self)?)
+        Ok(self.read_files()?)
     }
 }
 

@@ -36,7 +36,7 @@ fn pair(version: &str) -> (String, String) {
 }
 
 fn fault(dir: &Path) -> String {
-    let Err(error) = FileSource::new(dir).read() else { panic!("{} was read without an error", dir.display()) };
+    let Err(error) = FileSource::new(dir).read_files() else { panic!("{} was read without an error", dir.display()) };
     error.to_string()
 }
 
@@ -124,7 +124,7 @@ fn files_in_two_directories_are_read_when_they_stay_there() {
         fs::write(real.join("file.pem"), name).unwrap();
         symlink(real.join("file.pem"), dir.path().join(name)).unwrap();
     }
-    let read = FileSource::new(dir.path()).read().unwrap();
+    let read = FileSource::new(dir.path()).read_files().unwrap();
     assert_eq!(texts(&read), ("tls.crt".to_owned(), "tls.key".to_owned()));
 }
 
@@ -232,7 +232,7 @@ fn a_file_without_read_permission_is_refused_to_all_but_root() {
     }
     let path = dir.path().join("tls.key");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    let read = FileSource::new(dir.path()).read();
+    let read = FileSource::new(dir.path()).read_files();
     // Root may read everything, so ask the system itself what it grants.
     match fs::File::open(&path) {
         Ok(_) => assert_eq!(texts(&read.unwrap()).1, "tls.key"),

@@ -34,7 +34,7 @@ impl Volume {
 
     /// What is published, as it can be served at `now`.
     pub fn load(&self, now: SystemTime) -> Loaded {
-        Loaded::from_pem(&self.source().read().unwrap(), now).unwrap()
+        Loaded::from_pem(&self.source().read_files().unwrap(), now).unwrap()
     }
 
     /// Fills a new version directory with `fill`, then does the kubelet's steps: a link `..data_tmp` to it, renamed
