@@ -18,7 +18,7 @@ use crate::offline::migrate::Migrate;
 use crate::offline::{self, CommandOutput, InputFile};
 use crate::tls;
 
-/// The result of the program, one for each line of the table in `docs/install.md`.
+/// The result of the program; the table in `docs/install.md` has them by code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ExitStatus {
     /// No findings that count, or an orderly shutdown.
@@ -149,9 +149,10 @@ fn print(text: &str) -> ExitStatus {
 }
 
 fn print_output(output: &CommandOutput) -> ExitStatus {
-    let stdout = write(&output.stdout, &mut io::stdout().lock());
-    let stderr = write(&output.stderr, &mut io::stderr().lock());
-    match stdout.map_err(|error| format!("standard output: {error}")).and(stderr.map_err(|error| error.to_string())) {
+    // Errors first: behind thousands of objects they would be missed.
+    let stderr = write(&output.stderr, &mut io::stderr().lock()).map_err(|error| format!("standard error: {error}"));
+    let stdout = write(&output.stdout, &mut io::stdout().lock()).map_err(|error| format!("standard output: {error}"));
+    match stderr.and(stdout) {
         Ok(()) => ExitStatus::of(output),
         Err(error) => {
             print_error(&error);

@@ -66,7 +66,7 @@ impl Certificate {
                     return;
                 }
                 if self.resolver.current().served.is_some() {
-                    tracing::error!("the new certificate cannot be used, the older one stays in service: {error}");
+                    tracing::error!("no new certificate could be loaded, the older one stays in service: {error}");
                 } else {
                     tracing::error!("no certificate to serve, not ready until there is one: {error}");
                 }

@@ -193,8 +193,9 @@ pub struct WorkspaceStatus {
     #[schemars(extend("default" = ""))]
     pub state_message: String,
 
-    /// Observations of the current state, by type. `Ready`: what exists matches the spec; a paused Workspace is Ready,
-    /// with reason `Paused`. `RouteReady`: the VirtualService is in place; Unknown where Istio is off or not installed.
+    /// Observations of the current state, by type. `Ready`: what exists matches the spec; a paused Workspace is Ready
+    /// once its pod is gone, with reason `Paused`. `RouteReady`: the VirtualService is in place; Unknown where Istio is off
+    /// or not installed, and where the route was not rendered or not applied yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -214,6 +214,9 @@ async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<
         Ok(Err(kube::Error::Api(status))) if !matches!(status.code, 410 | 429 | 500..) => {
             Err(LookupError::Failed(format!("the API server rejected the request: {}", status.message)))
         }
+        Ok(Err(kube::Error::Api(status))) => {
+            Err(LookupError::Unavailable(format!("the API server is overloaded or failing: {}", status.message)))
+        }
         Ok(Err(error @ kube::Error::SerdeError(_))) => Err(LookupError::Failed(causes(&error))),
         Ok(Err(error)) => {
             Err(LookupError::Unavailable(format!("the API server could not be reached: {}", root_cause(&error))))

@@ -79,8 +79,7 @@ async fn obstacle(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<S
             // An optional resource that is not served is not waited for.
             Ok(Err(kube::Error::Api(status))) if status.code == 404 && !expected => {}
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-                let resource = path.rsplit('/').next().unwrap_or_default();
-                missing.push(format!("{resource}.{}", crds::GROUP));
+                missing.push(resource_of(path));
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
                 return Some(format!(
@@ -109,4 +108,25 @@ async fn obstacle(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<S
             missing.join(" and ")
         )
     })
+}
+
+/// The resource of an API path, as CRDs are named: `workspaces.kubeflow.org` of `/apis/kubeflow.org/v1beta1/workspaces`.
+fn resource_of(path: &str) -> String {
+    match path.trim_start_matches('/').split('/').collect::<Vec<_>>()[..] {
+        ["apis", group, _, resource] => format!("{resource}.{group}"),
+        [.., resource] => resource.to_owned(),
+        [] => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_is_named_with_its_group() {
+        assert_eq!(resource_of("/apis/kubeflow.org/v1beta1/workspaces"), "workspaces.kubeflow.org");
+        assert_eq!(resource_of("/apis/apps/v1/statefulsets"), "statefulsets.apps");
+        assert_eq!(resource_of("/api/v1/pods"), "pods");
+    }
 }

@@ -39,7 +39,8 @@ pub(crate) async fn answer<L: Lookup>(
         }
         Body::Review(review) => review,
         Body::Broken { api_version, uid, why } => {
-            tracing::info!(%uid, kind = reviewed.kind(), "refused a review that does not decode");
+            let _span = span(reviewed, &uid, "", "", "").entered();
+            tracing::info!("refused a review that does not decode");
             let refusal = Refusal::BadRequest(format!("the AdmissionReview does not decode: {why}"));
             return Ok(review::write(&api_version, &uid, refusal.into()));
         }
@@ -74,7 +75,9 @@ async fn conclude<Spec>(
         log(&verdict);
         verdict
     };
-    let verdict = guarded.instrument(span(reviewed, &review.request)).await;
+    let Request { uid, operation, .. } = &review.request;
+    let (namespace, name) = (review.request.namespace(), review.request.name());
+    let verdict = guarded.instrument(span(reviewed, uid, namespace, name, operation)).await;
     review::write(&review.api_version, &review.request.uid, verdict)
 }
 
@@ -83,15 +86,8 @@ async fn conclude<Spec>(
 /// Its level is that of the most severe line, so that errors keep their context at any log level. The name of the
 /// object is not called `name`: the JSON format writes that of the span there. Strings are quoted in the text format,
 /// so that none of them can forge a line.
-fn span<Spec>(reviewed: ReviewedKind, request: &Request<'_, Spec>) -> Span {
-    tracing::error_span!(
-        "review",
-        uid = &*request.uid,
-        kind = reviewed.kind(),
-        namespace = request.namespace(),
-        object_name = request.name(),
-        operation = &*request.operation,
-    )
+fn span(reviewed: ReviewedKind, uid: &str, namespace: &str, name: &str, operation: &str) -> Span {
+    tracing::error_span!("review", uid, kind = reviewed.kind(), namespace, object_name = name, operation)
 }
 
 /// Refuses objects of a kind that the path does not review.

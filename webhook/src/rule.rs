@@ -161,7 +161,7 @@ rules! {
         "The API server refuses pods that mount a volume that does not exist. Correct the name, or add the volume."
     ExtraMountPath "WSK026" "extra-mount-path" WorkspaceKind 15
         "No two extra mounts have the same path, and none has `/`."
-        "`/data`, `/data/` and `/data/.` are the same path. The API server refuses pods with two mounts on one path."
+        "`/data`, `/data/` and `/data/.` are the same path, and only one of them can be mounted."
     ClusterRoleBind "WSK027" "cluster-role-bind" WorkspaceKind 16
         "A user who adds a ClusterRole to a kind is allowed to bind it."
         "Everyone who starts a Workspace of the kind gets the permissions of that role in their namespace, so adding it \
@@ -192,7 +192,7 @@ rules! {
          their escaped form: `\\u0085` is six."
     HeaderEffect "WSK035" "header-effect" WorkspaceKind 19
         "Request headers do not control the gateway or identify the user."
-        "A warning: `x-envoy-*` steers Envoy (a `set` of `x-envoy-retry-on` repeats POSTs), and servers identify \
+        "A warning: `x-envoy-*` controls Envoy (a `set` of `x-envoy-retry-on` repeats POSTs), and servers identify \
          the user by `kubeflow-userid` and `x-forwarded-client-cert`. Set them only where that is intended."
     HeadersLarge "WSK036" "headers-large" WorkspaceKind 19
         "The headers of a port have at most 8 KiB together, and there are at most 64."
@@ -248,8 +248,8 @@ rules! {
 
     TakeOverRestart "MIG001" "take-over-restart" Migration 0
         "The pod of a Workspace is the one that this controller would render."
-        "A warning of `migrate`: nothing restarts on its own. The status of the Workspace shows that a restart is pending, and \
-         its pod is created from the new template when its user pauses and starts it."
+        "A warning of `migrate`: nothing restarts on its own. The pod is created from the new template when its user pauses and \
+         starts the Workspace."
 }
 
 impl Rule {

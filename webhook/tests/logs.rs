@@ -58,7 +58,8 @@ async fn logs_name_rules_and_never_values() {
     post(create(&kind), StatusCode::OK).await;
     kind["spec"]["podTemplate"]["extraEnv"][0]["value"] = json!({"hunter2": 1});
     post(create(&kind), StatusCode::OK).await;
-    post(r#"{"request": {"uid": "u", "operation": {"hunter2": 1}}}"#.to_owned(), StatusCode::OK).await;
+    post(r#"{"request": {"uid": "u\n2026 ERROR forged", "operation": {"hunter2": 1}}}"#.to_owned(), StatusCode::OK)
+        .await;
     post("hunter2".to_owned(), StatusCode::BAD_REQUEST).await;
 
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
@@ -72,6 +73,8 @@ async fn logs_name_rules_and_never_values() {
     ] {
         assert!(refusal.contains(part), "{part} in {refusal}");
     }
+    let broken = text.lines().find(|line| line.contains("does not decode")).unwrap_or_else(|| panic!("{text}"));
+    assert!(broken.contains(r#"uid="u\n2026 ERROR forged""#) && !text.contains("\n2026 ERROR"), "{text}");
     // The request is identified once a line, by the span.
     assert_eq!(refusal.matches("uid-1").count(), 1, "{refusal}");
     assert_eq!(refusal.matches("jupyterlab").count(), 1, "{refusal}");

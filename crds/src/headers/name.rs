@@ -21,8 +21,7 @@ const FORBIDDEN_TO_SET: &[&str] = &[
 ];
 
 /// Headers that must not be removed: without them the request would not arrive, or be parsed as another one.
-const FORBIDDEN_TO_REMOVE: &[&str] =
-    &["connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"];
+const FORBIDDEN_TO_REMOVE: &[&str] = &["connection", "content-length", "expect", "transfer-encoding", "upgrade"];
 
 /// Headers by which servers behind the gateway identify the user.
 const IDENTITIES: &[&str] = &["kubeflow-userid", "x-forwarded-client-cert"];
