@@ -159,7 +159,7 @@ impl Stores {
         &self.0.route_triggers
     }
 
-    /// The Workspace with that uid is being deleted, or gone: so goes its VirtualService.
+    /// The Workspace with that uid is being deleted, or gone: so its VirtualService is deleted too.
     pub fn abandon_route(&self, workspace: &Key, uid: &str) {
         self.0.abandon_route(workspace, uid);
     }

@@ -45,7 +45,7 @@ macro_rules! children {
 }
 
 children! {
-    /// The account that the pod runs as. First, for no pod may run under an account of another owner.
+    /// The account that the pod runs as. First, because no pod may run under an account of another owner.
     ServiceAccount = ChildRow::of::<ServiceAccount>(Serves::Pod, |names| &names.service_account).without_spec();
     /// The pod.
     StatefulSet = ChildRow::of::<StatefulSet>(Serves::Pod, |names| &names.stateful_set);
@@ -56,7 +56,7 @@ children! {
         .checked_by(virtual_service::check_stored);
 }
 
-/// What of a Workspace depends on a child.
+/// Whether the pod or the route depends on a child.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Serves {
     /// Its pod. Every API server has the resource.

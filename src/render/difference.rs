@@ -29,7 +29,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Which fields of the one are not there.
+/// How to treat fields that only the first has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Extra {
     /// They are removed.

@@ -53,7 +53,7 @@ pub enum Action<T> {
 }
 
 impl<T> Action<T> {
-    /// The same about what `change` makes of the object.
+    /// Maps the object to apply.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Action<U> {
         match self {
             Self::Apply(object) => Action::Apply(change(object)),
@@ -62,7 +62,7 @@ impl<T> Action<T> {
         }
     }
 
-    /// The same about a reference to the object.
+    /// The same action with a reference to the object.
     pub fn as_ref(&self) -> Action<&T> {
         match self {
             Self::Apply(object) => Action::Apply(object),

@@ -15,7 +15,7 @@ const SUFFIX_BYTES: usize = 5;
 /// The names of a Workspace's children.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChildNames {
-    /// The ServiceAccount: `ws-<workspace>`, for users and AuthorizationPolicies name it.
+    /// The ServiceAccount: `ws-<workspace>`, because users and AuthorizationPolicies name it.
     pub service_account: String,
     /// The StatefulSet: `ws-<workspace>-<suffix>`, at most 52 characters.
     pub stateful_set: String,

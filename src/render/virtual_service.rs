@@ -19,14 +19,14 @@ use crate::istio::{
 /// Temporary, and the method and body of the request stay.
 const TEMPORARY_REDIRECT: u16 = 307;
 
-/// The route to the ports of a Workspace: the VirtualService that is desired, or only that one is.
+/// The route to the ports of a Workspace. With `T = ()`, only whether one is desired.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Route<T = Box<VirtualService>> {
-    /// Not through us: Istio is off.
+    /// None: Istio is off.
     Off,
-    /// Through this.
+    /// The VirtualService to apply.
     Wanted(T),
-    /// Not through anything new; see [`RouteFault`].
+    /// No VirtualService can be applied.
     Refused(RouteFault),
 }
 

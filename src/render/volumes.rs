@@ -1,6 +1,6 @@
 //! Volumes and mounts of the pod: home, data and secrets of the Workspace, then the extra ones of the kind.
 //!
-//! One path holds one mount. Who comes first keeps it, so the user's mounts win over the kind's; a mount without a
+//! One path holds one mount. The first one wins, so the user's mounts win over the kind's; a mount without a
 //! volume is left out.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// A body of up to this size is always accepted: only bodies that are larger than nearly every review count against the
-/// limit.
+/// A body of up to this size is never refused: nearly every review is smaller.
 const ALWAYS_ACCEPTED: usize = 64 * 1024;
 
 /// Shared by all connections of a listener.

@@ -152,7 +152,7 @@ impl Phase {
             Self::Idle => "timed out waiting for a request",
             Self::Headers => "timed out reading the headers",
             Self::Body => "timed out reading the body",
-            Self::Response => "timed out writing the response",
+            Self::Response => "timed out before the response was written",
         }
     }
 }

@@ -66,7 +66,7 @@ impl ReadModel {
         }
     }
 
-    /// The Workspace with that uid is being deleted, or gone: so goes its route.
+    /// The Workspace with that uid is being deleted, or gone: so its route is deleted too.
     pub(super) fn abandon_route(&self, workspace: &Key, uid: &str) {
         if self.watched.istio && !uid.is_empty() {
             let route = Key::new(&workspace.namespace, &ChildNames::new(&workspace.name, uid).service);

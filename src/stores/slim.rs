@@ -78,12 +78,12 @@ pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'st
     /// Its identity.
     fn identity(&self) -> &Identity;
 
-    /// What the store finds it by, beside its key; no two alike.
+    /// Under which indexes the store finds it, beside its key; each once.
     fn indexes(&self) -> Vec<Box<str>> {
         Vec::new()
     }
 
-    /// Takes over what is worked out from `older`, where that is still true.
+    /// Reuses values computed from `older` that still apply.
     fn inherit(&mut self, _older: &Self) {}
 
     /// Whether everything that matters is as in `older`.

@@ -91,12 +91,12 @@ const FOREIGN_AGAIN: Duration = Duration::from_secs(15);
 pub(super) const LEFT_BEHIND_PATIENCE: Duration = Duration::from_secs(5);
 /// How soon something that was too large is retried. Only new limits of the API server could change the answer.
 pub(super) const TOO_LARGE_AGAIN: Duration = Duration::from_mins(5);
-/// The least time between two writes of the same to one child.
+/// The least time between two identical writes of one child.
 pub(super) const SAME_WRITE_AGAIN: Duration = Duration::from_millis(500);
 
 impl ApplyError {
     /// The error without the message of a refusal, which may quote what was written.
-    pub fn without_quotes(&self) -> String {
+    pub fn without_server_message(&self) -> String {
         match self {
             Self::Refused { kind, name, .. } => format!("{kind} {name} was refused; see the Workspace's status"),
             other => other.to_string(),

@@ -58,7 +58,7 @@ mod tests {
     }
 
     /// A route whose successor is refused stays only if its hash is that of what is stored, so with another hash for the
-    /// same route an update would delete it. Whoever has to change this must see to that.
+    /// same route an update would delete it. A change here has to handle that.
     #[test]
     fn the_hash_of_a_route_is_that_of_earlier_versions() {
         let Route::Wanted(route) = desired().route else { unreachable!() };

@@ -19,7 +19,7 @@ pub(in crate::reconcile) struct ChildMemory {
     pub(super) too_large: Option<(Hash, Instant, String)>,
     /// Whether it has been in place once.
     pub(super) existed: bool,
-    /// Since when every reconcile has found an object of another owner under its name.
+    /// When an object of another owner was first found under its name; cleared once it is gone.
     pub(super) foreign: Option<Instant>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Settled {
 }
 
 impl Settled {
-    /// That version; none of a child to which nothing of ours was applied.
+    /// The version of `child`; none where we applied nothing to it.
     pub(super) fn of(child: &Child) -> Option<Self> {
         let fields = child.fields.as_ref()?.digest;
         Some(Self { hash: child.applied_hash.clone()?, fields, generation: child.generation })

@@ -1,4 +1,4 @@
-//! The requests for one child, each with a time-out, and with the meaning of its answer.
+//! The requests for one child, each with a timeout, and with the meaning of its answer.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::stores::child::{Child, WholeChild};
 use crate::stores::collection::Collection;
 use crate::stores::slim::{Identity, Incoming};
 
-/// The time-out of one request.
+/// The timeout of one request.
 pub(in crate::reconcile) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No object has this resourceVersion: with it as a precondition an apply can only create. Every other version conflicts.
@@ -45,7 +45,7 @@ pub(super) enum Purpose {
 pub(super) enum RequestError {
     /// The object is not the one that was expected.
     Outdated(String),
-    /// The rest of another manager's update strategy conflicts with ours.
+    /// Fields left over from another manager's update strategy conflict with ours.
     UpdateStrategyConflict(String),
     /// Anything else.
     Failed(ApplyError),

@@ -55,21 +55,20 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
 /// The outcome where every child is as planned; nothing where some are not.
 fn settled(target: &Target<'_>, plan: &Plan, memory: &Memory) -> Option<Vec<ChildOutcome>> {
     let mut children = Vec::with_capacity(ChildKind::ALL.len());
-    for (kind, action) in plan.actions.iter() {
+    for (child_kind, action) in plan.actions.iter() {
         let Some(action) = action else { continue };
-        let child = &memory.children[kind];
-        let result = match target.api(kind).is_settled(&target.key(kind), action, child) {
+        let child = &memory.children[child_kind];
+        let result = match target.api(child_kind).is_settled(&target.key(child_kind), action, child) {
             Ok(true) => Ok(child.stored.clone()),
             Ok(false) => return None,
             Err(error) => Err(error),
         };
-        children.push(ChildOutcome::new(kind, result, memory.unreachable));
+        children.push(ChildOutcome::new(child_kind, result, memory.unreachable));
     }
     Some(children)
 }
 
-/// Does what is planned about every child. The plan that comes back is another one where no pod may run any longer, or one
-/// may again.
+/// Does what is planned about every child. Returns a new plan where `scaled_to_zero` changed.
 async fn apply_all(
     target: &Target<'_>,
     kind: &WorkspaceKind,
@@ -102,30 +101,30 @@ async fn apply_all(
         }
         actions[ChildKind::ServiceAccount] = None;
     }
-    for child in ChildKind::ALL {
-        let Some(action) = actions[child].take() else { continue };
-        let is_set = child == ChildKind::StatefulSet;
-        if is_set && !has_account && !target.api(child).exists(&target.key(child)) {
+    for child_kind in ChildKind::ALL {
+        let Some(action) = actions[child_kind].take() else { continue };
+        let is_stateful_set = child_kind == ChildKind::StatefulSet;
+        if is_stateful_set && !has_account && !target.api(child_kind).exists(&target.key(child_kind)) {
             continue;
         }
-        children.push(apply(target, child, action, memory).await);
+        children.push(apply(target, child_kind, action, memory).await);
     }
     (plan, children)
 }
 
 async fn apply(
     target: &Target<'_>,
-    kind: ChildKind,
+    child_kind: ChildKind,
     action: Action<(Hash, Box<dyn Manifest>)>,
     memory: &mut Memory,
 ) -> ChildOutcome {
-    let key = target.key(kind);
-    let child = &mut memory.children[kind];
-    let result = target.api(kind).act(&key, action, child).await;
+    let key = target.key(child_kind);
+    let child = &mut memory.children[child_kind];
+    let result = target.api(child_kind).act(&key, action, child).await;
     let result = match result {
         Ok(written) => {
-            if written && kind == ChildKind::StatefulSet {
-                memory.set_written = Some(Instant::now());
+            if written && child_kind == ChildKind::StatefulSet {
+                memory.stateful_set_written = Some(Instant::now());
             }
             Ok(child.stored.clone())
         }
@@ -134,11 +133,11 @@ async fn apply(
             Err(error)
         }
     };
-    ChildOutcome::new(kind, result, memory.unreachable)
+    ChildOutcome::new(child_kind, result, memory.unreachable)
 }
 
 fn log(error: &ApplyError) {
-    let text = error.without_quotes();
+    let text = error.without_server_message();
     match error.next() {
         Next::Retry => tracing::warn!(error = text, "failed to reconcile child; will retry"),
         Next::Wait(_) => tracing::debug!(error = text, "a child has to wait"),

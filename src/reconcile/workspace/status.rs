@@ -68,7 +68,7 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
     (status, changes_after)
 }
 
-/// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, for users start a Workspace
+/// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, because users start a Workspace
 /// only from there.
 fn state(facts: StatusFacts<'_>) -> PodState {
     let StatusFacts { workspace, pod, outcome, now, .. } = facts;

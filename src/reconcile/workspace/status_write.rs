@@ -44,7 +44,7 @@ pub(super) async fn write(
         return Ok(None);
     }
     let waits_for_pod = !has_pod && desired.state == WorkspaceState::Unknown;
-    let patience = memory.set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
+    let patience = memory.stateful_set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
     // A missing kind brings no flood of events, and the user who just created the Workspace waits for the report.
     let pause = memory.status_written.filter(|_| has_kind).map(|written| written + STATUS_PAUSE);
     let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));

@@ -37,7 +37,7 @@ pub(in crate::reconcile) struct Memory {
     /// Whether its kind was missing at its first reconcile.
     pub(super) missed_kind: bool,
     /// When its StatefulSet was last written.
-    pub(super) set_written: Option<Instant>,
+    pub(super) stateful_set_written: Option<Instant>,
     /// When its status was last written.
     pub(super) status_written: Option<Instant>,
 }
