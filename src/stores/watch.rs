@@ -256,4 +256,27 @@ mod tests {
         assert_eq!(lists_while_absent(Necessity::Recommended).await, 24);
         assert_eq!(lists_while_absent(Necessity::Required).await, 200);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn children_are_listed_as_metadata_only() {
+        let accepts = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let service = tower::service_fn({
+            let accepts = accepts.clone();
+            move |request: http::Request<Body>| {
+                let accept = request.headers()[http::header::ACCEPT].to_str().unwrap().to_owned();
+                accepts.lock().unwrap().push(format!("{} {accept}", request.uri().path()));
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500});
+                let answer = http::Response::builder().status(500).body(Body::from(status.to_string().into_bytes()));
+                std::future::ready(answer)
+            }
+        });
+        let collection = Collection::<crate::stores::child::Child>::default();
+        let api = Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::StatefulSet);
+        let options =
+            WatchOptions { name: "statefulsets", necessity: Necessity::Required, config: watcher::Config::default() };
+        let watching = watch(options, api, &collection, |_| {});
+        drop(tokio::time::timeout(Duration::from_secs(1), watching).await);
+        let accepts = accepts.lock().unwrap();
+        assert!(accepts[0].contains("as=PartialObjectMetadataList"), "{accepts:?}");
+    }
 }
