@@ -4,7 +4,7 @@
 //! code. Without a command the controller runs until it is stopped ([`app`]).
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::runtime::Builder;
@@ -135,7 +135,7 @@ fn crd_files() -> [(&'static str, String); 2] {
 
 fn write_crds(dir: &Path) -> ExitStatus {
     for (name, yaml) in crd_files() {
-        let path: PathBuf = dir.join(name);
+        let path = dir.join(name);
         if let Err(error) = std::fs::write(&path, yaml) {
             print_error(&format!("{}: {error}", path.display()));
             return ExitStatus::ReadOrWriteFailed;

@@ -120,19 +120,11 @@ async fn apply(
 ) -> ChildOutcome {
     let key = target.key(child_kind);
     let child = &mut memory.children[child_kind];
-    let result = target.api(child_kind).act(&key, action, child).await;
-    let result = match result {
-        Ok(written) => {
-            if written && child_kind == ChildKind::StatefulSet {
-                memory.stateful_set_written = Some(Instant::now());
-            }
-            Ok(child.stored.clone())
-        }
-        Err(error) => {
-            log(&error);
-            Err(error)
-        }
-    };
+    let written = target.api(child_kind).act(&key, action, child).await.inspect_err(log);
+    if matches!(written, Ok(true)) && child_kind == ChildKind::StatefulSet {
+        memory.stateful_set_written = Some(Instant::now());
+    }
+    let result = written.map(|_| child.stored.clone());
     ChildOutcome::new(child_kind, result, memory.unreachable)
 }
 
