@@ -7,12 +7,20 @@ pub const SHEBANG_MAX: usize = 255;
 
 /// Why a script cannot be run as a program, if it cannot: `execve(2)` looks for an interpreter in its first line.
 pub fn shebang_fault(script: &str) -> Option<&'static str> {
-    let line = script.split(['\r', '\n']).next().unwrap_or_default();
+    let first = script.split('\n').next().unwrap_or_default();
+    let line = first.split('\r').next().unwrap_or_default();
     let interpreter = line.strip_prefix("#!").map(|rest| rest.trim_matches([' ', '\t']));
     if interpreter.is_none_or(str::is_empty) {
         return Some("script shebang is invalid (e.g., '#!/bin/bash')");
     }
-    (line.len() > SHEBANG_MAX).then_some("shebang line exceeds the 255 character limit")
+    if line.len() > SHEBANG_MAX {
+        return Some("shebang line exceeds the 255 character limit");
+    }
+    // Blanks at the end of the line are dropped, a carriage return is not.
+    first.contains('\r').then_some(
+        "shebang line must not end in a carriage return, which the kernel takes for a part of the interpreter's name: \
+         write the script with '\\n' line ends",
+    )
 }
 
 impl ActivityRule {
@@ -52,13 +60,19 @@ mod tests {
             "#! /usr/bin/env python3\nprint()",
             "#!\t/bin/sh -e",
             "#!/bin/sh \n",
-            "#!/bin/sh\r\nx",
+            "#!/bin/sh\necho a\r\n",
             &longest,
         ] {
             assert_eq!(shebang_fault(good), None, "{good:?}");
         }
-        for bad in ["", "#!", "#! \t", "#!\n/bin/sh", "echo", " #!/bin/sh", "\n#!/bin/sh", "# !/bin/sh"] {
+        for bad in
+            ["", "#!", "#!\r\n/bin/sh", "#! \t", "#!\n/bin/sh", "echo", " #!/bin/sh", "\n#!/bin/sh", "# !/bin/sh"]
+        {
             assert_eq!(shebang_fault(bad), Some("script shebang is invalid (e.g., '#!/bin/bash')"), "{bad:?}");
+        }
+        for windows in ["#!/bin/sh\r\nx", "#! /usr/bin/env python3 \r\n", "#!/bin/sh -e\r", "#!/bin/sh\recho\r"] {
+            let fault = shebang_fault(windows).unwrap_or_default();
+            assert!(fault.starts_with("shebang line must not end in a carriage return"), "{windows:?}: {fault}");
         }
         assert_eq!(shebang_fault(&(longest + "x\necho")), Some("shebang line exceeds the 255 character limit"));
     }

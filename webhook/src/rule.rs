@@ -131,7 +131,7 @@ rules! {
     ProbeShebang "WSK016" "probe-shebang" WorkspaceKind 9
         "The script of `activityProbe.podExec` starts with a line such as `#!/bin/bash`."
         "The script is run as a program: the kernel takes the interpreter from its first line, of which it reads 255 \
-         characters."
+         characters. A carriage return at its end, from an editor that writes Windows line ends, would be part of the name."
     ProbePort "WSK017" "probe-port" WorkspaceKind 10
         "The port of `activityProbe.jupyter` exists."
         "With `id`, it is one of `spec.podTemplate.ports`; with `portId`, a port of some image."
@@ -197,6 +197,14 @@ rules! {
     HeadersLarge "WSK036" "headers-large" WorkspaceKind 19
         "The headers of a port have at most 8 KiB together, and there are at most 64."
         "A warning: many servers refuse requests with more. Send fewer or smaller headers, or make sure that the server accepts them."
+    IconConfigMapKey "WSK039" "icon-config-map-key" WorkspaceKind 15
+        "The `configMap.key` of `spawner.icon` and `spawner.logo` is one that a ConfigMap can have."
+        "No ConfigMap has a key `.` or `..`, or one that starts with `..`: the image could never be found. Write the key under \
+         which the ConfigMap holds it, such as `logo.svg`."
+    NotInEffect "WSK040" "not-in-effect" WorkspaceKind 19
+        "A kind sets no field that this version stores but does not act upon yet."
+        "A warning: `serviceAccount.clusterRoles` grants nothing, and neither `activityRules` nor `culling` pause a Workspace. \
+         The fields can stay: a later version acts on them, and the warning goes."
 
     WorkspaceName "WS001" "workspace-name" Workspace 0
         "The name of a Workspace is a DNS label."
@@ -289,13 +297,19 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_numbered_within_their_table() {
-        for (table, prefix) in
-            [(Table::Schema, "API"), (Table::WorkspaceKind, "WSK"), (Table::Workspace, "WS"), (Table::Migration, "MIG")]
-        {
+    fn codes_ascend_within_their_table() {
+        for (table, prefix) in [
+            (Table::Schema, "API"),
+            (Table::WorkspaceKind, "WSK"),
+            (Table::Workspace, "WS"),
+            (Table::Files, "FILE"),
+            (Table::Migration, "MIG"),
+        ] {
             let codes: Vec<_> = Rule::ALL.iter().filter(|rule| rule.table() == table).map(|rule| rule.code()).collect();
-            let expected: Vec<_> = (1..=codes.len()).map(|number| format!("{prefix}{number:03}")).collect();
-            assert_eq!(codes, expected);
+            let number =
+                |code: &&str| code.strip_prefix(prefix).filter(|digits| digits.len() == 3)?.parse::<u16>().ok();
+            let numbers: Option<Vec<u16>> = codes.iter().map(number).collect();
+            assert!(numbers.is_some_and(|numbers| numbers.is_sorted_by(|one, next| one < next)), "{codes:?}");
         }
     }
 

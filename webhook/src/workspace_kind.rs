@@ -23,9 +23,11 @@ mod filters;
 mod headers;
 mod in_use;
 mod map_keys;
+mod not_in_effect;
 mod options;
 mod ports;
 mod redirects;
+mod spawner;
 mod stored;
 mod templates;
 mod volumes;
@@ -52,6 +54,8 @@ fn validate_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'
     filters::validate(&spec.filter_rules, &mut findings);
     volumes::validate(template, &mut findings);
     map_keys::validate(template, &mut findings);
+    spawner::validate(spec, &mut findings);
+    not_in_effect::validate(spec, &mut findings);
     findings.sort();
     findings
 }

@@ -75,10 +75,43 @@ pub struct AssetConfigMap {
     pub media_type: AssetMediaType,
 }
 
+impl AssetConfigMap {
+    /// Why no ConfigMap has such a key, if so: `IsConfigMapKey` of apimachinery's `util/validation`, whose length and
+    /// characters the schema checks.
+    pub fn key_fault(&self) -> Option<&'static str> {
+        match &*self.key {
+            "." => Some("must not be '.'"),
+            ".." => Some("must not be '..'"),
+            key => key.starts_with("..").then_some("must not start with '..'"),
+        }
+    }
+}
+
 /// The media type of an image.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum AssetMediaType {
     /// Scalable Vector Graphics.
     #[serde(rename = "image/svg+xml")]
     Svg,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_names_of_directories() {
+        let fault = |key: &str| {
+            let (name, namespace, key) = ("icons".to_owned(), "kubeflow".to_owned(), key.to_owned());
+            AssetConfigMap { name, namespace, key, media_type: AssetMediaType::Svg }.key_fault()
+        };
+        assert_eq!(fault("."), Some("must not be '.'"));
+        assert_eq!(fault(".."), Some("must not be '..'"));
+        for key in ["..data", "...", "..svg"] {
+            assert_eq!(fault(key), Some("must not start with '..'"), "{key}");
+        }
+        for key in ["icon.svg", ".icon", "a..b", "-", ".-", "_"] {
+            assert_eq!(fault(key), None, "{key}");
+        }
+    }
 }
