@@ -38,7 +38,7 @@ fn add_volumes(seed: u64, workspace: &mut Workspace) {
         let mount_path = format!("/data/{index}");
         volumes.data.push(DataVolume { pvc_name: "data".to_owned(), mount_path, read_only: index == 1 });
     }
-    for index in 0..seed % 2 {
+    for index in 0..seed % 4 {
         let mount_path = format!("/secrets/{index}");
         volumes.secrets.push(SecretVolume { secret_name: "token".to_owned(), mount_path, default_mode: 0o400 });
     }
@@ -113,7 +113,7 @@ fn check_routes(seed: u64, subject: RenderInput<'_>, kind: &WorkspaceKind, routi
     }
 }
 
-/// Every mount has its volume, and no path has two.
+/// Every mount has its volume, no path has two mounts, and no claim or Secret two volumes.
 fn check_pod(seed: u64, desired: &Desired) {
     let pod = desired.stateful_set.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
     let volumes: BTreeSet<&str> = pod.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
@@ -121,5 +121,13 @@ fn check_pod(seed: u64, desired: &Desired) {
     for mount in pod.containers[0].volume_mounts.iter().flatten() {
         assert!(volumes.contains(mount.name.as_str()), "seed {seed}: {}", mount.name);
         assert!(paths.insert(&mount.mount_path), "seed {seed}: {}", mount.mount_path);
+    }
+    let mut sources = BTreeSet::new();
+    for volume in pod.volumes.iter().flatten() {
+        let claim = volume.persistent_volume_claim.iter().map(|claim| claim.claim_name.as_str());
+        let secret = volume.secret.iter().filter_map(|secret| secret.secret_name.as_deref());
+        for source in claim.chain(secret) {
+            assert!(sources.insert(source), "seed {seed}: {source}");
+        }
     }
 }

@@ -83,12 +83,12 @@ pub struct WorkspaceVolumes {
     )]
     pub home: Option<String>,
 
-    /// Further PersistentVolumeClaims to mount. No two may share a mount path.
+    /// Further PersistentVolumeClaims to mount, each at one path or at several. No two may share a mount path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
     pub data: Vec<DataVolume>,
 
-    /// Secrets to mount. No two may share a mount path.
+    /// Secrets to mount, each at one path or at several. No two may share a mount path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
     pub secrets: Vec<SecretVolume>,

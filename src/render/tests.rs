@@ -414,6 +414,168 @@ fn a_mount_of_home_is_left_out_without_home_and_a_mount_on_its_path_takes_its_pl
     );
 }
 
+/// Volumes and mounts of the pod of a Workspace with these `volumes`, and of a kind changed by `extra`.
+fn volumes_and_mounts(volumes: &Value, extra: impl FnOnce(&mut Value)) -> (Value, Value) {
+    let workspace = workspace(|workspace| workspace["spec"]["podTemplate"]["volumes"] = volumes.clone());
+    let desired = rendered(&workspace, &kind(extra), &routing());
+    let spec = as_json(&desired.stateful_set).pointer("/spec/template/spec").unwrap().clone();
+    (spec["volumes"].clone(), spec["containers"][0]["volumeMounts"].clone())
+}
+
+#[test]
+fn a_claim_has_one_volume_however_many_mounts() {
+    let claims = json!({"home": "h", "data": [
+        {"pvcName": "d", "mountPath": "/data"},
+        {"pvcName": "r", "mountPath": "/read", "readOnly": true},
+        {"pvcName": "d", "mountPath": "/backup", "readOnly": true},
+        {"pvcName": "h", "mountPath": "/old-home", "readOnly": true},
+        {"pvcName": "r", "mountPath": "/read-too", "readOnly": true},
+    ]});
+    let (volumes, mounts) = volumes_and_mounts(&claims, |_| {});
+    let expected = json!([
+        {"name": "home-volume", "persistentVolumeClaim": {"claimName": "h"}},
+        {"name": "data-volume-0", "persistentVolumeClaim": {"claimName": "d"}},
+        {"name": "data-volume-1", "persistentVolumeClaim": {"claimName": "r", "readOnly": true}},
+    ]);
+    assert_eq!(volumes, expected);
+    let expected = json!([
+        {"name": "home-volume", "mountPath": "/home/jovyan"},
+        {"name": "data-volume-0", "mountPath": "/data"},
+        {"name": "data-volume-1", "mountPath": "/read", "readOnly": true},
+        {"name": "data-volume-0", "mountPath": "/backup", "readOnly": true},
+        {"name": "home-volume", "mountPath": "/old-home", "readOnly": true},
+        {"name": "data-volume-1", "mountPath": "/read-too", "readOnly": true},
+    ]);
+    assert_eq!(mounts, expected);
+}
+
+#[test]
+fn a_claim_that_is_written_once_can_be_written_whatever_the_order() {
+    let claims = json!({"data": [
+        {"pvcName": "d", "mountPath": "/backup", "readOnly": true},
+        {"pvcName": "d", "mountPath": "/data"},
+    ]});
+    let (volumes, mounts) = volumes_and_mounts(&claims, |_| {});
+    assert_eq!(volumes, json!([{"name": "data-volume-0", "persistentVolumeClaim": {"claimName": "d"}}]));
+    let expected = json!([
+        {"name": "data-volume-0", "mountPath": "/backup", "readOnly": true},
+        {"name": "data-volume-0", "mountPath": "/data"},
+    ]);
+    assert_eq!(mounts, expected);
+}
+
+/// A mode is that of a volume: two of them need two volumes, which the kubelet can mount.
+#[test]
+fn a_secret_has_one_volume_for_each_mode() {
+    let secrets = json!({"secrets": [
+        {"secretName": "s", "mountPath": "/a"},
+        {"secretName": "s", "mountPath": "/b", "defaultMode": 0o400},
+        {"secretName": "s", "mountPath": "/c", "defaultMode": 0o644},
+        {"secretName": "t", "mountPath": "/d"},
+    ]});
+    let (volumes, mounts) = volumes_and_mounts(&secrets, |template| {
+        template["extraVolumes"] = json!([
+            {"name": "whole", "secret": {"secretName": "s"}},
+            {"name": "part", "secret": {"secretName": "s", "items": [{"key": "k", "path": "k"}]}},
+            {"name": "perhaps", "secret": {"secretName": "s", "optional": true}},
+        ]);
+        template["extraVolumeMounts"] = json!([
+            {"name": "whole", "mountPath": "/whole"},
+            {"name": "part", "mountPath": "/part"},
+            {"name": "perhaps", "mountPath": "/perhaps"},
+        ]);
+    });
+    let expected = json!([
+        {"name": "secret-volume-0", "secret": {"secretName": "s", "defaultMode": 0o644}},
+        {"name": "secret-volume-1", "secret": {"secretName": "s", "defaultMode": 0o400}},
+        {"name": "secret-volume-3", "secret": {"secretName": "t", "defaultMode": 0o644}},
+        {"name": "part", "secret": {"secretName": "s", "items": [{"key": "k", "path": "k"}]}},
+        {"name": "perhaps", "secret": {"secretName": "s", "optional": true}},
+    ]);
+    assert_eq!(volumes, expected);
+    let expected = json!([
+        {"name": "secret-volume-0", "mountPath": "/a"},
+        {"name": "secret-volume-1", "mountPath": "/b"},
+        {"name": "secret-volume-0", "mountPath": "/c"},
+        {"name": "secret-volume-3", "mountPath": "/d"},
+        {"name": "secret-volume-0", "mountPath": "/whole"},
+        {"name": "part", "mountPath": "/part"},
+        {"name": "perhaps", "mountPath": "/perhaps"},
+    ]);
+    assert_eq!(mounts, expected);
+}
+
+#[test]
+fn an_extra_volume_of_a_claim_that_has_one_is_mounted_from_that() {
+    let claims = json!({"home": "h", "data": [{"pvcName": "d", "mountPath": "/data", "readOnly": true}]});
+    let (volumes, mounts) = volumes_and_mounts(&claims, |template| {
+        template["extraVolumes"] = json!([
+            {"name": "same", "persistentVolumeClaim": {"claimName": "d"}},
+            {"name": "read-home", "persistentVolumeClaim": {"claimName": "h", "readOnly": true}},
+            {"name": "first", "persistentVolumeClaim": {"claimName": "k", "readOnly": true}},
+            {"name": "second", "persistentVolumeClaim": {"claimName": "k"}},
+            {"name": "alone", "persistentVolumeClaim": {"claimName": "a", "readOnly": true}},
+        ]);
+        template["extraVolumeMounts"] = json!([
+            {"name": "same", "mountPath": "/same", "subPath": "part"},
+            {"name": "read-home", "mountPath": "/read-home"},
+            {"name": "first", "mountPath": "/first"},
+            {"name": "second", "mountPath": "/second"},
+            {"name": "alone", "mountPath": "/alone"},
+        ]);
+    });
+    let expected = json!([
+        {"name": "home-volume", "persistentVolumeClaim": {"claimName": "h"}},
+        {"name": "data-volume-0", "persistentVolumeClaim": {"claimName": "d"}},
+        {"name": "first", "persistentVolumeClaim": {"claimName": "k"}},
+        {"name": "alone", "persistentVolumeClaim": {"claimName": "a", "readOnly": true}},
+    ]);
+    assert_eq!(volumes, expected);
+    let expected = json!([
+        {"name": "home-volume", "mountPath": "/home/jovyan"},
+        {"name": "data-volume-0", "mountPath": "/data", "readOnly": true},
+        {"name": "data-volume-0", "mountPath": "/same", "subPath": "part"},
+        {"name": "home-volume", "mountPath": "/read-home", "readOnly": true},
+        {"name": "first", "mountPath": "/first", "readOnly": true},
+        {"name": "first", "mountPath": "/second"},
+        {"name": "alone", "mountPath": "/alone"},
+    ]);
+    assert_eq!(mounts, expected);
+}
+
+#[test]
+fn the_volume_of_a_claim_is_named_after_its_first_mount_that_is_made() {
+    let volumes = json!({
+        "home": "h",
+        "data": [
+            {"pvcName": "d", "mountPath": "/home/jovyan/"},
+            {"pvcName": "d", "mountPath": "/data", "readOnly": true},
+            {"pvcName": "d", "mountPath": "/data/", "readOnly": false},
+        ],
+    });
+    let workspace = workspace(|workspace| workspace["spec"]["podTemplate"]["volumes"] = volumes);
+    let desired = rendered(&workspace, &kind(|_| {}), &routing());
+    let skipped = |path: &str, volume: &str, kept: &str| SkippedMount {
+        path: path.into(),
+        volume: volume.into(),
+        kept: kept.into(),
+    };
+    let expected =
+        [skipped("/home/jovyan", "data-volume-0", "home-volume"), skipped("/data", "data-volume-2", "data-volume-1")];
+    assert_eq!(desired.skipped_mounts, expected);
+    let spec = as_json(&desired.stateful_set).pointer("/spec/template/spec").unwrap().clone();
+    let expected = json!([
+        {"name": "home-volume", "persistentVolumeClaim": {"claimName": "h"}},
+        {"name": "data-volume-1", "persistentVolumeClaim": {"claimName": "d", "readOnly": true}},
+    ]);
+    assert_eq!(spec["volumes"], expected);
+    let expected = json!([
+        {"name": "home-volume", "mountPath": "/home/jovyan"},
+        {"name": "data-volume-1", "mountPath": "/data", "readOnly": true},
+    ]);
+    assert_eq!(spec["containers"][0]["volumeMounts"], expected);
+}
+
 #[test]
 fn stored_templates_render_as_go_would() {
     let kind = kind(|template| {

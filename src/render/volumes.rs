@@ -2,8 +2,11 @@
 //!
 //! One path holds one mount. The first one wins, so the user's mounts win over the kind's; a mount without a
 //! volume is left out.
+//!
+//! One claim has one volume, however many mounts: the kubelet mounts a claim once for a pod, and waits for ever for the second
+//! volume of it. A Secret has one volume for each mode, because a mode is that of a volume.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crds::mounts::{HOME_VOLUME, data_volume, normalised, secret_volume};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, SecretVolumeSource, Volume, VolumeMount};
@@ -27,10 +30,31 @@ pub(super) struct PodVolumes {
     pub volumes: Vec<Volume>,
     pub mounts: Vec<VolumeMount>,
     pub skipped_mounts: Vec<SkippedMount>,
-    volume_names: BTreeSet<String>,
+    /// The volume that is mounted under each name.
+    by_name: BTreeMap<String, NamedVolume>,
+    /// Index of the volume of each source.
+    by_source: BTreeMap<Source, usize>,
     /// Normalised path -> name of the volume mounted there.
     paths: BTreeMap<String, String>,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct NamedVolume {
+    index: usize,
+    /// Whether all its mounts are read-only, whatever those of other names are.
+    read_only: bool,
+}
+
+/// What has one volume in a pod.
+#[derive(Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Source {
+    Claim(String),
+    /// The name, and the mode of the files.
+    Secret(String, i32),
+}
+
+/// The mode that the API server gives the files of a Secret by default.
+const SECRET_MODE: i32 = 0o644;
 
 pub(super) fn desired(context: &RenderContext<'_>) -> PodVolumes {
     let wanted = &context.input.spec.pod_template.volumes;
@@ -56,14 +80,14 @@ pub(super) fn desired(context: &RenderContext<'_>) -> PodVolumes {
     }
     for volume in &context.template.extra_volumes {
         // A reserved name that is taken: admission refuses it, an older object keeps the user's volume.
-        if all.volume_names.insert(volume.name.clone()) {
-            all.volumes.push(volume.clone());
+        if !all.by_name.contains_key(&volume.name) {
+            all.add(volume.clone());
         }
     }
     for mount in &context.template.extra_volume_mounts {
         // `home-volume` without a home: the Workspace has no such volume.
-        if all.volume_names.contains(&mount.name) && all.claim(mount) {
-            all.mounts.push(mount.clone());
+        if all.by_name.contains_key(&mount.name) && all.is_free(mount) {
+            all.mount(mount.clone());
         }
     }
     all
@@ -72,23 +96,57 @@ pub(super) fn desired(context: &RenderContext<'_>) -> PodVolumes {
 impl PodVolumes {
     /// Adds a volume with its mount, unless the path is taken.
     fn put(&mut self, volume: Volume, mount: VolumeMount) {
-        if self.claim(&mount) {
-            self.volume_names.insert(volume.name.clone());
-            self.volumes.push(volume);
-            self.mounts.push(mount);
+        if self.is_free(&mount) {
+            self.add(volume);
+            self.mount(mount);
         }
     }
 
-    /// Takes the path of a mount; false, with a note, when another one has it.
-    fn claim(&mut self, mount: &VolumeMount) -> bool {
+    /// Whether the path of a mount is free; noted where it is not.
+    fn is_free(&mut self, mount: &VolumeMount) -> bool {
         let path = normalised(&mount.mount_path);
-        if let Some(kept) = self.paths.get(&path) {
-            self.skipped_mounts.push(SkippedMount { path, volume: mount.name.clone(), kept: kept.clone() });
-            return false;
-        }
-        self.paths.insert(path, mount.name.clone());
-        true
+        let Some(kept) = self.paths.get(&path) else { return true };
+        self.skipped_mounts.push(SkippedMount { path, volume: mount.name.clone(), kept: kept.clone() });
+        false
     }
+
+    /// Adds a volume; where its source has one already, that one serves under its name too.
+    fn add(&mut self, volume: Volume) {
+        let read_only = is_read_only(&volume);
+        let new = self.volumes.len();
+        let index = source(&volume).map_or(new, |source| *self.by_source.entry(source).or_insert(new));
+        self.by_name.insert(volume.name.clone(), NamedVolume { index, read_only });
+        if index == new {
+            self.volumes.push(volume);
+        } else if !read_only && let Some(claim) = &mut self.volumes[index].persistent_volume_claim {
+            claim.read_only = None;
+        }
+    }
+
+    /// Mounts a volume that was added.
+    fn mount(&mut self, mut mount: VolumeMount) {
+        let Some(NamedVolume { index, read_only }) = self.by_name.get(&mount.name).copied() else { return };
+        let volume = &self.volumes[index];
+        if read_only && !is_read_only(volume) {
+            mount.read_only = Some(true);
+        }
+        mount.name.clone_from(&volume.name);
+        self.paths.insert(normalised(&mount.mount_path), mount.name.clone());
+        self.mounts.push(mount);
+    }
+}
+
+/// What has one volume in a pod, if `volume` is one of that. A Secret of which only a part is mounted is not the same.
+fn source(volume: &Volume) -> Option<Source> {
+    if let Some(claim) = &volume.persistent_volume_claim {
+        return Some(Source::Claim(claim.claim_name.clone()));
+    }
+    let secret = volume.secret.as_ref().filter(|secret| secret.items.is_none() && secret.optional.is_none())?;
+    Some(Source::Secret(secret.secret_name.clone()?, secret.default_mode.unwrap_or(SECRET_MODE)))
+}
+
+fn is_read_only(volume: &Volume) -> bool {
+    volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true))
 }
 
 fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {

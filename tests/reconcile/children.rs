@@ -77,6 +77,46 @@ fn a_paused_workspace_has_no_pod_and_keeps_its_route() {
     assert_eq!(lab.wait_running()["pauseTime"], 0);
 }
 
+/// The kubelet would wait for ever for the second volume of a claim. The edit also removes a volume of ours.
+#[test]
+fn a_claim_that_is_mounted_twice_has_one_volume() {
+    let world = World::new("claims", |_| {});
+    let claims = |second: &str| {
+        json!({"podTemplate": {"volumes": {"data": [
+            {"pvcName": "d", "mountPath": "/data"},
+            {"pvcName": second, "mountPath": "/backup", "readOnly": true},
+        ]}}})
+    };
+    let lab = world.create("lab", |spec| spec["podTemplate"]["volumes"] = json!({}));
+    lab.patch(&claims("e"));
+    lab.wait_running();
+    let names_of_volumes = || {
+        let set = lab.child(Child::StatefulSet);
+        let volumes = set["spec"]["template"]["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+        (volumes.iter().map(|volume| volume["name"].clone()).collect::<Vec<_>>(), set)
+    };
+    world.wait("two volumes", || {
+        let (names, set) = names_of_volumes();
+        if names == ["data-volume-0", "data-volume-1"] { Ok(()) } else { Err(set.to_string()) }
+    });
+    let mark = world.mark();
+    lab.patch(&claims("d"));
+    let set = world.wait("one volume", || {
+        let (names, set) = names_of_volumes();
+        if names == ["data-volume-0"] { Ok(set) } else { Err(set.to_string()) }
+    });
+    let pod = &set["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["persistentVolumeClaim"], json!({"claimName": "d"}));
+    let mounts = json!([
+        {"name": "data-volume-0", "mountPath": "/data"},
+        {"name": "data-volume-0", "mountPath": "/backup", "readOnly": true},
+    ]);
+    assert_eq!(pod["containers"][0]["volumeMounts"], mounts);
+    lab.wait_running();
+    let writes = world.writes(mark).resource("statefulsets");
+    assert_eq!(writes.count(), 1, "{writes:?}");
+}
+
 #[test]
 fn an_edited_kind_is_one_write_for_each_workspace_and_no_pod_is_deleted() {
     let world = World::new("edited", |_| {});

@@ -65,6 +65,36 @@ mod tests {
         assert_eq!(&*hash(&*route), "e841e9fd5cf59d3f472f277021c333ec");
     }
 
+    /// Each claim and Secret is mounted once: such sets are not written anew by a later version.
+    #[test]
+    fn the_hash_of_a_stateful_set_is_that_of_earlier_versions() {
+        let mut workspace = crds::testing::workspace("ns", "lab", "k");
+        workspace.spec.pod_template.volumes = serde_json::from_value(serde_json::json!({
+            "home": "home",
+            "data": [
+                {"pvcName": "data", "mountPath": "/data"},
+                {"pvcName": "shared", "mountPath": "/shared", "readOnly": true},
+            ],
+            "secrets": [{"secretName": "token", "mountPath": "/token"}],
+        }))
+        .unwrap();
+        let mut kind = crds::testing::workspace_kind("k");
+        let template = &mut kind.spec.pod_template;
+        template.extra_volumes = serde_json::from_value(serde_json::json!([
+            {"name": "models", "persistentVolumeClaim": {"claimName": "models", "readOnly": true}},
+            {"name": "ca", "secret": {"secretName": "ca"}},
+        ]))
+        .unwrap();
+        template.extra_volume_mounts = serde_json::from_value(serde_json::json!([
+            {"name": "models", "mountPath": "/models"},
+            {"name": "ca", "mountPath": "/ca"},
+            {"name": "home-volume", "mountPath": "/mnt/home"},
+        ]))
+        .unwrap();
+        let set = render(RenderInput::from(&workspace), &kind.spec, &Routing::default()).unwrap().stateful_set;
+        assert_eq!(&*hash(&set), "048f108c05b2f1d20be4f3f1e5b05fff");
+    }
+
     /// As it was before apply bodies were escaped, where nothing is: those objects are not written anew.
     #[test]
     fn the_hash_is_that_of_plain_json_unless_a_yaml_reader_would_misread_it() {
