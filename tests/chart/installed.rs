@@ -218,9 +218,40 @@ fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     leave_a_route_behind(cluster);
     let refused = cluster.api().delete(KIND).unwrap();
     assert_eq!(refused.status, 409, "{}", refused.body);
+    refuse_changes_of_stateful_sets(cluster);
     cluster.api().merge_patch(WORKSPACE, &json!({"spec": {"paused": true}})).unwrap().ok().unwrap();
     state_is("Paused");
     writes_are_logged(process);
+}
+
+/// A policy of an administrator, in force when this returns: the process can only scale.
+fn refuse_changes_of_stateful_sets(cluster: &Cluster) {
+    let group = "admissionregistration.k8s.io/v1";
+    let policy = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "frozen"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["statefulsets"], "operations": ["UPDATE"],
+            }]},
+            "validations": [{"expression": "false"}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "frozen"},
+        "spec": {"policyName": "frozen", "validationActions": ["Deny"]},
+    });
+    for (resource, object) in [("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", binding)]
+    {
+        cluster.api().create(&format!("/apis/{group}/{resource}"), &object).unwrap().ok().unwrap();
+    }
+    let sets = "/apis/apps/v1/namespaces/default/statefulsets";
+    let name = list(cluster, sets)[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    let change = json!({"metadata": {"labels": {"asked": "yes"}}});
+    let refused = cluster.wait_for("the policy to be in force", TIMEOUT, || {
+        let reply = cluster.api().merge_patch(&format!("{sets}/{name}?dryRun=All"), &change).unwrap();
+        if reply.status == 422 { Ok(()) } else { Err(reply.body) }
+    });
+    refused.unwrap();
 }
 
 /// Each write has a line that says what was written, for which Workspace, and why.

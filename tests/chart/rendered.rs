@@ -219,6 +219,8 @@ fn the_rights_on_children_follow_from_their_list() {
         }
         assert_eq!(verbs, expected, "{}", row.plural);
     }
+    let scale = rules.iter().filter(|rule| rule["resources"] == json!(["statefulsets/scale"])).collect::<Vec<_>>();
+    assert_eq!(scale, [&json!({"apiGroups": ["apps"], "resources": ["statefulsets/scale"], "verbs": ["patch"]})]);
 }
 
 #[test]

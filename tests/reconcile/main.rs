@@ -14,5 +14,6 @@ mod process;
 mod rest;
 mod routes;
 mod states;
+mod stop;
 mod text;
 mod world;

@@ -64,6 +64,14 @@ pub(in crate::reconcile) enum ApplyError {
         /// Its name.
         name: String,
     },
+    /// Retry: it could be neither applied nor scaled.
+    #[error("{scale}; {apply}")]
+    NeitherAppliedNorScaled {
+        /// Why it was not scaled. First, because that is what the user waits for, and messages are cut.
+        scale: Box<Self>,
+        /// Why it was not applied.
+        apply: Box<Self>,
+    },
     /// Retry: the object changed meanwhile, or the API server could not be asked.
     #[error("{kind} {name} could not be written: {why}")]
     Unreachable {
@@ -99,6 +107,9 @@ impl ApplyError {
     pub fn without_server_message(&self) -> String {
         match self {
             Self::Refused { kind, name, .. } => format!("{kind} {name} was refused; see the Workspace's status"),
+            Self::NeitherAppliedNorScaled { scale, apply } => {
+                format!("{}; {}", scale.without_server_message(), apply.without_server_message())
+            }
             other => other.to_string(),
         }
     }
@@ -111,7 +122,80 @@ impl ApplyError {
             Self::Contested { .. } => Next::Wait(Some(SAME_WRITE_AGAIN)),
             Self::TooLarge { .. } => Next::Wait(Some(TOO_LARGE_AGAIN)),
             Self::BeingDeleted { .. } | Self::NotInstalled { .. } => Next::Wait(None),
-            Self::Refused { .. } | Self::Unreachable { .. } => Next::Retry,
+            Self::Refused { .. } | Self::Unreachable { .. } | Self::NeitherAppliedNorScaled { .. } => Next::Retry,
         }
+    }
+
+    /// Whether the API server did not store what was written to a child of ours, so that it is as it was.
+    pub fn leaves_child_as_it_was(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::TooLarge { .. } | Self::Unreachable { .. })
+    }
+
+    /// This error of an apply, for a child that could not be scaled either.
+    pub fn nor_scaled(self, scale: Self) -> Self {
+        match self {
+            // One cause for both.
+            Self::Unreachable { .. } if matches!(scale, Self::Unreachable { .. }) => self,
+            apply => Self::NeitherAppliedNorScaled { scale: Box::new(scale), apply: Box::new(apply) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: &'static str, message: &str) -> ApplyError {
+        ApplyError::Refused { kind, name: "ws-lab-1".to_owned(), message: message.to_owned() }
+    }
+
+    fn unreachable(kind: &'static str) -> ApplyError {
+        ApplyError::Unreachable { kind, name: "ws-lab-1".to_owned(), why: "timed out".to_owned() }
+    }
+
+    #[test]
+    fn what_could_be_neither_applied_nor_scaled_is_retried_and_says_both() {
+        let too_large = ApplyError::TooLarge {
+            kind: "StatefulSet",
+            name: "ws-lab-1".to_owned(),
+            message: "limit is 3145728".to_owned(),
+        };
+        let error = too_large.nor_scaled(refused("StatefulSet/scale", "forbidden"));
+        assert_eq!(error.next(), Next::Retry);
+        assert_eq!(
+            error.to_string(),
+            "StatefulSet/scale ws-lab-1 was refused: forbidden; \
+             StatefulSet ws-lab-1 is too large to be stored: limit is 3145728"
+        );
+        let error = refused("StatefulSet", "secret").nor_scaled(refused("StatefulSet/scale", "secret"));
+        assert_eq!(
+            error.without_server_message(),
+            "StatefulSet/scale ws-lab-1 was refused; see the Workspace's status; \
+             StatefulSet ws-lab-1 was refused; see the Workspace's status"
+        );
+    }
+
+    #[test]
+    fn an_api_server_that_answers_neither_is_one_error() {
+        let error = unreachable("StatefulSet").nor_scaled(unreachable("StatefulSet/scale"));
+        assert_eq!(error.to_string(), "StatefulSet ws-lab-1 could not be written: timed out");
+        let error = unreachable("StatefulSet").nor_scaled(refused("StatefulSet/scale", "forbidden"));
+        assert!(matches!(error, ApplyError::NeitherAppliedNorScaled { .. }), "{error}");
+    }
+
+    /// Whatever else is wrong with a child, it is not ours to scale now.
+    #[test]
+    fn a_child_is_scaled_only_where_a_write_was_not_stored() {
+        let (kind, name) = ("StatefulSet", || "ws-lab-1".to_owned());
+        for error in [
+            ApplyError::Foreign { kind, name: name() },
+            ApplyError::LeftBehind { kind, name: name() },
+            ApplyError::BeingDeleted { kind, name: name() },
+            ApplyError::NotInstalled { kind },
+            ApplyError::Contested { kind, name: name() },
+        ] {
+            assert!(!error.leaves_child_as_it_was(), "{error}");
+        }
+        assert!(refused(kind, "no").leaves_child_as_it_was() && unreachable(kind).leaves_child_as_it_was());
     }
 }

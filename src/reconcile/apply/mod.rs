@@ -10,6 +10,7 @@ mod memory;
 mod ownership;
 mod request;
 mod response;
+mod scale;
 mod stored;
 
 use std::sync::Arc;

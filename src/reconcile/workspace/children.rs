@@ -10,13 +10,15 @@ use super::reasons::StatusReason;
 use super::target::{Memory, Target};
 use crate::render::{self, Action, ChildKind, Manifest};
 
-/// Reconciles the children of a Workspace of that kind. Without a kind none can be rendered, and all are left unchanged.
+/// Reconciles the children of a Workspace of that kind. Without a kind none can be rendered, and all are left unchanged, but
+/// that the pod can be stopped.
 pub(super) async fn reconcile(target: &Target<'_>, kind: Option<&WorkspaceKind>, memory: &mut Memory) -> ApplyOutcome {
     let outcome = if let Some(kind) = kind {
         reconcile_planned(target, kind, memory).await
     } else {
         let error = StatusReason::kind_not_found(&target.workspace.spec.kind);
-        ApplyOutcome { spec_error: Some(error), ..ApplyOutcome::default() }
+        let children = stop_unrendered(target, memory).await.into_iter().collect();
+        ApplyOutcome { spec_error: Some(error), children, ..ApplyOutcome::default() }
     };
     memory.unreachable = if outcome.is_unreachable() { memory.unreachable.saturating_add(1) } else { 0 };
     outcome
@@ -41,6 +43,7 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
             Ok((plan, actions)) => apply_all(target, kind, plan, actions, memory).await,
             Err(fault) => {
                 outcome.spec_error = Some(StatusReason::from(&fault));
+                outcome.children.extend(stop_unrendered(target, memory).await);
                 return outcome;
             }
         },
@@ -107,7 +110,11 @@ async fn apply_all(
         if is_stateful_set && !has_account && !target.api(child_kind).exists(&target.key(child_kind)) {
             continue;
         }
-        children.push(apply(target, child_kind, action, memory).await);
+        let mut child = apply(target, child_kind, action, memory).await;
+        if is_stateful_set {
+            child = scale_unapplied(target, plan.replicas, child, memory).await;
+        }
+        children.push(child);
     }
     (plan, children)
 }
@@ -126,6 +133,37 @@ async fn apply(
     }
     let result = written.map(|_| child.stored.clone());
     ChildOutcome::new(child_kind, result, memory.unreachable)
+}
+
+/// The pod is stopped and started also where the template cannot be stored, on the one that is.
+async fn scale_unapplied(target: &Target<'_>, replicas: i32, child: ChildOutcome, memory: &mut Memory) -> ChildOutcome {
+    match child.result {
+        Err(error) if error.leaves_child_as_it_was() => {
+            let error = match scale(target, replicas, memory).await {
+                Ok(()) => error,
+                Err(scale) => error.nor_scaled(scale),
+            };
+            ChildOutcome::new(child.kind, Err(error), memory.unreachable)
+        }
+        result => ChildOutcome { result, ..child },
+    }
+}
+
+/// The pod of a paused Workspace is stopped also where nothing can be rendered; what is returned is that it could not be.
+async fn stop_unrendered(target: &Target<'_>, memory: &mut Memory) -> Option<ChildOutcome> {
+    if !target.workspace.spec.paused {
+        return None;
+    }
+    let error = scale(target, 0, memory).await.err()?;
+    Some(ChildOutcome::new(ChildKind::StatefulSet, Err(error), memory.unreachable))
+}
+
+async fn scale(target: &Target<'_>, replicas: i32, memory: &mut Memory) -> Result<(), ApplyError> {
+    let (kind, child) = (ChildKind::StatefulSet, &memory.children[ChildKind::StatefulSet]);
+    if target.api(kind).scale(&target.key(kind), replicas, child).await.inspect_err(log)? {
+        memory.stateful_set_written = Some(Instant::now());
+    }
+    Ok(())
 }
 
 fn log(error: &ApplyError) {

@@ -38,6 +38,8 @@ pub(super) struct Plan {
     inputs: Inputs,
     /// What is to be done about each child, if anything.
     pub actions: PerChild<Option<Action<Hash>>>,
+    /// The replicas of the StatefulSet.
+    pub replicas: i32,
     /// The route that is desired.
     pub route: Route<()>,
     /// Mounts that were skipped, because another one has their path.
@@ -61,15 +63,19 @@ impl Plan {
         routing: &Routing,
     ) -> Result<(Self, RenderedActions), RenderFault> {
         let mut desired = render::render(workspace.render_input(), &kind.spec, routing)?;
-        if let (true, Some(spec)) = (inputs.scaled_to_zero, &mut desired.stateful_set.spec) {
-            spec.replicas = Some(0);
+        let mut replicas = 0;
+        if let Some(spec) = &mut desired.stateful_set.spec {
+            if inputs.scaled_to_zero {
+                spec.replicas = Some(0);
+            }
+            replicas = spec.replicas.unwrap_or_default();
         }
         let route = desired.route.without_object();
         let skipped_mounts = std::mem::take(&mut desired.skipped_mounts);
         let rendered = desired.into_actions().map(|action| action.map(|action| action.map(with_hash)));
         let hashes = |action: &Action<(Hash, _)>| action.as_ref().map(|(hash, _)| hash.clone());
         let actions = PerChild::new(|kind| rendered[kind].as_ref().map(hashes));
-        Ok((Self { inputs, actions, route, skipped_mounts }, rendered))
+        Ok((Self { inputs, actions, replicas, route, skipped_mounts }, rendered))
     }
 }
 

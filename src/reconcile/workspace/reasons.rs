@@ -53,16 +53,20 @@ impl From<&RouteFault> for StatusReason {
 
 impl From<&ApplyError> for StatusReason {
     fn from(error: &ApplyError) -> Self {
-        let reason = match error {
-            ApplyError::Foreign { .. } => "ForeignObject",
-            ApplyError::LeftBehind { .. } => "LeftBehind",
-            ApplyError::BeingDeleted { .. } => "BeingDeleted",
-            ApplyError::Refused { .. } => "Refused",
-            ApplyError::TooLarge { .. } => "TooLarge",
-            ApplyError::NotInstalled { .. } => "NotInstalled",
-            ApplyError::Contested { .. } => "Contested",
-            ApplyError::Unreachable { .. } => "Unreachable",
-        };
-        Self { reason, message: format!("Workspace {error}") }
+        Self { reason: reason_of_apply(error), message: format!("Workspace {error}") }
+    }
+}
+
+fn reason_of_apply(error: &ApplyError) -> &'static str {
+    match error {
+        ApplyError::Foreign { .. } => "ForeignObject",
+        ApplyError::LeftBehind { .. } => "LeftBehind",
+        ApplyError::BeingDeleted { .. } => "BeingDeleted",
+        ApplyError::Refused { .. } => "Refused",
+        ApplyError::TooLarge { .. } => "TooLarge",
+        ApplyError::NotInstalled { .. } => "NotInstalled",
+        ApplyError::Contested { .. } => "Contested",
+        ApplyError::Unreachable { .. } => "Unreachable",
+        ApplyError::NeitherAppliedNorScaled { apply, .. } => reason_of_apply(apply),
     }
 }
