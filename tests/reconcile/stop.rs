@@ -216,6 +216,50 @@ fn refuse_by_policy(lab: &WorkspaceHandle<'_>) {
     });
 }
 
+/// A policy engine that is down refuses nothing and lets nothing pass.
+#[test]
+fn a_pod_stops_while_a_webhook_for_stateful_sets_cannot_be_reached() {
+    let world = World::new("webhook-down", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let api = world.cluster.api();
+    let configurations = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    let configuration = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": world.namespace},
+        "webhooks": [{
+            "name": "down.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            // Nothing listens there.
+            "clientConfig": {"url": "https://127.0.0.1:1/"},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
+            "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["statefulsets"], "operations": ["UPDATE"]}],
+            "failurePolicy": "Fail",
+        }],
+    });
+    api.create(configurations, &configuration).and_then(Reply::ok).unwrap();
+    let path = format!("{}?dryRun=All", lab.child_path(Child::StatefulSet));
+    world.wait("the webhook to be asked", || {
+        let reply = api.merge_patch(&path, &json!({"metadata": {"labels": {"asked": "yes"}}})).unwrap();
+        if reply.status == 500 { Ok(()) } else { Err(reply.body) }
+    });
+    let mark = world.mark();
+    lab.patch(&json!({"paused": true}));
+    lab.wait_state("Paused");
+    let words = format!(
+        "Workspace StatefulSet {} could not be written: Internal error occurred: failed calling webhook \"down.example.com\"",
+        lab.names.stateful_set
+    );
+    lab.wait_status("unreachable", |status| {
+        let ready = condition(status, "Ready");
+        ready["reason"] == "Unreachable" && ready["message"].as_str().is_some_and(|text| text.starts_with(&words))
+    });
+    assert_eq!(scalings(&world, mark).count(), 1, "{:?}", scalings(&world, mark));
+    assert!(applies(&world, mark).is_empty(), "{:?}", applies(&world, mark));
+    api.delete(&format!("{configurations}/{}", world.namespace)).and_then(Reply::ok).unwrap();
+    lab.wait_status("Ready", |status| condition(status, "Ready")["status"] == "True");
+    assert_eq!(lab.get()["status"]["state"], "Paused");
+}
+
 /// The right that an older ClusterRole does not have, and the policy of an administrator.
 #[test]
 fn a_policy_on_stateful_sets_does_not_keep_a_pod_running_but_a_missing_right_does_and_is_named() {
