@@ -10,9 +10,10 @@ use webhook::{BindCheck, Policy, Question, Refusal, ReviewedKind};
 use super::api_server::schema::Schema;
 use super::api_server::schemas::{Schemas, Shaped};
 use super::api_server::violation::Violation;
-use super::api_server::{cel, metadata, validation};
+use super::api_server::{cel, metadata, nulls, validation};
 use super::facts::OfflineFacts;
 use super::finding::{CheckedObject, Finding, ObjectName, Report, Severity};
+use super::input::helm;
 use super::input::object::{InputObject, InputObjects, InvalidObject};
 use super::input::position::{FieldPart, locate};
 use super::input::source::{InputFile, Unreadable};
@@ -111,7 +112,7 @@ impl Check<'_> {
         (self.found, self.omitted) = (0, None);
         let schema = self.schemas.of(object.subject);
         let Shaped { object: value, unknown } = shaped;
-        let mut violations = metadata::validate(&value);
+        let mut violations = metadata::validate(object.subject, &value);
         violations.extend(validation::validate(schema, &value, old));
         let broken: Vec<_> = violations.iter().map(|violation| violation.place.clone()).collect();
         let rules = cel::evaluate(schema, &value, old, &broken);
@@ -130,6 +131,7 @@ impl Check<'_> {
             self.push_violation(&place, violation, is_unknown || prevents_rules);
         }
         self.webhook(&place, &value, old, &violations, is_unknown || is_refused);
+        self.spelling(&place);
         if let Some(later) = later {
             let source = &self.inputs[later.source];
             let line = source.position(later.node.place.start).line;
@@ -167,9 +169,13 @@ impl Check<'_> {
         match verdict.refusal {
             Some(Refusal::Invalid { faults: found, .. }) => {
                 // An object that does not decode violates the schema already.
-                let is_known = |fault: &field::Fault| {
-                    fault.rule.table() == Table::Schema
-                        && violations.iter().any(|known| overlap(&known.field(), &fault.field))
+                let is_known = |fault: &field::Fault| match fault.rule {
+                    // Of bad characters in a name the API server speaks first.
+                    Rule::WorkspaceName => violations.iter().any(is_about_name),
+                    rule => {
+                        rule.table() == Table::Schema
+                            && violations.iter().any(|known| overlap(&known.field(), &fault.field))
+                    }
                 };
                 let rests_on_kind = |fault: &field::Fault| is_kind_broken && fault.rule.depends_on_kind();
                 for fault in found.iter().filter(|fault| !is_known(fault) && !rests_on_kind(fault)) {
@@ -205,6 +211,16 @@ impl Check<'_> {
         for Warning { rule, field, text } in verdict.warnings {
             let message = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text).to_owned();
             self.warn(place, rule, &field, message, masked);
+        }
+    }
+
+    /// Warns of what is not what it looks like in the file.
+    fn spelling(&mut self, place: &Place<'_>) {
+        if let Some(field) = helm::field(&place.object.value) {
+            self.warn(place, Rule::HelmTemplate, &field, helm::ADVICE.to_owned(), false);
+        }
+        for null in nulls::find(place.schema, &place.object.value) {
+            self.warn(place, null.rule, &null.field(), null.message, false);
         }
     }
 
@@ -342,6 +358,10 @@ fn prevents_rules(violation: &Violation) -> bool {
     let message = &violation.message;
     !(message.starts_with("Invalid value") || message.starts_with("Duplicate value"))
         || message.contains("in body must be of type")
+}
+
+fn is_about_name(violation: &Violation) -> bool {
+    ["metadata.name", "metadata.generateName"].contains(&&*violation.field())
 }
 
 /// Whether a fault is about the key of a map entry and not about its value.

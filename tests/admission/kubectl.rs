@@ -25,6 +25,24 @@ fn kubectl_shows_one_bullet_for_each_fault() {
     assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""));
 }
 
+/// What `validate` says of nulls (`FILE003`): server-side apply refuses those without a default, client-side apply drops
+/// them.
+#[test]
+fn null_is_refused_by_server_side_apply_and_dropped_otherwise() {
+    let _stage = Stage::admission_only(&[]);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/offline/mistakes/null_field.yaml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let apply = |how: &str| cluster().kubectl_stdin(&["apply", "--dry-run=server", how, "-f", "-"], &text).unwrap();
+    let refused = apply("--server-side");
+    for (field, wanted) in [("spec.podTemplate.probes", "object"), ("spec.podTemplate.extraEnv[0].value", "string")] {
+        let line = format!("* {field}: Invalid value: \"null\": {field} in body must be of type {wanted}: \"null\"");
+        assert!(refused.stderr.lines().any(|other| other == line), "{line}: {}", refused.stderr);
+    }
+    assert!(!refused.stderr.contains("spec.spawner.hidden"), "it has a default: {}", refused.stderr);
+    let dropped = apply("--server-side=false");
+    assert_eq!((dropped.code, dropped.stderr.as_str()), (Some(0), ""));
+}
+
 const FOUR_FAULTS: &str = r#"The WorkspaceKind "four-faults" is invalid: 
 * spec.podTemplate.extraEnv[NB_PREFIX].value: Invalid value: "{{ httpPathPrefix 'jupyterlab' }}": failed to parse template "{{ httpPathPrefix 'jupyterlab' }}": template: value:1: malformed character constant: 'jupyterlab' (write it in double quotes: "jupyterlab")
 * spec.podTemplate.ports[0].httpProxy.requestHeaders.set[X-Path]: Invalid value: "100%": renders to a value with '%', which starts an Envoy command operator: write '%%' for a percent sign (allowed commands: %PROTOCOL%, %START_TIME%, %DOWNSTREAM_REMOTE_ADDRESS%, %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%)

@@ -38,7 +38,7 @@ fn shaped(object: &Value, schema: &Schema, subject: ReviewedKind) -> (Value, Vec
 fn check_case(case: &Case, schema: &Schema, subject: ReviewedKind) -> Result<(), String> {
     let (object, mut violations) = shaped(&case.object, schema, subject);
     let old = case.old.as_ref().map(|old| shaped(old, schema, subject).0);
-    violations.extend(metadata::validate(&object));
+    violations.extend(metadata::validate(subject, &object));
     violations.extend(validation::validate(schema, &object, old.as_ref()));
     let broken: Vec<_> = violations.iter().map(|violation| violation.place.clone()).collect();
     violations.extend(cel::evaluate(schema, &object, old.as_ref(), &broken));

@@ -253,6 +253,15 @@ rules! {
         "No object is in the files twice."
         "A warning of the command line: `kubectl apply` stores one after the other, so only the last one remains, and Workspaces \
          are validated against it. Remove one, or rename it."
+    HelmTemplate "FILE002" "helm-template" Files 0
+        "No object has actions of a Helm template in its fields."
+        "A warning of the command line: `{{ .Values... }}` is replaced by helm before an object is applied, so that what is \
+         checked here is not what is stored. Render it first: `helm template ... | workspaces-controller validate -`."
+    NullValue "FILE003" "null-value" Files 0
+        "No field without a default is null."
+        "A warning of the command line: server-side apply refuses such a field as one of the wrong type; `kubectl create` and \
+         client-side apply have it dropped. Leave it out. A key without a value (`probes:` with nothing below it) is null \
+         too, and so is a plain `null` or `~` where text is meant: quote that."
 
     TakeOverRestart "MIG001" "take-over-restart" Migration 0
         "The pod of a Workspace is the one that this controller would render."

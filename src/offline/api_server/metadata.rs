@@ -67,10 +67,10 @@ fn text(value: Option<&Value>) -> &str {
 }
 
 /// Validates the metadata of a completed object.
-pub fn validate(object: &Value) -> Vec<Violation> {
+pub fn validate(subject: ReviewedKind, object: &Value) -> Vec<Violation> {
     let metadata = &object["metadata"];
     let at = Path::of("metadata");
-    let mut violations = names(metadata, &at);
+    let mut violations = names(subject, metadata, &at);
     violations.extend(labels(metadata, &at));
     violations.extend(annotations(metadata, &at));
     for (index, finalizer) in metadata["finalizers"].as_array().into_iter().flatten().enumerate() {
@@ -87,7 +87,7 @@ fn violation(place: Path, field: Option<&str>, message: String) -> Violation {
     Violation { rule: Rule::Schema, place, field: field.map(|field| format!("metadata.{field}")), message }
 }
 
-fn names(metadata: &Value, at: &Path) -> Vec<Violation> {
+fn names(subject: ReviewedKind, metadata: &Value, at: &Path) -> Vec<Violation> {
     let mut violations = Vec::new();
     let name = text(metadata.get("name"));
     if name.is_empty() {
@@ -99,8 +99,17 @@ fn names(metadata: &Value, at: &Path) -> Vec<Violation> {
             base if !base.is_empty() && name.ends_with(GENERATED) => ("generateName", base),
             _ => ("name", name),
         };
-        let detail = "must be a DNS subdomain: lowercase letters, digits, '-' and '.', with a letter or digit at both \
-                      ends, at most 253 characters";
+        let detail = match subject {
+            ReviewedKind::WorkspaceKind => {
+                "must be a DNS subdomain: lowercase letters, digits, '-' and '.', with a letter or digit at both ends, at \
+                 most 253 characters"
+            }
+            // The webhook refuses other subdomains, so to name their syntax would lead to the next refusal.
+            ReviewedKind::Workspace => {
+                "must be a DNS label: lowercase letters, digits and '-', with a letter or digit at both ends, at most 63 \
+                 characters"
+            }
+        };
         violations.push(violation(at.field(field), None, format!("Invalid value: {}: {detail}", quoted(written))));
     }
     let namespace = text(metadata.get("namespace"));
@@ -153,7 +162,7 @@ mod tests {
 
     fn messages(subject: ReviewedKind, mut object: Value) -> Vec<String> {
         complete(subject, &mut object);
-        validate(&object)
+        validate(subject, &object)
             .iter()
             .map(|violation| format!("{} ({}): {}", violation.field(), violation.place, violation.message))
             .collect()

@@ -6,63 +6,83 @@ use serde_json::Value;
 use webhook::rule::Rule;
 
 use super::path::Path;
+use super::places::places;
 use super::schema::Schema;
 use super::violation::Violation;
 
 /// How many known fields a message lists.
 const LISTED_MAX: usize = 8;
-/// For how many unknown fields the nearest known one is suggested, since the search is expensive.
+/// For how many unknown fields others are suggested, since the search is expensive.
 const SUGGESTED_MAX: usize = 200;
 
 /// Prepares an object for validation; returns its unknown fields.
 pub fn shape(schema: &Schema, object: &mut Value) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    prune(schema, object, &Path::default(), &mut violations);
+    let mut pruning = Pruning { root: schema, violations: Vec::new() };
+    pruning.prune(schema, object, &Path::default());
     fill(schema, object);
     drop_nulls(schema, object);
-    violations
+    pruning.violations
 }
 
-fn prune(schema: &Schema, value: &mut Value, path: &Path, violations: &mut Vec<Violation>) {
-    match value {
-        // An object where the schema expects another type violates the type; its fields are not reported.
-        Value::Object(map) if schema.types.iter().any(|name| name == "object") => {
-            map.retain(|name, _| {
-                let is_known = schema.below(name).is_some();
-                if !is_known {
-                    let suggests = violations.len() < SUGGESTED_MAX;
-                    violations.push(unknown(schema, name, path, suggests));
-                }
-                is_known
-            });
-            for (name, child) in map {
-                if let Some(schema) = schema.below(name) {
-                    prune(schema, child, &path.field(name), violations);
+struct Pruning<'a> {
+    root: &'a Schema,
+    violations: Vec<Violation>,
+}
+
+impl Pruning<'_> {
+    fn prune(&mut self, schema: &Schema, value: &mut Value, path: &Path) {
+        match value {
+            // An object where the schema expects another type violates the type; its fields are not reported.
+            Value::Object(map) if schema.types.iter().any(|name| name == "object") => {
+                map.retain(|name, _| {
+                    let is_known = schema.below(name).is_some();
+                    if !is_known {
+                        self.report(schema, name, path);
+                    }
+                    is_known
+                });
+                for (name, child) in map {
+                    if let Some(schema) = schema.below(name) {
+                        self.prune(schema, child, &path.field(name));
+                    }
                 }
             }
-        }
-        Value::Array(items) => {
-            let Some(schema) = &schema.items else { return };
-            for (index, item) in items.iter_mut().enumerate() {
-                prune(schema, item, &path.item(index), violations);
+            Value::Array(items) => {
+                let Some(schema) = &schema.items else { return };
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.prune(schema, item, &path.item(index));
+                }
             }
+            _ => {}
         }
-        _ => {}
+    }
+
+    fn report(&mut self, schema: &Schema, name: &str, path: &Path) {
+        let suggests = self.violations.len() < SUGGESTED_MAX;
+        let hint = if suggests { self.hint(schema, name) } else { known_fields(schema) };
+        let message = format!("unknown field {}{hint}", crds::template::quote(name));
+        self.violations.push(Violation { rule: Rule::UnknownField, place: path.field(name), field: None, message });
+    }
+
+    /// What the field may be meant to be: one of its neighbours, or a field elsewhere.
+    fn hint(&self, schema: &Schema, name: &str) -> String {
+        if let Some(near) = crds::nearest::nearest(name, schema.properties.keys().map(String::as_str)) {
+            return format!(", did you mean \"{near}\"?");
+        }
+        match &*places(self.root, name) {
+            [] => known_fields(schema),
+            [place] => format!(", did you mean {place}?"),
+            [others @ .., last] => format!(", did you mean {} or {last}?", others.join(", ")),
+        }
     }
 }
 
-fn unknown(schema: &Schema, name: &str, path: &Path, suggests: bool) -> Violation {
-    let known = schema.properties.keys().map(String::as_str);
-    let nearest = if suggests { crds::nearest::nearest(name, known.clone()) } else { None };
-    let hint = match nearest {
-        Some(near) => format!(", did you mean \"{near}\"?"),
-        None if (1..=LISTED_MAX).contains(&schema.properties.len()) => {
-            format!(" (known here: {})", known.collect::<Vec<_>>().join(", "))
-        }
-        None => String::new(),
-    };
-    let message = format!("unknown field {}{hint}", crds::template::quote(name));
-    Violation { rule: Rule::UnknownField, place: path.field(name), field: None, message }
+fn known_fields(schema: &Schema) -> String {
+    if !(1..=LISTED_MAX).contains(&schema.properties.len()) {
+        return String::new();
+    }
+    let known: Vec<&str> = schema.properties.keys().map(String::as_str).collect();
+    format!(" (known here: {})", known.join(", "))
 }
 
 /// A null counts as unset: no field of our CRDs is nullable.
@@ -146,6 +166,26 @@ mod tests {
                 "displayname: unknown field \"displayname\", did you mean \"displayName\"?",
                 "zzzzz: unknown field \"zzzzz\" (known here: displayName, items, labels, paused)",
                 "items[0].other: unknown field \"other\" (known here: mode)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_field_that_moved_is_named_with_its_new_place() {
+        let kind = Schema::of_crd(&crds::generate::workspace_kind_crd()).unwrap();
+        let mut object = json!({"spec": {
+            "options": {},
+            "podTemplate": {"httpProxy": {"removePathPrefix": true}, "imageConfig": {}, "exec": {}, "name": "x"},
+        }});
+        let messages: Vec<_> = shape(&kind, &mut object).into_iter().map(|violation| violation.message).collect();
+        assert_eq!(
+            messages,
+            [
+                "unknown field \"options\", did you mean spec.podTemplate.options?",
+                "unknown field \"exec\", did you mean spec.podTemplate.culling.activityProbe.exec?",
+                "unknown field \"httpProxy\", did you mean spec.podTemplate.ports[].httpProxy?",
+                "unknown field \"imageConfig\", did you mean spec.podTemplate.options.imageConfig?",
+                "unknown field \"name\"",
             ]
         );
     }

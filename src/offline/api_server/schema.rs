@@ -64,6 +64,8 @@ pub struct Schema {
     pub bounds: SchemaBounds,
     /// The default of an unset value.
     pub default: Option<Value>,
+    /// Whether it is described, as all fields of ours are and those of Kubernetes' own types are not.
+    pub is_ours: bool,
     /// The CEL rules of this node alone.
     pub rules: Option<CompiledSchema>,
 }
@@ -131,6 +133,7 @@ impl Schema {
             is_time: node["format"] == "date-time",
             bounds: bounds(node),
             default: node.get("default").cloned(),
+            is_ours: keywords.contains_key("description"),
             rules: node.get(RULES).map(|_| kube_cel::compile_schema(&alone(node))),
         })
     }
@@ -138,6 +141,16 @@ impl Schema {
     /// The schema of a field or map entry.
     pub fn below(&self, name: &str) -> Option<&Self> {
         self.properties.get(name).or(self.values.as_deref())
+    }
+
+    /// Whether a value is a string and nothing else.
+    pub fn takes_only_text(&self) -> bool {
+        self.types == ["string"]
+    }
+
+    /// Whether a value is a quantity: of all integers or strings only those have a pattern.
+    pub fn is_quantity(&self) -> bool {
+        self.types.len() > 1 && self.pattern.is_some()
     }
 
     /// The item of `old` with the same key as an item of a list; none for lists without keys.

@@ -6,9 +6,14 @@ use serde_json::Value;
 use webhook::field::quoted;
 use webhook::rule::Rule;
 
+use super::hints;
 use super::path::Path;
 use super::schema::Schema;
 use super::violation::Violation;
+
+/// What the pattern of quantities says, which nobody can read.
+const QUANTITY: &str = "must be a number with an optional suffix, such as 500m, 2 or 1.5Gi (suffixes: n, u, m, k, M, G, T, P, \
+                        E, Ki, Mi, Gi, Ti, Pi, Ei)";
 
 /// Validates an object that has its defaults; `old` is the object that it replaces.
 pub fn validate(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<Violation> {
@@ -40,11 +45,10 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, viola
     let fits = |wanted: &String| wanted == found || (wanted == "number" && found == "integer");
     if !schema.types.is_empty() && !schema.types.iter().any(fits) {
         let wanted = schema.types.join(",");
-        return push(
-            violations,
-            path,
-            format!("Invalid value: \"{found}\": {path} in body must be of type {wanted}: \"{found}\""),
-        );
+        let hint =
+            if schema.takes_only_text() { hints::string_wanted(&path.to_string(), value) } else { String::new() };
+        let message = format!("Invalid value: \"{found}\": {path} in body must be of type {wanted}: \"{found}\"{hint}");
+        return push(violations, path, message);
     }
     match value {
         Value::String(text) => check_text(schema, text, path, violations),
@@ -74,7 +78,9 @@ fn check_text(schema: &Schema, text: &str, path: &Path, violations: &mut Vec<Vio
     }
     // In an `anyOf` of integer and string the pattern applies to the string.
     if let Some(pattern) = schema.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
-        push(violations, path, format!("Invalid value: {}: {path} in body should match '{pattern}'", quoted(text)));
+        let rule =
+            if schema.is_quantity() { QUANTITY.to_owned() } else { format!("{path} in body should match '{pattern}'") };
+        push(violations, path, format!("Invalid value: {}: {rule}", quoted(text)));
     }
     if schema.is_time && !is_time(text) {
         let text = quoted(text);
@@ -207,6 +213,8 @@ mod tests {
             "name": {"type": "string", "maxLength": 3, "pattern": "^[a-z]*$"},
             "mode": {"type": "integer", "minimum": 0, "maximum": 511},
             "port": {"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+            "memory": {"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}],
+                "pattern": "^[0-9]+[KM]?$"},
             "state": {"type": "string", "enum": ["On", "Off"]},
             "items": {"type": "array", "minItems": 1, "maxItems": 2, "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["id"],
@@ -224,7 +232,31 @@ mod tests {
     fn messages_are_those_of_the_api_server() {
         let cases = [
             (json!({}), "name: Required value"),
-            (json!({"name": 1}), "name: Invalid value: \"integer\": name in body must be of type string: \"integer\""),
+            (
+                json!({"name": 1}),
+                "name: Invalid value: \"integer\": name in body must be of type string: \"integer\" (YAML reads it as a \
+                 number: quote it)",
+            ),
+            (
+                json!({"name": false}),
+                "name: Invalid value: \"boolean\": name in body must be of type string: \"boolean\" (YAML reads it as a \
+                 boolean: quote it)",
+            ),
+            (
+                json!({"name": null}),
+                "name: Invalid value: \"null\": name in body must be of type string: \"null\" (YAML reads it as null: \
+                 quote it)",
+            ),
+            (json!({"name": []}), "name: Invalid value: \"array\": name in body must be of type string: \"array\""),
+            (
+                json!({"name": "a", "mode": true}),
+                "mode: Invalid value: \"boolean\": mode in body must be of type integer: \"boolean\"",
+            ),
+            (
+                json!({"name": "a", "memory": "2 GB"}),
+                "memory: Invalid value: \"2 GB\": must be a number with an optional suffix, such as 500m, 2 or 1.5Gi \
+                 (suffixes: n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei)",
+            ),
             (json!({"name": "äää"}), "name: Invalid value: \"äää\": name in body should match '^[a-z]*$'"),
             (json!({"name": "abcd"}), "name: Too long: may not be more than 3 bytes"),
             (

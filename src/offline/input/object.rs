@@ -3,8 +3,9 @@
 use serde_json::Value;
 use webhook::ReviewedKind;
 
+use super::helm;
 use super::source::{InputFile, Unreadable};
-use super::yaml::{self, Content, YamlNode};
+use super::yaml::{self, Content, SyntaxError, YamlNode};
 
 /// A WorkspaceKind or Workspace as it is written.
 #[derive(Clone, Debug)]
@@ -65,11 +66,7 @@ impl InputObjects {
             for document in documents {
                 objects.add(index, document);
             }
-            objects.unreadable.extend(error.map(|error| Unreadable {
-                file: source.name().to_owned(),
-                position: Some(source.position(error.at)),
-                message: error.message,
-            }));
+            objects.unreadable.extend(error.map(|error| unreadable(source, error)));
         }
         objects
     }
@@ -126,6 +123,15 @@ impl InputObjects {
             }
         }
     }
+}
+
+/// Most files that are no YAML are Helm templates, whose first action is the place to show.
+fn unreadable(source: &InputFile, error: SyntaxError) -> Unreadable {
+    let (at, message) = match helm::action(source.text()) {
+        Some(at) => (at, format!("{} (as YAML: {})", helm::ADVICE, error.message)),
+        None => (error.at, error.message),
+    };
+    Unreadable { file: source.name().to_owned(), position: Some(source.position(at)), message }
 }
 
 /// Whether a kind is that of `subject`, apart from case and plural.
