@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::client::causes;
 use crate::offline::InputFile;
+use crate::offline::migrate::leftovers::USERS_ROLES;
 
 /// Objects per page of a list.
 const PAGE: u32 = 500;
@@ -23,7 +24,7 @@ const RESOURCES: [(&str, &str, &str, &str, bool); 5] = [
     ("", "v1", "Namespace", "namespaces", true),
 ];
 
-/// Every WorkspaceKind, Workspace, StatefulSet, Notebook and Namespace, each a file
+/// Every WorkspaceKind, Workspace, StatefulSet, Notebook and Namespace, and the ClusterRoles of users, each a file
 /// `cluster/<plural>/<namespace>/<name>`.
 ///
 /// The error is a sentence for the user.
@@ -36,15 +37,11 @@ pub async fn read(client: &Client) -> Result<Vec<InputFile>, String> {
         loop {
             let page = match api.list(&params).await {
                 Ok(page) => page,
-                Err(kube::Error::Api(status)) if optional && matches!(status.code, 403 | 404) => break,
+                Err(error) if optional && is_unavailable(&error) => break,
                 Err(error) => return Err(format!("cannot list {plural}: {}", causes(&error))),
             };
-            for mut object in page.items {
-                object.types.get_or_insert_with(|| kube::core::TypeMeta {
-                    api_version: if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") },
-                    kind: kind.to_owned(),
-                });
-                files.push(input_file(plural, object)?);
+            for object in page.items {
+                files.push(input_file(&resource, object)?);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
@@ -52,15 +49,44 @@ pub async fn read(client: &Client) -> Result<Vec<InputFile>, String> {
             }
         }
     }
+    files.extend(users_roles(client).await?);
     Ok(files)
 }
 
-fn input_file(plural: &str, mut object: DynamicObject) -> Result<InputFile, String> {
+/// The ClusterRoles of users, as far as they exist and may be read.
+async fn users_roles(client: &Client) -> Result<Vec<InputFile>, String> {
+    let gvk = GroupVersionKind::gvk("rbac.authorization.k8s.io", "v1", "ClusterRole");
+    let resource = ApiResource::from_gvk_with_plural(&gvk, "clusterroles");
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let mut files = Vec::new();
+    for name in USERS_ROLES {
+        match api.get_opt(name).await {
+            Ok(Some(role)) => files.push(input_file(&resource, role)?),
+            Ok(None) => {}
+            Err(error) if is_unavailable(&error) => {}
+            Err(error) => return Err(format!("cannot get clusterroles {name}: {}", causes(&error))),
+        }
+    }
+    Ok(files)
+}
+
+/// Whether a resource is not served, or may not be read.
+fn is_unavailable(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
+}
+
+fn input_file(resource: &ApiResource, mut object: DynamicObject) -> Result<InputFile, String> {
+    // The items of a list have no type of their own.
+    object.types.get_or_insert_with(|| kube::core::TypeMeta {
+        api_version: resource.api_version.clone(),
+        kind: resource.kind.clone(),
+    });
     object.metadata.managed_fields = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.remove(LAST_APPLIED);
     }
     let part = |part: &Option<String>| part.as_ref().map(|part| format!("/{part}")).unwrap_or_default();
+    let plural = &resource.plural;
     let name = format!("cluster/{plural}{}{}", part(&object.metadata.namespace), part(&object.metadata.name));
     let value: Value = serde_json::to_value(&object).map_err(|error| format!("{name}: {error}"))?;
     let text = serde_saphyr::to_string(&value).map_err(|error| format!("{name}: {error}"))?;

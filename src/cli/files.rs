@@ -42,7 +42,8 @@ Examples:
 
 const MIGRATE_EXAMPLES: &str = "\
 Every WorkspaceKind and Workspace is validated as if it were new, and every running Workspace is compared with its
-StatefulSet, if that is among the inputs. Nothing is changed.
+StatefulSet, if that is among the inputs. Warnings name fields that would be dropped, finalizers that nobody would remove and,
+if they are among the inputs, ClusterRoles of users that must stay. Nothing is changed.
 
 Exit codes: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something could not be read or written.
 

@@ -7,6 +7,7 @@ use webhook::field::{self, Warning};
 use webhook::rule::{Rule, Table};
 use webhook::{BindCheck, Policy, Question, Refusal, ReviewedKind};
 
+use super::api_server::path::Path;
 use super::api_server::schema::Schema;
 use super::api_server::schemas::{Schemas, Shaped};
 use super::api_server::violation::Violation;
@@ -30,7 +31,16 @@ const ADD_THE_KIND: &str = "The kind is neither among the inputs nor among the s
 ///
 /// The findings are in the order of the rules; [`Report::sort`] sorts them by line.
 pub fn check(inputs: &[InputFile], stored: &[InputFile], policy: &Policy) -> Report {
-    check_objects(inputs, &InputObjects::read(inputs), InputObjects::read(stored), policy)
+    check_objects(inputs, &InputObjects::read(inputs), InputObjects::read(stored), policy, UnknownFields::Refused)
+}
+
+/// What becomes of fields that the schema does not have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum UnknownFields {
+    /// The object is about to be applied: kubectl has it refused.
+    Refused,
+    /// The object is stored, under other CRDs: with ours the fields are dropped.
+    Dropped,
 }
 
 /// The same for objects that have been read from `inputs` already.
@@ -39,6 +49,7 @@ pub(super) fn check_objects(
     given: &InputObjects,
     stored: InputObjects,
     policy: &Policy,
+    unknown_fields: UnknownFields,
 ) -> Report {
     let unreadable = given.unreadable.iter().chain(&stored.unreadable).cloned().collect();
     let mut report = Report { files: inputs.len(), foreign: given.foreign, unreadable, ..Report::default() };
@@ -51,7 +62,7 @@ pub(super) fn check_objects(
         }
     };
     let mut facts = OfflineFacts::default();
-    stored.related.iter().chain(&given.related).for_each(|other| facts.add_other(other));
+    stored.related.iter().chain(&given.related).for_each(|other| facts.add_other(&other.value));
     let old = stored_objects(schemas, stored.ours);
     let shaped: Vec<Shaped> = given.ours.iter().map(|object| schemas.shape(object.subject, &object.value)).collect();
     let all = old.iter().map(|((subject, ..), object)| (*subject, object));
@@ -65,7 +76,7 @@ pub(super) fn check_objects(
     }
     // The user who will apply the files is unknown.
     let policy = &Policy { cluster_role_bind: BindCheck::Off, ..policy.clone() };
-    let mut check = Check { inputs, schemas, policy, facts, report, found: 0, omitted: None };
+    let mut check = Check { inputs, schemas, policy, unknown_fields, facts, report, found: 0, omitted: None };
     let identities: Vec<ObjectKey> =
         given.ours.iter().zip(&shaped).map(|(object, shaped)| identity(object.subject, &shaped.object)).collect();
     let last: BTreeMap<&ObjectKey, &InputObject> = identities.iter().zip(&given.ours).collect();
@@ -99,6 +110,7 @@ struct Check<'a> {
     inputs: &'a [InputFile],
     schemas: &'a Schemas,
     policy: &'a Policy,
+    unknown_fields: UnknownFields,
     facts: OfflineFacts,
     report: Report,
     /// How many findings the current object has, and the highest severity of those that are omitted.
@@ -119,11 +131,9 @@ impl Check<'_> {
         let place = Place { object, schema, name: object_name(object.subject, &value) };
         // The API server reports only the first of these that fails: unknown fields (as kubectl requests it), the
         // schema, its rules (which some violations of the schema prevent), the webhook.
-        let (is_unknown, is_refused) = (!unknown.is_empty(), !violations.is_empty() || !rules.is_empty());
+        let is_refused = !violations.is_empty() || !rules.is_empty();
+        let is_unknown = self.unknown(&place, &unknown);
         let prevents_rules = violations.iter().any(prevents_rules);
-        for violation in &unknown {
-            self.push_violation(&place, violation, false);
-        }
         for violation in &violations {
             self.push_violation(&place, violation, is_unknown);
         }
@@ -147,6 +157,24 @@ impl Check<'_> {
             object: place.name,
             is_update: old.is_some(),
         });
+    }
+
+    /// Adds the unknown fields; whether the API server refuses the object because of them.
+    fn unknown(&mut self, place: &Place<'_>, unknown: &[Violation]) -> bool {
+        for violation in unknown {
+            match self.unknown_fields {
+                UnknownFields::Refused => self.push_violation(place, violation, false),
+                // The status is written anew, whatever it was.
+                UnknownFields::Dropped if Path::of("status").covers(&violation.place) => {}
+                UnknownFields::Dropped => {
+                    let message = format!("dropped once the CRDs of this version are installed: {}", violation.message);
+                    let (rule, warning, field) =
+                        (Rule::TakeOverFieldDropped, Severity::Warning, violation.place.to_string());
+                    self.push(place, rule, warning, &field, &field, FieldPart::Key, message, false);
+                }
+            }
+        }
+        self.unknown_fields == UnknownFields::Refused && !unknown.is_empty()
     }
 
     /// Adds what the webhook reports.
@@ -186,12 +214,7 @@ impl Check<'_> {
             Some(Refusal::BadRequest(why) | Refusal::Unavailable(why) | Refusal::Internal(why)) => {
                 is_reported = violations.is_empty();
                 if is_reported {
-                    let violation = Violation {
-                        rule: Rule::Schema,
-                        place: super::api_server::path::Path::default(),
-                        field: None,
-                        message: why,
-                    };
+                    let violation = Violation { rule: Rule::Schema, place: Path::default(), field: None, message: why };
                     self.push_violation(place, &violation, masked);
                 }
             }
@@ -267,7 +290,7 @@ impl Check<'_> {
         self.report.findings.push(Finding {
             masked,
             advice: advice.to_owned(),
-            ..finding(place.object.source, source, bytes, rule, severity, &place.name, field, message)
+            ..Finding::at(place.object.source, source, bytes, rule, severity, &place.name, field, message)
         });
     }
 
@@ -276,17 +299,17 @@ impl Check<'_> {
         let (Some(severity), index) = (self.omitted, place.object.source) else { return };
         let (source, start) = (&self.inputs[index], place.object.node.place.start);
         let message = format!("… and {} more findings", self.found - FINDINGS_MAX);
-        let rest = finding(index, source, start..start, Rule::Schema, severity, &place.name, "", message);
+        let rest = Finding::at(index, source, start..start, Rule::Schema, severity, &place.name, "", message);
         self.report.findings.push(rest);
     }
 
     fn invalid_object(&mut self, invalid_object: &InvalidObject) {
         let source = &self.inputs[invalid_object.source];
         let bytes = locate(source.text(), &invalid_object.node, None, invalid_object.field, FieldPart::Value);
-        let object = object_name_of(&invalid_object.node.value());
+        let object = ObjectName::of(&invalid_object.node.value());
         let message = invalid_object.message.clone();
         let error = Severity::Error;
-        self.report.findings.push(finding(
+        self.report.findings.push(Finding::at(
             invalid_object.source,
             source,
             bytes,
@@ -306,51 +329,9 @@ struct Place<'a> {
     name: ObjectName,
 }
 
-#[allow(clippy::too_many_arguments)] // the parts of a finding
-fn finding(
-    index: usize,
-    source: &InputFile,
-    bytes: std::ops::Range<usize>,
-    rule: Rule,
-    severity: Severity,
-    object: &ObjectName,
-    field: &str,
-    message: String,
-) -> Finding {
-    let (start, end) = (source.position(bytes.start), source.position(bytes.end));
-    Finding {
-        source: index,
-        file: source.name().to_owned(),
-        line: start.line,
-        column: start.column,
-        end_column: (end.line == start.line && end.column > start.column).then_some(end.column),
-        severity,
-        code: rule.code().to_owned(),
-        rule: rule.id().to_owned(),
-        object: object.clone(),
-        field: field.to_owned(),
-        message,
-        advice: rule.advice().to_owned(),
-        masked: false,
-    }
-}
-
-/// Of a generated name only its base.
+/// Its kind is that of the path, whatever the object says.
 fn object_name(subject: ReviewedKind, object: &Value) -> ObjectName {
-    ObjectName { kind: subject.kind().to_owned(), ..object_name_of(object) }
-}
-
-fn object_name_of(object: &Value) -> ObjectName {
-    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let metadata = &object["metadata"];
-    let name = text(&metadata["generateName"]).filter(|base| {
-        text(&metadata["name"]).is_none_or(|name| name.starts_with(base.as_str()) && name.ends_with("xxxxx"))
-    });
-    ObjectName {
-        kind: text(&object["kind"]).unwrap_or_default(),
-        namespace: text(&metadata["namespace"]),
-        name: name.or_else(|| text(&metadata["name"])).unwrap_or_default(),
-    }
+    ObjectName { kind: subject.kind().to_owned(), ..ObjectName::of(object) }
 }
 
 /// Whether the API server skips the CEL rules of an object with this violation: they may expect another structure.

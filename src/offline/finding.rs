@@ -1,9 +1,13 @@
 //! The result of a check: the structure of the JSON output, which `docs/validate-output.schema.json` documents.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
+use webhook::rule::Rule;
 
-use super::input::source::Unreadable;
+use super::input::source::{InputFile, Unreadable};
 
 /// The version of the structure. Fields may be added; none is removed or changes its meaning.
 pub const API_VERSION: &str = "workspaces-controller/v1";
@@ -19,6 +23,8 @@ pub struct Report {
     pub unreadable: Vec<Unreadable>,
     /// How many files were read.
     pub files: usize,
+    /// How many objects of a cluster were read instead.
+    pub cluster_objects: Option<usize>,
     /// How many objects of other kinds were skipped.
     pub foreign: usize,
 }
@@ -108,11 +114,14 @@ pub struct ObjectName {
 pub struct Summary {
     /// Files that were read, including those in directories.
     pub files: usize,
+    /// Objects that were read from a cluster, instead of files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<usize>,
     /// Checked WorkspaceKinds.
     pub workspace_kinds: usize,
     /// Checked Workspaces.
     pub workspaces: usize,
-    /// Objects of other kinds, which were skipped.
+    /// Objects of other kinds, which were not checked.
     pub foreign: usize,
     /// Findings because of which an object would be refused.
     pub errors: usize,
@@ -123,6 +132,36 @@ pub struct Summary {
 }
 
 impl Finding {
+    /// A finding at some bytes of a file, with the advice of its rule.
+    #[allow(clippy::too_many_arguments)] // the parts of a finding
+    pub(super) fn at(
+        index: usize,
+        source: &InputFile,
+        bytes: Range<usize>,
+        rule: Rule,
+        severity: Severity,
+        object: &ObjectName,
+        field: &str,
+        message: String,
+    ) -> Self {
+        let (start, end) = (source.position(bytes.start), source.position(bytes.end));
+        Self {
+            source: index,
+            file: source.name().to_owned(),
+            line: start.line,
+            column: start.column,
+            end_column: (end.line == start.line && end.column > start.column).then_some(end.column),
+            severity,
+            code: rule.code().to_owned(),
+            rule: rule.id().to_owned(),
+            object: object.clone(),
+            field: field.to_owned(),
+            message,
+            advice: rule.advice().to_owned(),
+            masked: false,
+        }
+    }
+
     /// The message with the field, unless it names the field itself.
     pub fn sentence(&self) -> String {
         let Self { field, message, .. } = self;
@@ -135,6 +174,20 @@ impl Finding {
 }
 
 impl ObjectName {
+    /// The name of any object; of a generated name only its base.
+    pub(super) fn of(object: &Value) -> Self {
+        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let metadata = &object["metadata"];
+        let name = text(&metadata["generateName"]).filter(|base| {
+            text(&metadata["name"]).is_none_or(|name| name.starts_with(base.as_str()) && name.ends_with("xxxxx"))
+        });
+        Self {
+            kind: text(&object["kind"]).unwrap_or_default(),
+            namespace: text(&metadata["namespace"]),
+            name: name.or_else(|| text(&metadata["name"])).unwrap_or_default(),
+        }
+    }
+
     /// `namespace/name`, or the name.
     pub fn qualified(&self) -> String {
         match &self.namespace {
@@ -156,6 +209,7 @@ impl Report {
         let findings = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         Summary {
             files: self.files,
+            objects: self.cluster_objects,
             workspace_kinds: objects("WorkspaceKind"),
             workspaces: objects("Workspace"),
             foreign: self.foreign,

@@ -64,7 +64,8 @@ impl Given {
                 }
             }
         }
-        given.stateful_sets = objects.related.into_iter().filter(|other| other["kind"] == "StatefulSet").collect();
+        let others = objects.related.into_iter().map(|other| other.value);
+        given.stateful_sets = others.filter(|other| other["kind"] == "StatefulSet").collect();
         given
     }
 

@@ -2,7 +2,9 @@
 //!
 //! Every object is checked as if it were new, and every Workspace is rendered and compared with its StatefulSet. Fields
 //! that another controller or the API server added beside ours stay; extra items of lists that we own whole would be
-//! removed.
+//! removed. [`leftovers`] are what the other controller leaves behind, and what must stay when it goes.
+
+pub mod leftovers;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -12,7 +14,7 @@ use serde_json::Value;
 use webhook::Policy;
 use webhook::rule::Rule;
 
-use super::check::check_objects;
+use super::check::{UnknownFields, check_objects};
 use super::command_output::CommandOutput;
 use super::finding::{Finding, ObjectName, Report, Severity, count};
 use super::given::{Given, WorkspaceName};
@@ -46,18 +48,23 @@ pub struct Migrate {
 pub fn run(migrate: &Migrate, stored: Vec<InputFile>, input: &mut dyn Read) -> CommandOutput {
     let (mut sources, unreadable) = source::read(&migrate.inputs, input);
     sources.extend(stored);
-    let report = migration(&sources, &migrate.policy, &migrate.routing);
+    let mut report = migration(&sources, &migrate.policy, &migrate.routing);
+    if migrate.cluster.is_some() {
+        // Each object is a file of its own, which is not what a reader expects to be counted.
+        report.cluster_objects = Some(std::mem::take(&mut report.files));
+    }
     migrate.options.output(report, unreadable, &sources)
 }
 
-/// What admission would refuse, and which Workspaces would have a restart pending.
+/// What admission would refuse, which fields would be dropped, which Workspaces would have a restart pending, and what is
+/// left to do by hand.
 pub fn migration(sources: &[InputFile], policy: &Policy, routing: &Routing) -> Report {
     let objects = InputObjects::read(sources);
-    let mut report = check_objects(sources, &objects, InputObjects::default(), policy);
+    let mut report = check_objects(sources, &objects, InputObjects::default(), policy, UnknownFields::Dropped);
+    let mut findings = leftovers::find(sources, &objects);
     let given = Given::of(objects);
     let running = running(&given);
     let places = Places::new(&report, sources);
-    let mut findings = Vec::new();
     for (key, workspace) in &given.workspaces {
         // One that cannot be rendered has findings of admission, and keeps its pod.
         let Ok(desired) = given.render(workspace, routing) else { continue };

@@ -6,7 +6,7 @@ use cluster::Output;
 use serde_json::{Value, json};
 
 use crate::TIMEOUT;
-use crate::stage::{KINDS, Stage, cluster, fixture, kind, workspace, workspaces};
+use crate::stage::{KINDS, Stage, Turn, cluster, fixture, kind, workspace, workspaces};
 
 /// Runs the program with this input.
 fn program(arguments: &[&str], input: Option<&str>) -> Output {
@@ -15,13 +15,17 @@ fn program(arguments: &[&str], input: Option<&str>) -> Output {
     cluster::run(command, input).unwrap()
 }
 
+/// The output of `migrate --check --cluster`.
+fn check_cluster(format: &str) -> Output {
+    let kubeconfig = cluster().api().kubeconfig.display().to_string();
+    let arguments =
+        ["migrate", "--check", "--cluster", "--kubeconfig", &kubeconfig, "-o", format, "--fail-on", "warning"];
+    program(&arguments, None)
+}
+
 /// What `migrate` finds about objects of that name.
 fn migration(name: &str) -> Vec<String> {
-    let kubeconfig = cluster().api().kubeconfig.display().to_string();
-    let output = program(
-        &["migrate", "--check", "--cluster", "--kubeconfig", &kubeconfig, "-o", "json", "--fail-on", "warning"],
-        None,
-    );
+    let output = check_cluster("json");
     let report: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let findings = report["findings"].as_array().unwrap().iter();
     let of_name = findings.filter(|finding| finding["object"]["name"] == name);
@@ -67,4 +71,62 @@ fn what_is_rendered_is_what_the_controller_made_and_a_take_over_sees_the_rest() 
     let found = migration("stored-faulty");
     assert!(found.len() == 1 && found[0].starts_with("WSK002 Invalid value: \"{{\""), "{found:?}");
     fixture().delete(&format!("{KINDS}/stored-faulty")).unwrap().ok().unwrap();
+}
+
+const KIND_CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/workspacekinds.kubeflow.org";
+
+/// Waits until the API server stores the unknown field of a kind, or drops it: it notices a changed CRD a moment later.
+fn wait_until_kept(kind: &Value, wanted: bool) {
+    let seen = cluster().wait_for("the changed CRD", TIMEOUT, || {
+        let stored = fixture().create(&format!("{KINDS}?dryRun=All"), kind).and_then(cluster::Reply::ok);
+        let stored = stored.map_err(|error| error.to_string())?;
+        let is_kept = stored["spec"]["podTemplate"]["httpProxy"].is_object();
+        if is_kept == wanted { Ok(()) } else { Err(format!("kept: {is_kept}")) }
+    });
+    seen.unwrap();
+}
+
+/// What the Go controller leaves behind. Its CRDs have fields that ours do not: here ours keep all of them for a moment.
+#[test]
+fn a_take_over_names_finalizers_roles_and_fields_and_counts_objects() {
+    let _turn = Turn::take();
+    let keep = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/podTemplate/x-kubernetes-preserve-unknown-fields";
+    cluster().api().json_patch(KIND_CRD, &json!([{"op": "add", "path": keep, "value": true}])).unwrap().ok().unwrap();
+    let mut kind = kind("left-behind");
+    kind["metadata"]["finalizers"] = json!(["notebooks.kubeflow.org/workspacekind-protection"]);
+    kind["spec"]["podTemplate"]["httpProxy"] = json!({"removePathPrefix": true});
+    wait_until_kept(&kind, true);
+    fixture().create(KINDS, &kind).unwrap().ok().unwrap();
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "kubeflow-workspaces-view"},
+        "rules": [{"apiGroups": ["kubeflow.org"], "resources": ["workspaces"], "verbs": ["get", "list", "watch"]}],
+    });
+    fixture().create(roles, &role).unwrap().ok().unwrap();
+
+    let found = migration("left-behind");
+    let codes: Vec<&str> = found.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(codes, ["MIG002", "MIG003"], "{found:#?}");
+    let found_role = migration("kubeflow-workspaces-view");
+    assert!(found_role.len() == 1 && found_role[0].starts_with("MIG004 "), "{found_role:#?}");
+    let text = check_cluster("text");
+    let summary = text.stdout.lines().last().unwrap();
+    assert!(summary.contains(" objects, ") && summary.contains(" of other kinds: 0 errors, "), "{summary}");
+    assert!(!summary.contains("file") && !summary.contains("skipped"), "{summary}");
+
+    // The command of the message, as an admin pastes it.
+    let (_, command) = found[0].split_once("with kubectl ").unwrap();
+    let (arguments, patch) = command.split_once(" --patch='").unwrap();
+    let patch = format!("--patch={}", patch.trim_end_matches('\''));
+    let arguments: Vec<&str> = arguments.split(' ').chain([patch.as_str()]).collect();
+    cluster().kubectl(&arguments).unwrap().ok().unwrap();
+    let stored = format!("{KINDS}/left-behind");
+    assert_eq!(fixture().get(&stored).unwrap().ok().unwrap()["metadata"]["finalizers"], Value::Null);
+    fixture().delete(&stored).unwrap().ok().unwrap();
+    assert_eq!(fixture().get(&stored).unwrap().status, 404);
+
+    fixture().delete(&format!("{roles}/kubeflow-workspaces-view")).unwrap().ok().unwrap();
+    cluster().api().json_patch(KIND_CRD, &json!([{"op": "remove", "path": keep}])).unwrap().ok().unwrap();
+    wait_until_kept(&kind, false);
 }

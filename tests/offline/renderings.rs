@@ -128,3 +128,59 @@ fn a_take_over_reports_pending_restarts_and_what_admission_would_refuse() {
     assert!(output.contains("error WS007 workspace-image-config: "), "{output}");
     assert_eq!(code, 1);
 }
+
+/// What the Go controller leaves behind, what goes with its manifests, and fields that are dropped.
+#[test]
+fn a_take_over_reports_what_is_left_to_do() {
+    let finalizers =
+        "  name: jupyterlab\n  finalizers: [example.com/other, notebooks.kubeflow.org/workspacekind-protection]\n";
+    let moved = "  podTemplate:\n    httpProxy: {removePathPrefix: true}\n";
+    let kind = example("jupyterlab-kind.yaml").replacen("  name: jupyterlab\n", finalizers, 1).replacen(
+        "  podTemplate:\n",
+        moved,
+        1,
+    );
+    assert!(kind.contains(finalizers) && kind.contains(moved));
+    // The status is written anew, whatever it was.
+    let kind = format!("{kind}status: {{workspaces: 1, older: true}}\n");
+    let role = |name: &str| {
+        format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {name}}}\nrules: []\n")
+    };
+    let roles =
+        [role("kubeflow-workspaces-edit"), role("kubeflow-edit"), role("workspaces-manager-role")].join("---\n");
+    let (output, code) = printed(&["migrate", "--check", "-o", "json", "-"], &format!("{kind}---\n{roles}"));
+    let report: Value = serde_json::from_str(&output).unwrap();
+    let found = report["findings"].as_array().unwrap().iter().map(|finding| {
+        let text = |field: &str| finding[field].as_str().unwrap();
+        let object = &finding["object"];
+        let object = format!("{} {}", object["kind"].as_str().unwrap(), object["name"].as_str().unwrap());
+        format!("{} {} {object} {}: {}", text("severity"), text("code"), text("field"), text("message"))
+    });
+    let found: Vec<String> = found.collect();
+    assert_eq!(
+        found,
+        [
+            "warning MIG002 WorkspaceKind jupyterlab metadata.finalizers[1]: this finalizer of the Go controller stays when \
+             that is gone, and a deletion of the kind would never end: remove it then, with kubectl patch workspacekind \
+             jupyterlab --type=json --patch='[{\"op\": \"test\", \"path\": \"/metadata/finalizers/1\", \"value\": \
+             \"notebooks.kubeflow.org/workspacekind-protection\"}, {\"op\": \"remove\", \"path\": \
+             \"/metadata/finalizers/1\"}]'",
+            "warning MIG003 WorkspaceKind jupyterlab spec.podTemplate.httpProxy: dropped once the CRDs of this version are \
+             installed: unknown field \"httpProxy\", did you mean spec.podTemplate.ports[].httpProxy?",
+            "warning MIG004 ClusterRole kubeflow-workspaces-edit metadata.name: users have their rights on Workspaces from \
+             this ClusterRole, which belongs to the Go controller's manifests: keep it when you remove those",
+        ]
+    );
+    assert_eq!(code, 0);
+    let lines: Vec<&str> = kind.lines().collect();
+    let place = |finding: &Value, line: &str| {
+        let at = usize::try_from(finding["line"].as_u64().unwrap()).unwrap() - 1;
+        assert!(lines[at].contains(line), "{}: {finding}", lines[at]);
+    };
+    place(&report["findings"][0], "workspacekind-protection");
+    place(&report["findings"][1], "httpProxy");
+
+    // A warning does not make a test of JUnit fail, also if it is about an object that is not checked itself.
+    let (output, _) = printed(&["migrate", "--check", "-o", "junit", "-"], &roles);
+    assert!(output.contains("tests=\"1\" failures=\"0\"") && output.contains("MIG004"), "{output}");
+}

@@ -267,6 +267,19 @@ rules! {
         "The pod of a Workspace is the one that this controller would render."
         "A warning of `migrate`: nothing restarts on its own. The pod is created from the new template when its user pauses and \
          starts the Workspace."
+    TakeOverFinalizer "MIG002" "take-over-finalizer" Migration 0
+        "No kind has the finalizer of the Go controller."
+        "A warning of `migrate`: the Go controller removes `notebooks.kubeflow.org/workspacekind-protection` when the last \
+         Workspace of the kind is gone; this version does not, so the deletion of such a kind would hang. Once the Go controller \
+         is stopped, remove it with the command of the message: the webhook protects kinds that are in use."
+    TakeOverFieldDropped "MIG003" "take-over-field-dropped" Migration 0
+        "This version's CRDs know every field that is stored."
+        "A warning of `migrate`: once the CRDs of this version are installed, the API server drops the field when it reads \
+         the object. Note its value, and write it where the message says, if it is known elsewhere."
+    TakeOverUsersRole "MIG004" "take-over-users-role" Migration 0
+        "No ClusterRole of the Go controller's manifests gives users their rights."
+        "A warning of `migrate`: users may see and change Workspaces because of `kubeflow-workspaces-view`, `-edit` and \
+         `-admin`, which Kubeflow's own roles aggregate. The chart has no such roles: leave them in place, or bind users to others."
 }
 
 impl Rule {

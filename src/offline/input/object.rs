@@ -33,13 +33,25 @@ pub struct InvalidObject {
     pub message: String,
 }
 
-/// The apiVersion and kind of other objects that are used: by rules of admission, or to see what runs.
-const RELATED: [(&str, &str); 5] = [
+/// An object of another kind that is used.
+#[derive(Clone, Debug)]
+pub struct RelatedObject {
+    /// The index of its file.
+    pub source: usize,
+    /// Its first byte in the file.
+    pub start: usize,
+    /// Its fields.
+    pub value: Value,
+}
+
+/// The apiVersion and kind of other objects that are used: by rules of admission, or to see what runs and who may what.
+const RELATED: [(&str, &str); 6] = [
     ("v1", "Namespace"),
     ("v1", "Secret"),
     ("v1", "PersistentVolumeClaim"),
     ("kubeflow.org/v1", "Notebook"),
     ("apps/v1", "StatefulSet"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
 ];
 
 /// The objects in some files.
@@ -52,7 +64,7 @@ pub struct InputObjects {
     /// How many objects of other kinds there are.
     pub foreign: usize,
     /// Those of them that are used.
-    pub related: Vec<Value>,
+    pub related: Vec<RelatedObject>,
     /// What could not be read.
     pub unreadable: Vec<Unreadable>,
 }
@@ -86,7 +98,7 @@ impl InputObjects {
         let Some(subject) = ReviewedKind::ALL.into_iter().find(|subject| means(&kind, *subject)) else {
             self.foreign += 1;
             if RELATED.contains(&(&*version, &*kind)) {
-                self.related.push(node.value());
+                self.related.push(RelatedObject { source, start: node.place.start, value: node.value() });
             }
             return;
         };

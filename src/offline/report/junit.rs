@@ -17,8 +17,8 @@ pub fn write(report: &Report) -> String {
         .iter()
         .filter(|finding| !report.objects.iter().any(|one| one.file == finding.file && one.object == finding.object))
         .collect();
-    let failed =
-        report.objects.iter().filter(|checked| !of(checked, Severity::Error).is_empty()).count() + other_findings.len();
+    let failed = report.objects.iter().filter(|checked| !of(checked, Severity::Error).is_empty()).count()
+        + other_findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let tests = report.objects.len() + other_findings.len() + report.unreadable.len();
     let errors = report.unreadable.len();
     let mut text = format!(
@@ -31,13 +31,10 @@ pub fn write(report: &Report) -> String {
         case(&name, &checked.file, &errors, &warnings, &mut text);
     }
     for finding in other_findings {
-        case(
-            &format!("{} {}", finding.object.kind, finding.object.qualified()),
-            &finding.file,
-            &[finding],
-            &[],
-            &mut text,
-        );
+        let name = format!("{} {}", finding.object.kind, finding.object.qualified());
+        let (errors, warnings): (Vec<&Finding>, _) =
+            std::iter::once(finding).partition(|finding| finding.severity == Severity::Error);
+        case(&name, &finding.file, &errors, &warnings, &mut text);
     }
     for unreadable in &report.unreadable {
         let place = unreadable.position.map(|at| format!("{}:{}: ", at.line, at.column)).unwrap_or_default();

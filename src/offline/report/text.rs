@@ -63,10 +63,14 @@ fn printable(character: char) -> char {
 }
 
 fn summary(summary: Summary) -> String {
-    let Summary { files, workspace_kinds, workspaces, foreign, errors, warnings, unreadable } = summary;
-    let mut parts = vec![count(files, "file"), count(workspace_kinds, "WorkspaceKind"), count(workspaces, "Workspace")];
-    if foreign > 0 {
-        parts.push(format!("{} skipped", count(foreign, "foreign object")));
+    let Summary { files, objects, workspace_kinds, workspaces, foreign, errors, warnings, unreadable } = summary;
+    let read = objects.map_or_else(|| count(files, "file"), |objects| count(objects, "object"));
+    let mut parts = vec![read, count(workspace_kinds, "WorkspaceKind"), count(workspaces, "Workspace")];
+    match (foreign, objects) {
+        (0, _) => {}
+        // They were asked for.
+        (_, Some(_)) => parts.push(format!("{foreign} of other kinds")),
+        (_, None) => parts.push(format!("{} skipped", count(foreign, "foreign object"))),
     }
     let mut found = format!("{}, {}", count(errors, "error"), count(warnings, "warning"));
     if unreadable > 0 {

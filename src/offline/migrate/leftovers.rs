@@ -1,0 +1,63 @@
+//! What the Go controller leaves on objects when it goes, and what goes with its manifests.
+//!
+//! The names are those of kubeflow/notebooks, branch `notebooks-v2`: the finalizer of
+//! `workspaces/controller/internal/controller/workspacekind_controller.go`, the ClusterRoles of
+//! `workspaces/controller/manifests/kustomize/base/manager/user_cluster_roles.yaml`.
+
+use webhook::ReviewedKind;
+use webhook::rule::Rule;
+
+use crate::offline::finding::{Finding, ObjectName, Severity};
+use crate::offline::input::object::{InputObject, InputObjects, RelatedObject};
+use crate::offline::input::position::{FieldPart, locate};
+use crate::offline::input::source::InputFile;
+
+/// The finalizer that the Go controller puts on a kind while Workspaces use it.
+const KIND_FINALIZER: &str = "notebooks.kubeflow.org/workspacekind-protection";
+/// The ClusterRoles from which users have their rights on Workspaces.
+pub const USERS_ROLES: [&str; 4] = [
+    "kubeflow-workspaces-admin",
+    "kubeflow-workspaces-base-edit",
+    "kubeflow-workspaces-edit",
+    "kubeflow-workspaces-view",
+];
+
+/// Warnings about finalizers that nobody removes any more, and about roles that must not be removed.
+pub(super) fn find(sources: &[InputFile], objects: &InputObjects) -> Vec<Finding> {
+    let kinds = objects.ours.iter().filter(|object| object.subject == ReviewedKind::WorkspaceKind);
+    let finalizers = kinds.filter_map(|kind| finalizer(&sources[kind.source], kind));
+    let roles = objects.related.iter().filter_map(|object| users_role(&sources[object.source], object));
+    finalizers.chain(roles).collect()
+}
+
+fn finalizer(source: &InputFile, kind: &InputObject) -> Option<Finding> {
+    let finalizers = kind.value["metadata"]["finalizers"].as_array()?;
+    let index = finalizers.iter().position(|finalizer| finalizer == KIND_FINALIZER)?;
+    let object = ObjectName::of(&kind.value);
+    let (field, pointer) = (format!("metadata.finalizers[{index}]"), format!("/metadata/finalizers/{index}"));
+    // The test keeps a finalizer of somebody else if the list has changed in between.
+    let patch = format!(
+        "[{{\"op\": \"test\", \"path\": \"{pointer}\", \"value\": \"{KIND_FINALIZER}\"}}, {{\"op\": \"remove\", \"path\": \
+         \"{pointer}\"}}]"
+    );
+    let message = format!(
+        "this finalizer of the Go controller stays when that is gone, and a deletion of the kind would never end: remove it \
+         then, with kubectl patch workspacekind {} --type=json --patch='{patch}'",
+        object.name
+    );
+    let bytes = locate(source.text(), &kind.node, None, &field, FieldPart::Value);
+    Some(Finding::at(kind.source, source, bytes, Rule::TakeOverFinalizer, Severity::Warning, &object, &field, message))
+}
+
+fn users_role(source: &InputFile, found: &RelatedObject) -> Option<Finding> {
+    let object = ObjectName::of(&found.value);
+    if object.kind != "ClusterRole" || !USERS_ROLES.contains(&&*object.name) {
+        return None;
+    }
+    let message = "users have their rights on Workspaces from this ClusterRole, which belongs to the Go controller's \
+                   manifests: keep it when you remove those"
+        .to_owned();
+    let bytes = found.start..found.start;
+    let (rule, severity) = (Rule::TakeOverUsersRole, Severity::Warning);
+    Some(Finding::at(found.source, source, bytes, rule, severity, &object, "metadata.name", message))
+}
