@@ -148,9 +148,12 @@ impl Settings {
         if self.routing.redirect_scheme.is_some() && !self.routing.redirect_missing_slash {
             source.warn("--redirect-scheme has no effect without --redirect-missing-slash".to_owned());
         }
+        source.optional(&settings::CLIENT_QPS, values::number);
+        source.optional(&settings::CLIENT_BURST, values::whole_number);
+        source.optional(&settings::WATCH_WARNING_EVENTS, values::boolean);
         for setting in settings::IGNORED {
             if source.is_given(setting) {
-                source.warn(format!("{} has no effect in this controller", setting.name()));
+                source.warn(format!("{} has no effect in this controller", setting.full_name()));
             }
         }
     }

@@ -179,6 +179,12 @@ settings! {
         "text or json; if unset, text on a terminal, else json";
     ENABLE_HTTP2 = "enable-http2", [], "false", Switch, "BOOL", COMPATIBILITY,
         "No effect: HTTP/1.1 is served";
+    CLIENT_QPS = "client-qps", ["CLIENT_QPS"], "", Value, "NUMBER", COMPATIBILITY,
+        "No effect: the controller does not limit its own requests";
+    CLIENT_BURST = "client-burst", ["CLIENT_BURST"], "", Value, "NUMBER", COMPATIBILITY,
+        "No effect: the controller does not limit its own requests";
+    WATCH_WARNING_EVENTS = "watch-warning-events", [], "", Switch, "BOOL", COMPATIBILITY,
+        "No effect: Events are not watched";
     ZAP_LOG_LEVEL = "zap-log-level", [], "", Value, "LEVEL", COMPATIBILITY,
         "debug, info, error, panic, or a number from 1 for more; --log-level wins";
     ZAP_ENCODER = "zap-encoder", [], "", Value, "FORMAT", COMPATIBILITY,
@@ -192,4 +198,5 @@ settings! {
 }
 
 /// Settings that are accepted and ignored, with a warning.
-pub static IGNORED: &[&Setting] = &[&ZAP_DEVEL, &ZAP_STACKTRACE_LEVEL, &ZAP_TIME_ENCODING];
+pub static IGNORED: &[&Setting] =
+    &[&CLIENT_QPS, &CLIENT_BURST, &WATCH_WARNING_EVENTS, &ZAP_DEVEL, &ZAP_STACKTRACE_LEVEL, &ZAP_TIME_ENCODING];

@@ -184,6 +184,10 @@ fn manifests_of_the_go_controller_work_unchanged() {
         &[
             "-metrics-secure",
             "-enable-http2=1",
+            "--client-qps=37.5",
+            "-client-burst",
+            "-1",
+            "-watch-warning-events",
             "-zap-devel",
             "-zap-encoder=console",
             "-zap-log-level",
@@ -199,11 +203,26 @@ fn manifests_of_the_go_controller_work_unchanged() {
     assert_eq!(settings.max_concurrent_reconciles, 4);
     assert_eq!(settings.log.format, LogFormat::Text);
     assert!(settings.log.filter.ends_with("crds=trace"), "{}", settings.log.filter);
-    let warned = ["--enable-http2", "--zap-devel", "--zap-stacktrace-level", "--zap-time-encoding"];
-    assert_eq!(settings.warnings.len(), warned.len(), "{:?}", settings.warnings);
-    for (warning, flag) in settings.warnings.iter().zip(warned) {
-        assert!(warning.starts_with(flag), "{warning}");
-    }
+    assert_eq!(
+        settings.warnings,
+        [
+            "--enable-http2 has no effect: webhook and metrics are served over HTTP/1.1",
+            "--client-qps (CLIENT_QPS) has no effect in this controller",
+            "--client-burst (CLIENT_BURST) has no effect in this controller",
+            "--watch-warning-events has no effect in this controller",
+            "--zap-devel has no effect in this controller",
+            "--zap-stacktrace-level has no effect in this controller",
+            "--zap-time-encoding has no effect in this controller",
+        ]
+    );
+    let by_environment = good(&["--watch-warning-events=F"], &[("CLIENT_QPS", "1e3"), ("CLIENT_BURST", "")]);
+    assert_eq!(
+        by_environment.warnings,
+        [
+            "--client-qps (CLIENT_QPS) has no effect in this controller",
+            "--watch-warning-events has no effect in this controller",
+        ]
+    );
     let own = good(&["--zap-encoder=console", "--log-format=json", "--zap-log-level=debug"], &[("RUST_LOG", "error")]);
     assert_eq!((own.log.format, own.log.filter.starts_with("error,")), (LogFormat::Json, true));
 }
@@ -255,6 +274,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("REDIRECT_MISSING_SLASH", "maybe", "must be true or false"),
     ("--redirect-scheme", "ftp", "must be http or https"),
+    ("--client-qps", "abc", "must be a number"),
+    ("CLIENT_QPS", "50/s", "must be a number"),
+    ("--client-qps", "", "must be a number"),
+    ("--client-burst", "1.5", "must be a whole number"),
+    ("CLIENT_BURST", "many", "must be a whole number"),
+    ("--watch-warning-events", "yes", "must be true or false"),
     ("ENABLE_WEBHOOKS", "no", "must be true or false"),
     ("ENABLE_RECONCILE", "no", "must be true or false"),
     ("MAX_CONCURRENT_RECONCILES", "0", "must be a whole number from 1 to 1000"),

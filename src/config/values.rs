@@ -27,6 +27,16 @@ pub fn concurrency(value: &str) -> Result<usize, String> {
     }
 }
 
+/// A number with an optional fraction, as Go's `strconv.ParseFloat` reads it in its decimal forms.
+pub fn number(value: &str) -> Result<f64, String> {
+    value.parse().map_err(|_| "must be a number".to_owned())
+}
+
+/// A number without a fraction.
+pub fn whole_number(value: &str) -> Result<i64, String> {
+    value.parse().map_err(|_| "must be a whole number".to_owned())
+}
+
 /// A path; whether it exists is not checked.
 pub fn path(value: &str) -> Result<PathBuf, String> {
     if value.is_empty() || value.contains('\0') {
