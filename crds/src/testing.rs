@@ -222,7 +222,8 @@ impl Generator {
             remove_path_prefix: self.random.bool(),
             request_headers: (!self.chance(3)).then(|| self.request_headers(ids)),
         });
-        ProxiedPort { port_id, id, http_proxy, ..ProxiedPort::default() }
+        let default_display_name = (!self.chance(4)).then(|| "A port".to_owned());
+        ProxiedPort { port_id, id, default_display_name, http_proxy, ..ProxiedPort::default() }
     }
 
     fn request_headers(&mut self, ids: &[String]) -> RequestHeaders {

@@ -17,10 +17,10 @@ fn schema(crd: &Value) -> &Value {
     &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 }
 
-/// An object with every field of the schema, and a value in each that is not its default.
+/// An object with every field of the schema, and a value in each that is not its default, where there is another one.
 fn maximal(schema: &Value) -> Value {
     if let Some(values) = schema["enum"].as_array() {
-        return values.iter().rev().find(|value| **value != schema["default"]).unwrap().clone();
+        return values.iter().rev().find(|value| **value != schema["default"]).unwrap_or(&values[0]).clone();
     }
     if schema["x-kubernetes-int-or-string"] == true {
         return json!("7");

@@ -173,7 +173,7 @@ impl CaseFile {
         let (parent, name) = path.parent();
         let mut object = base.clone();
         let removed = parent.find(&mut object).and_then(|parent| parent.as_object_mut()?.remove(name));
-        assert!(removed.is_some_and(|was| was != value), "the base has another {path} than the default");
+        assert!(removed.is_some(), "the base has no {path}");
         self.push(path, "default", object, Expected::Filled(path.clone(), value));
     }
 

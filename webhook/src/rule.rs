@@ -197,6 +197,10 @@ rules! {
     HeadersLarge "WSK036" "headers-large" WorkspaceKind 19
         "The headers of a port have at most 8 KiB together, and there are at most 64."
         "A warning: many servers refuse requests with more. Send fewer or smaller headers, or make sure that the server accepts them."
+    PortDisplayName "WSK037" "port-display-name" WorkspaceKind 19
+        "With `id`, every image port has a display name."
+        "A warning: the user interface of Kubeflow shows a link without text. Set `defaultDisplayName` in the entry of `ports`, or \
+         `displayName` in the port of the image."
     IconConfigMapKey "WSK039" "icon-config-map-key" WorkspaceKind 15
         "The `configMap.key` of `spawner.icon` and `spawner.logo` is one that a ConfigMap can have."
         "No ConfigMap has a key `.` or `..`, or one that starts with `..`: the image could never be found. Write the key under \

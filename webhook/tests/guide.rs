@@ -25,7 +25,7 @@ use crds::generate::{workspace_crd, workspace_kind_crd};
 use crds::ports::{ConnectPaths, Dialect, PortPaths};
 use crds::template::{Limits, Mode};
 use crds::value_template::ValueTemplate;
-use crds::workspace_kind::ImagePort;
+use crds::workspace_kind::{ImagePort, PortProtocol};
 use serde_json::{Value, json};
 use webhook::rule::{Rule, Table};
 use webhook::testing::FakeLookup;
@@ -263,7 +263,7 @@ fn table(markdown: &str, header: &str) -> Vec<[String; 2]> {
 /// In the Workspace `team-a/notebook` of a kind of which one image has the port `jupyterlab`, another one `tensorboard`
 /// too.
 fn rendered(template: &str) -> Result<String, String> {
-    let port = ImagePort { id: "jupyterlab".to_owned(), port: 8888, display_name: None, protocol: None };
+    let port = ImagePort { id: "jupyterlab".to_owned(), port: 8888, display_name: None, protocol: PortProtocol::Http };
     let paths = PortPaths {
         paths: &ConnectPaths::by_dialect(),
         dialect: Dialect::PortId,

@@ -113,9 +113,9 @@ pub struct ImagePort {
     #[schemars(length(min = 2, max = 64))]
     pub display_name: Option<String>,
 
-    /// The protocol of the port: HTTP when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<PortProtocol>,
+    /// The protocol of the port.
+    #[serde(default)]
+    pub protocol: PortProtocol,
 }
 
 /// The protocol of a port.

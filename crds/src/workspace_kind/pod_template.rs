@@ -309,9 +309,9 @@ pub struct ProxiedPort {
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$"))]
     pub id: Option<String>,
 
-    /// The protocol of the port: HTTP when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<PortProtocol>,
+    /// The protocol of the port.
+    #[serde(default)]
+    pub protocol: PortProtocol,
 
     /// The name shown to users unless the image port sets one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! Rules of `spec.podTemplate.ports`: dialects, duplicates and references to image ports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::ports::Dialect;
 use crds::workspace_kind::{PodTemplate, ProxiedPort};
@@ -12,13 +12,14 @@ use crate::rule::Rule;
 
 const PORTS: &str = "spec.podTemplate.ports";
 
-/// Validates that all entries have one dialect, one that is served, and that each is unique and refers to an image
-/// port.
+/// Validates that all entries have one dialect, one that is served, and that each is unique, refers to an image port and
+/// has a name to display.
 pub(super) fn validate(template: &PodTemplate, policy: &Policy, findings: &mut Findings) {
     let dialect = template.dialect();
     let entries = template.proxied_ports();
     findings.faults.extend(unserved(dialect, entries, policy));
     let image_ports = template.image_port_ids();
+    let unnamed = unnamed(template);
     let mut seen = BTreeSet::new();
     for (index, entry) in entries.iter().enumerate() {
         let id = entry.key();
@@ -43,8 +44,28 @@ pub(super) fn validate(template: &PodTemplate, policy: &Policy, findings: &mut F
                     findings.warn(Rule::PortUnused, field, text);
                 }
             }
+        } else if let Some(values) = unnamed.get(id)
+            && entry_dialect(entry) == Dialect::Id
+            && entry.default_display_name.is_none()
+        {
+            let all = template.options.image_config.values.len();
+            let text = format!(
+                "{PORTS}[{index}]: port {} has no display name in {values} of {all} imageConfig values, so its link has no text",
+                quoted(id)
+            );
+            findings.warn(Rule::PortDisplayName, format!("{PORTS}[{index}]"), text);
         }
     }
+}
+
+/// In how many image values a port has no `displayName`, by its id.
+fn unnamed(template: &PodTemplate) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    let ports = template.options.image_config.values.iter().flat_map(|value| &value.spec.ports);
+    for port in ports.filter(|port| port.display_name.is_none()) {
+        *counts.entry(&*port.id).or_default() += 1;
+    }
+    counts
 }
 
 /// The dialect of a kind must not change while Workspaces use it: all their paths would change.
