@@ -1,5 +1,6 @@
 //! What exists for a Workspace, and how many writes that takes.
 
+use cluster::Reply;
 use serde_json::json;
 
 use crate::world::{CHILDREN, Child, World, condition};
@@ -150,6 +151,46 @@ fn an_edited_kind_is_one_write_for_each_workspace_and_no_pod_is_deleted() {
     let deleted =
         world.cluster.audit().since(mark).unwrap().namespace(&world.namespace).resource("pods").verb("delete");
     assert!(deleted.is_empty(), "{deleted:?}");
+}
+
+/// How a kind moves from one account for all Workspaces of a namespace to one for each.
+#[test]
+fn a_kind_that_drops_its_account_gives_each_workspace_one_at_its_next_start() {
+    let world = World::new("account", |template| template["serviceAccount"] = json!({"name": "shared"}));
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "shared"}});
+    let accounts = Child::ServiceAccount.collection(&world.namespace);
+    world.cluster.api().create(&accounts, &account).and_then(Reply::ok).unwrap();
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let pod = world.get(&lab.pod_path());
+    assert_eq!(pod["spec"]["serviceAccountName"], "shared");
+    assert_eq!(lab.find_child(Child::ServiceAccount), None);
+
+    let mark = world.mark();
+    world.update_kind(|template| drop(template.as_object_mut().unwrap().remove("serviceAccount")));
+    world.wait("the template to name the other account", || {
+        let set = lab.child(Child::StatefulSet);
+        let account = &set["spec"]["template"]["spec"]["serviceAccountName"];
+        if account == "ws-lab" { Ok(()) } else { Err(set.to_string()) }
+    });
+    assert_eq!(lab.child(Child::ServiceAccount)["metadata"]["ownerReferences"][0]["uid"], json!(lab.uid));
+    let writes = world.writes(mark).filter(|request| request.resource != "workspaces");
+    for child in [Child::ServiceAccount, Child::StatefulSet] {
+        assert_eq!(writes.clone().resource(child.resource()).count(), 1, "{child:?}\n{writes:?}");
+    }
+    assert_eq!(writes.count(), 2, "{writes:?}");
+    let running = world.get(&lab.pod_path());
+    assert_eq!(running["metadata"]["uid"], pod["metadata"]["uid"]);
+    assert_eq!(running["spec"]["serviceAccountName"], "shared");
+    let deleted =
+        world.cluster.audit().since(mark).unwrap().namespace(&world.namespace).resource("pods").verb("delete");
+    assert!(deleted.is_empty(), "{deleted:?}");
+
+    lab.patch(&json!({"paused": true}));
+    lab.wait_state("Paused");
+    lab.patch(&json!({"paused": false}));
+    lab.wait_running();
+    assert_eq!(world.get(&lab.pod_path())["spec"]["serviceAccountName"], "ws-lab");
 }
 
 #[test]

@@ -25,8 +25,8 @@ const EXTRA_VOLUMES_MAX: usize = 500;
         "message": "must not specify both 'culling' and 'activityProbe'",
     },
     {
-        "rule": "(has(self.serviceAccount) && has(self.serviceAccount.name)) == (has(oldSelf.serviceAccount) && has(oldSelf.serviceAccount.name))",
-        "message": "ServiceAccount 'name' is immutable",
+        "rule": "!has(self.serviceAccount) || !has(self.serviceAccount.name) || (has(oldSelf.serviceAccount) && has(oldSelf.serviceAccount.name) && self.serviceAccount.name == oldSelf.serviceAccount.name)",
+        "message": "ServiceAccount 'name' may be removed, but neither set later nor changed",
         "fieldPath": ".serviceAccount.name",
     },
 ]))]
@@ -109,14 +109,14 @@ pub struct PodTemplate {
     "message": "must not specify both 'name' and 'clusterRoles'",
 }]))]
 pub struct KindServiceAccount {
-    /// The name of an existing ServiceAccount in the namespace of the Workspace; none is created. It cannot be changed,
-    /// added or removed later. Excludes `clusterRoles`.
+    /// The name of an existing ServiceAccount in the namespace of the Workspace; none is created. It may be removed, but
+    /// neither set later nor changed: after that each Workspace has a ServiceAccount of its own, which its pod runs as
+    /// from its next start. Excludes `clusterRoles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
     )]
-    #[schemars(extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "ServiceAccount 'name' is immutable"}]))]
     pub name: Option<String>,
 
     /// ClusterRoles granted to the ServiceAccount of each Workspace, within the namespace of the Workspace. Excludes
