@@ -20,10 +20,11 @@ use workspaces_controller::render::{RenderInput, Route, render};
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The path of each kind's Workspace, and whether the server sees it.
-const ROUTES: [(&str, Dialect, &str, bool); 4] = [
+const ROUTES: [(&str, Dialect, &str, bool); 5] = [
     ("code-server", Dialect::PortId, "/workspace/default/my-editor/codeserver/", false),
     ("jupyterlab", Dialect::PortId, "/workspace/default/my-notebook/jupyterlab/", true),
     ("jupyterlab-connect", Dialect::Id, "/workspace/connect/default/my-connected-notebook/jupyterlab/", true),
+    ("jupyterlab-kueue", Dialect::PortId, "/workspace/default/my-queued-notebook/jupyterlab/", true),
     ("rstudio", Dialect::PortId, "/workspace/default/my-r/rstudio/", false),
 ];
 
@@ -130,6 +131,8 @@ fn examples_render_to_the_routes_that_they_describe() {
             assert_eq!(http[0]["rewrite"], rewrite, "{name}");
             assert!(desired.skipped_mounts.is_empty(), "{name}");
             let set = serde_json::to_value(desired.stateful_set).unwrap();
+            let queue = if name == "jupyterlab-kueue" { json!("notebooks") } else { Value::Null };
+            assert_eq!(set["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], queue, "{name}");
             told_its_path(name, path, &set["spec"]["template"]["spec"]["containers"][0], &http[0]);
         }
     }
@@ -143,7 +146,9 @@ fn told_its_path(name: &str, path: &str, container: &Value, http: &Value) {
         _ => assert!(http.get("headers").is_none(), "{name}: {http}"),
     }
     match name {
-        "jupyterlab" | "jupyterlab-connect" => assert_eq!(env, [&json!({"name": "NB_PREFIX", "value": path})]),
+        "jupyterlab" | "jupyterlab-connect" | "jupyterlab-kueue" => {
+            assert_eq!(env, [&json!({"name": "NB_PREFIX", "value": path})]);
+        }
         _ => assert!(env.is_empty(), "{name}: {env:?}"),
     }
 }

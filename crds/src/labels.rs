@@ -10,6 +10,8 @@ pub const STATEFULSET_LABEL: &str = "statefulset";
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 /// Annotation on every child: a hash of what was last applied.
 pub const APPLIED_HASH_ANNOTATION: &str = "notebooks.kubeflow.org/applied-hash";
+/// The length of its value, in bytes.
+pub const APPLIED_HASH_LENGTH: usize = 32;
 /// Field manager of everything the controller applies.
 pub const FIELD_MANAGER: &str = "workspaces-controller";
 

@@ -137,12 +137,19 @@ impl Generator {
         kind
     }
 
-    /// Metadata, volumes and the activity probe.
+    /// Metadata of pod and StatefulSet, volumes and the activity probe.
     fn pod(&mut self, template: &mut PodTemplate, ids: &[String]) {
         if self.chance(3) {
             let (label, annotation) = (self.label_key(), self.label_key());
             template.pod_metadata =
                 Some(decode(json!({"labels": {label: self.label_value()}, "annotations": {annotation: "any text"}})));
+        }
+        if self.chance(3) {
+            let ours =
+                if self.chance(20) { "notebooks.kubeflow.org/workspace-name" } else { "kueue.x-k8s.io/queue-name" };
+            let labels = json!({ours: "any", self.label_key(): self.label_value()});
+            template.stateful_set_metadata =
+                Some(decode(json!({"labels": labels, "annotations": {self.label_key(): "any text"}})));
         }
         if self.chance(3) {
             let name = if self.chance(20) { "home-volume" } else { "scratch" };

@@ -77,6 +77,18 @@ pub struct PodMetadata {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// Labels and annotations of a StatefulSet.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatefulSetMetadata {
+    /// Labels of the StatefulSet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the StatefulSet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
 /// The most recently observed state of a WorkspaceKind. Not reported yet.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]

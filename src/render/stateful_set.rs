@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crds::environment::EnvTemplates;
 use crds::template::Mode;
-use crds::workspace_kind::PodMetadata;
+use crds::workspace_kind::{PodMetadata, StatefulSetMetadata};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, ResourceRequirements, Volume, VolumeMount,
@@ -26,7 +26,7 @@ pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<S
     let env = env(context)?;
     let pod_volumes = volumes::desired(context);
     let set = StatefulSet {
-        metadata: context.metadata(&context.names.stateful_set),
+        metadata: metadata(context),
         spec: Some(StatefulSetSpec {
             replicas: Some(i32::from(!context.input.spec.paused)),
             pod_management_policy: Some("Parallel".to_owned()),
@@ -44,6 +44,18 @@ pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<S
         status: None,
     };
     Ok((set, pod_volumes.skipped_mounts))
+}
+
+/// Metadata of the StatefulSet itself: that of the kind, and ours, which wins.
+fn metadata(context: &RenderContext<'_>) -> ObjectMeta {
+    let mut metadata = context.metadata(&context.names.stateful_set);
+    if let Some(StatefulSetMetadata { labels, annotations }) = &context.template.stateful_set_metadata {
+        let mut all = labels.clone();
+        all.extend(metadata.labels.take().unwrap_or_default());
+        metadata.labels = Some(all);
+        metadata.annotations = some_map(annotations.clone());
+    }
+    metadata
 }
 
 /// Labels and annotations of the pod: those of the Workspace win over those of the kind, ours over both.
@@ -83,6 +95,7 @@ fn pod_spec(context: &RenderContext<'_>, env: Vec<EnvVar>, volumes: Vec<Volume>,
     };
     PodSpec {
         containers: vec![main],
+        scheduler_name: context.pod.scheduler_name.as_ref().or(template.scheduler_name.as_ref()).cloned(),
         service_account_name: Some(service_account_name(context.input, template)),
         security_context: template.security_context.clone(),
         affinity: context.pod.affinity.clone(),

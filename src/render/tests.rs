@@ -82,6 +82,38 @@ fn an_existing_service_account_is_used_and_none_is_made() {
 }
 
 #[test]
+fn metadata_of_the_stateful_set_is_on_the_set_alone() {
+    let plain = rendered(&workspace(|_| {}), &kind(|_| {}), &routing());
+    let ours = "notebooks.kubeflow.org/workspace-name";
+    let kind = kind(|template| {
+        template["statefulSetMetadata"] =
+            json!({"labels": {"kueue.x-k8s.io/queue-name": "q", ours: "other"}, "annotations": {"note": "n"}});
+    });
+    let desired = rendered(&workspace(|_| {}), &kind, &routing());
+    let set = as_json(&desired.stateful_set);
+    assert_eq!(set["metadata"]["labels"], json!({"kueue.x-k8s.io/queue-name": "q", ours: "lab"}));
+    assert_eq!(set["metadata"]["annotations"], json!({"note": "n"}));
+    assert_eq!(desired.stateful_set.spec, plain.stateful_set.spec);
+    assert_eq!((desired.service, desired.service_account), (plain.service, plain.service_account));
+}
+
+#[test]
+fn the_scheduler_is_that_of_the_size_or_else_of_the_kind() {
+    let scheduler = |of_kind: Value, of_size: Value| {
+        let kind = kind(|template| {
+            template["schedulerName"] = of_kind;
+            template["options"]["podConfig"]["values"][0]["spec"]["schedulerName"] = of_size;
+        });
+        let set = rendered(&workspace(|_| {}), &kind, &routing()).stateful_set;
+        set.spec.unwrap().template.spec.unwrap().scheduler_name
+    };
+    assert_eq!(scheduler(Value::Null, Value::Null), None);
+    assert_eq!(scheduler(json!("kind"), Value::Null).as_deref(), Some("kind"));
+    assert_eq!(scheduler(Value::Null, json!("size")).as_deref(), Some("size"));
+    assert_eq!(scheduler(json!("kind"), json!("size")).as_deref(), Some("size"));
+}
+
+#[test]
 fn the_stateful_set_is_exactly_this() {
     let workspace = workspace(|workspace| {
         workspace["spec"]["podTemplate"] = json!({

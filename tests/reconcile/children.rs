@@ -153,6 +153,81 @@ fn an_edited_kind_is_one_write_for_each_workspace_and_no_pod_is_deleted() {
     assert!(deleted.is_empty(), "{deleted:?}");
 }
 
+/// It is no part of the pod template: one write, no new revision, no restart.
+#[test]
+fn metadata_of_the_set_follows_the_kind_and_leaves_that_of_others() {
+    let queue = "kueue.x-k8s.io/queue-name";
+    let ours = "notebooks.kubeflow.org/workspace-name";
+    let world = World::new("queued", |template| {
+        template["statefulSetMetadata"] =
+            json!({"labels": {queue: "one", "dropped": "label"}, "annotations": {"dropped": "annotation"}});
+    });
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let theirs = json!({"metadata": {"labels": {"theirs": "label"}, "annotations": {"theirs": "annotation"}}});
+    lab.patch_child(Child::StatefulSet, &theirs);
+    let before = lab.child(Child::StatefulSet);
+    let labels = json!({queue: "one", "dropped": "label", "theirs": "label", ours: "lab"});
+    assert_eq!(before["metadata"]["labels"], labels);
+    assert_eq!(before["metadata"]["annotations"]["dropped"], "annotation");
+    let pod = world.get(&lab.pod_path());
+    assert_eq!(pod["metadata"]["labels"].get(queue), None, "{pod}");
+
+    let mark = world.mark();
+    world.update_kind(|template| template["statefulSetMetadata"] = json!({"labels": {queue: "two"}}));
+    let labels = json!({queue: "two", "theirs": "label", ours: "lab"});
+    let set = world.wait("the other queue", || {
+        let set = lab.child(Child::StatefulSet);
+        if set["metadata"]["labels"] == labels { Ok(set) } else { Err(set.to_string()) }
+    });
+    let annotations: Vec<_> = set["metadata"]["annotations"].as_object().unwrap().keys().collect();
+    assert_eq!(annotations, ["notebooks.kubeflow.org/applied-hash", "theirs"]);
+    assert_eq!(set["spec"], before["spec"]);
+    assert_eq!(set["metadata"]["generation"], before["metadata"]["generation"]);
+    assert_eq!(set["status"]["updateRevision"], pod["metadata"]["labels"]["controller-revision-hash"]);
+    assert_eq!(world.get(&lab.pod_path())["metadata"]["uid"], pod["metadata"]["uid"]);
+    let writes = world.writes(mark);
+    assert_eq!(writes.clone().resource("statefulsets").count(), 1, "{writes:?}");
+    assert_eq!(writes.count(), 1, "{writes:?}");
+
+    // What another client changes about it is put back, and without the field nothing of it is left.
+    lab.patch_child(Child::StatefulSet, &json!({"metadata": {"labels": {queue: "three"}}}));
+    world.wait("our queue", || {
+        let set = lab.child(Child::StatefulSet);
+        if set["metadata"]["labels"] == labels { Ok(()) } else { Err(set.to_string()) }
+    });
+    world.update_kind(|template| drop(template.as_object_mut().unwrap().remove("statefulSetMetadata")));
+    world.wait("no queue", || {
+        let set = lab.child(Child::StatefulSet);
+        let labels = json!({"theirs": "label", ours: "lab"});
+        if set["metadata"]["labels"] == labels { Ok(()) } else { Err(set.to_string()) }
+    });
+    assert_eq!(world.get(&lab.pod_path())["metadata"]["uid"], pod["metadata"]["uid"]);
+}
+
+#[test]
+fn the_scheduler_follows_the_kind() {
+    let world = World::new("scheduler", |template| {
+        template["schedulerName"] = json!("of-the-kind");
+        template["options"]["podConfig"]["values"][1]["spec"]["schedulerName"] = json!("of-the-size");
+    });
+    let lab = world.create("lab", |spec| spec["paused"] = json!(true));
+    let scheduler_is = |name: &str| {
+        world.wait(name, || {
+            let set = lab.find_child(Child::StatefulSet).unwrap_or_default();
+            let found = &set["spec"]["template"]["spec"]["schedulerName"];
+            if found == name { Ok(()) } else { Err(set.to_string()) }
+        });
+    };
+    scheduler_is("of-the-kind");
+    lab.patch(&json!({"podTemplate": {"options": {"podConfig": "big"}}}));
+    scheduler_is("of-the-size");
+    lab.patch(&json!({"podTemplate": {"options": {"podConfig": "tiny"}}}));
+    scheduler_is("of-the-kind");
+    world.update_kind(|template| drop(template.as_object_mut().unwrap().remove("schedulerName")));
+    scheduler_is("default-scheduler");
+}
+
 /// How a kind moves from one account for all Workspaces of a namespace to one for each.
 #[test]
 fn a_kind_that_drops_its_account_gives_each_workspace_one_at_its_next_start() {

@@ -1,7 +1,12 @@
 //! Labels, annotations and label selectors: the syntax of Kubernetes, as apimachinery validates it.
 
-use crds::labels::{ANNOTATIONS_MAX, label_value_fault, qualified_name_fault};
-use crds::workspace_kind::PodMetadata;
+use std::collections::BTreeMap;
+
+use crds::labels::{
+    ANNOTATIONS_MAX, APPLIED_HASH_ANNOTATION, APPLIED_HASH_LENGTH, WORKSPACE_NAME_LABEL, label_value_fault,
+    qualified_name_fault,
+};
+use crds::workspace_kind::{PodMetadata, StatefulSetMetadata};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use crate::field::{Fault, Findings, quoted};
@@ -9,23 +14,74 @@ use crate::rule::Rule;
 
 /// The field that holds labels and annotations of pods, in both kinds of objects.
 pub(crate) const POD_METADATA: &str = "spec.podTemplate.podMetadata";
+/// The field of a kind that holds labels and annotations of StatefulSets.
+const STATEFUL_SET_METADATA: &str = "spec.podTemplate.statefulSetMetadata";
+
+/// What the controller itself sets on a StatefulSet.
+const SET_BY_CONTROLLER: [&str; 2] = [WORKSPACE_NAME_LABEL, APPLIED_HASH_ANNOTATION];
+/// How much of that is in the annotations, in bytes.
+const ANNOTATIONS_OF_CONTROLLER: usize = APPLIED_HASH_ANNOTATION.len() + APPLIED_HASH_LENGTH;
 
 /// Labels and annotations of pods.
 pub(crate) fn validate_pod_metadata(rule: Rule, metadata: &PodMetadata, findings: &mut Findings) {
-    let field = format!("{POD_METADATA}.labels");
-    for (key, value) in &metadata.labels {
-        findings.faults.extend(label_faults(rule, &field, key, value));
+    let PodMetadata { labels, annotations } = metadata;
+    let block = MetadataBlock { rule, field: POD_METADATA, labels, annotations };
+    block.validate(&[], findings);
+    if block.annotations_size() > ANNOTATIONS_MAX {
+        findings.faults.push(block.too_large());
     }
-    let annotations = format!("{POD_METADATA}.annotations");
-    for key in metadata.annotations.keys() {
-        // Upper case is fine in the prefix of an annotation's key, unlike in that of a label's.
-        if let Some(detail) = qualified_name_fault(&key.to_lowercase()) {
-            findings.faults.push(Fault::invalid(rule, &annotations, key, detail).about(format!("annotation {key}")));
+}
+
+/// Labels and annotations of StatefulSets, next to those of the controller.
+pub(crate) fn validate_stateful_set_metadata(metadata: &StatefulSetMetadata, findings: &mut Findings) {
+    let StatefulSetMetadata { labels, annotations } = metadata;
+    let rule = Rule::StatefulSetMetadata;
+    let block = MetadataBlock { rule, field: STATEFUL_SET_METADATA, labels, annotations };
+    block.validate(&SET_BY_CONTROLLER, findings);
+    if block.annotations_size() + ANNOTATIONS_OF_CONTROLLER > ANNOTATIONS_MAX {
+        findings.faults.push(block.too_large().with_hint(", those of the controller included"));
+    }
+}
+
+/// Labels and annotations of an object, below the field `field`.
+struct MetadataBlock<'a> {
+    rule: Rule,
+    field: &'static str,
+    labels: &'a BTreeMap<String, String>,
+    annotations: &'a BTreeMap<String, String>,
+}
+
+impl MetadataBlock<'_> {
+    /// Validates all but the size. The keys in `reserved` are those that the controller sets.
+    fn validate(&self, reserved: &[&str], findings: &mut Findings) {
+        let rule = self.rule;
+        let reserved = |field: &str, key: &String| {
+            let detail = format!("the controller sets {} itself, leave it out", quoted(key));
+            reserved.contains(&&**key).then(|| Fault::forbidden(rule, field, detail))
+        };
+        let field = format!("{}.labels", self.field);
+        for (key, value) in self.labels {
+            findings.faults.extend(label_faults(rule, &field, key, value));
+            findings.faults.extend(reserved(&field, key));
+        }
+        let field = format!("{}.annotations", self.field);
+        for key in self.annotations.keys() {
+            // Upper case is fine in the prefix of an annotation's key, unlike in that of a label's.
+            if let Some(detail) = qualified_name_fault(&key.to_lowercase()) {
+                findings.faults.push(Fault::invalid(rule, &field, key, detail).about(format!("annotation {key}")));
+            }
+            findings.faults.extend(reserved(&field, key));
         }
     }
-    let size: usize = metadata.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if size > ANNOTATIONS_MAX {
-        findings.faults.push(Fault::too_long(rule, annotations, ANNOTATIONS_MAX).about("annotations"));
+
+    /// The size of all annotations together, in bytes.
+    fn annotations_size(&self) -> usize {
+        self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+
+    fn too_large(&self) -> Fault {
+        let field = format!("{}.annotations", self.field);
+        Fault::too_long(self.rule, field, ANNOTATIONS_MAX).about("annotations")
     }
 }
 
@@ -83,5 +139,52 @@ fn validate_requirement(rule: Rule, field: &str, requirement: &LabelSelectorRequ
             let field = format!("{field}.values[{index}]");
             findings.faults.push(Fault::invalid(rule, field, value, detail).about(format!("{about} {value}")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotations(bytes: usize) -> BTreeMap<String, String> {
+        BTreeMap::from([("a".to_owned(), "x".repeat(bytes - 1))])
+    }
+
+    fn messages(findings: &Findings) -> Vec<String> {
+        findings.faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message())).collect()
+    }
+
+    #[test]
+    fn annotations_of_a_pod_have_a_size() {
+        let check = |bytes| {
+            let mut findings = Findings::default();
+            let metadata = PodMetadata { annotations: annotations(bytes), ..PodMetadata::default() };
+            validate_pod_metadata(Rule::KindPodMetadata, &metadata, &mut findings);
+            messages(&findings)
+        };
+        assert_eq!(check(262_144), <[String; 0]>::default());
+        assert_eq!(
+            check(262_145),
+            ["spec.podTemplate.podMetadata.annotations: Too long: may not be more than 262144 bytes"]
+        );
+    }
+
+    /// `notebooks.kubeflow.org/applied-hash` and its 32 characters are 67 bytes.
+    #[test]
+    fn annotations_of_a_stateful_set_leave_room_for_those_of_the_controller() {
+        let check = |bytes| {
+            let mut findings = Findings::default();
+            let metadata = StatefulSetMetadata { annotations: annotations(bytes), ..StatefulSetMetadata::default() };
+            validate_stateful_set_metadata(&metadata, &mut findings);
+            messages(&findings)
+        };
+        assert_eq!(check(262_077), <[String; 0]>::default());
+        assert_eq!(
+            check(262_078),
+            [
+                "spec.podTemplate.statefulSetMetadata.annotations: Too long: may not be more than 262144 bytes, those of the controller \
+                 included"
+            ]
+        );
     }
 }

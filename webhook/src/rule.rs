@@ -201,6 +201,10 @@ rules! {
         "With `id`, every image port has a display name."
         "A warning: the user interface of Kubeflow shows a link without text. Set `defaultDisplayName` in the entry of `ports`, or \
          `displayName` in the port of the image."
+    StatefulSetMetadata "WSK038" "stateful-set-metadata" WorkspaceKind 17
+        "Labels and annotations of `statefulSetMetadata` have the syntax of Kubernetes, and none is the controller's."
+        "They are set on every StatefulSet of the kind, which the API server would refuse. `notebooks.kubeflow.org/workspace-name` and \
+         `notebooks.kubeflow.org/applied-hash` are how the controller finds the StatefulSet and knows what it applied."
     IconConfigMapKey "WSK039" "icon-config-map-key" WorkspaceKind 15
         "The `configMap.key` of `spawner.icon` and `spawner.logo` is one that a ConfigMap can have."
         "No ConfigMap has a key `.` or `..`, or one that starts with `..`: the image could never be found. Write the key under \

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::field::{Fault, Findings, introduced};
 use crate::lookup::Lookup;
-use crate::metadata::validate_pod_metadata;
+use crate::metadata::{validate_pod_metadata, validate_stateful_set_metadata};
 use crate::policy::{BindCheck, Policy};
 use crate::request::{Request, decode, missing};
 use crate::review::{Refusal, Verdict};
@@ -42,6 +42,9 @@ fn validate_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'
     let template = &spec.pod_template;
     if let Some(metadata) = &template.pod_metadata {
         validate_pod_metadata(Rule::KindPodMetadata, metadata, &mut findings);
+    }
+    if let Some(metadata) = &template.stateful_set_metadata {
+        validate_stateful_set_metadata(metadata, &mut findings);
     }
     let check = TemplateCheck::new(template, policy, in_time);
     if templates::validate(template, &check, &mut findings) {

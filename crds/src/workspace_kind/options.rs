@@ -174,6 +174,15 @@ pub struct PodConfigSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolerations: Vec<Toleration>,
 
+    /// The name of the scheduler that places the pod, instead of that of the pod template. `default-scheduler` is the
+    /// default one of Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub scheduler_name: Option<String>,
+
     /// The resources of the `main` container, as in a Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{EnvVar, PodSecurityContext, Probe, SecurityCont
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PodMetadata;
 use super::options::{PodOptions, PortProtocol};
+use super::{PodMetadata, StatefulSetMetadata};
 use crate::bounded;
 
 /// The most items of `extraEnv`: each needs 280 bytes of memory, however short its text.
@@ -34,6 +34,10 @@ pub struct PodTemplate {
     /// Labels and annotations of the pod. Those of the Workspace have precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_metadata: Option<PodMetadata>,
+
+    /// Labels and annotations of the StatefulSet itself, such as `kueue.x-k8s.io/queue-name`. A change restarts no pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stateful_set_metadata: Option<StatefulSetMetadata>,
 
     /// The ServiceAccount that the pod runs as. Each Workspace gets its own, `ws-<workspace>`, unless `name` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +100,15 @@ pub struct PodTemplate {
     /// The security context of the `main` container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container_security_context: Option<SecurityContext>,
+
+    /// The name of the scheduler that places the pod, unless the podConfig names one. If neither does, it is the default
+    /// one of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub scheduler_name: Option<String>,
 
     /// The options that users can choose from.
     pub options: PodOptions,

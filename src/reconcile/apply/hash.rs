@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 use std::io;
 
+use crds::labels::APPLIED_HASH_LENGTH;
 use sha2::{Digest as _, Sha256};
 
 use crate::render::Manifest;
 
-/// Bytes of the hash in the annotation.
-const HASH_BYTES: usize = 16;
+/// Bytes of the hash in the annotation, where each is two hexadecimal digits.
+const HASH_BYTES: usize = APPLIED_HASH_LENGTH / 2;
 
 /// The value of the annotation with the hash of what was applied.
 pub(in crate::reconcile) type Hash = Box<str>;
@@ -22,7 +23,7 @@ pub(in crate::reconcile) fn hash(object: &dyn Manifest) -> Hash {
     // Neither the types nor the sink can fail; were one to, what was hashed so far still distinguishes versions.
     let _ = object.write_body(&mut io::BufWriter::new(&mut sink));
     let digest = sink.0.finalize();
-    let text = digest.iter().take(HASH_BYTES).fold(String::with_capacity(2 * HASH_BYTES), |mut text, byte| {
+    let text = digest.iter().take(HASH_BYTES).fold(String::with_capacity(APPLIED_HASH_LENGTH), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     });
