@@ -2,74 +2,20 @@
 //!
 //! This file words the class of a fault, its value and its hint. The detail is worded by the rule that finds it: in
 //! `workspace/*` and `workspace_kind/*`, or in `crds` where the reconciler reports the same fault (`headers/*`,
-//! `labels`, `activity`, `ports`, `value_template`, `template/*`). Texts about a rule as such, for `explain` and
+//! `labels`, `activity`, `ports`, `value_template`, `template/*`) or the API server would (`pod_rules/*`). Texts about a rule as such, for `explain` and
 //! docs/rules.md, are in `rule`.
 
 use std::collections::BTreeMap;
 
-use crds::value_template::{cut, shortened};
+pub use crds::field_error::{FaultType, QuotedValue};
+use crds::pod_rules::PodFault;
+use crds::value_template::cut;
 pub use crds::value_template::{key, quoted};
 
 use crate::rule::Rule;
 
 /// The most faults that an answer names; more are counted.
 pub(crate) const SHOWN_MAX: usize = 50;
-
-/// The class of a fault, as apimachinery's `field.ErrorType`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum FaultType {
-    /// The value is not allowed.
-    Invalid,
-    /// A value is missing.
-    Required,
-    /// The value is a duplicate.
-    Duplicate,
-    /// The value names something that does not exist.
-    NotFound,
-    /// The field must not be set, or not to this value.
-    Forbidden,
-    /// The value is too long.
-    TooLong,
-}
-
-impl FaultType {
-    /// The reason of the cause in a `metav1.Status`.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Invalid => "FieldValueInvalid",
-            Self::Required => "FieldValueRequired",
-            Self::Duplicate => "FieldValueDuplicate",
-            Self::NotFound => "FieldValueNotFound",
-            Self::Forbidden => "FieldValueForbidden",
-            Self::TooLong => "FieldValueTooLong",
-        }
-    }
-
-    /// The beginning of the message.
-    fn text(self) -> &'static str {
-        match self {
-            Self::Invalid => "Invalid value",
-            Self::Required => "Required value",
-            Self::Duplicate => "Duplicate value",
-            Self::NotFound => "Not found",
-            Self::Forbidden => "Forbidden",
-            Self::TooLong => "Too long",
-        }
-    }
-}
-
-/// The value that a message quotes.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum QuotedValue {
-    /// None: the class of the fault has none.
-    Omitted,
-    /// A string, quoted as Go's `%q` and cut at 256 bytes.
-    Text(String),
-    /// A number.
-    Number(i64),
-    /// A block of fields, as JSON, cut at 256 bytes.
-    Block(String),
-}
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -122,8 +68,13 @@ impl Fault {
         block: &impl serde::Serialize,
         detail: impl Into<String>,
     ) -> Self {
-        let block = serde_json::to_string(block).unwrap_or_default();
-        Self::new(rule, field, FaultType::Invalid, QuotedValue::Block(block), detail)
+        Self::new(rule, field, FaultType::Invalid, QuotedValue::block(block), detail)
+    }
+
+    /// A fault of a field that becomes part of a pod.
+    pub(crate) fn of_pod(rule: Rule, fault: PodFault) -> Self {
+        let PodFault { field, key, fault_type, value, detail, hint } = fault;
+        Self::new(rule, field, fault_type, value, detail).about(key).with_hint(hint)
     }
 
     /// A value is missing.
@@ -194,20 +145,9 @@ impl Fault {
     /// The message without the path.
     pub fn message(&self) -> String {
         let mut message = self.fault_type.text().to_owned();
-        match &self.value {
-            QuotedValue::Omitted => {}
-            QuotedValue::Text(text) => {
-                message.push_str(": ");
-                message.push_str(&quoted(text));
-            }
-            QuotedValue::Number(number) => {
-                message.push_str(": ");
-                message.push_str(&number.to_string());
-            }
-            QuotedValue::Block(json) => {
-                message.push_str(": ");
-                message.push_str(&shortened(json, str::to_owned));
-            }
+        if self.value != QuotedValue::Omitted {
+            message.push_str(": ");
+            message.push_str(&self.value.to_string());
         }
         if !self.detail.is_empty() {
             message.push_str(": ");

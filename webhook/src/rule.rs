@@ -166,7 +166,7 @@ rules! {
         "A user who adds a ClusterRole to a kind is allowed to bind it."
         "Everyone who starts a Workspace of the kind gets the permissions of that role in their namespace, so adding it \
          requires the permission to grant them: the verb `bind` on `clusterroles` in `rbac.authorization.k8s.io`, for that name."
-    TemplateTime "WSK028" "template-time" WorkspaceKind 17
+    TemplateTime "WSK028" "template-time" WorkspaceKind 18
         "All templates of the kind together render before the timeout of the API server."
         "Every template is rendered for every set of ports that an image has. Use fewer or simpler templates."
     KindInUse "WSK029" "kind-in-use" WorkspaceKind 18
@@ -213,6 +213,39 @@ rules! {
         "A kind sets no field that this version stores but does not act upon yet."
         "A warning: `serviceAccount.clusterRoles` grants nothing, and neither `activityRules` nor `culling` pause a Workspace. \
          The fields can stay: a later version acts on them, and the warning goes."
+
+    PodResources "WSK041" "pod-resources" WorkspaceKind 17
+        "The API server accepts the resources of every pod config."
+        "Requests do not exceed limits, quantities are not negative, and extended resources such as `nvidia.com/gpu` are whole numbers \
+         whose request equals their limit: set the limit alone. Claims name nothing, for a kind has no `resourceClaims`."
+    PodPlacement "WSK042" "pod-placement" WorkspaceKind 17
+        "The API server accepts tolerations, node selector and affinity of every pod config."
+        "Their keys and values have the syntax of labels; each operator has the values that it needs, and a toleration's operator is \
+         `Exists` (without a value) or `Equal`."
+    PodProbe "WSK043" "pod-probe" WorkspaceKind 17
+        "The API server accepts the probes of the container."
+        "A probe has exactly one of `exec`, `httpGet`, `tcpSocket` and `grpc`, ports from 1 to 65535, and numbers of seconds \
+         and failures that are not negative. Liveness and startup probes have `successThreshold: 1`."
+    PodVariable "WSK044" "pod-variable" WorkspaceKind 17
+        "The API server accepts names and sources of `extraEnv`."
+        "A variable has a `value`, or a `valueFrom` with exactly one source, not both. Names are printable ASCII without `=`."
+    PodVolume "WSK045" "pod-volume" WorkspaceKind 17
+        "The API server accepts the extra volumes."
+        "A volume has a DNS label as its name and exactly one source, with the fields that this source requires."
+    PodMount "WSK046" "pod-mount" WorkspaceKind 17
+        "The API server accepts the extra mounts."
+        "A mount has at most one of `subPath` and `subPathExpr`, both relative and without `..`; `mountPropagation: Bidirectional` \
+         requires a privileged container."
+    PodSecurityContext "WSK047" "pod-security-context" WorkspaceKind 17
+        "The API server accepts the security contexts of the pod and of the container."
+        "Fields that contradict each other, such as `privileged: true` beside `allowPrivilegeEscalation: false`, leave no pod to create."
+    PodImage "WSK048" "pod-image" WorkspaceKind 17
+        "The image of every value is written without white space around it."
+        "The API server refuses such pods. YAML's `|` and `>` add a line break: write `|-`, `>-` or the image in one line."
+    ImageUnusable "WSK049" "image-unusable" WorkspaceKind 19
+        "The image of every value is one that a kubelet can pull."
+        "A warning: names of repositories are lowercase, a tag is not empty, and placeholders such as `<tag>` are no part of an image. \
+         Pods would start and wait with `InvalidImageName`."
 
     WorkspaceName "WS001" "workspace-name" Workspace 0
         "The name of a Workspace is a DNS label."

@@ -25,6 +25,7 @@ mod in_use;
 mod map_keys;
 mod not_in_effect;
 mod options;
+mod pod;
 mod ports;
 mod redirects;
 mod spawner;
@@ -57,6 +58,7 @@ fn validate_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: InTime<'
     filters::validate(&spec.filter_rules, &mut findings);
     volumes::validate(template, &mut findings);
     map_keys::validate(template, &mut findings);
+    pod::validate(template, &mut findings);
     spawner::validate(spec, &mut findings);
     not_in_effect::validate(spec, &mut findings);
     findings.sort();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crds::equality::semantically_equal;
 use crds::options::{KindOption, OptionList};
+use crds::pod_rules::{can_run_image, can_run_pod_config};
 use crds::workspace_kind::PodTemplate;
 use serde::Serialize;
 
@@ -19,12 +20,13 @@ pub(super) enum Touch {
     Removed,
 }
 
-/// The options that an update changes or removes: images first; the changed ones in their order, then the removed ones.
+/// The options that an update changes although a pod could run with them, or removes: images first; the changed ones
+/// in their order, then the removed ones.
 pub(super) fn touched(old: &StoredTemplate<'_>, new: &PodTemplate) -> Vec<(KindOption, Touch)> {
     let images = new.options.image_config.values.iter().map(|value| (&*value.id, &value.spec));
-    let mut touched = touched_of(OptionList::ImageConfig, &old.images, images);
+    let mut touched = touched_of(OptionList::ImageConfig, &old.images, images, can_run_image);
     let pods = new.options.pod_config.values.iter().map(|value| (&*value.id, &value.spec));
-    touched.extend(touched_of(OptionList::PodConfig, &old.pods, pods));
+    touched.extend(touched_of(OptionList::PodConfig, &old.pods, pods, can_run_pod_config));
     touched
 }
 
@@ -32,6 +34,7 @@ fn touched_of<'a, Spec: Clone + PartialEq + Serialize + 'a>(
     list: OptionList,
     old: &[StoredOption<'_, Spec>],
     new: impl Iterator<Item = (&'a str, &'a Spec)> + Clone,
+    can_run: fn(&Spec) -> bool,
 ) -> Vec<(KindOption, Touch)> {
     if old.iter().map(|value| (&*value.id, value.spec.as_deref())).eq(new.clone().map(|(id, spec)| (id, Some(spec)))) {
         // The common case, and cheap to detect.
@@ -43,8 +46,9 @@ fn touched_of<'a, Spec: Clone + PartialEq + Serialize + 'a>(
     let mut touched = Vec::new();
     for (id, spec) in new {
         kept.insert(id);
-        // A spec that does not decode cannot run a pod: any other one repairs it.
-        if before.get(id).copied().flatten().is_some_and(|old| !semantically_equal(old, spec)) {
+        // A spec that does not decode, or that the API server refuses in a pod, runs none: any other one repairs it.
+        let stored = before.get(id).copied().flatten();
+        if stored.is_some_and(|old| !semantically_equal(old, spec) && can_run(old)) {
             touched.push((option(id), Touch::Changed));
         }
     }

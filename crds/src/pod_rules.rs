@@ -1,0 +1,141 @@
+//! What the API server's own validation of pods would say to the parts of a kind that become a pod.
+//!
+//! The source of every rule here is `pkg/apis/core/validation/validation.go` of Kubernetes 1.34 (and the feature gates
+//! that are on by default there). The API server judges pods only when they are created, hours after the kind was
+//! stored; these rules give the same verdict before, on the field that the admin wrote. Pure: no question to the cluster.
+//!
+//! A test compares the verdicts with those of a running API server (dry-run creation of a `PodTemplate`).
+
+use crate::field_error::{FaultType, QuotedValue};
+use crate::field_path::FieldPath;
+use crate::workspace_kind::{ImageConfigSpec, PodConfigSpec};
+
+pub mod affinity;
+pub mod annotations;
+pub mod environment;
+pub mod image;
+pub mod mounts;
+pub mod node_selector;
+pub mod probes;
+pub mod resources;
+pub mod security_context;
+pub mod tolerations;
+pub mod volumes;
+
+/// What is wrong with one field that becomes part of a pod.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PodFault {
+    /// The path of the field, from the root that the caller gave.
+    pub field: String,
+    /// What the fault is about, without positions in lists.
+    pub key: String,
+    /// The class of the fault.
+    pub fault_type: FaultType,
+    /// The value to quote.
+    pub value: QuotedValue,
+    /// What is wrong, in the words of the API server.
+    pub detail: String,
+    /// Advice that follows the detail.
+    pub hint: &'static str,
+}
+
+/// The faults that the rules found, in the order of the fields.
+#[derive(Debug, Default)]
+pub struct PodFaults {
+    faults: Vec<PodFault>,
+}
+
+impl PodFaults {
+    /// The value is not allowed.
+    pub fn invalid(&mut self, at: &FieldPath<'_>, value: impl Into<QuotedValue>, detail: impl Into<String>) {
+        self.push(at, FaultType::Invalid, value.into(), detail.into());
+    }
+
+    /// The value is not one of `allowed`, which are listed in their order.
+    pub fn not_supported(&mut self, at: &FieldPath<'_>, value: &str, allowed: &[&str]) {
+        let allowed: Vec<String> = allowed.iter().map(|value| format!("\"{value}\"")).collect();
+        self.push(at, FaultType::NotSupported, value.into(), format!("supported values: {}", allowed.join(", ")));
+    }
+
+    /// A value is missing.
+    pub fn required(&mut self, at: &FieldPath<'_>, detail: impl Into<String>) {
+        self.push(at, FaultType::Required, QuotedValue::Omitted, detail.into());
+    }
+
+    /// The value is a duplicate.
+    pub fn duplicate(&mut self, at: &FieldPath<'_>, value: impl Into<QuotedValue>) {
+        self.push(at, FaultType::Duplicate, value.into(), String::new());
+    }
+
+    /// The value names something that does not exist.
+    pub fn not_found(&mut self, at: &FieldPath<'_>, value: impl Into<QuotedValue>) {
+        self.push(at, FaultType::NotFound, value.into(), String::new());
+    }
+
+    /// The field must not be set, or not to this value.
+    pub fn forbidden(&mut self, at: &FieldPath<'_>, detail: impl Into<String>) {
+        self.push(at, FaultType::Forbidden, QuotedValue::Omitted, detail.into());
+    }
+
+    /// The value is longer than `max` bytes.
+    pub fn too_long(&mut self, at: &FieldPath<'_>, max: usize) {
+        self.push(at, FaultType::TooLong, QuotedValue::Omitted, format!("may not be more than {max} bytes"));
+    }
+
+    /// Adds advice to the last fault.
+    pub fn hint(&mut self, hint: &'static str) {
+        if let Some(fault) = self.faults.last_mut() {
+            fault.hint = hint;
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    fn push(&mut self, at: &FieldPath<'_>, fault_type: FaultType, value: QuotedValue, detail: String) {
+        let key = format!("{}: {value}", at.without_indexes());
+        self.faults.push(PodFault { field: at.to_string(), key, fault_type, value, detail, hint: "" });
+    }
+}
+
+impl IntoIterator for PodFaults {
+    type Item = PodFault;
+    type IntoIter = std::vec::IntoIter<PodFault>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.faults.into_iter()
+    }
+}
+
+/// Whether a pod with this image could run, as far as the API server can tell.
+pub fn can_run_image(spec: &ImageConfigSpec) -> bool {
+    let mut faults = PodFaults::default();
+    image::validate(&spec.image, &FieldPath::root("image"), &mut faults);
+    faults.is_empty()
+}
+
+/// Whether a pod of this size and placement could run, as far as the API server can tell.
+pub fn can_run_pod_config(spec: &PodConfigSpec) -> bool {
+    let mut faults = PodFaults::default();
+    validate_placement(spec, &FieldPath::root("spec"), &mut faults);
+    validate_resources(spec, &FieldPath::root("spec"), &mut faults);
+    faults.is_empty()
+}
+
+/// Validates on which nodes a pod may run. `at` is the path of the block.
+pub fn validate_placement(spec: &PodConfigSpec, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if let Some(affinity) = &spec.affinity {
+        affinity::validate(affinity, &at.field("affinity"), faults);
+    }
+    node_selector::validate(&spec.node_selector, &at.field("nodeSelector"), faults);
+    tolerations::validate(&spec.tolerations, &at.field("tolerations"), faults);
+}
+
+/// Validates the size of a pod. `at` is the path of the block.
+pub fn validate_resources(spec: &PodConfigSpec, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if let Some(resources) = &spec.resources {
+        resources::validate(resources, &at.field("resources"), faults);
+    }
+}
