@@ -14,6 +14,7 @@ pub mod affinity;
 pub mod annotations;
 pub mod environment;
 pub mod image;
+pub mod label_selector;
 pub mod mounts;
 pub mod node_selector;
 pub mod probes;
@@ -97,6 +98,26 @@ impl PodFaults {
     fn push(&mut self, at: &FieldPath<'_>, fault_type: FaultType, value: QuotedValue, detail: String) {
         let key = format!("{}: {value}", at.without_indexes());
         self.faults.push(PodFault { field: at.to_string(), key, fault_type, value, detail, hint: "" });
+    }
+}
+
+#[cfg(test)]
+impl PodFaults {
+    /// What a rule finds.
+    fn of(validate: impl FnOnce(&mut Self)) -> Self {
+        let mut faults = Self::default();
+        validate(&mut faults);
+        faults
+    }
+
+    /// Each fault with its field, as the API server writes them.
+    fn written(self) -> Vec<String> {
+        let written = |fault: PodFault| {
+            let value = Some(fault.value.to_string()).filter(|value| !value.is_empty());
+            let parts = [Some(fault.field), Some(fault.fault_type.text().to_owned()), value, Some(fault.detail)];
+            parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+        };
+        self.into_iter().map(written).collect()
     }
 }
 
