@@ -24,6 +24,7 @@ pub mod nearest;
 pub mod options;
 pub mod pod_rules;
 pub mod ports;
+pub mod quantity;
 pub mod redirects;
 mod stored_bytes;
 pub mod template;

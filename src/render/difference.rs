@@ -198,14 +198,14 @@ mod tests {
     #[test]
     fn what_the_api_server_writes_in_its_own_way_is_the_same() {
         let ours = json!({
-            "resources": {"requests": {"cpu": "1000m", "memory": "1024Mi", "nvidia.com/gpumem": "3000"}, "limits": {}},
+            "resources": {"requests": {"cpu": "1000m", "memory": "1024Mi", "nvidia.com/gpumem": "3000", "ephemeral-storage": "0.5m"}, "limits": {}},
             "env": [{"name": "E", "value": ""}],
             "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "0.5Gi"}}],
             "volumeMounts": [{"mountPath": "/v", "name": "v", "readOnly": false}],
             "tolerations": [],
         });
         let stored = json!({
-            "resources": {"requests": {"cpu": "1", "memory": "1Gi", "nvidia.com/gpumem": "3k"}},
+            "resources": {"requests": {"cpu": "1", "memory": "1Gi", "nvidia.com/gpumem": "3k", "ephemeral-storage": "1m"}},
             "env": [{"name": "E"}],
             "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "512Mi"}}],
             "volumeMounts": [{"mountPath": "/v", "name": "v"}],
