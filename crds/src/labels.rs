@@ -40,6 +40,14 @@ pub fn is_dns_subdomain(name: &str) -> bool {
     name.len() <= SUBDOMAIN_MAX && name.split('.').all(is_dns_label_of_any_length)
 }
 
+/// What is wrong with a name that has to be a DNS subdomain, if anything.
+pub fn dns_subdomain_fault(name: &str) -> Option<&'static str> {
+    (!is_dns_subdomain(name)).then_some(
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+         start and end with an alphanumeric character, and be no more than 253 characters",
+    )
+}
+
 /// Whether `name` is the name part of a label or annotation key: alphanumerics, `-`, `_`, `.`, at most 63 characters.
 fn is_qualified_name_part(name: &str) -> bool {
     !name.is_empty() && name.len() <= LABEL_MAX && has_label_characters(name)
@@ -64,6 +72,23 @@ pub fn qualified_name_fault(key: &str) -> Option<&'static str> {
     (!is_qualified_name_part(name)).then_some(
         "name part must consist of alphanumeric characters, '-', '_' or '.', start and end with an alphanumeric \
          character and be no more than 63 characters (e.g. 'my.name' or 'example.com/my-name')",
+    )
+}
+
+/// What is wrong with a name that has to be a DNS label, if anything.
+pub fn dns_label_fault(name: &str) -> Option<&'static str> {
+    if name.len() > LABEL_MAX {
+        return Some("must be no more than 63 characters");
+    }
+    if is_dns_label(name) {
+        return None;
+    }
+    if is_dns_subdomain(name) {
+        return Some("must not contain dots");
+    }
+    Some(
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end \
+         with an alphanumeric character (e.g. 'my-name')",
     )
 }
 

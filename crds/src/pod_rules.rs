@@ -12,6 +12,7 @@ use crate::workspace_kind::{ImageConfigSpec, PodConfigSpec};
 
 pub mod affinity;
 pub mod annotations;
+mod downward_api;
 pub mod environment;
 pub mod image;
 pub mod label_selector;
@@ -20,6 +21,7 @@ pub mod node_selector;
 pub mod probes;
 pub mod resources;
 pub mod security_context;
+mod syntax;
 pub mod tolerations;
 pub mod volumes;
 

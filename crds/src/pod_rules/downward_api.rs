@@ -1,0 +1,129 @@
+//! References to fields of the pod itself, in variables and in the items of downward API volumes.
+
+use k8s_openapi::api::core::v1::{ObjectFieldSelector, ResourceFieldSelector};
+
+use super::PodFaults;
+use crate::field_path::FieldPath;
+use crate::labels::qualified_name_fault;
+use crate::quantity::{MALFORMED, Quantity};
+
+/// The fields of a pod that an API client may name (`ConvertDownwardAPIFieldLabel` of `pkg/apis/core/pods`); not all of
+/// them are available everywhere.
+const POD_FIELDS: &[&str] = &[
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.serviceAccountName",
+    "spec.schedulerName",
+    "status.phase",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
+/// The resources of a container that can be named, beside those of huge pages.
+const RESOURCES: &[&str] = &[
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+/// The divisors of each resource, and what a message calls it.
+const DIVISORS: &[(&[&str], &[&str], &str)] = &[
+    (&["limits.cpu", "requests.cpu"], &["1m", "1"], "cpu"),
+    (&["limits.memory", "requests.memory"], BYTES, "memory"),
+    (&["limits.ephemeral-storage", "requests.ephemeral-storage"], BYTES, "local ephemeral storage"),
+    (&["limits.hugepages-", "requests.hugepages-"], BYTES, "hugepages"),
+];
+
+const BYTES: &[&str] = &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+
+/// Validates a reference to one of the fields that are `available`, or to a single label or annotation.
+pub(super) fn validate_field_ref(
+    reference: &ObjectFieldSelector,
+    available: &[&str],
+    at: &FieldPath<'_>,
+    faults: &mut PodFaults,
+) {
+    let path = &*reference.field_path;
+    let path_at = at.field("fieldPath");
+    if path.is_empty() {
+        return faults.required(&path_at, "");
+    }
+    let not_converted = |why: &str| format!("error converting fieldPath: {why}");
+    match reference.api_version.as_deref() {
+        None | Some("" | "v1") => {}
+        Some(other) => {
+            return faults.invalid(&path_at, path, not_converted(&format!("unsupported pod version: {other}")));
+        }
+    }
+    match with_subscript(path) {
+        Some(("metadata.annotations", key)) => validate_key(&key.to_lowercase(), at, faults),
+        Some(("metadata.labels", key)) => validate_key(key, at, faults),
+        Some(_) => {
+            faults.invalid(&path_at, path, not_converted(&format!("field label does not support subscript: {path}")));
+        }
+        None => {
+            // The name that clients of old versions send.
+            let path = if path == "spec.host" { "spec.nodeName" } else { path };
+            if available.contains(&path) {
+            } else if POD_FIELDS.contains(&path) {
+                faults.not_supported(&path_at, path, available);
+            } else {
+                faults.invalid(&path_at, path, not_converted(&format!("field label not supported: {path}")));
+            }
+        }
+    }
+}
+
+/// The field and the key of `field['key']`.
+fn with_subscript(path: &str) -> Option<(&str, &str)> {
+    path.strip_suffix("']")?.split_once("['").filter(|(field, _)| !field.is_empty())
+}
+
+fn validate_key(key: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if let Some(detail) = qualified_name_fault(key) {
+        faults.invalid(at, key, detail);
+    }
+}
+
+/// Validates a reference to a resource of a container. Volumes have to name the container, which their rules check.
+pub(super) fn validate_resource_field_ref(
+    reference: &ResourceFieldSelector,
+    at: &FieldPath<'_>,
+    faults: &mut PodFaults,
+) {
+    let resource = &*reference.resource;
+    let divisors = DIVISORS.iter().find(|(resources, ..)| resources.iter().any(|known| is_resource(resource, known)));
+    if resource.is_empty() {
+        faults.required(&at.field("resource"), "");
+    } else if divisors.is_none() {
+        faults.not_supported(&at.field("resource"), resource, RESOURCES);
+    }
+    let Some(divisor) = reference.divisor.as_ref().map(|divisor| &*divisor.0) else { return };
+    let Some(quantity) = Quantity::parse(divisor) else {
+        return faults.invalid(&at.field("divisor"), divisor, MALFORMED);
+    };
+    let Some((_, allowed, what)) = divisors else { return };
+    if !quantity.is_zero() && !allowed.contains(&&*quantity.to_string()) {
+        let allowed = match allowed {
+            ["1m", "1"] => "1m and 1".to_owned(),
+            allowed => allowed.join(", "),
+        };
+        let detail = format!("only divisor's values {allowed} are supported with the {what} resource");
+        faults.invalid(&at.field("divisor"), resource, detail);
+    }
+}
+
+/// Whether `resource` is `known`, or starts with it where the size of a page has to follow.
+fn is_resource(resource: &str, known: &str) -> bool {
+    if known.ends_with('-') { resource.starts_with(known) } else { resource == known }
+}

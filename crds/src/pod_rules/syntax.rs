@@ -1,0 +1,53 @@
+//! Syntax that several blocks share: names of objects, keys of their data, and paths inside of volumes.
+
+use super::PodFaults;
+use crate::field_path::FieldPath;
+use crate::labels::{SUBDOMAIN_MAX, is_dns_subdomain};
+
+/// The detail of a number that must not be negative.
+pub(super) const NEGATIVE: &str = "must be greater than or equal to 0";
+
+/// The detail of the name of an object that is none.
+pub(super) const OBJECT_NAME: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and \
+     end with an alphanumeric character, and be no more than 253 characters";
+
+/// Validates the name of an object, such as a Secret or a ConfigMap.
+pub(super) fn validate_object_name(name: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if !is_dns_subdomain(name) {
+        faults.invalid(at, name, OBJECT_NAME);
+    }
+}
+
+/// Validates the key of an entry of a ConfigMap or a Secret.
+pub(super) fn validate_data_key(key: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if key.is_empty() {
+        return faults.required(at, "");
+    }
+    if key.len() > SUBDOMAIN_MAX {
+        faults.invalid(at, key, "must be no more than 253 characters");
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        faults.invalid(at, key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'");
+    }
+    match key {
+        "." => faults.invalid(at, key, "must not be '.'"),
+        ".." => faults.invalid(at, key, "must not be '..'"),
+        _ if key.starts_with("..") => faults.invalid(at, key, "must not start with '..'"),
+        _ => {}
+    }
+}
+
+/// Validates a path that stays inside of the directory that it starts from.
+pub(super) fn validate_local_path(path: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if path.starts_with('/') {
+        faults.invalid(at, path, "must be a relative path");
+    }
+    validate_no_backsteps(path, at, faults);
+}
+
+/// Validates a path that has no element `..`.
+pub(super) fn validate_no_backsteps(path: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if path.split('/').any(|element| element == "..") {
+        faults.invalid(at, path, "must not contain '..'");
+    }
+}
