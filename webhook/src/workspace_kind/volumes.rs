@@ -31,7 +31,8 @@ pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
             findings.push_suggesting(fault, &mount.name, volumes.iter().copied());
         }
         let path = normalised(&mount.mount_path);
-        if path == "/" {
+        // An empty path is missing, which is a fault of the mount itself.
+        if path == "/" && !mount.mount_path.is_empty() {
             let detail = "a volume cannot be mounted over the root of the container";
             let fault = Fault::invalid(Rule::ExtraMountPath, at("mountPath"), &mount.mount_path, detail);
             findings.faults.push(fault.about(&mount.mount_path));
