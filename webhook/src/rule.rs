@@ -231,7 +231,8 @@ rules! {
         "A variable has a `value`, or a `valueFrom` with exactly one source, not both. Names are printable ASCII without `=`."
     PodVolume "WSK045" "pod-volume" WorkspaceKind 17
         "The API server accepts the extra volumes."
-        "A volume has a DNS label as its name and exactly one source, with the fields that this source requires."
+        "A volume has a DNS label as its name and one source, with the fields that this source requires. Without a source it \
+         is an `emptyDir`."
     PodMount "WSK046" "pod-mount" WorkspaceKind 17
         "The API server accepts the extra mounts."
         "A mount has at most one of `subPath` and `subPathExpr`, both relative and without `..`; `mountPropagation: Bidirectional` \
