@@ -6,6 +6,8 @@
 //!
 //! A test compares the verdicts with those of a running API server (dry-run creation of a `PodTemplate`).
 
+use std::borrow::Cow;
+
 use crate::field_error::{FaultType, QuotedValue};
 use crate::field_path::FieldPath;
 use crate::workspace_kind::{ImageConfigSpec, PodConfigSpec};
@@ -15,6 +17,7 @@ pub mod annotations;
 mod downward_api;
 pub mod environment;
 pub mod image;
+mod label_requirement;
 pub mod label_selector;
 pub mod mounts;
 pub mod node_selector;
@@ -39,7 +42,7 @@ pub struct PodFault {
     /// What is wrong, in the words of the API server.
     pub detail: String,
     /// Advice that follows the detail.
-    pub hint: &'static str,
+    pub hint: Cow<'static, str>,
 }
 
 /// The faults that the rules found, in the order of the fields.
@@ -86,9 +89,16 @@ impl PodFaults {
     }
 
     /// Adds advice to the last fault.
-    pub fn hint(&mut self, hint: &'static str) {
+    pub fn hint(&mut self, hint: impl Into<Cow<'static, str>>) {
         if let Some(fault) = self.faults.last_mut() {
-            fault.hint = hint;
+            fault.hint = hint.into();
+        }
+    }
+
+    /// Tells the last fault apart from others at the same field and with the same value, by the item it is about.
+    pub fn about(&mut self, item: &str) {
+        if let Some(fault) = self.faults.last_mut() {
+            fault.key = format!("{}, {item}", fault.key);
         }
     }
 
@@ -99,7 +109,7 @@ impl PodFaults {
 
     fn push(&mut self, at: &FieldPath<'_>, fault_type: FaultType, value: QuotedValue, detail: String) {
         let key = format!("{}: {value}", at.without_indexes());
-        self.faults.push(PodFault { field: at.to_string(), key, fault_type, value, detail, hint: "" });
+        self.faults.push(PodFault { field: at.to_string(), key, fault_type, value, detail, hint: Cow::Borrowed("") });
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crds::field_path::FieldPath;
 use crds::labels::{
     ANNOTATIONS_MAX, APPLIED_HASH_ANNOTATION, APPLIED_HASH_LENGTH, WORKSPACE_NAME_LABEL, label_value_fault,
     qualified_name_fault,
 };
+use crds::pod_rules::{PodFaults, label_selector};
 use crds::workspace_kind::{PodMetadata, StatefulSetMetadata};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::field::{Fault, Findings, quoted};
 use crate::rule::Rule;
@@ -95,51 +97,11 @@ fn label_faults(rule: Rule, field: &str, key: &str, value: &str) -> impl Iterato
     of_key.into_iter().chain(of_value)
 }
 
-/// A label selector at `field`. `key` identifies what it belongs to, without list indexes.
-pub(crate) fn validate_selector(rule: Rule, field: &str, key: &str, selector: &LabelSelector, findings: &mut Findings) {
-    let about = |fault: Fault| {
-        let key = format!("{key}: {}", fault.key);
-        fault.about(key)
-    };
-    for (label, value) in selector.match_labels.iter().flatten() {
-        let field = format!("{field}.matchLabels");
-        findings.faults.extend(label_faults(rule, &field, label, value).map(about));
-    }
-    for (index, requirement) in selector.match_expressions.iter().flatten().enumerate() {
-        let mut found = Findings::default();
-        validate_requirement(rule, &format!("{field}.matchExpressions[{index}]"), requirement, &mut found);
-        findings.faults.extend(found.faults.into_iter().map(about));
-    }
-}
-
-fn validate_requirement(rule: Rule, field: &str, requirement: &LabelSelectorRequirement, findings: &mut Findings) {
-    let LabelSelectorRequirement { key, operator, values } = requirement;
-    let values = values.as_deref().unwrap_or_default();
-    let about = format!("{key} {operator}");
-    match (&**operator, values) {
-        ("In" | "NotIn", []) => {
-            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-            findings.faults.push(Fault::required(rule, format!("{field}.values"), detail).about(&about));
-        }
-        ("Exists" | "DoesNotExist", [_, ..]) => {
-            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-            findings.faults.push(Fault::forbidden(rule, format!("{field}.values"), detail).about(&about));
-        }
-        ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
-        _ => {
-            let detail = "not a valid selector operator: In, NotIn, Exists or DoesNotExist";
-            findings.faults.push(Fault::invalid(rule, format!("{field}.operator"), operator, detail).about(&about));
-        }
-    }
-    if let Some(detail) = qualified_name_fault(key) {
-        findings.faults.push(Fault::invalid(rule, format!("{field}.key"), key, detail).about(&about));
-    }
-    for (index, value) in values.iter().enumerate() {
-        if let Some(detail) = label_value_fault(value) {
-            let field = format!("{field}.values[{index}]");
-            findings.faults.push(Fault::invalid(rule, field, value, detail).about(format!("{about} {value}")));
-        }
-    }
+/// A label selector at `at`.
+pub(crate) fn validate_selector(rule: Rule, at: &FieldPath<'_>, selector: &LabelSelector, findings: &mut Findings) {
+    let mut faults = PodFaults::default();
+    label_selector::validate(selector, at, &mut faults);
+    findings.faults.extend(faults.into_iter().map(|fault| Fault::of_pod(rule, fault)));
 }
 
 #[cfg(test)]

@@ -3,46 +3,21 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use super::PodFaults;
+use super::label_requirement::{LabelRequirement, Operators, validate_labels};
 use crate::field_path::FieldPath;
-use crate::labels::{label_value_fault, qualified_name_fault};
 
 /// Validates the selector at `at`.
 pub fn validate(selector: &LabelSelector, at: &FieldPath<'_>, faults: &mut PodFaults) {
-    let labels_at = at.field("matchLabels");
-    for (key, value) in selector.match_labels.iter().flatten() {
-        if let Some(detail) = qualified_name_fault(key) {
-            faults.invalid(&labels_at, key, detail);
-        }
-        if let Some(detail) = label_value_fault(value) {
-            faults.invalid(&labels_at, value, detail);
-        }
+    if let Some(labels) = &selector.match_labels {
+        validate_labels(labels, &at.field("matchLabels"), faults);
     }
     let expressions_at = at.field("matchExpressions");
     for (index, requirement) in selector.match_expressions.iter().flatten().enumerate() {
-        validate_requirement(requirement, &expressions_at.index(index), faults);
-    }
-}
-
-fn validate_requirement(requirement: &LabelSelectorRequirement, at: &FieldPath<'_>, faults: &mut PodFaults) {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let values_at = at.field("values");
-    match (&*requirement.operator, values) {
-        ("In" | "NotIn", []) => {
-            faults.required(&values_at, "must be specified when `operator` is 'In' or 'NotIn'");
-        }
-        ("Exists" | "DoesNotExist", [_, ..]) => {
-            faults.forbidden(&values_at, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-        }
-        ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
-        (other, _) => faults.invalid(&at.field("operator"), other, "not a valid selector operator"),
-    }
-    if let Some(detail) = qualified_name_fault(&requirement.key) {
-        faults.invalid(&at.field("key"), &requirement.key, detail);
-    }
-    for (index, value) in values.iter().enumerate() {
-        if let Some(detail) = label_value_fault(value) {
-            faults.invalid(&values_at.index(index), value, detail);
-        }
+        let LabelSelectorRequirement { key, operator, values } = requirement;
+        let requirement = LabelRequirement { key, operator, values: values.as_ref() };
+        let at = expressions_at.index(index);
+        requirement.validate(Operators::Text, &at, faults);
+        requirement.validate_values(&at, faults);
     }
 }
 
@@ -51,6 +26,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::labels::{label_value_fault, qualified_name_fault};
 
     fn faults_of(selector: Value) -> Vec<String> {
         let selector: LabelSelector = serde_json::from_value(selector).expect("a selector");

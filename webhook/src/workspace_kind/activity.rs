@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crds::WorkspaceKindSpec;
 use crds::activity::shebang_fault;
+use crds::field_path::FieldPath;
 use crds::ports::Dialect;
 use crds::workspace_kind::{ActivityProbe, ActivityRule, PodTemplate, ProxiedPort};
 
@@ -52,17 +53,19 @@ fn validate_probe(probe: &ActivityProbe, template: &PodTemplate, findings: &mut 
 
 /// Validates the selectors of the rules, and that the rule without a `match` is the only one and the last.
 fn validate_rules(spec: &WorkspaceKindSpec, findings: &mut Findings) {
-    let rules = &spec.activity_rules;
+    let (rules, rules_at) = (&spec.activity_rules, FieldPath::root("spec.activityRules"));
     let mut catch_all_seen = false;
     for (index, rule) in rules.iter().enumerate() {
-        let field = format!("spec.activityRules[{index}]");
+        let at = rules_at.index(index);
+        let field = at.to_string();
+        let match_at = at.field("match");
         let conditions = rule.match_.iter();
         let conditions = conditions
             .flat_map(|all| [("matchNamespace", &all.match_namespace), ("matchPodConfig", &all.match_pod_config)]);
         for (name, condition) in conditions {
             if let Some(condition) = condition {
-                let field = format!("{field}.match.{name}.selector");
-                validate_selector(Rule::ActivitySelector, &field, name, &condition.selector, findings);
+                let at = match_at.field(name);
+                validate_selector(Rule::ActivitySelector, &at.field("selector"), &condition.selector, findings);
             }
         }
         if rule.is_catch_all() && rule.decides_pause() {
