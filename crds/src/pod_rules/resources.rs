@@ -183,18 +183,20 @@ fn validate_claims(claims: &[ResourceClaim], at: &FieldPath<'_>, faults: &mut Po
             faults.required(&at, "");
             continue;
         }
-        if !request.is_empty()
-            && let Some(detail) = dns_label_fault(request)
-        {
-            faults.invalid(&at.field("request"), request, detail);
-        }
-        // A claim without a request stands for all of them.
-        let overlaps = match request {
-            "" => known.range((name, "")..).next().is_some_and(|(known, _)| *known == name),
-            _ => known.contains(&(name, "")) || known.contains(&(name, request)),
-        };
-        if overlaps {
-            faults.duplicate(&at, name);
+        match known.range((name, "")..).next() {
+            // A claim without a request stands for all of its requests.
+            Some((other, first)) if *other == name && (first.is_empty() || request.is_empty()) => {
+                faults.duplicate(&at, name);
+            }
+            _ if request.is_empty() => {}
+            _ => {
+                if let Some(detail) = dns_label_fault(request) {
+                    faults.invalid(&at.field("request"), request, detail);
+                }
+                if known.contains(&(name, request)) {
+                    faults.duplicate(&at, name);
+                }
+            }
         }
         known.insert((name, request));
         faults.not_found(&at, name);
@@ -337,7 +339,7 @@ mod tests {
     fn no_claim_is_known() {
         assert_eq!(
             faults_of(&json!({"claims": [
-                {"name": "gpu"}, {"name": "gpu", "request": "a"}, {"name": ""}, {"name": "b", "request": "A"}, {"name": "b"},
+                {"name": "gpu"}, {"name": "gpu", "request": "A"}, {"name": ""}, {"name": "b", "request": "A"}, {"name": "b"},
                 {"name": "c", "request": "a"}, {"name": "c", "request": "b"},
             ]})),
             [

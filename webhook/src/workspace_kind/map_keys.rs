@@ -8,14 +8,11 @@ use serde_json::Value;
 use crate::field::{Fault, Findings, key};
 use crate::rule::Rule;
 
-/// Validates the length of every key of a map in `extraVolumes` and in the pod configs.
+/// Validates the length of every key of a map in `extraVolumes`. Those in the pod configs are names of labels and
+/// resources, which are shorter.
 pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
     for volume in &template.extra_volumes {
         validate_block(&key("spec.podTemplate.extraVolumes", &volume.name), volume, findings);
-    }
-    for value in &template.options.pod_config.values {
-        let field = key("spec.podTemplate.options.podConfig.values", &value.id);
-        validate_block(&format!("{field}.spec"), &value.spec, findings);
     }
 }
 
