@@ -8,6 +8,8 @@ pub const WORKSPACE_NAME_LABEL: &str = "notebooks.kubeflow.org/workspace-name";
 pub const STATEFULSET_LABEL: &str = "statefulset";
 /// Label that the StatefulSet controller puts on its pods: the name of the pod.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
+/// The name of the container that the image runs in.
+pub const CONTAINER: &str = "main";
 /// Annotation on every child: a hash of what was last applied.
 pub const APPLIED_HASH_ANNOTATION: &str = "notebooks.kubeflow.org/applied-hash";
 /// The length of its value, in bytes.

@@ -27,6 +27,7 @@ pub mod security_context;
 mod syntax;
 pub mod tolerations;
 pub mod volumes;
+mod windows;
 
 /// What is wrong with one field that becomes part of a pod.
 #[derive(Clone, Debug, Eq, PartialEq)]

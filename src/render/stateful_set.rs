@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crds::environment::EnvTemplates;
+use crds::labels::CONTAINER;
 use crds::template::Mode;
 use crds::workspace_kind::{PodMetadata, StatefulSetMetadata};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
@@ -17,9 +18,6 @@ use super::context::{RenderContext, port_name};
 use super::fault::RenderFault;
 use super::service_account::service_account_name;
 use super::volumes::{self, SkippedMount};
-
-/// The name of the container that the image runs in.
-const CONTAINER: &str = "main";
 
 /// The pod, and the mounts that found their path taken.
 pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<SkippedMount>), RenderFault> {

@@ -7,7 +7,7 @@ use crds::labels::{
     ANNOTATIONS_MAX, APPLIED_HASH_ANNOTATION, APPLIED_HASH_LENGTH, WORKSPACE_NAME_LABEL, label_value_fault,
     qualified_name_fault,
 };
-use crds::pod_rules::{PodFaults, label_selector};
+use crds::pod_rules::{PodFaults, annotations as pod_annotations, label_selector};
 use crds::workspace_kind::{PodMetadata, StatefulSetMetadata};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -32,6 +32,9 @@ pub(crate) fn validate_pod_metadata(rule: Rule, metadata: &PodMetadata, findings
     if block.annotations_size() > ANNOTATIONS_MAX {
         findings.faults.push(block.too_large());
     }
+    let mut faults = PodFaults::default();
+    pod_annotations::validate(annotations, &FieldPath::root(POD_METADATA).field("annotations"), &mut faults);
+    findings.faults.extend(faults.into_iter().map(|fault| Fault::of_pod(rule, fault)));
 }
 
 /// Labels and annotations of StatefulSets, next to those of the controller.

@@ -1,7 +1,7 @@
 //! Rules of everything that becomes the pod: what the API server would refuse when it creates one.
 
 use crds::field_path::FieldPath;
-use crds::pod_rules::{self, PodFaults};
+use crds::pod_rules::{self, PodFaults, annotations, security_context};
 use crds::workspace_kind::PodTemplate;
 
 use crate::field::{Fault, Findings, Warning};
@@ -36,13 +36,6 @@ pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
 
 /// Validates the blocks that every pod of the kind has.
 fn validate_kind(template: &PodTemplate, root: &FieldPath<'_>, findings: &mut Findings) {
-    if let Some(metadata) = &template.pod_metadata {
-        let metadata_at = root.field("podMetadata");
-        let at = metadata_at.field("annotations");
-        check(Rule::KindPodMetadata, findings, |faults| {
-            pod_rules::annotations::validate(&metadata.annotations, &at, faults);
-        });
-    }
     if let Some(probes) = &template.probes {
         let at = root.field("probes");
         check(Rule::PodProbe, findings, |faults| pod_rules::probes::validate(probes, &at, faults));
@@ -57,18 +50,21 @@ fn validate_kind(template: &PodTemplate, root: &FieldPath<'_>, findings: &mut Fi
     check(Rule::PodMount, findings, |faults| {
         pod_rules::mounts::validate(&template.extra_volume_mounts, privileged, &at, faults);
     });
-    if let Some(context) = &template.security_context {
-        let at = root.field("securityContext");
-        check(Rule::PodSecurityContext, findings, |faults| {
-            pod_rules::security_context::validate_pod(context, &at, faults);
-        });
-    }
-    if let Some(context) = container {
-        let at = root.field("containerSecurityContext");
-        check(Rule::PodSecurityContext, findings, |faults| {
-            pod_rules::security_context::validate_container(context, &at, faults);
-        });
-    }
+    let pod = template.security_context.as_ref();
+    let (pod_at, container_at) = (root.field("securityContext"), root.field("containerSecurityContext"));
+    check(Rule::PodSecurityContext, findings, |faults| {
+        if let Some(context) = pod {
+            security_context::validate_pod(context, &pod_at, faults);
+        }
+        if let Some(context) = container {
+            security_context::validate_container(context, &container_at, faults);
+        }
+        let (pod, container) = ((pod, &pod_at), (container, &container_at));
+        security_context::validate_host_process(pod, container, faults);
+        if let Some(metadata) = &template.pod_metadata {
+            annotations::validate_profiles(&metadata.annotations, pod, container, faults);
+        }
+    });
 }
 
 /// Runs the rules of a block; what they find are faults of `rule`.
