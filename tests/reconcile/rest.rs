@@ -47,7 +47,7 @@ fn odd(template: &mut Value) {
         {"name": "all", "mountPath": "/all", "readOnly": true},
     ]);
     let spec = json!({
-        "resources": {"limits": {"cpu": "0.1", "memory": "1024Mi"}, "requests": {"cpu": "100m", "ephemeral-storage": "0.5m"}},
+        "resources": {"limits": {"cpu": "0.1", "memory": "1024Mi"}, "requests": {"cpu": "100m"}},
         "nodeSelector": {},
         "tolerations": [{"operator": "Exists"}, {"key": "a", "operator": "Equal", "value": "", "effect": "NoExecute", "tolerationSeconds": 30}],
         "affinity": {

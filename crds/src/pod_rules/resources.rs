@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ResourceClaim, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource;
 
 use super::PodFaults;
+use super::syntax::NEGATIVE;
 use crate::field_path::FieldPath;
 use crate::labels::{SUBDOMAIN_MAX, dns_label_fault, qualified_name_fault};
 use crate::quantity::{MALFORMED, Quantity};
@@ -88,7 +89,7 @@ fn validate_quantity<'a>(
     };
     let mut invalid = |detail: String| faults.invalid(at, &*parsed.to_string(), detail);
     if parsed.is_negative() {
-        invalid("must be greater than or equal to 0".to_owned());
+        invalid(NEGATIVE.to_owned());
     }
     if resource.is_extended() && parsed.thousandths() % 1000 != 0 {
         invalid("must be an integer".to_owned());
