@@ -102,17 +102,22 @@ pub(super) fn validate_resource_field_ref(
     faults: &mut PodFaults,
 ) {
     let resource = &*reference.resource;
-    let divisors = DIVISORS.iter().find(|(resources, ..)| resources.iter().any(|known| is_resource(resource, known)));
     if resource.is_empty() {
         faults.required(&at.field("resource"), "");
-    } else if divisors.is_none() {
+    } else if divisors_of(resource).is_none() {
         faults.not_supported(&at.field("resource"), resource, RESOURCES);
     }
+    validate_divisor(reference, at, faults);
+}
+
+/// Validates the divisor of a reference to a resource. `at` is the path of the reference.
+pub(super) fn validate_divisor(reference: &ResourceFieldSelector, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    let resource = &*reference.resource;
     let Some(divisor) = reference.divisor.as_ref().map(|divisor| &*divisor.0) else { return };
     let Some(quantity) = Quantity::parse(divisor) else {
         return faults.invalid(&at.field("divisor"), divisor, MALFORMED);
     };
-    let Some((_, allowed, what)) = divisors else { return };
+    let Some((_, allowed, what)) = divisors_of(resource) else { return };
     if !quantity.is_zero() && !allowed.contains(&&*quantity.to_string()) {
         let allowed = match allowed {
             ["1m", "1"] => "1m and 1".to_owned(),
@@ -121,6 +126,11 @@ pub(super) fn validate_resource_field_ref(
         let detail = format!("only divisor's values {allowed} are supported with the {what} resource");
         faults.invalid(&at.field("divisor"), resource, detail);
     }
+}
+
+/// The row of `DIVISORS` of a resource, if it can be named.
+fn divisors_of(resource: &str) -> Option<&'static (&'static [&'static str], &'static [&'static str], &'static str)> {
+    DIVISORS.iter().find(|(resources, ..)| resources.iter().any(|known| is_resource(resource, known)))
 }
 
 /// Whether `resource` is `known`, or starts with it where the size of a page has to follow.

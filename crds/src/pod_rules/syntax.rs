@@ -2,19 +2,15 @@
 
 use super::PodFaults;
 use crate::field_path::FieldPath;
-use crate::labels::{SUBDOMAIN_MAX, is_dns_subdomain};
+use crate::labels::{SUBDOMAIN_MAX, dns_subdomain_fault};
 
 /// The detail of a number that must not be negative.
 pub(super) const NEGATIVE: &str = "must be greater than or equal to 0";
 
-/// The detail of the name of an object that is none.
-pub(super) const OBJECT_NAME: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and \
-     end with an alphanumeric character, and be no more than 253 characters";
-
 /// Validates the name of an object, such as a Secret or a ConfigMap.
 pub(super) fn validate_object_name(name: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
-    if !is_dns_subdomain(name) {
-        faults.invalid(at, name, OBJECT_NAME);
+    if let Some(detail) = dns_subdomain_fault(name) {
+        faults.invalid(at, name, detail);
     }
 }
 

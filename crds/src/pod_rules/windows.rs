@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(faults_of(json!({"gmsaCredentialSpec": ""})), [empty]);
         let long = format!("{path}\"{}\"…: gmsaCredentialSpec size must be under 64 KiB", "a".repeat(256));
         assert_eq!(faults_of(json!({"gmsaCredentialSpec": "a".repeat(64 * 1024 + 1)})), [long]);
-        let detail = crate::pod_rules::syntax::OBJECT_NAME;
+        let detail = crate::labels::dns_subdomain_fault("A").unwrap_or_default();
         let name = format!("windowsOptions.gmsaCredentialSpecName: Invalid value: \"A\": {detail}");
         assert_eq!(faults_of(json!({"gmsaCredentialSpecName": "A"})), [name]);
     }

@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{validate_label, validate_required};
 use crate::field_path::FieldPath;
-use crate::labels::{ANNOTATIONS_MAX, label_value_fault, qualified_name_fault};
+use crate::labels::{ANNOTATIONS_MAX, qualified_name_fault};
 use crate::pod_rules::PodFaults;
+use crate::pod_rules::label_requirement::validate_labels;
 use crate::pod_rules::label_selector;
 use crate::pod_rules::syntax::validate_object_name;
 use crate::quantity::{MALFORMED, Quantity};
@@ -51,13 +52,8 @@ fn validate_metadata(metadata: &ObjectMeta, at: &FieldPath<'_>, faults: &mut Pod
     if size > ANNOTATIONS_MAX {
         faults.too_long(&annotations_at, ANNOTATIONS_MAX);
     }
-    for (key, value) in metadata.labels.iter().flatten() {
-        if let Some(detail) = qualified_name_fault(key) {
-            faults.invalid(&labels_at, key, detail);
-        }
-        if let Some(detail) = label_value_fault(value) {
-            faults.invalid(&labels_at, value, detail);
-        }
+    if let Some(labels) = &metadata.labels {
+        validate_labels(labels, &labels_at, faults);
     }
 }
 

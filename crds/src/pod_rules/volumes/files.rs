@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use super::validate_required;
 use crate::field_path::FieldPath;
 use crate::pod_rules::PodFaults;
-use crate::pod_rules::downward_api::{validate_field_ref, validate_resource_field_ref};
+use crate::pod_rules::downward_api::{validate_divisor, validate_field_ref, validate_resource_field_ref};
 use crate::pod_rules::syntax::validate_local_path;
 
 /// The fields of a pod that a file can have as its content, beside single labels and annotations.
@@ -63,8 +63,10 @@ pub(super) fn validate_pod_fields(items: Option<&[DownwardAPIVolumeFile]>, at: &
                 let resource_at = at.field("resourceFieldRef");
                 if resource.container_name.as_deref().unwrap_or_default().is_empty() {
                     faults.required(&resource_at.field("containerName"), "");
+                    validate_divisor(resource, &resource_at, faults);
+                } else {
+                    validate_resource_field_ref(resource, &resource_at, faults);
                 }
-                validate_resource_field_ref(resource, &resource_at, faults);
             }
             (None, None) => faults.required(&at, "one of fieldRef and resourceFieldRef is required"),
         }

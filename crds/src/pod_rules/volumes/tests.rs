@@ -184,7 +184,7 @@ fn fields_of_the_pod() {
         {"path": "../a", "mode": 512},
         {"path": "b", "fieldRef": {"fieldPath": "metadata.name"}, "resourceFieldRef": resource},
         {"path": "c", "fieldRef": {"fieldPath": "spec.nodeName"}},
-        {"path": "d", "resourceFieldRef": {"resource": "limits.cpu"}},
+        {"path": "d", "resourceFieldRef": {"resource": "x"}},
     ]);
     let expected = [
         ".items[0].path: Invalid value: \"../a\": must not contain '..'",
