@@ -55,7 +55,7 @@ impl<'a> FieldPath<'a> {
         let mut path = self.parent.map(|parent| parent.write(with_indexes)).unwrap_or_default();
         match self.step {
             Step::Key(name) => return key(&path, name),
-            Step::Index(index) if with_indexes => path.push_str(&format!("[{index}]")),
+            Step::Index(index) if with_indexes => return format!("{path}[{index}]"),
             Step::Index(_) => path.push_str("[]"),
             Step::Field(name) => {
                 if !path.is_empty() {
