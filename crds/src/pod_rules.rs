@@ -109,7 +109,11 @@ impl PodFaults {
     }
 
     fn push(&mut self, at: &FieldPath<'_>, fault_type: FaultType, value: QuotedValue, detail: String) {
-        let key = format!("{}: {value}", at.without_indexes());
+        // A block has other fields, too: it stays the same fault when they change.
+        let key = match &value {
+            QuotedValue::Block(_) => at.without_indexes(),
+            value => format!("{}: {value}", at.without_indexes()),
+        };
         self.faults.push(PodFault { field: at.to_string(), key, fault_type, value, detail, hint: Cow::Borrowed("") });
     }
 }
