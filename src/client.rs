@@ -19,8 +19,7 @@ use crate::config::{SettingError, settings};
 const CONNECT: Duration = Duration::from_secs(5);
 /// From a request to the headers of its response, also for the start of a watch.
 const RESPONSE: Duration = Duration::from_secs(15);
-/// Between two chunks of a response. API servers send a bookmark on an idle watch once a minute, so a connection that
-/// is silent for longer than this is dead.
+/// Between two chunks of a response. Watches give up a little earlier, to be resumed.
 const SILENCE: Duration = Duration::from_secs(90);
 
 /// The configuration of a client. Nothing is sent yet, so an unreachable API server is not an error here.

@@ -14,6 +14,7 @@ pub mod istio;
 pub mod metrics;
 mod notebook;
 pub mod offline;
+pub mod rbac;
 pub mod reconcile;
 pub mod render;
 pub mod serve;

@@ -1,6 +1,8 @@
 //! What the process knows of the cluster: slim reflectors of WorkspaceKinds, Workspaces and their children, and the read
 //! model that admission asks. The only place with watches; it writes nothing.
 
+#[cfg(test)]
+mod captured_log;
 pub mod child;
 pub mod collection;
 mod events;
@@ -22,6 +24,7 @@ use crds::options::KindOption;
 use futures::future::BoxFuture;
 use kube::Client;
 
+use crate::rbac::AccessRule;
 use crate::render::ChildKind;
 use child::Child;
 use collection::{Collection, Progress};
@@ -47,6 +50,8 @@ pub struct Stores(Arc<ReadModel>);
 pub struct Unlisted {
     /// Its path in the API, for all namespaces.
     pub path: String,
+    /// The rule of a ClusterRole that allows what is done with it.
+    pub rule: AccessRule,
     /// Whether the API server has to serve it.
     pub expected: bool,
 }
@@ -62,22 +67,41 @@ impl Stores {
         (stores, tasks)
     }
 
-    /// Whether all that is watched has been listed once. The CRDs of Istio and of Notebooks may be absent.
+    /// Whether all that the process needs has been listed once. The CRDs of Istio may be absent; of what is optional
+    /// nothing is needed.
     pub fn synced(&self) -> bool {
         self.unlisted().is_empty()
     }
 
-    /// What is watched and has not been listed yet.
+    /// What the process needs and has not been listed yet.
     pub fn unlisted(&self) -> Vec<Unlisted> {
-        let is_listed = |resource: WatchedResource| match *resource.progress(&self.0).borrow() {
-            Progress::Synced => true,
-            Progress::NotInstalled => resource.necessity() != Necessity::Required,
-            Progress::Listing => false,
+        let is_waited_for = |resource: &WatchedResource| match (resource.necessity(), self.progress(*resource)) {
+            (Necessity::Optional(_), _) | (_, Progress::Synced) => false,
+            (Necessity::Recommended, progress) => progress != Progress::NotInstalled,
+            (Necessity::Required, _) => true,
         };
-        let unlisted = WatchedResource::all(self.0.watched).filter(|resource| !is_listed(*resource));
-        let unlisted = unlisted
-            .map(|resource| Unlisted { path: resource.path(), expected: resource.necessity() == Necessity::Required });
+        let waited_for = WatchedResource::all(self.0.watched).filter(is_waited_for);
+        let unlisted = waited_for.map(|resource| Unlisted {
+            path: resource.path(),
+            rule: resource.rule(),
+            expected: resource.necessity() == Necessity::Required,
+        });
         unlisted.collect()
+    }
+
+    /// Waits until the API server has answered about all that is watched, and returns the names of the resources that may
+    /// not be listed.
+    pub async fn wait_answered(&self) -> Vec<&'static str> {
+        for resource in WatchedResource::all(self.0.watched) {
+            // The sender lives as long as `self`.
+            let _ = resource.progress(&self.0).wait_for(|progress| known(*progress)).await;
+        }
+        let is_forbidden = |resource: &WatchedResource| self.progress(*resource) == Progress::Forbidden;
+        WatchedResource::all(self.0.watched).filter(is_forbidden).map(WatchedResource::name).collect()
+    }
+
+    fn progress(&self, resource: WatchedResource) -> Progress {
+        *resource.progress(&self.0).borrow()
     }
 
     /// Waits until all that the reconciler asks about has been listed, or is known not to be served.
@@ -86,7 +110,7 @@ impl Stores {
             let enough = match resource.necessity() {
                 Necessity::Required => synced,
                 Necessity::Recommended => known,
-                Necessity::Optional => continue,
+                Necessity::Optional(_) => continue,
             };
             // The sender lives as long as `self`.
             let _ = resource.progress(&self.0).wait_for(|progress| enough(*progress)).await;
@@ -129,9 +153,10 @@ impl Stores {
         self.0.workspaces.using_option(kind, option, few)
     }
 
-    /// Whether there is a Notebook of that name. False where Notebooks are not served.
+    /// Whether there is a Notebook of that name. False where Notebooks are not served or may not be listed.
     pub fn has_notebook(&self, namespace: &str, name: &str) -> bool {
-        self.0.notebooks.get(&Key::new(namespace, name)).is_some()
+        let notebooks = &self.0.notebooks;
+        notebooks.progress() == Progress::Synced && notebooks.get(&Key::new(namespace, name)).is_some()
     }
 
     /// The Workspaces.
@@ -174,7 +199,7 @@ fn synced(progress: Progress) -> bool {
     progress == Progress::Synced
 }
 
-/// Listed once, or not served.
+/// Listed once, not served, or not allowed.
 fn known(progress: Progress) -> bool {
     progress != Progress::Listing
 }

@@ -40,7 +40,10 @@ impl CacheReadiness {
     pub async fn keep(self, client: Client, url: Uri, stores: Stores) {
         let synced = async {
             stores.wait_synced().await;
-            tracing::info!("caches are synced");
+            match stores.wait_answered().await.join(" and ") {
+                without if without.is_empty() => tracing::info!("caches are synced"),
+                without => tracing::info!("caches are synced, without {without}"),
+            }
             std::future::pending::<()>().await;
         };
         let checks = async {
@@ -72,7 +75,7 @@ struct AnyList {}
 /// Why these resources cannot be listed, if so.
 async fn obstacle(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<String> {
     let mut missing = Vec::new();
-    for Unlisted { path, expected } in unlisted {
+    for Unlisted { path, rule, expected } in unlisted {
         let Ok(request) = Request::get(format!("{path}?limit=1")).body(Vec::new()) else { continue };
         match timeout(CHECK_TIMEOUT, client.request::<AnyList>(request)).await {
             Ok(Ok(AnyList {})) => {}
@@ -88,7 +91,7 @@ async fn obstacle(client: &Client, url: &Uri, unlisted: &[Unlisted]) -> Option<S
                 ));
             }
             Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-                return Some(format!("{}: grant it in a ClusterRole", status.message));
+                return Some(format!("{}: add to the rules of the ClusterRole: {rule}", status.message));
             }
             Ok(Err(error)) => {
                 return Some(format!(

@@ -10,9 +10,8 @@ use super::source::SettingSource;
 /// The level of libraries: at `info` they log every request.
 const LIBRARIES: &str = "warn";
 
-/// The client logs each failed request and each broken watch, even if its caller handles the error; callers log more
-/// context, once.
-const QUIET: &str = "kube_client::client=error,kube_client::client::builder=off,kube_runtime::watcher=error";
+/// The client logs each failed request, even if its caller handles the error; callers log more context, once.
+const QUIET: &str = "kube_client::client=error,kube_client::client::builder=off";
 
 /// The crates of this program.
 const OWN_CRATES: [&str; 4] = ["workspaces_controller", "webhook", "certs", "crds"];

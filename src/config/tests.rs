@@ -45,7 +45,7 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(settings.cert_dir.to_str(), Some("/tmp/k8s-webhook-server/serving-certs"));
     assert_eq!(
         settings.log.filter,
-        "warn,kube_client::client=error,kube_client::client::builder=off,kube_runtime::watcher=error,workspaces_controller=info,webhook=info,certs=info,crds=info"
+        "warn,kube_client::client=error,kube_client::client::builder=off,workspaces_controller=info,webhook=info,certs=info,crds=info"
     );
     assert_eq!(settings.log.format, LogFormat::Automatic);
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);

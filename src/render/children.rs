@@ -107,6 +107,15 @@ impl ChildRow {
         Self { check_stored, ..self }
     }
 
+    /// What the controller does with such children: server-side apply is a patch, which also creates. The garbage collector
+    /// deletes them, but for routes, which have to go before their Workspace.
+    pub fn verbs(&self) -> &'static [&'static str] {
+        match self.serves {
+            Serves::Pod => &["get", "list", "watch", "create", "patch"],
+            Serves::Route => &["get", "list", "watch", "create", "patch", "delete"],
+        }
+    }
+
     /// The name of the child among `names`.
     pub fn name<'a>(&self, names: &'a ChildNames) -> &'a str {
         (self.name)(names)

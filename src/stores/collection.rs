@@ -14,6 +14,8 @@ pub enum Progress {
     Listing,
     /// The API server does not know the resource: its CRD is not installed.
     NotInstalled,
+    /// The API server does not allow us to list it, and little depends on it. What was listed before may be out of date.
+    Forbidden,
     /// It has been listed once and follows from there.
     Synced,
 }

@@ -6,7 +6,6 @@ use crds::labels::WORKSPACE_NAME_LABEL;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1 as core;
-use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use tokio::sync::watch::Receiver;
 
@@ -18,6 +17,7 @@ use super::read_model::{ReadModel, Watched};
 use super::watch::{Necessity, StoreEvent, WatchOptions, watch};
 use super::workspace::StoredWorkspace;
 use crate::notebook::Notebook;
+use crate::rbac::AccessRule;
 use crate::render::{ChildKind, Serves};
 
 /// A resource that is watched.
@@ -66,9 +66,20 @@ impl WatchedResource {
         }
     }
 
+    /// The rule of a ClusterRole that allows what is done with it.
+    pub fn rule(self) -> AccessRule {
+        let (group, verbs): (_, &[_]) = match self {
+            Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => (crds::GROUP, &["get", "list", "watch"]),
+            Self::Children(kind) => (kind.row().group, kind.row().verbs()),
+            Self::Pods => ("", &["list", "watch"]),
+        };
+        AccessRule { group, resource: self.name(), verbs }
+    }
+
+    /// What depends on it.
     pub fn necessity(self) -> Necessity {
         match self {
-            Self::Notebooks => Necessity::Optional,
+            Self::Notebooks => Necessity::Optional("a Workspace may get the name of a Notebook"),
             Self::Children(kind) if kind.row().serves == Serves::Route => Necessity::Recommended,
             Self::WorkspaceKinds | Self::Workspaces | Self::Children(_) | Self::Pods => Necessity::Required,
         }
@@ -88,12 +99,12 @@ impl WatchedResource {
     /// Keeps its store current. Never returns.
     pub fn watch(self, stores: Arc<ReadModel>, client: &Client) -> BoxFuture<'static, ()> {
         let client = client.clone();
-        let config = match self {
+        let label = match self {
             // The objects with the label of children, whichever client created them.
-            Self::Children(_) | Self::Pods => watcher::Config::default().labels(WORKSPACE_NAME_LABEL),
-            Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => watcher::Config::default(),
+            Self::Children(_) | Self::Pods => Some(WORKSPACE_NAME_LABEL),
+            Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => None,
         };
-        let options = WatchOptions { name: self.name(), necessity: self.necessity(), config };
+        let options = WatchOptions { name: self.name(), necessity: self.necessity(), rule: self.rule(), label };
         match self {
             Self::WorkspaceKinds => async move {
                 let on_event = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);

@@ -1,31 +1,44 @@
 //! One watch: it keeps a collection current and goes on whatever the API server answers.
+//!
+//! It lists, then follows what has changed since. Every watch ends now and then, because its time is up or its connection
+//! broke, and is resumed where it ended. That is no news; only a list or a start that fails is.
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use kube::Api;
-use kube::core::Status;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::ObjectList;
+use tokio::time::{sleep, timeout};
 
 use super::collection::{Change, Collection, Progress};
 use super::slim::{Incoming, Slim};
 use super::triggers::Urgency;
 use crate::client::causes;
+use crate::rbac::AccessRule;
 
 /// The first pause after an error.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause after errors: how late we may notice that the API server is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// How long a watch has to last to have started, where it delivers nothing.
+const SETTLES_AFTER: Duration = LONGEST_PAUSE;
+/// Without an event or a bookmark the connection may be dead, so the watch is resumed on another one. API servers send a
+/// bookmark once a minute, but only of resources that have changed since they started or about which etcd has reported
+/// progress, which it does every ten minutes by default.
+const SILENCE: Duration = Duration::from_secs(75);
+/// Objects in a page of a list.
+const PAGE: u32 = 500;
 
-/// What is missing where the API server does not serve a resource.
+/// What is missing where a resource cannot be listed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Necessity {
     /// Everything: the process does not become ready.
     Required,
     /// A part of what the settings ask for.
     Recommended,
-    /// Nothing.
-    Optional,
+    /// Only this, in the words of the log.
+    Optional(&'static str),
 }
 
 /// What a watch has to know beside where it lists.
@@ -34,8 +47,10 @@ pub(super) struct WatchOptions {
     pub name: &'static str,
     /// How much depends on it.
     pub necessity: Necessity,
-    /// What is selected.
-    pub config: watcher::Config,
+    /// The rule of a ClusterRole that allows what is done with it.
+    pub rule: AccessRule,
+    /// The label of what is selected; without one, everything is.
+    pub label: Option<&'static str>,
 }
 
 /// What happened to a collection.
@@ -59,224 +74,244 @@ impl<'a, T> StoreEvent<'a, T> {
     }
 }
 
-/// The longest pause between two lists of a resource that the API server does not serve.
-fn longest_pause_while_absent(necessity: Necessity) -> Duration {
-    match necessity {
-        Necessity::Required => LONGEST_PAUSE,
-        // Routes are there within 30 s of the installation of Istio's CRDs.
-        Necessity::Recommended => Duration::from_secs(25),
-        Necessity::Optional => Duration::from_secs(30),
-    }
-}
-
 /// Keeps `collection` current and hands what changed to `on_event`. Never returns.
 pub(super) async fn watch<T: Slim>(
-    WatchOptions { name, necessity, config }: WatchOptions,
+    options: WatchOptions,
     api: Api<Incoming<T>>,
     collection: &Collection<T>,
     on_event: impl Fn(StoreEvent<'_, T>),
 ) {
-    let start = || watcher(api.clone(), config.clone()).boxed();
-    let mut events = start();
-    let mut pause = FIRST_PAUSE;
-    let mut failing = false;
-    // The stream is endless; were it not, the process should stop.
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                let worked = !matches!(event, Event::Init);
-                take(name, event, collection, &on_event);
-                // Every try to list begins with `Init`, so that says nothing about its success.
-                if worked {
-                    pause = FIRST_PAUSE;
-                    if std::mem::take(&mut failing) {
-                        tracing::info!(resource = name, "the watch works again");
-                    }
-                }
+    let mut watch = Watch { options, api, collection, on_event, pause: FIRST_PAUSE, failing: false };
+    loop {
+        match watch.list().await {
+            Ok(version) => {
+                watch.worked();
+                watch.follow(version).await;
             }
-            Err(error) => {
-                let not_installed = answer(&error).is_some_and(|status| status.code == 404);
-                let text = answer(&error).map_or_else(|| causes(&error), |status| status.message.clone());
-                if std::mem::replace(&mut failing, true) {
-                    tracing::debug!(resource = name, error = text, "the watch still fails");
-                } else {
-                    log_failure(name, necessity, &text, not_installed);
-                }
-                let mut longest = LONGEST_PAUSE;
-                if not_installed {
-                    // When it comes back it is another one: its objects have to be listed, not followed.
-                    events = start();
-                    if collection.set_progress(Progress::NotInstalled) {
-                        on_event(StoreEvent::Installed);
-                    }
-                    longest = longest_pause_while_absent(necessity);
-                }
-                tokio::time::sleep(pause.min(longest)).await;
-                pause = (pause * 2).min(longest);
-            }
+            Err(failure) => watch.failed(failure).await,
         }
     }
 }
 
-fn log_failure(name: &'static str, necessity: Necessity, error: &str, not_installed: bool) {
-    match necessity {
-        Necessity::Optional if not_installed => {
-            tracing::debug!(resource = name, "the API server does not serve this resource; will retry");
-        }
-        Necessity::Required | Necessity::Recommended if not_installed => {
-            tracing::warn!(resource = name, "the API server does not serve this resource: install its CRD; will retry");
-        }
-        _ => {
-            tracing::warn!(resource = name, error, "the watch failed; will retry");
+struct Watch<'a, T, F> {
+    options: WatchOptions,
+    api: Api<Incoming<T>>,
+    collection: &'a Collection<T>,
+    on_event: F,
+    /// How long to wait after the next error.
+    pause: Duration,
+    /// Whether the last list or start failed.
+    failing: bool,
+}
+
+/// Why a list or the start of a watch failed.
+struct WatchFailure {
+    /// The code of the API server's answer, if it answered.
+    code: Option<u16>,
+    text: String,
+}
+
+impl From<kube::Error> for WatchFailure {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self { code: Some(status.code), text: status.message.clone() },
+            error => Self { code: None, text: causes(&error) },
         }
     }
 }
 
-fn take<T: Slim>(
-    name: &'static str,
-    event: Event<Incoming<T>>,
-    collection: &Collection<T>,
-    on_event: &impl Fn(StoreEvent<'_, T>),
-) {
-    let put = |incoming: Incoming<T>, listed: bool| {
+/// How a watch ended.
+enum WatchEnd {
+    /// The API server knows what has changed since: the watch can be resumed.
+    Resumable(String),
+    /// The objects have to be listed again.
+    Outdated(String),
+}
+
+impl<T: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, F> {
+    /// Lists all objects; the version of the list.
+    async fn list(&self) -> Result<String, WatchFailure> {
+        self.collection.begin_list();
+        let label_selector = self.options.label.map(str::to_owned);
+        let mut params = ListParams { label_selector, limit: Some(PAGE), ..ListParams::default() };
+        loop {
+            let ObjectList { metadata, items, .. } = self.api.list(&params).await?;
+            for object in items {
+                if let Some(change) = self.put(object, true) {
+                    (self.on_event)(StoreEvent::Listed(&change));
+                }
+            }
+            if let Some(token) = metadata.continue_.filter(|token| !token.is_empty()) {
+                params.continue_token = Some(token);
+                continue;
+            }
+            for change in self.collection.end_list() {
+                (self.on_event)(StoreEvent::Listed(&change));
+            }
+            if self.collection.set_progress(Progress::Synced) {
+                (self.on_event)(StoreEvent::Installed);
+            }
+            return metadata
+                .resource_version
+                .filter(|version| !version.is_empty())
+                .ok_or_else(|| WatchFailure { code: None, text: "the list has no resourceVersion".to_owned() });
+        }
+    }
+
+    /// Follows the changes since `version`, until the objects have to be listed again.
+    async fn follow(&mut self, mut version: String) {
+        let name = self.options.name;
+        loop {
+            let params =
+                WatchParams { label_selector: self.options.label.map(str::to_owned), ..WatchParams::default() };
+            let mut started = false;
+            let end = match self.api.watch(&params, &version).await {
+                Ok(events) => self.take(events, &mut version, &mut started).await,
+                Err(error) => match WatchFailure::from(error) {
+                    WatchFailure { code: Some(410), text } => WatchEnd::Outdated(text),
+                    failure => {
+                        // When it comes back it is another one: its objects have to be listed, not followed.
+                        let is_gone = failure.code == Some(404);
+                        self.failed(failure).await;
+                        if is_gone {
+                            return;
+                        }
+                        continue;
+                    }
+                },
+            };
+            match end {
+                WatchEnd::Outdated(reason) => {
+                    tracing::debug!(resource = name, reason, "listing again");
+                    sleep(FIRST_PAUSE).await;
+                    return;
+                }
+                WatchEnd::Resumable(reason) if started => {
+                    tracing::debug!(resource = name, reason, "resuming the watch");
+                }
+                WatchEnd::Resumable(text) => self.failed(WatchFailure { code: None, text }).await,
+            }
+        }
+    }
+
+    /// Takes what a watch delivers, until it ends. `started` once it has delivered something, or lasted.
+    async fn take(
+        &mut self,
+        events: impl Stream<Item = kube::Result<WatchEvent<Incoming<T>>>>,
+        version: &mut String,
+        started: &mut bool,
+    ) -> WatchEnd {
+        let mut events = std::pin::pin!(events);
+        loop {
+            let patience = if *started { SILENCE } else { SETTLES_AFTER };
+            let event = match timeout(patience, events.next()).await {
+                Ok(Some(Ok(event))) => event,
+                Ok(Some(Err(error @ kube::Error::SerdeError(_)))) => return WatchEnd::Outdated(causes(&error)),
+                Ok(Some(Err(error))) => return WatchEnd::Resumable(causes(&error)),
+                Ok(None) => return WatchEnd::Resumable("the API server ended it".to_owned()),
+                Err(_) if *started => {
+                    return WatchEnd::Resumable(format!("neither event nor bookmark for {} s", SILENCE.as_secs()));
+                }
+                Err(_) => {
+                    *started = true;
+                    self.worked();
+                    continue;
+                }
+            };
+            let (change, seen) = match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    let seen = object.identity().version.into();
+                    (self.put(object, false), seen)
+                }
+                WatchEvent::Deleted(object) => {
+                    let gone = object.identity();
+                    (self.collection.remove(&gone), gone.version.into())
+                }
+                WatchEvent::Bookmark(bookmark) => (None, bookmark.metadata.resource_version),
+                WatchEvent::Error(status) if status.code == 410 => return WatchEnd::Outdated(status.message),
+                WatchEvent::Error(status) => return WatchEnd::Resumable(status.message),
+            };
+            *version = seen;
+            *started = true;
+            self.worked();
+            if let Some(change) = change {
+                (self.on_event)(StoreEvent::Changed(&change));
+            }
+        }
+    }
+
+    /// Takes an object of a list or of an event.
+    fn put(&self, incoming: Incoming<T>, listed: bool) -> Option<Change<T>> {
         let identity = incoming.identity();
         match incoming.object {
-            Ok(object) if listed => collection.put_listed(object),
-            Ok(object) => collection.put(object),
+            Ok(object) if listed => self.collection.put_listed(object),
+            Ok(object) => self.collection.put(object),
             Err(error) => {
-                tracing::error!(resource = name, object = %identity.key, error, "an object cannot be decoded and is skipped");
+                let resource = self.options.name;
+                tracing::error!(resource, object = %identity.key, error, "an object cannot be decoded and is skipped");
                 // What it was before is no longer true.
-                collection.remove(&identity)
+                self.collection.remove(&identity)
             }
         }
-    };
-    match event {
-        Event::Init => collection.begin_list(),
-        Event::InitApply(incoming) => {
-            if let Some(change) = put(incoming, true) {
-                on_event(StoreEvent::Listed(&change));
-            }
+    }
+
+    fn worked(&mut self) {
+        self.pause = FIRST_PAUSE;
+        // The watch was resumed from where it was before, so nothing is missing.
+        if self.collection.progress() == Progress::Forbidden {
+            self.collection.set_progress(Progress::Synced);
         }
-        Event::Apply(incoming) => {
-            if let Some(change) = put(incoming, false) {
-                on_event(StoreEvent::Changed(&change));
-            }
+        if std::mem::take(&mut self.failing) {
+            tracing::info!(resource = self.options.name, "the watch works again");
         }
-        Event::Delete(incoming) => {
-            if let Some(change) = collection.remove(&incoming.identity()) {
-                on_event(StoreEvent::Changed(&change));
-            }
+    }
+
+    /// Reports a failure, if it is news, and waits before the next try.
+    async fn failed(&mut self, failure: WatchFailure) {
+        let necessity = self.options.necessity;
+        let progress = match (failure.code, necessity) {
+            (Some(404), _) => Some(Progress::NotInstalled),
+            (Some(403), Necessity::Optional(_)) => Some(Progress::Forbidden),
+            _ => None,
+        };
+        let is_other = progress.is_some_and(|progress| self.collection.set_progress(progress));
+        if std::mem::replace(&mut self.failing, true) && !is_other {
+            tracing::debug!(resource = self.options.name, error = failure.text, "the watch still fails");
+        } else {
+            self.log(&failure, progress);
         }
-        Event::InitDone => {
-            for change in collection.end_list() {
-                on_event(StoreEvent::Listed(&change));
+        if is_other {
+            (self.on_event)(StoreEvent::Installed);
+        }
+        let longest = if progress.is_some() { longest_pause_without(necessity) } else { LONGEST_PAUSE };
+        sleep(self.pause.min(longest)).await;
+        self.pause = (self.pause * 2).min(longest);
+    }
+
+    fn log(&self, failure: &WatchFailure, progress: Option<Progress>) {
+        let WatchOptions { name: resource, necessity, rule, .. } = self.options;
+        match (progress, necessity) {
+            (Some(Progress::NotInstalled), Necessity::Optional(_)) => {
+                tracing::debug!(resource, "the API server does not serve this resource; will retry");
             }
-            if collection.set_progress(Progress::Synced) {
-                on_event(StoreEvent::Installed);
+            (Some(Progress::NotInstalled), _) => {
+                tracing::warn!(resource, "the API server does not serve this resource: install its CRD; will retry");
             }
+            (Some(Progress::Forbidden), Necessity::Optional(without)) => tracing::warn!("{}", rule.missing(without)),
+            _ => tracing::warn!(resource, error = failure.text, "the watch failed; will retry"),
         }
     }
 }
 
-/// What the API server answered, if that is the error.
-fn answer(error: &watcher::Error) -> Option<&Status> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
-        _ => None,
+/// The longest pause between two lists of a resource that the API server does not serve, or does not allow us to list.
+fn longest_pause_without(necessity: Necessity) -> Duration {
+    match necessity {
+        Necessity::Required => LONGEST_PAUSE,
+        // Routes are there within 30 s of the installation of Istio's CRDs.
+        Necessity::Recommended => Duration::from_secs(25),
+        Necessity::Optional(_) => Duration::from_secs(30),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use kube::Client;
-    use kube::client::Body;
-    use serde_json::json;
-
-    use super::*;
-    use crate::stores::slim::Key;
-    use crate::stores::workspace::StoredWorkspace;
-
-    fn incoming(version: u64, kind: &serde_json::Value) -> Incoming<StoredWorkspace> {
-        serde_json::from_value(json!({
-            "metadata": {"namespace": "ns", "name": "lab", "uid": "u", "resourceVersion": version.to_string()},
-            "spec": {"kind": kind, "podTemplate": {"volumes": {}, "options": {"imageConfig": "i", "podConfig": "p"}}},
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn an_object_that_cannot_be_read_any_longer_is_forgotten_and_so_is_its_end() {
-        let collection = Collection::default();
-        let held = || collection.get(&Key::new("ns", "lab")).is_some();
-        take("workspaces", Event::Apply(incoming(1, &json!("k"))), &collection, &|_| {});
-        assert!(held());
-        take("workspaces", Event::Apply(incoming(2, &json!(7))), &collection, &|_| {});
-        assert!(!held());
-        take("workspaces", Event::Apply(incoming(3, &json!("k"))), &collection, &|_| {});
-        take("workspaces", Event::Delete(incoming(4, &json!(7))), &collection, &|_| {});
-        assert!(!held());
-    }
-
-    /// Lists of a resource that the API server does not serve, in the ten minutes after the first ten.
-    async fn lists_while_absent(necessity: Necessity) -> usize {
-        let lists = Arc::new(AtomicUsize::new(0));
-        let service = tower::service_fn({
-            let lists = lists.clone();
-            move |_: http::Request<Body>| {
-                lists.fetch_add(1, Ordering::SeqCst);
-                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404});
-                let answer = http::Response::builder().status(404).body(Body::from(status.to_string().into_bytes()));
-                std::future::ready(answer)
-            }
-        });
-        let collection = Collection::<StoredWorkspace>::default();
-        let api = Api::all(Client::new(service, "default"));
-        let options = WatchOptions { name: "workspaces", necessity, config: watcher::Config::default() };
-        let watching = watch(options, api, &collection, |_| {});
-        let counted = async {
-            tokio::time::sleep(Duration::from_mins(10)).await;
-            let first = lists.load(Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_mins(10)).await;
-            lists.load(Ordering::SeqCst) - first
-        };
-        tokio::select! {
-            () = watching => 0,
-            count = counted => count,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_resource_that_need_not_be_served_is_listed_twice_a_minute() {
-        assert_eq!(lists_while_absent(Necessity::Optional).await, 20);
-        assert_eq!(lists_while_absent(Necessity::Recommended).await, 24);
-        assert_eq!(lists_while_absent(Necessity::Required).await, 200);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn children_are_listed_as_metadata_only() {
-        let accepts = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let service = tower::service_fn({
-            let accepts = accepts.clone();
-            move |request: http::Request<Body>| {
-                let accept = request.headers()[http::header::ACCEPT].to_str().unwrap().to_owned();
-                accepts.lock().unwrap().push(format!("{} {accept}", request.uri().path()));
-                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500});
-                let answer = http::Response::builder().status(500).body(Body::from(status.to_string().into_bytes()));
-                std::future::ready(answer)
-            }
-        });
-        let collection = Collection::<crate::stores::child::Child>::default();
-        let api = Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::StatefulSet);
-        let options =
-            WatchOptions { name: "statefulsets", necessity: Necessity::Required, config: watcher::Config::default() };
-        let watching = watch(options, api, &collection, |_| {});
-        drop(tokio::time::timeout(Duration::from_secs(1), watching).await);
-        let accepts = accepts.lock().unwrap();
-        assert!(accepts[0].contains("as=PartialObjectMetadataList"), "{accepts:?}");
-    }
-}
+mod tests;

@@ -37,7 +37,7 @@ fn missing_crds_missing_rights_and_an_outage_are_named_and_survived() {
     let without_rights =
         ControllerProcess::start(&cluster, &ControllerOptions { kubeconfig: Some(nobody), ..options() }).unwrap();
     wait_not_ready(&without_rights, "is forbidden");
-    wait_not_ready(&without_rights, "grant it in a ClusterRole");
+    wait_not_ready(&without_rights, "add to the rules of the ClusterRole: {apiGroups: [");
     assert_eq!(without_rights.terminate(PATIENCE).unwrap(), Exit::Code(0));
 
     cluster.install_product_crds().unwrap();

@@ -1,0 +1,340 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::stream;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::*;
+use crate::stores::captured_log::CapturedLog;
+use crate::stores::child::Child;
+use crate::stores::slim::Key;
+use crate::stores::workspace::StoredWorkspace;
+
+const RULE: AccessRule = AccessRule { group: "kubeflow.org", resource: "workspaces", verbs: &["get", "list", "watch"] };
+
+type AnswerBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// An answer of the API server.
+#[derive(Clone)]
+enum Answer {
+    /// A list of these objects, at this version.
+    List(u64, Vec<Value>),
+    /// A `Status`.
+    Failure(u16, &'static str),
+    /// These events, each so many seconds after the one before, and the end.
+    Watch(Vec<(u64, String)>, End),
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    /// Nothing more comes.
+    Silence,
+    /// The watch ends, so many seconds later.
+    Ends(u64),
+    /// The connection breaks, so many seconds later.
+    Breaks(u64),
+}
+
+/// What a watch asked and logged.
+struct Seen {
+    /// Each request and after how many seconds it came.
+    requests: Vec<(String, f64)>,
+    log: Vec<String>,
+    held: bool,
+    progress: Progress,
+}
+
+/// Runs a watch of Workspaces against an API server that gives these answers, one a request, and then none.
+async fn run(necessity: Necessity, seconds: u64, answers: impl IntoIterator<Item = Answer>) -> Seen {
+    let began = Instant::now();
+    let answers = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let service = tower::service_fn({
+        let requests = requests.clone();
+        move |request: Request<Body>| {
+            requests.lock().unwrap().push((described(&request), began.elapsed().as_secs_f64()));
+            let answer = answers.lock().unwrap().pop_front();
+            async move {
+                match answer {
+                    Some(answer) => Ok::<_, std::io::Error>(response(answer)),
+                    None => std::future::pending().await,
+                }
+            }
+        }
+    });
+    let log = CapturedLog::start();
+    let collection = Collection::<StoredWorkspace>::default();
+    let options = WatchOptions { name: "workspaces", necessity, rule: RULE, label: None };
+    let watching = watch(options, Api::all(Client::new(service, "default")), &collection, |_| {});
+    drop(timeout(Duration::from_secs(seconds), watching).await);
+    let requests = std::mem::take(&mut *requests.lock().unwrap());
+    let log = log.lines();
+    let held = collection.get(&Key::new("ns", "lab")).is_some();
+    Seen { requests, log, held, progress: collection.progress() }
+}
+
+fn described(request: &Request<Body>) -> String {
+    let query = request.uri().query().unwrap_or_default();
+    if !query.contains("watch=true") {
+        return "list".to_owned();
+    }
+    assert!(query.contains("allowWatchBookmarks=true"), "{query}");
+    let version = query.split('&').find_map(|part| part.strip_prefix("resourceVersion=")).unwrap();
+    format!("watch from {version}")
+}
+
+fn response(answer: Answer) -> Response<AnswerBody> {
+    let whole = |value: Value| {
+        let frame = Ok(Frame::data(Bytes::from(value.to_string())));
+        BodyExt::boxed_unsync(StreamBody::new(stream::iter([frame])))
+    };
+    match answer {
+        Answer::List(version, items) => {
+            Response::new(whole(json!({"metadata": {"resourceVersion": version.to_string()}, "items": items})))
+        }
+        Answer::Failure(code, message) => {
+            let status =
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message});
+            Response::builder().status(code).body(whole(status)).unwrap()
+        }
+        Answer::Watch(events, end) => {
+            let events = stream::iter(events).then(|(seconds, event)| async move {
+                sleep(Duration::from_secs(seconds)).await;
+                Ok(Frame::data(Bytes::from(format!("{event}\n"))))
+            });
+            let end = stream::once(async move {
+                match end {
+                    End::Silence => std::future::pending().await,
+                    End::Ends(seconds) => {
+                        sleep(Duration::from_secs(seconds)).await;
+                        None
+                    }
+                    End::Breaks(seconds) => {
+                        sleep(Duration::from_secs(seconds)).await;
+                        Some(Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)))
+                    }
+                }
+            });
+            Response::new(BodyExt::boxed_unsync(StreamBody::new(events.chain(end.filter_map(std::future::ready)))))
+        }
+    }
+}
+
+fn workspace(version: u64, kind: &Value) -> Value {
+    json!({
+        "metadata": {"namespace": "ns", "name": "lab", "uid": "u", "resourceVersion": version.to_string()},
+        "spec": {"kind": kind, "podTemplate": {"volumes": {}, "options": {"imageConfig": "i", "podConfig": "p"}}},
+    })
+}
+
+/// The type comes first, as API servers write it.
+fn event(type_: &str, object: &Value) -> String {
+    format!(r#"{{"type": "{type_}", "object": {object}}}"#)
+}
+
+fn bookmark(version: u64) -> String {
+    let metadata = json!({"resourceVersion": version.to_string()});
+    event("BOOKMARK", &json!({"apiVersion": "v1", "kind": "Workspace", "metadata": metadata}))
+}
+
+fn quiet() -> Answer {
+    Answer::Watch(Vec::new(), End::Silence)
+}
+
+fn at(requests: &[(&str, f64)]) -> Vec<(String, f64)> {
+    requests.iter().map(|(request, seconds)| ((*request).to_owned(), *seconds)).collect()
+}
+
+/// The requests and their times in milliseconds: timers have that precision.
+fn rounded(requests: &[(String, f64)]) -> Vec<(String, f64)> {
+    requests.iter().map(|(request, seconds)| (request.clone(), (seconds * 10.0).round() / 10.0)).collect()
+}
+
+const SILENT: &str = r#"DEBUG resuming the watch resource="workspaces" reason="neither event nor bookmark for 75 s""#;
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_watch_is_resumed_without_a_warning() {
+    let seen = run(Necessity::Required, 200, [Answer::List(7, Vec::new()), quiet(), quiet(), quiet()]).await;
+    let requests = [("list", 0.0), ("watch from 7", 0.0), ("watch from 7", 78.0), ("watch from 7", 156.0)];
+    assert_eq!(rounded(&seen.requests), at(&requests));
+    assert_eq!(seen.log, [SILENT, SILENT]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bookmarks_keep_a_watch_alive_and_say_where_it_is_resumed() {
+    let bookmarks = [8, 9, 10, 11].map(|version| (60, bookmark(version))).to_vec();
+    let answers = [Answer::List(7, Vec::new()), Answer::Watch(bookmarks, End::Ends(50)), quiet()];
+    let seen = run(Necessity::Required, 300, answers).await;
+    assert_eq!(rounded(&seen.requests), at(&[("list", 0.0), ("watch from 7", 0.0), ("watch from 11", 290.0)]));
+    assert_eq!(seen.log, [r#"DEBUG resuming the watch resource="workspaces" reason="the API server ended it""#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_restart_that_fails_is_reported_and_its_recovery_is_too() {
+    let answers = [
+        Answer::List(7, Vec::new()),
+        Answer::Watch(vec![(10, bookmark(8))], End::Breaks(10)),
+        Answer::Failure(503, "down"),
+        Answer::Failure(503, "still down"),
+        quiet(),
+    ];
+    let seen = run(Necessity::Required, 30, answers).await;
+    let again = "watch from 8";
+    let requests = [("list", 0.0), ("watch from 7", 0.0), (again, 20.0), (again, 20.1), (again, 20.3)];
+    assert_eq!(rounded(&seen.requests), at(&requests));
+    let expected = [
+        r#"DEBUG resuming the watch resource="workspaces" reason="Error reading events stream: ServiceError: connection reset""#,
+        r#"WARN the watch failed; will retry resource="workspaces" error="down""#,
+        r#"DEBUG the watch still fails resource="workspaces" error="still down""#,
+        r#"INFO the watch works again resource="workspaces""#,
+    ];
+    assert_eq!(seen.log, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bookmark_shows_at_once_that_it_works_again() {
+    let answers = [
+        Answer::List(7, Vec::new()),
+        Answer::Failure(500, "overloaded"),
+        Answer::Watch(vec![(1, bookmark(9))], End::Silence),
+    ];
+    let seen = run(Necessity::Required, 2, answers).await;
+    let expected = [
+        r#"WARN the watch failed; will retry resource="workspaces" error="overloaded""#,
+        r#"INFO the watch works again resource="workspaces""#,
+    ];
+    assert_eq!(seen.log, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_shows_that_it_works_again() {
+    let seen = run(Necessity::Required, 1, [Answer::Failure(500, "overloaded"), Answer::List(7, Vec::new())]).await;
+    let expected = [
+        r#"WARN the watch failed; will retry resource="workspaces" error="overloaded""#,
+        r#"INFO the watch works again resource="workspaces""#,
+    ];
+    assert_eq!(seen.log, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_as_soon_as_it_starts_has_failed() {
+    let short = || Answer::Watch(Vec::new(), End::Ends(0));
+    let seen = run(Necessity::Required, 60, [Answer::List(7, Vec::new()), short(), short(), short(), quiet()]).await;
+    let again = "watch from 7";
+    assert_eq!(rounded(&seen.requests), at(&[("list", 0.0), (again, 0.0), (again, 0.1), (again, 0.3), (again, 0.7)]));
+    let still = r#"DEBUG the watch still fails resource="workspaces" error="the API server ended it""#;
+    let expected = [
+        r#"WARN the watch failed; will retry resource="workspaces" error="the API server ended it""#,
+        still,
+        still,
+        r#"INFO the watch works again resource="workspaces""#,
+    ];
+    assert_eq!(seen.log, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_known_is_listed_again_and_what_is_gone_is_forgotten() {
+    let expired = json!({"kind": "Status", "code": 410, "message": "too old resource version"});
+    let lab = || vec![workspace(3, &json!("k"))];
+    let answers = [
+        Answer::List(7, lab()),
+        Answer::Watch(vec![(10, event("ERROR", &expired))], End::Silence),
+        Answer::List(90, lab()),
+        Answer::Failure(410, "too old resource version"),
+        Answer::List(95, Vec::new()),
+        quiet(),
+    ];
+    let seen = run(Necessity::Required, 20, answers).await;
+    let requests = [
+        ("list", 0.0),
+        ("watch from 7", 0.0),
+        ("list", 10.1),
+        ("watch from 90", 10.1),
+        ("list", 10.2),
+        ("watch from 95", 10.2),
+    ];
+    assert_eq!(rounded(&seen.requests), at(&requests));
+    assert!(!seen.held);
+    let line = r#"DEBUG listing again resource="workspaces" reason="too old resource version""#;
+    assert_eq!(seen.log, [line, line]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_little_depends_on_is_missed_once_and_asked_for_again() {
+    let optional = Necessity::Optional("nobody minds");
+    let forbidden = Answer::Failure(403, "workspaces is forbidden");
+    let seen = run(optional, 600, std::iter::repeat_n(forbidden.clone(), 100)).await;
+    let missing = "WARN a right is missing: nobody minds; to change that, add to the rules of the ClusterRole: \
+        {apiGroups: [\"kubeflow.org\"], resources: [\"workspaces\"], verbs: [\"get\", \"list\", \"watch\"]}";
+    assert_eq!(seen.log[0], missing);
+    assert!(seen.log[1..].iter().all(|line| line.starts_with("DEBUG the watch still fails ")), "{:?}", seen.log);
+    assert_eq!((seen.requests.len(), seen.progress), (28, Progress::Forbidden));
+
+    // Also where the right is taken away later.
+    let answers = [Answer::List(7, Vec::new()), forbidden.clone(), forbidden, quiet()];
+    let seen = run(optional, 20, answers).await;
+    let works = r#"INFO the watch works again resource="workspaces""#;
+    let still = r#"DEBUG the watch still fails resource="workspaces" error="workspaces is forbidden""#;
+    assert_eq!(seen.log, [missing, still, works]);
+    assert_eq!(seen.progress, Progress::Synced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_any_longer_is_forgotten_and_so_is_its_end() {
+    let (good, bad) = (json!("k"), json!(7));
+    let mut events = vec![(1, event("ADDED", &workspace(11, &good)))];
+    let held = async |events: &[(u64, String)]| {
+        let answers = [Answer::List(7, Vec::new()), Answer::Watch(events.to_vec(), End::Silence)];
+        run(Necessity::Required, 10, answers).await.held
+    };
+    assert!(held(&events).await);
+    events.push((1, event("MODIFIED", &workspace(12, &bad))));
+    assert!(!held(&events).await);
+    events.push((1, event("MODIFIED", &workspace(13, &good))));
+    assert!(held(&events).await);
+    events.push((1, event("DELETED", &workspace(14, &bad))));
+    assert!(!held(&events).await);
+}
+
+/// Lists of a resource that the API server does not serve, in the ten minutes after the first ten.
+async fn lists_while_absent(necessity: Necessity) -> usize {
+    let seen = run(necessity, 1200, std::iter::repeat_n(Answer::Failure(404, "not found"), 1000)).await;
+    seen.requests.iter().filter(|(_, seconds)| *seconds > 600.0).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_that_need_not_be_served_is_listed_twice_a_minute() {
+    assert_eq!(lists_while_absent(Necessity::Optional("")).await, 20);
+    assert_eq!(lists_while_absent(Necessity::Recommended).await, 24);
+    assert_eq!(lists_while_absent(Necessity::Required).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_are_listed_as_metadata_only() {
+    let accepts = Arc::new(Mutex::new(Vec::new()));
+    let service = tower::service_fn({
+        let accepts = accepts.clone();
+        move |request: Request<Body>| {
+            let accept = request.headers()[http::header::ACCEPT].to_str().unwrap().to_owned();
+            accepts.lock().unwrap().push(format!("{} {accept}", request.uri().path()));
+            std::future::ready(Ok::<_, std::io::Error>(response(Answer::Failure(500, "overloaded"))))
+        }
+    });
+    let collection = Collection::<Child>::default();
+    let api = Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::StatefulSet);
+    let options = WatchOptions { name: "statefulsets", necessity: Necessity::Required, rule: RULE, label: None };
+    let watching = watch(options, api, &collection, |_| {});
+    drop(timeout(Duration::from_secs(1), watching).await);
+    let accepts = accepts.lock().unwrap();
+    assert!(accepts[0].contains("as=PartialObjectMetadataList"), "{accepts:?}");
+}
