@@ -12,6 +12,7 @@ mod notebook;
 pub mod pod;
 mod read_model;
 mod resources;
+mod served;
 pub mod slim;
 mod triggers;
 mod watch;
@@ -21,8 +22,10 @@ use std::sync::Arc;
 
 use crds::WorkspaceKind;
 use crds::options::KindOption;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::Client;
+use serde_json::Value;
 
 use crate::rbac::AccessRule;
 use crate::render::ChildKind;
@@ -38,7 +41,7 @@ use workspace::StoredWorkspace;
 pub use read_model::Watched;
 pub use triggers::{Triggers, Urgency};
 
-/// A watch to be run for as long as the process lives: its name, and the future, which never returns.
+/// What is to be run for as long as the process lives: its name, and the future, which never returns.
 pub type WatchTask = (String, BoxFuture<'static, ()>);
 
 /// What the process knows of the cluster. Cheap to clone.
@@ -63,7 +66,9 @@ impl Stores {
         let task = |resource: WatchedResource| {
             (format!("watch {}", resource.name()), resource.watch(stores.0.clone(), client))
         };
-        let tasks = WatchedResource::all(watched).map(task).collect();
+        let mut tasks: Vec<WatchTask> = WatchedResource::all(watched).map(task).collect();
+        let (model, client) = (stores.0.clone(), client.clone());
+        tasks.push(("schemas of the CRDs".to_owned(), async move { model.served.keep(client).await }.boxed()));
         (stores, tasks)
     }
 
@@ -104,7 +109,8 @@ impl Stores {
         *resource.progress(&self.0).borrow()
     }
 
-    /// Waits until all that the reconciler asks about has been listed, or is known not to be served.
+    /// Waits until all that the reconciler asks about has been listed, or is known not to be served, and until it is known
+    /// what the API server can store.
     pub async fn wait_synced(&self) {
         for resource in WatchedResource::all(self.0.watched) {
             let enough = match resource.necessity() {
@@ -115,6 +121,12 @@ impl Stores {
             // The sender lives as long as `self`.
             let _ = resource.progress(&self.0).wait_for(|progress| enough(*progress)).await;
         }
+        self.0.served.wait_known().await;
+    }
+
+    /// The part of a Workspace's status that the API server keeps: its CRD may be older than this version.
+    pub fn kept_status(&self, status: Value) -> Value {
+        self.0.served.kept(status)
     }
 
     /// Waits until what admission asks has been listed once.

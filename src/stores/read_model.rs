@@ -5,6 +5,7 @@ use super::collection::Collection;
 use super::kind::StoredKind;
 use super::notebook::StoredNotebook;
 use super::pod::Pod;
+use super::served::Served;
 use super::triggers::Triggers;
 use super::workspace::StoredWorkspace;
 use crate::render::PerChild;
@@ -19,6 +20,7 @@ pub(super) struct ReadModel {
     pub pods: Collection<Pod>,
     pub triggers: Triggers,
     pub route_triggers: Triggers,
+    pub served: Served,
     pub watched: Watched,
 }
 

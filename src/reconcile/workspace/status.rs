@@ -35,10 +35,10 @@ pub(super) struct StatusFacts<'a> {
 pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Duration>) {
     let StatusFacts { workspace, pod, outcome, now, .. } = facts;
     let held = &workspace.status;
-    let options = outcome.options.clone().or_else(|| held.pod_template_options.clone());
-    let pending_restart = options.as_ref().is_some_and(|options| {
-        !options.image_config.redirect_chain.is_empty() || !options.pod_config.redirect_chain.is_empty()
-    });
+    // The CRDs of the Go controller require them, and `activity`.
+    let options = outcome.options.clone().or_else(|| held.pod_template_options.clone()).unwrap_or_default();
+    let pending_restart =
+        !options.image_config.redirect_chain.is_empty() || !options.pod_config.redirect_chain.is_empty();
     let PodState { state, mut message, changes_after } = state(facts);
     if state == WorkspaceState::Running && pending_restart {
         message.push_str(" (a restart is pending)");
@@ -51,7 +51,8 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
             (true, since) => since,
         },
         pending_restart,
-        pod_template_options: options,
+        activity: Some(held.activity.clone().unwrap_or_default()),
+        pod_template_options: Some(options),
         pod_template_pod: Some(pod_status(pod, outcome.service_account.clone())),
         state,
         state_message: bounded(message),

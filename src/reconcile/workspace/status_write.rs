@@ -43,6 +43,7 @@ pub(super) async fn write(
     if desired == held {
         return Ok(None);
     }
+    let Some(change) = change(target, held, desired) else { return Ok(None) };
     let waits_for_pod = !has_pod && desired.state == WorkspaceState::Unknown;
     let patience = memory.stateful_set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
     // A missing kind brings no flood of events, and the user who just created the Workspace waits for the report.
@@ -51,8 +52,6 @@ pub(super) async fn write(
     if !left.is_zero() {
         return Ok(Some(left));
     }
-    let value = |status: &WorkspaceStatus| serde_json::to_value(status).unwrap_or_default();
-    let Some(change) = merge_patch(&value(held), &value(desired)) else { return Ok(None) };
     memory.status_written = Some(Instant::now());
     let patched = patch(target, change).await;
     match &patched {
@@ -61,6 +60,15 @@ pub(super) async fn write(
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }
     patched.map(|_| None)
+}
+
+/// What has to be written, of what the API server keeps. A status that was never written is written whole, for CRDs may
+/// require any of its fields.
+fn change(target: &Target<'_>, held: &WorkspaceStatus, desired: &WorkspaceStatus) -> Option<Value> {
+    let value =
+        |status: &WorkspaceStatus| target.context.stores.kept_status(serde_json::to_value(status).unwrap_or_default());
+    let held = if *held == WorkspaceStatus::default() { json!({}) } else { value(held) };
+    merge_patch(&held, &value(desired))
 }
 
 /// Whether there was still something to write to. The uid makes it a status of this Workspace, not of a later one with its

@@ -88,6 +88,7 @@ fn the_status_of_a_running_workspace_is_exactly_this() {
     };
     let expected = json!({
         "observedGeneration": 7,
+        "activity": {"lastActivity": 0, "lastUpdate": 0},
         "lastRunningTime": 0,
         "pauseTime": 0,
         "pendingRestart": false,
@@ -107,6 +108,33 @@ fn the_status_of_a_running_workspace_is_exactly_this() {
         ],
     });
     assert_eq!(serde_json::to_value(&status).unwrap(), expected);
+}
+
+/// The CRDs of the Go controller require these.
+#[test]
+fn nothing_that_a_crd_may_require_is_ever_absent() {
+    let bare = status(&workspace(false, &json!({})), None, &ApplyOutcome::default());
+    let expected = json!({
+        "observedGeneration": 7,
+        "activity": {"lastActivity": 0, "lastUpdate": 0},
+        "lastRunningTime": 0,
+        "pauseTime": 0,
+        "pendingRestart": false,
+        "podTemplateOptions": {"imageConfig": {}, "podConfig": {}},
+        "podTemplatePod": {"name": "", "nodeName": ""},
+        "state": "Unknown",
+        "stateMessage": bare.state_message,
+        "conditions": bare.conditions,
+    });
+    assert_eq!(serde_json::to_value(&bare).unwrap(), expected);
+
+    let activity = json!({
+        "lastActivity": 5, "lastUpdate": 6, "rules": {"pauseWorkspace": {"eligibleAfter": 9}},
+        "lastProbe": {"startTime": 6, "endTime": 7, "result": "Success", "message": "m"},
+    });
+    let held = json!({"activity": activity, "lastRunningTime": 4});
+    let status = serde_json::to_value(status(&workspace(false, &held), Some(&running()), &applied())).unwrap();
+    assert_eq!((&status["activity"], &status["lastRunningTime"]), (&activity, &json!(4)));
 }
 
 #[test]

@@ -1,0 +1,313 @@
+//! What the API server can store: the schemas of our CRDs as it publishes them, where they are older than those of this
+//! version. Every client may read them (the ClusterRole `system:discovery`), unlike the CRDs themselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use http::Request;
+use kube::Client;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::client::causes;
+
+/// The index of the published schemas, with a hash for each API group.
+const INDEX: &str = "/openapi/v3";
+/// The pause after which they are asked for again, where the API server does not answer or does not publish ours yet.
+const RETRY: Duration = Duration::from_secs(3);
+/// The same where they are older than this version: how late we notice that newer CRDs were applied.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// After how many tries the reconciler waits no longer.
+const TRIES: usize = 10;
+/// Fields that a message names at most.
+const NAMED: usize = 12;
+
+/// A schema, as far as it says which fields an object keeps.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PublishedSchema {
+    properties: BTreeMap<String, PublishedSchema>,
+    items: Option<Box<PublishedSchema>>,
+    additional_properties: Option<IgnoredAny>,
+    required: Vec<String>,
+    default: Option<IgnoredAny>,
+    /// Our CRDs document each of our own fields and none of those inside a type of Kubernetes.
+    description: Option<IgnoredAny>,
+    #[serde(rename = "x-kubernetes-preserve-unknown-fields")]
+    preserves: bool,
+    #[serde(rename = "x-kubernetes-selectable-fields")]
+    selectable: Option<IgnoredAny>,
+}
+
+/// What is known of the published schemas.
+#[derive(Debug)]
+pub(super) struct Served {
+    /// The schema of a Workspace's status where it keeps less than ours.
+    status: RwLock<Option<Arc<PublishedSchema>>>,
+    known: watch::Sender<bool>,
+}
+
+impl Default for Served {
+    fn default() -> Self {
+        Self { status: RwLock::default(), known: watch::Sender::new(false) }
+    }
+}
+
+/// A CRD that is older than this version.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct OlderCrd {
+    /// Its name.
+    name: &'static str,
+    /// Fields that the API server drops, ordered.
+    dropped: Vec<String>,
+    /// Fields of a spec that only that CRD requires, ordered.
+    required: Vec<String>,
+    /// Whether it lacks the selectable fields.
+    unselectable: bool,
+}
+
+impl Served {
+    /// Waits until it is known what the API server can store, or that it does not publish it.
+    pub async fn wait_known(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.known.subscribe().wait_for(|known| *known).await;
+    }
+
+    /// The part of a Workspace's status that the API server keeps.
+    pub fn kept(&self, mut status: Value) -> Value {
+        let schema = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(schema) = schema {
+            schema.prune(&mut status);
+        }
+        status
+    }
+
+    fn learn(&self, status: Option<PublishedSchema>) {
+        *self.status.write().unwrap_or_else(PoisonError::into_inner) = status.map(Arc::new);
+        self.known.send_replace(true);
+    }
+
+    /// Reads the schemas until they are not older than this version, and reports each CRD that is. Never returns.
+    pub async fn keep(&self, client: Client) {
+        let (mut read, mut reported) = (String::new(), false);
+        for tries in 1.. {
+            if tries == TRIES {
+                self.known.send_replace(true);
+            }
+            let pause = match published(&client, &mut read).await {
+                Ok(Some(schemas)) => {
+                    let older = self.compare(schemas);
+                    for crd in &older {
+                        tracing::warn!("{crd}");
+                    }
+                    if older.is_empty() {
+                        if reported {
+                            tracing::info!("the CRDs are those of this version now");
+                        }
+                        break;
+                    }
+                    reported = true;
+                    LOOK_AGAIN
+                }
+                // As before.
+                Ok(None) => LOOK_AGAIN,
+                Err(Unpublished::NotYet) => RETRY,
+                Err(Unpublished::Unreadable(error)) => {
+                    tracing::debug!(error, "it is not known whether the CRDs are those of this version");
+                    self.known.send_replace(true);
+                    LOOK_AGAIN
+                }
+            };
+            sleep(pause).await;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    fn compare(&self, mut schemas: PublishedSchemas) -> Vec<OlderCrd> {
+        let ours = [
+            ("workspaces.kubeflow.org", crds::generate::workspace_crd()),
+            ("workspacekinds.kubeflow.org", crds::generate::workspace_kind_crd()),
+        ];
+        let compared = ours.map(|(name, crd)| {
+            let served = match crd["spec"]["names"]["kind"].as_str() {
+                Some("Workspace") => &schemas.workspace,
+                _ => &schemas.kind,
+            };
+            OlderCrd::compare(name, &crd, served)
+        });
+        let drops_status = compared[0].dropped.iter().any(|field| field.starts_with("status."));
+        self.learn(schemas.workspace.properties.remove("status").filter(|_| drops_status));
+        compared.into_iter().filter(OlderCrd::is_older).collect()
+    }
+}
+
+impl OlderCrd {
+    fn compare(name: &'static str, crd: &Value, served: &PublishedSchema) -> Self {
+        let version = &crd["spec"]["versions"][0];
+        let ours = PublishedSchema::deserialize(&version["schema"]["openAPIV3Schema"]).unwrap_or_default();
+        let selects = version["selectableFields"].is_array();
+        let mut older = Self { name, unselectable: selects && served.selectable.is_none(), ..Self::default() };
+        older.add(&ours, served, "");
+        older.dropped.sort_unstable();
+        older.required.sort_unstable();
+        older
+    }
+
+    fn add(&mut self, ours: &PublishedSchema, served: &PublishedSchema, at: &str) {
+        let below = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+        // A status is written with all fields that any CRD requires.
+        if !at.is_empty() && !at.starts_with("status") {
+            let is_new = |name: &&String| !ours.required.contains(name);
+            let has_default =
+                |name: &&String| served.properties.get(*name).is_some_and(|field| field.default.is_some());
+            let required = served.required.iter().filter(is_new).filter(|name| !has_default(name));
+            self.required.extend(required.map(|name| below(name)));
+        }
+        for (name, field) in &ours.properties {
+            match served.properties.get(name) {
+                Some(served) => self.add(field, served, &below(name)),
+                None if served.is_open() || field.description.is_none() => {}
+                None => self.dropped.push(below(name)),
+            }
+        }
+        if let (Some(ours), Some(served)) = (&ours.items, &served.items) {
+            self.add(ours, served, &format!("{at}[]"));
+        }
+    }
+
+    fn is_older(&self) -> bool {
+        self.unselectable || !self.dropped.is_empty() || !self.required.is_empty()
+    }
+}
+
+impl fmt::Display for OlderCrd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the CRD {} is older than this version: ", self.name)?;
+        let mut parts = Vec::new();
+        if !self.dropped.is_empty() {
+            parts.push(format!("the API server drops {}", listed(&self.dropped)));
+        }
+        if !self.required.is_empty() {
+            parts.push(format!("it requires {}", listed(&self.required)));
+        }
+        if self.unselectable {
+            parts.push(
+                "Workspaces cannot be selected by spec.kind, so all are listed to find those that use a kind or an option"
+                    .to_owned(),
+            );
+        }
+        write!(
+            formatter,
+            "{}; install the CRDs, with `workspaces-controller crds | kubectl apply --server-side -f -`",
+            parts.join("; ")
+        )
+    }
+}
+
+fn listed(fields: &[String]) -> String {
+    let named = fields.len().min(NAMED);
+    let more = match fields.len() - named {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    fields[..named].join(", ") + &more
+}
+
+impl PublishedSchema {
+    /// Whether it keeps fields that it does not name.
+    fn is_open(&self) -> bool {
+        self.preserves || self.additional_properties.is_some()
+    }
+
+    /// Drops what the API server drops of an object with that schema.
+    fn prune(&self, value: &mut Value) {
+        match value {
+            Value::Object(map) if !self.is_open() => {
+                map.retain(|name, _| self.properties.contains_key(name));
+                for (name, field) in map {
+                    self.properties[name].prune(field);
+                }
+            }
+            Value::Array(items) => {
+                let Some(schema) = &self.items else { return };
+                for item in items {
+                    schema.prune(item);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The published schemas of both kinds.
+struct PublishedSchemas {
+    workspace: PublishedSchema,
+    kind: PublishedSchema,
+}
+
+/// Why the schemas are not known.
+enum Unpublished {
+    /// The API server does not answer, or the CRDs are not installed: they will be.
+    NotYet,
+    /// The API server refuses to show them.
+    Unreadable(String),
+}
+
+impl From<kube::Error> for Unpublished {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if !matches!(status.code, 429 | 500..) => Self::Unreadable(status.message.clone()),
+            kube::Error::SerdeError(_) => Self::Unreadable(causes(&error)),
+            _ => Self::NotYet,
+        }
+    }
+}
+
+/// Reads the schemas, unless they are those that were `read` before.
+async fn published(client: &Client, read: &mut String) -> Result<Option<PublishedSchemas>, Unpublished> {
+    #[derive(Deserialize)]
+    struct Index {
+        paths: BTreeMap<String, Entry>,
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        #[serde(rename = "serverRelativeURL")]
+        url: String,
+    }
+    #[derive(Deserialize)]
+    struct Document {
+        components: Components,
+    }
+    #[derive(Deserialize)]
+    struct Components {
+        schemas: BTreeMap<String, PublishedSchema>,
+    }
+    let mut index: Index = get(client, INDEX).await?;
+    let group = format!("apis/{}/{}", crds::GROUP, crds::VERSION);
+    let Entry { url } = index.paths.remove(&group).ok_or(Unpublished::NotYet)?;
+    if url == *read {
+        return Ok(None);
+    }
+    let Document { components: Components { mut schemas } } = get(client, &url).await?;
+    // Named after the group, its parts reversed.
+    let mut take = |kind: &str| {
+        let name = format!("{}.{}.{kind}", crds::GROUP.rsplit('.').collect::<Vec<_>>().join("."), crds::VERSION);
+        schemas.remove(&name).ok_or(Unpublished::NotYet)
+    };
+    let schemas = PublishedSchemas { workspace: take("Workspace")?, kind: take("WorkspaceKind")? };
+    *read = url;
+    Ok(Some(schemas))
+}
+
+async fn get<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> Result<T, Unpublished> {
+    let request = Request::get(path).body(Vec::new()).map_err(|error| Unpublished::Unreadable(error.to_string()))?;
+    Ok(client.request(request).await?)
+}
+
+#[cfg(test)]
+mod tests;
