@@ -9,6 +9,7 @@ use tokio::runtime::{Builder, Handle};
 
 use crate::api::lookup::ClusterLookup;
 use crate::api::readiness::CacheReadiness;
+use crate::api::rights::report_missing;
 use crate::client::Access;
 use crate::config::{SettingError, Settings, settings};
 use crate::http::health::Readiness;
@@ -95,6 +96,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     let caches = CacheReadiness::default();
     readiness = readiness.and("caches", caches.check(stores.clone()));
     process.steady.spawn("cache readiness", caches.keep(client.clone(), access.url(), stores.clone()));
+    process.steady.spawn("rights", report_missing(client.clone(), Arc::clone(&settings)));
 
     if settings.enable_reconcile {
         let drain = process.drain.clone();

@@ -15,7 +15,7 @@ use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
 use kube::api::PostParams;
-use kube::core::{NamespaceResourceScope, PartialObjectMeta};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta, Status};
 use kube::{Api, Client, Resource};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -24,8 +24,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 use webhook::{KindUsage, LookupError, MountSource};
 
+use super::rights::{READ_CLAIMS, READ_NAMESPACES, READ_SECRETS, REVIEW_ACCESS};
 use crate::client::{causes, root_cause};
 use crate::notebook::Notebook;
+use crate::rbac::AccessRule;
 use crate::stores::Stores;
 
 /// For one call to the API server: the caller has about five seconds for the whole review.
@@ -38,6 +40,8 @@ const PAGE: usize = 100;
 const LARGE_PAGE: usize = 1_000;
 /// Only the metadata of Workspaces, if the API server supports it.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+/// Whole Workspaces.
+const WHOLE_OBJECTS: &str = "application/json";
 
 /// Looks up the facts of admission in the cluster.
 #[derive(Clone)]
@@ -68,7 +72,7 @@ impl webhook::Lookup for ClusterLookup {
         let mut first = Vec::new();
         let mut next = String::new();
         loop {
-            let page: Page<WorkspaceMetadata> = self.workspaces_page(kind, PAGE, &next, METADATA_ONLY).await?;
+            let page = self.workspaces_page(kind, PAGE, &next, METADATA_ONLY).await?;
             first.extend(page.items.into_iter().flatten().map(|user| user.metadata.into_key()));
             next = page.metadata.next.unwrap_or_default();
             if next.is_empty() {
@@ -99,8 +103,7 @@ impl webhook::Lookup for ClusterLookup {
         let mut found: BTreeMap<KindOption, KindUsage> = BTreeMap::new();
         let mut next = String::new();
         loop {
-            let page: Page<WorkspaceSelection> =
-                self.workspaces_page(kind, LARGE_PAGE, &next, "application/json").await?;
+            let page = self.workspaces_page(kind, LARGE_PAGE, &next, WHOLE_OBJECTS).await?;
             for user in page.items.into_iter().flatten() {
                 // One without options uses none that could be removed.
                 let Some(selection) = user.options() else { continue };
@@ -145,7 +148,7 @@ impl webhook::Lookup for ClusterLookup {
         };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let answer = with_timeout(reviews.create(&PostParams::default(), &review)).await?;
+        let answer = allowed_by(REVIEW_ACCESS, reviews.create(&PostParams::default(), &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 
@@ -159,12 +162,21 @@ impl webhook::Lookup for ClusterLookup {
     }
 
     async fn notebook_live(&self, namespace: &str, name: &str) -> Result<bool, LookupError> {
-        Ok(self.metadata::<Notebook>(namespace, name).await?.is_some())
+        let notebooks: Api<Notebook> = Api::namespaced(self.client.clone(), namespace);
+        let call = async {
+            match notebooks.get_metadata_opt(name).await {
+                // Then the cache has to do, as far as it may be filled.
+                Err(kube::Error::Api(status)) if status.code == 403 => Ok(self.stores.has_notebook(namespace, name)),
+                found => found.map(|found| found.is_some()),
+            }
+        };
+        with_timeout(call).await
     }
 
     async fn namespace_labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, LookupError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        Ok(with_timeout(namespaces.get_metadata_opt(namespace)).await?.map(labels).unwrap_or_default())
+        let found = allowed_by(READ_NAMESPACES, namespaces.get_metadata_opt(namespace)).await?;
+        Ok(found.map(labels).unwrap_or_default())
     }
 
     async fn mounted_labels(
@@ -173,38 +185,72 @@ impl webhook::Lookup for ClusterLookup {
         mounted: &MountSource,
     ) -> Result<Option<BTreeMap<String, String>>, LookupError> {
         Ok(match mounted {
-            MountSource::Claim(name) => self.metadata::<PersistentVolumeClaim>(namespace, name).await?.map(labels),
-            MountSource::Secret(name) => self.metadata::<Secret>(namespace, name).await?.map(labels),
+            MountSource::Claim(name) => {
+                self.metadata::<PersistentVolumeClaim>(READ_CLAIMS, namespace, name).await?.map(labels)
+            }
+            MountSource::Secret(name) => self.metadata::<Secret>(READ_SECRETS, namespace, name).await?.map(labels),
         })
     }
 }
 
 impl ClusterLookup {
-    /// A page of the Workspaces of a kind.
-    async fn workspaces_page<T: DeserializeOwned>(
-        &self,
-        kind: &str,
-        limit: usize,
-        next: &str,
-        accept: &str,
-    ) -> Result<Page<T>, LookupError> {
-        let request = Request::get(workspaces_path(kind, limit, next)).header(ACCEPT, accept).body(Vec::new());
-        let request = request.map_err(|error| LookupError::Failed(error.to_string()))?;
-        with_timeout(self.client.request(request)).await
+    /// A page of the Workspaces of a kind. Where the CRD does not let them be selected by it, one of all Workspaces, of
+    /// which those of other kinds are left out.
+    async fn workspaces_page(&self, kind: &str, limit: usize, next: &str, accept: &str) -> Result<Page, LookupError> {
+        let list = async |path: String, accept: &str| -> kube::Result<Page> {
+            let request = Request::get(path).header(ACCEPT, accept).body(Vec::new());
+            self.client.request(request.map_err(kube::Error::HttpError)?).await
+        };
+        with_timeout(async {
+            match list(workspaces_path(Some(kind), limit, next), accept).await {
+                Err(kube::Error::Api(status)) if is_unselectable(&status) => {
+                    let mut page = list(workspaces_path(None, LARGE_PAGE, next), WHOLE_OBJECTS).await?;
+                    page.items.iter_mut().for_each(|items| items.retain(|workspace| workspace.spec["kind"] == kind));
+                    Ok(page)
+                }
+                page => page,
+            }
+        })
+        .await
     }
 
     /// The metadata of an object, if it is there.
-    async fn metadata<K>(&self, namespace: &str, name: &str) -> Result<Option<PartialObjectMeta<K>>, LookupError>
+    async fn metadata<K>(
+        &self,
+        rule: AccessRule,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PartialObjectMeta<K>>, LookupError>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
         let objects: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        with_timeout(objects.get_metadata_opt(name)).await
+        allowed_by(rule, objects.get_metadata_opt(name)).await
     }
 }
 
 fn labels<K>(object: PartialObjectMeta<K>) -> BTreeMap<String, String> {
     object.metadata.labels.unwrap_or_default()
+}
+
+/// Whether the API server refuses the field selector: the CRD is older than this version.
+fn is_unselectable(status: &Status) -> bool {
+    status.code == 400 && status.message.contains("field label not supported")
+}
+
+/// The answer to a call that not every installation allows; where it is forbidden, the error says which rule is missing.
+async fn allowed_by<T>(rule: AccessRule, call: impl Future<Output = kube::Result<T>>) -> Result<T, LookupError> {
+    let call = async {
+        let mut answer = call.await;
+        if let Err(kube::Error::Api(status)) = &mut answer
+            && status.code == 403
+        {
+            let message = &status.message;
+            status.message = format!("{message}; add to the rules of the ClusterRole of the controller: {rule}");
+        }
+        answer
+    };
+    with_timeout(call).await
 }
 
 async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, LookupError> {
@@ -228,14 +274,14 @@ async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<
     }
 }
 
-/// Without a resourceVersion the API server returns the newest state, not a cached one.
-fn workspaces_path(kind: &str, limit: usize, next: &str) -> String {
-    let mut path = format!(
-        "/apis/{}/{}/workspaces?limit={limit}&fieldSelector=spec.kind%3D{}",
-        crds::GROUP,
-        crds::VERSION,
-        utf8_percent_encode(&selector_value(kind), NON_ALPHANUMERIC)
-    );
+/// The path of a page of the Workspaces of a kind, or of all. Without a resourceVersion the API server returns the newest
+/// state, not a cached one.
+fn workspaces_path(kind: Option<&str>, limit: usize, next: &str) -> String {
+    let mut path = format!("/apis/{}/{}/workspaces?limit={limit}", crds::GROUP, crds::VERSION);
+    if let Some(kind) = kind {
+        path += "&fieldSelector=spec.kind%3D";
+        path.extend(utf8_percent_encode(&selector_value(kind), NON_ALPHANUMERIC));
+    }
     if !next.is_empty() {
         path += "&continue=";
         path.extend(utf8_percent_encode(next, NON_ALPHANUMERIC));
@@ -250,12 +296,12 @@ fn selector_value(text: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct Page<T> {
+struct Page {
     #[serde(default)]
     metadata: PageMetadata,
     /// Null if there are none and only metadata was requested; never absent.
-    #[serde(deserialize_with = "Option::deserialize", bound = "T: Deserialize<'de>")]
-    items: Option<Vec<T>>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    items: Option<Vec<ListedWorkspace>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -264,20 +310,16 @@ struct PageMetadata {
     next: Option<String>,
 }
 
+/// A Workspace of a list. It is one of many, and need not decode.
 #[derive(Deserialize)]
-struct WorkspaceMetadata {
+struct ListedWorkspace {
     metadata: SlimMetadata,
-}
-
-/// A Workspace with the options that it selects. It is one of many, and need not decode.
-#[derive(Deserialize)]
-struct WorkspaceSelection {
-    metadata: SlimMetadata,
+    /// Null if only metadata was requested.
     #[serde(default)]
     spec: Value,
 }
 
-impl WorkspaceSelection {
+impl ListedWorkspace {
     fn options(&self) -> Option<WorkspaceOptions> {
         WorkspaceOptions::deserialize(&self.spec["podTemplate"]["options"]).ok()
     }
@@ -303,7 +345,7 @@ mod tests {
     #[test]
     fn nothing_in_a_name_can_change_the_request() {
         assert_eq!(
-            workspaces_path("a&limit=0,metadata.name=b c", 100, "x=/+"),
+            workspaces_path(Some("a&limit=0,metadata.name=b c"), 100, "x=/+"),
             "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata%2Ename%5C%3Db%20c\
              &continue=x%3D%2F%2B"
         );
@@ -311,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_page_is_read_without_the_other_fields() {
-        let page: Page<WorkspaceMetadata> = serde_json::from_str(
+        let page: Page = serde_json::from_str(
             r#"{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadataList","metadata":{"continue":"t","resourceVersion":"7"},
                 "items":[{"metadata":{"name":"w","namespace":"n","uid":"u"}}]}"#,
         )
@@ -319,12 +361,8 @@ mod tests {
         assert_eq!(page.metadata.next.as_deref(), Some("t"));
         let first = &page.items.unwrap()[0].metadata;
         assert_eq!((&*first.namespace, &*first.name), ("n", "w"));
-        let none: Page<WorkspaceMetadata> =
-            serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
+        let none: Page = serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
         assert!(none.items.is_none() && none.metadata.next.is_none());
-        assert!(
-            serde_json::from_str::<Page<WorkspaceMetadata>>("{}").is_err(),
-            "an empty response is not an empty list"
-        );
+        assert!(serde_json::from_str::<Page>("{}").is_err(), "an empty response is not an empty list");
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use cluster::{CONTROLLER_ACCOUNT, CONTROLLER_USER, Cluster, ClusterOptions, Requests};
@@ -23,13 +24,14 @@ const WORKSPACE: &str = "/apis/kubeflow.org/v1beta1/namespaces/default/workspace
 const KIND: &str = "/apis/kubeflow.org/v1beta1/workspacekinds/jupyterlab";
 
 /// A folder with the certificate, and the values that go with it.
-struct Site {
-    dir: tempfile::TempDir,
-    ports: [u16; 3],
+pub struct Site {
+    pub dir: tempfile::TempDir,
+    /// Of the webhook, of health, of metrics.
+    pub ports: [u16; 3],
 }
 
 impl Site {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now = SystemTime::now();
         let ca = certs::Ca::issue("chart test", now, VALIDITY).unwrap();
@@ -63,7 +65,10 @@ impl Site {
 
 /// Unused ports, outside the ephemeral range.
 fn free_ports() -> [u16; 3] {
-    let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    // Another test of this process may be about to listen.
+    static SITES: AtomicU16 = AtomicU16::new(0);
+    let offset = 1_000 * SITES.fetch_add(1, Ordering::Relaxed);
+    let start = 20_000 + offset + u16::try_from(std::process::id() % 10_000).unwrap();
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok();
     let found: Vec<u16> = (start..start + 1_000).filter(free).take(3).collect();
     found.try_into().unwrap()
@@ -126,7 +131,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
     uninstalling_keeps_the_workspaces(&cluster, &site);
 }
 
-fn list(cluster: &Cluster, path: &str) -> Vec<Value> {
+pub fn list(cluster: &Cluster, path: &str) -> Vec<Value> {
     cluster.api().get(path).unwrap().ok().unwrap()["items"].as_array().cloned().unwrap_or_default()
 }
 
@@ -154,7 +159,7 @@ fn offer_a_volume(cluster: &Cluster) {
 }
 
 /// The API of Kubeflow's first notebook controller.
-fn serve_notebooks(cluster: &Cluster) {
+pub fn serve_notebooks(cluster: &Cluster) {
     cluster.install_notebook_crd().unwrap();
     let notebook = json!({"apiVersion": "kubeflow.org/v1", "kind": "Notebook", "metadata": {"name": "taken"}});
     cluster.api().create("/apis/kubeflow.org/v1/namespaces/default/notebooks", &notebook).unwrap().ok().unwrap();

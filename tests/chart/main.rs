@@ -6,6 +6,7 @@
 mod helm;
 
 mod image;
+mod image_swapped;
 mod installed;
 mod objects;
 mod process;

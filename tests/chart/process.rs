@@ -86,7 +86,8 @@ impl Drop for Process {
     }
 }
 
-fn get(port: u16, path: &str) -> std::io::Result<String> {
+/// The answer to a request to 127.0.0.1, head and body.
+pub fn get(port: u16, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;

@@ -1,0 +1,138 @@
+//! Rights that only some questions need: which of them are missing is reported at start, once, with the rule to add.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::Resource as _;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use webhook::{BindCheck, Policy};
+
+use crate::client::causes;
+use crate::config::Settings;
+use crate::rbac::AccessRule;
+
+/// The pause after which an API server that does not answer is asked again.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// To ask whether a user may bind a ClusterRole.
+pub(super) const REVIEW_ACCESS: AccessRule = rule::<SubjectAccessReview>(&["create"]);
+/// To read the labels of a namespace.
+pub(super) const READ_NAMESPACES: AccessRule = rule::<Namespace>(&["get"]);
+/// To read the labels of PersistentVolumeClaims.
+pub(super) const READ_CLAIMS: AccessRule = rule::<PersistentVolumeClaim>(&["get"]);
+/// To read the labels of Secrets.
+pub(super) const READ_SECRETS: AccessRule = rule::<Secret>(&["get"]);
+
+const fn rule<K: k8s_openapi::Resource>(verbs: &'static [&'static str]) -> AccessRule {
+    AccessRule { group: K::GROUP, resource: K::URL_PATH_SEGMENT, verbs }
+}
+
+/// To stop and start pods by their replicas alone.
+const SCALE: AccessRule = AccessRule { group: StatefulSet::GROUP, resource: "statefulsets/scale", verbs: &["patch"] };
+
+/// The rights that only some cases need, under these settings, and what is not done without each.
+fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
+    let mut needed = Vec::new();
+    if settings.enable_reconcile {
+        needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
+    }
+    if settings.enable_webhooks {
+        needed.extend(needed_by_admission(&settings.policy));
+    }
+    needed
+}
+
+fn needed_by_admission(policy: &Policy) -> Vec<(AccessRule, &'static str)> {
+    let mut needed = Vec::new();
+    match policy.cluster_role_bind {
+        BindCheck::Enforce => {
+            needed.push((REVIEW_ACCESS, "WorkspaceKinds to which ClusterRoles are added are refused"));
+        }
+        BindCheck::Warn => needed.push((REVIEW_ACCESS, "who adds ClusterRoles to a WorkspaceKind is always warned")),
+        BindCheck::Off => {}
+    }
+    if policy.enforce_filter_rules {
+        needed.push((READ_NAMESPACES, "Workspaces of kinds whose filterRules select namespaces are refused"));
+    }
+    if policy.enforce_can_mount {
+        needed.push((READ_CLAIMS, "Workspaces that mount PersistentVolumeClaims are refused"));
+        needed.push((READ_SECRETS, "Workspaces that mount Secrets are refused"));
+    }
+    needed
+}
+
+/// Reports each right that is needed in some case and missing. Never returns.
+pub async fn report_missing(client: Client, settings: Arc<Settings>) {
+    for (rule, without) in needed(&settings) {
+        for verb in rule.verbs {
+            match is_allowed(&client, rule, verb).await {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!("{}", rule.missing(without)),
+                Err(error) => {
+                    tracing::debug!(
+                        error,
+                        resource = rule.resource,
+                        verb,
+                        "it is not known whether this right is missing"
+                    );
+                }
+            }
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// Whether we may do that with any object; the error is the API server's refusal to say.
+async fn is_allowed(client: &Client, rule: AccessRule, verb: &str) -> Result<bool, String> {
+    let (resource, subresource) = match rule.resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (rule.resource, None),
+    };
+    let attributes = ResourceAttributes {
+        group: Some(rule.group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource,
+        verb: Some(verb.to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let spec =
+        SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
+    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    loop {
+        match reviews.create(&PostParams::default(), &review).await {
+            Ok(answer) => return Ok(answer.status.is_some_and(|status| status.allowed)),
+            Err(kube::Error::Api(status)) if !matches!(status.code, 429 | 500..) => return Err(status.message.clone()),
+            Err(error) => {
+                tracing::debug!(error = causes(&error), "the rights of the controller cannot be read; will retry");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_policy_asks_about_is_needed() {
+        let needed =
+            |policy: &Policy| needed_by_admission(policy).iter().map(|(rule, _)| rule.to_string()).collect::<Vec<_>>();
+        let off = Policy { cluster_role_bind: BindCheck::Off, ..Policy::default() };
+        assert!(needed(&off).is_empty());
+        let reviews =
+            r#"{apiGroups: ["authorization.k8s.io"], resources: ["subjectaccessreviews"], verbs: ["create"]}"#;
+        assert_eq!(needed(&Policy::default()), [reviews]);
+        let all = Policy { enforce_filter_rules: true, enforce_can_mount: true, ..Policy::default() };
+        let core = |resource: &str| format!(r#"{{apiGroups: [""], resources: ["{resource}"], verbs: ["get"]}}"#);
+        let expected = [reviews.to_owned(), core("namespaces"), core("persistentvolumeclaims"), core("secrets")];
+        assert_eq!(needed(&all), expected);
+    }
+}
