@@ -12,7 +12,7 @@ use crate::{TIMEOUT, report};
 
 /// The bytes of the API server's answers that pass: less than the list of Workspaces, more than everything else at a
 /// start.
-const LET_THROUGH: usize = 256 << 10;
+const LET_THROUGH: usize = 512 << 10;
 /// Bytes added to the stored objects, so that the list is long enough.
 const PADDING: usize = 1 << 20;
 /// Concurrent requests.
