@@ -89,6 +89,8 @@ fn a_claim_that_is_mounted_twice_has_one_volume() {
         ]}}})
     };
     let lab = world.create("lab", |spec| spec["podTemplate"]["volumes"] = json!({}));
+    // There are no such claims: the pod has to be there before.
+    lab.wait_running();
     lab.patch(&claims("e"));
     lab.wait_running();
     let names_of_volumes = || {
