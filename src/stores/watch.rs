@@ -81,11 +81,14 @@ pub(super) async fn watch<T: Slim>(
     collection: &Collection<T>,
     on_event: impl Fn(StoreEvent<'_, T>),
 ) {
-    let mut watch = Watch { options, api, collection, on_event, pause: FIRST_PAUSE, failing: false };
+    let mut watch = Watch { options, api, collection, on_event, pause: FIRST_PAUSE, failing: false, outdated: false };
     loop {
         match watch.list().await {
             Ok(version) => {
-                watch.worked();
+                // A list whose changes cannot be followed is not enough.
+                if !watch.outdated {
+                    watch.worked();
+                }
                 watch.follow(version).await;
             }
             Err(failure) => watch.failed(failure).await,
@@ -102,6 +105,8 @@ struct Watch<'a, T, F> {
     pause: Duration,
     /// Whether the last list or start failed.
     failing: bool,
+    /// Whether the last list was outdated before its watch had started.
+    outdated: bool,
 }
 
 /// Why a list or the start of a watch failed.
@@ -181,7 +186,14 @@ impl<T: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, F> {
                 },
             };
             match end {
+                WatchEnd::Outdated(reason) if self.outdated => {
+                    let text = format!("the list was outdated at once: {reason}");
+                    self.failed(WatchFailure { code: None, text }).await;
+                    return;
+                }
                 WatchEnd::Outdated(reason) => {
+                    // Once that is no news; in a row it would list all objects again and again.
+                    self.outdated = !started;
                     tracing::debug!(resource = name, reason, "listing again");
                     sleep(FIRST_PAUSE).await;
                     return;
@@ -257,6 +269,7 @@ impl<T: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, F> {
 
     fn worked(&mut self) {
         self.pause = FIRST_PAUSE;
+        self.outdated = false;
         // The watch was resumed from where it was before, so nothing is missing.
         if self.collection.progress() == Progress::Forbidden {
             self.collection.set_progress(Progress::Synced);

@@ -270,6 +270,32 @@ async fn what_is_no_longer_known_is_listed_again_and_what_is_gone_is_forgotten()
 }
 
 #[tokio::test(start_paused = true)]
+async fn lists_that_are_outdated_at_once_are_reported_and_come_ever_later() {
+    let list = || Answer::List(7, Vec::new());
+    let gone = || Answer::Failure(410, "too old resource version");
+    // What a proxy may answer instead of events.
+    let page = || Answer::Watch(vec![(0, "<html>".to_owned())], End::Ends(0));
+    let answers = [list(), gone(), list(), page(), list(), gone(), list(), gone(), list(), quiet()];
+    let seen = run(Necessity::Required, 20, answers).await;
+    let lists: Vec<_> = seen.requests.iter().filter(|(request, _)| request == "list").cloned().collect();
+    let expected = [("list", 0.0), ("list", 0.1), ("list", 0.2), ("list", 0.4), ("list", 0.8)];
+    assert_eq!(rounded(&lists), at(&expected));
+    let expected = [
+        r#"DEBUG listing again resource="workspaces" reason="too old resource version""#,
+        r#"WARN the watch failed; will retry resource="workspaces" error="the list was outdated at once: Error deserializing response: expected value at line 1 column 1""#,
+        r#"DEBUG the watch still fails resource="workspaces" error="the list was outdated at once: too old resource version""#,
+        r#"DEBUG the watch still fails resource="workspaces" error="the list was outdated at once: too old resource version""#,
+        r#"INFO the watch works again resource="workspaces""#,
+    ];
+    assert_eq!(seen.log, expected);
+
+    let forever = std::iter::repeat_with(|| [list(), gone()]).take(1000).flatten();
+    let seen = run(Necessity::Required, 600, forever).await;
+    let late = seen.requests.iter().filter(|(request, seconds)| request == "list" && *seconds > 300.0);
+    assert_eq!(late.count(), 100);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_right_that_little_depends_on_is_missed_once_and_asked_for_again() {
     let optional = Necessity::Optional("nobody minds");
     let forbidden = Answer::Failure(403, "workspaces is forbidden");
