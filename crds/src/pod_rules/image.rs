@@ -60,12 +60,11 @@ fn is_reference(image: &str) -> bool {
     let is_official = matches!(registry, None | Some("docker.io" | "index.docker.io")) && !repository.contains('/');
     let bytes = repository.len() + if is_official { OFFICIAL.len() } else { 0 };
     let is_id = image.len() == 64 && image.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    !is_id
-        && registry.is_none_or(is_registry)
-        && bytes <= REPOSITORY_MAX
-        && repository.split('/').all(is_path_component)
-        && tag.is_none_or(is_tag)
-        && digest.is_none_or(is_digest)
+    let is_path = |path: &str| path.split('/').all(is_path_component);
+    let has_registry = registry.is_none_or(is_registry) && bytes <= REPOSITORY_MAX && is_path(repository);
+    // A host with a `_` is none for the grammar, but as a part of the repository it may stand there all the same.
+    let has_odd_registry = registry.is_some() && name.len() <= REPOSITORY_MAX && is_path(name);
+    !is_id && (has_registry || has_odd_registry) && tag.is_none_or(is_tag) && digest.is_none_or(is_digest)
 }
 
 /// The name and the tag of an image without a digest. A colon before a slash belongs to the port of the registry.
@@ -173,6 +172,7 @@ mod tests {
             "r.example.com/lab:1",
             "R.Example.com:5000/team/a.b_c__d---e:V1_x.y-z",
             "localhost/lab",
+            "my_registry.local/lab",
             "[2001:db8::1]:5000/lab",
             "10.0.0.1/lab",
             &format!("lab@{digest}"),
