@@ -77,7 +77,7 @@ rules! {
          immutable. The API server checks them before it calls any webhook."
 
     KindPodMetadata "WSK001" "pod-metadata" WorkspaceKind 0
-        "Labels and annotations of `podMetadata` have the syntax of Kubernetes."
+        "Labels and annotations of `podMetadata` have the syntax of Kubernetes, and those that the API server reads the values it accepts."
         "They are set on every pod of the kind; the API server would refuse the pods, and no Workspace could start. A \
          key is `name` or `prefix/name`, a label's value has at most 63 characters, all annotations together 256 KiB."
     ExtraEnvTemplate "WSK002" "extra-env-template" WorkspaceKind 1
@@ -261,7 +261,7 @@ rules! {
         "The kind of a Workspace is not being deleted."
         "Use another kind."
     WorkspacePodMetadata "WS005" "workspace-pod-metadata" Workspace 3
-        "Labels and annotations of `podMetadata` have the syntax of Kubernetes."
+        "Labels and annotations of `podMetadata` have the syntax of Kubernetes, and those that the API server reads the values it accepts."
         "A key is `name` or `prefix/name`, a label's value has at most 63 characters, all annotations together 256 KiB."
     ProtectedMetadata "WS006" "protected-metadata" Workspace 3
         "`podMetadata` sets no key that is reserved for the platform."
