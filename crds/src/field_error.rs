@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::value_template::{quoted, shortened};
+use crate::value_template::{quotable, quoted, shortened};
 
 /// The class of an error, as apimachinery's `field.ErrorType`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,7 +67,8 @@ pub enum QuotedValue {
 impl QuotedValue {
     /// A block of fields.
     pub fn block(block: &impl serde::Serialize) -> Self {
-        Self::Block(serde_json::to_string(block).unwrap_or_default())
+        let json = serde_json::to_string(block).unwrap_or_default();
+        Self::Block(quotable(&json).to_owned())
     }
 }
 
@@ -85,13 +86,13 @@ impl std::fmt::Display for QuotedValue {
 
 impl From<&str> for QuotedValue {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(quotable(text).to_owned())
     }
 }
 
 impl From<&String> for QuotedValue {
     fn from(text: &String) -> Self {
-        Self::Text(text.clone())
+        text.as_str().into()
     }
 }
 

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 
 use crate::field_error::{FaultType, QuotedValue};
 use crate::field_path::FieldPath;
+use crate::value_template::cut;
 use crate::workspace_kind::{ImageConfigSpec, PodConfigSpec};
 
 pub mod affinity;
@@ -46,10 +47,15 @@ pub struct PodFault {
     pub hint: Cow<'static, str>,
 }
 
-/// The faults that the rules found, in the order of the fields.
+/// The most faults that are kept: nobody reads more, and a list of 400,000 values has as many.
+const FAULTS_MAX: usize = 10_000;
+
+/// The faults that the rules found, in the order of the fields; the first 10,000 of them.
 #[derive(Debug, Default)]
 pub struct PodFaults {
     faults: Vec<PodFault>,
+    /// Whether the last one was not kept.
+    is_full: bool,
 }
 
 impl PodFaults {
@@ -91,16 +97,20 @@ impl PodFaults {
 
     /// Adds advice to the last fault.
     pub fn hint(&mut self, hint: impl Into<Cow<'static, str>>) {
-        if let Some(fault) = self.faults.last_mut() {
+        if let Some(fault) = self.last() {
             fault.hint = hint.into();
         }
     }
 
     /// Tells the last fault apart from others at the same field and with the same value, by the item it is about.
     pub fn about(&mut self, item: &str) {
-        if let Some(fault) = self.faults.last_mut() {
-            fault.key = format!("{}, {item}", fault.key);
+        if let Some(fault) = self.last() {
+            fault.key = format!("{}, {}", fault.key, cut(item));
         }
+    }
+
+    fn last(&mut self) -> Option<&mut PodFault> {
+        self.faults.last_mut().filter(|_| !self.is_full)
     }
 
     /// Whether there are none.
@@ -109,6 +119,10 @@ impl PodFaults {
     }
 
     fn push(&mut self, at: &FieldPath<'_>, fault_type: FaultType, value: QuotedValue, detail: String) {
+        self.is_full = self.faults.len() >= FAULTS_MAX;
+        if self.is_full {
+            return;
+        }
         // A block has other fields, too: it stays the same fault when they change.
         let key = match &value {
             QuotedValue::Block(_) => at.without_indexes(),
@@ -147,11 +161,11 @@ impl IntoIterator for PodFaults {
     }
 }
 
-/// Whether a pod with this image could run, as far as the API server can tell.
+/// Whether a pod with this image could run, as far as the API server and the kubelet can tell without pulling it.
 pub fn can_run_image(spec: &ImageConfigSpec) -> bool {
     let mut faults = PodFaults::default();
     image::validate(&spec.image, &FieldPath::root("image"), &mut faults);
-    faults.is_empty()
+    faults.is_empty() && image::unusable(&spec.image).is_none()
 }
 
 /// Whether a pod of this size and placement could run, as far as the API server can tell.
@@ -175,5 +189,31 @@ pub fn validate_placement(spec: &PodConfigSpec, at: &FieldPath<'_>, faults: &mut
 pub fn validate_resources(spec: &PodConfigSpec, at: &FieldPath<'_>, faults: &mut PodFaults) {
     if let Some(resources) = &spec.resources {
         resources::validate(resources, &at.field("resources"), faults);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of faults, each with a value of many kilobytes, once took more memory than a pod has.
+    #[test]
+    fn faults_stay_small_however_many_and_however_long() {
+        let long = "ä".repeat(30_000);
+        let at = FieldPath::root("spec");
+        let mut faults = PodFaults::default();
+        for _ in 0..2 * FAULTS_MAX {
+            faults.invalid(&at, &long, "too odd");
+            faults.about(&long);
+        }
+        let faults: Vec<PodFault> = faults.into_iter().collect();
+        assert_eq!(faults.len(), FAULTS_MAX);
+        let bytes = |fault: &PodFault| match &fault.value {
+            QuotedValue::Text(text) => text.len() + fault.key.len(),
+            other => panic!("{other:?}"),
+        };
+        assert!(faults.iter().all(|fault| bytes(fault) < 2048), "{:?}", faults.last());
+        assert_eq!(faults.first(), faults.last(), "what is not kept does not change what is");
+        assert_eq!(faults[0].value.to_string(), format!("\"{}\"…", "ä".repeat(128)));
     }
 }

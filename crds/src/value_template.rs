@@ -89,6 +89,11 @@ pub fn shortened(text: &str, write: impl FnOnce(&str) -> String) -> String {
     written
 }
 
+/// As much of `text` as a message needs that quotes it: what is longer than the quotation stays recognisable as such.
+pub fn quotable(text: &str) -> &str {
+    &text[..text.floor_char_boundary((QUOTED_MAX + char::MAX_LEN_UTF8).min(text.len()))]
+}
+
 /// The first 256 bytes of `text`, or one character less.
 pub fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(QUOTED_MAX.min(text.len()))]

@@ -30,7 +30,7 @@ pub(crate) fn validate_pod_metadata(rule: Rule, metadata: &PodMetadata, findings
     let block = MetadataBlock { rule, field: POD_METADATA, labels, annotations };
     block.validate(&[], findings);
     if block.annotations_size() > ANNOTATIONS_MAX {
-        findings.faults.push(block.too_large());
+        return findings.faults.push(block.too_large());
     }
     let mut faults = PodFaults::default();
     pod_annotations::validate(annotations, &FieldPath::root(POD_METADATA).field("annotations"), &mut faults);

@@ -9,7 +9,7 @@ use super::syntax::validate_local_path;
 use super::{PodFaults, tolerations};
 use crate::field_path::FieldPath;
 use crate::labels::CONTAINER;
-use crate::value_template::quoted;
+use crate::value_template::{cut, quoted};
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const TOLERATIONS: &str = "scheduler.alpha.kubernetes.io/tolerations";
@@ -55,7 +55,7 @@ fn validate_tolerations(json: &str, at: &FieldPath<'_>, faults: &mut PodFaults) 
 /// The tolerations in an annotation; the error says what is wrong with it. Names of fields may be in upper case.
 fn parse_tolerations(json: &str) -> Result<Vec<Toleration>, String> {
     let list: Option<Vec<Option<Map<String, Value>>>> =
-        serde_json::from_str(json).map_err(|error| format!("must be a list of tolerations in JSON: {error}"))?;
+        serde_json::from_str(json).map_err(|error| not_tolerations(&error))?;
     list.unwrap_or_default().into_iter().map(|fields| toleration(fields.unwrap_or_default())).collect()
 }
 
@@ -64,7 +64,11 @@ fn toleration(fields: Map<String, Value>) -> Result<Toleration, String> {
         "tolerationseconds" => ("tolerationSeconds".to_owned(), value),
         lowercase => (lowercase.to_owned(), value),
     });
-    serde_json::from_value(fields.collect()).map_err(|error| format!("must be a list of tolerations in JSON: {error}"))
+    serde_json::from_value(fields.collect()).map_err(|error| not_tolerations(&error))
+}
+
+fn not_tolerations(error: &serde_json::Error) -> String {
+    format!("must be a list of tolerations in JSON: {}", cut(&error.to_string()))
 }
 
 /// Whether this is a decimal number of 32 bits without a plus sign or leading zeros.

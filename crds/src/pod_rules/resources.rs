@@ -10,6 +10,7 @@ use super::syntax::NEGATIVE;
 use crate::field_path::FieldPath;
 use crate::labels::{SUBDOMAIN_MAX, dns_label_fault, qualified_name_fault};
 use crate::quantity::{MALFORMED, Quantity};
+use crate::value_template::cut;
 
 /// What the names of page sizes start with.
 const HUGE_PAGES: &str = "hugepages-";
@@ -56,7 +57,7 @@ pub fn validate(resources: &ResourceRequirements, at: &FieldPath<'_>, faults: &m
             None => {
                 faults.required(&limits_at, "Limit must be set for non overcommitable resources");
                 faults.about(name);
-                faults.hint(format!(": {name}"));
+                faults.hint(format!(": {}", cut(name)));
             }
         }
     }
@@ -109,10 +110,12 @@ fn validate_request(
     faults: &mut PodFaults,
 ) {
     let Resource(name) = resource;
+    let limited = limit.to_string();
+    let (name, limited) = (cut(name), cut(&limited));
     if request != limit && !resource.may_be_overcommitted() {
-        faults.invalid(at, &*request.to_string(), format!("must be equal to {name} limit of {limit}"));
+        faults.invalid(at, &*request.to_string(), format!("must be equal to {name} limit of {limited}"));
     } else if request > limit {
-        faults.invalid(at, &*request.to_string(), format!("must be less than or equal to {name} limit of {limit}"));
+        faults.invalid(at, &*request.to_string(), format!("must be less than or equal to {name} limit of {limited}"));
     }
 }
 

@@ -216,9 +216,7 @@ pub(super) fn iscsi_volume_name(source: &ISCSIVolumeSource, name: &str, at: &Fie
 /// Validates a name of RFC 3720: `iqn.2001-04.com.example:storage`, `eui.` with 16 digits or `naa.` with 32.
 fn validate_initiator(name: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
     let valid = match name.get(..3) {
-        Some("iqn") => {
-            name.match_indices("iqn.").any(|(start, prefix)| is_qualified_iscsi(&name[start + prefix.len()..]))
-        }
+        Some("iqn") => is_qualified_iscsi(name),
         Some("eui") => is_numbered_iscsi(&name[3..], 16),
         Some("naa") => is_numbered_iscsi(&name[3..], 32),
         _ => return faults.invalid(at, name, "must be valid format starting with iqn, eui, or naa"),
@@ -228,21 +226,31 @@ fn validate_initiator(name: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
     }
 }
 
-/// Whether the text is a month, a domain and a name: `2001-04.com.example:storage`.
-fn is_qualified_iscsi(text: &str) -> bool {
-    let Some((authority, unique)) = text.split_once(':') else { return false };
-    let Some((month, domain)) = authority.split_at_checked(8) else { return false };
-    let is_month = month.bytes().zip(*b"0000-00.").all(|(byte, form)| match form {
-        b'0' => byte.is_ascii_digit(),
-        form => byte == form,
-    });
+/// Whether there is a month, a domain and a name after some `iqn.`, as in `2001-04.com.example:storage`.
+fn is_qualified_iscsi(name: &str) -> bool {
     let excluded =
         |character: char| matches!(character, ',' | ';' | '*' | '&' | '$' | '|' | '\t' | '\n' | '\x0c' | '\r' | ' ');
-    is_month
-        && !domain.is_empty()
-        && domain.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
-        && !unique.is_empty()
-        && !unique.contains(excluded)
+    let excluded_before = name.rfind(excluded).map_or(0, |at| at + 1);
+    let mut colons = name.match_indices(':').map(|(colon, _)| colon);
+    colons.any(|colon| {
+        let before = name[..colon].rsplit(':').next().unwrap_or_default();
+        colon >= excluded_before && colon + 1 < name.len() && ends_in_iscsi_authority(before)
+    })
+}
+
+/// Whether the text ends in `iqn.`, a month and a domain. The last month has the shortest domain after it, so if that is
+/// none, no other one is.
+fn ends_in_iscsi_authority(text: &str) -> bool {
+    let is_month = |text: &&[u8]| {
+        text.iter().zip(b"0000-00.").all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            form => byte == form,
+        })
+    };
+    let authorities = text.rmatch_indices("iqn.").map(|(start, prefix)| &text.as_bytes()[start + prefix.len()..]);
+    let authority = authorities.filter(|text| text.len() > 8).find(is_month);
+    authority
+        .is_some_and(|text| text[8..].iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')))
 }
 
 /// Whether the text is any one character and then `length` letters or digits.

@@ -571,7 +571,11 @@ fn quobyte_registries() {
 fn iscsi_names() {
     let with = |iqn: &str| json!({"targetPortal": "t", "iqn": iqn, "lun": 0});
     let (sixteen, thirty_two) = ("0123456789abcdef", "0123456789abcdef0123456789ABCDEF");
-    accepted("iscsi", ["iqn.2001-04.com.example:a:b", "iqnx.iqn.2001-04.com:a", "iqn.2001-04.a:ä"].map(with));
+    accepted(
+        "iscsi",
+        ["iqn.2001-04.com.example:a:b", "iqnx.iqn.2001-04.com:a", "iqn.2001-04.a:ä", "iqn.a,b:iqn.2001-04.c:d"]
+            .map(with),
+    );
     accepted("iscsi", [with(&format!("eui.{sixteen}")), with(&format!("naa.{thirty_two}"))]);
     for iqn in [
         "iqn.2001-04.com.example",
