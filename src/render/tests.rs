@@ -575,6 +575,86 @@ fn an_extra_volume_of_a_claim_that_has_one_is_mounted_from_that() {
     assert_eq!(mounts, expected);
 }
 
+/// The kubelet ignores volumes without a mount, so a claim or a Secret that only those share is mounted once.
+#[test]
+fn a_volume_without_a_mount_that_is_made_stays_as_written() {
+    let written = json!({
+        "home": "h",
+        "data": [{"pvcName": "models", "mountPath": "/models", "readOnly": true}],
+        "secrets": [{"secretName": "s", "mountPath": "/s"}],
+    });
+    let (volumes, mounts) = volumes_and_mounts(&written, |template| {
+        template["extraVolumes"] = json!([
+            {"name": "m", "persistentVolumeClaim": {"claimName": "models"}},
+            {"name": "unused", "persistentVolumeClaim": {"claimName": "h"}},
+            {"name": "idle", "persistentVolumeClaim": {"claimName": "k"}},
+            {"name": "used", "persistentVolumeClaim": {"claimName": "k", "readOnly": true}},
+            {"name": "explicit", "persistentVolumeClaim": {"claimName": "e", "readOnly": false}},
+            {"name": "token", "secret": {"secretName": "s"}},
+        ]);
+        template["extraVolumeMounts"] = json!([
+            {"name": "m", "mountPath": "/models/"},
+            {"name": "used", "mountPath": "/used"},
+            {"name": "explicit", "mountPath": "/explicit"},
+            {"name": "token", "mountPath": "/s"},
+        ]);
+    });
+    let expected = json!([
+        {"name": "home-volume", "persistentVolumeClaim": {"claimName": "h"}},
+        {"name": "data-volume-0", "persistentVolumeClaim": {"claimName": "models", "readOnly": true}},
+        {"name": "secret-volume-0", "secret": {"secretName": "s", "defaultMode": 0o644}},
+        {"name": "m", "persistentVolumeClaim": {"claimName": "models"}},
+        {"name": "unused", "persistentVolumeClaim": {"claimName": "h"}},
+        {"name": "idle", "persistentVolumeClaim": {"claimName": "k"}},
+        {"name": "used", "persistentVolumeClaim": {"claimName": "k", "readOnly": true}},
+        {"name": "explicit", "persistentVolumeClaim": {"claimName": "e", "readOnly": false}},
+        {"name": "token", "secret": {"secretName": "s"}},
+    ]);
+    assert_eq!(volumes, expected);
+    let expected = json!([
+        {"name": "home-volume", "mountPath": "/home/jovyan"},
+        {"name": "data-volume-0", "mountPath": "/models", "readOnly": true},
+        {"name": "secret-volume-0", "mountPath": "/s"},
+        {"name": "used", "mountPath": "/used"},
+        {"name": "explicit", "mountPath": "/explicit"},
+    ]);
+    assert_eq!(mounts, expected);
+}
+
+#[test]
+fn a_read_only_volume_of_a_claim_stays_so_unless_a_mount_writes() {
+    let claims = json!({"data": [{"pvcName": "d", "mountPath": "/data", "readOnly": true}]});
+    let rendered = |read_only: bool| {
+        volumes_and_mounts(&claims, |template| {
+            template["extraVolumes"] = json!([
+                {"name": "same", "persistentVolumeClaim": {"claimName": "d"}},
+                {"name": "third", "persistentVolumeClaim": {"claimName": "d", "readOnly": true}},
+            ]);
+            template["extraVolumeMounts"] = json!([
+                {"name": "third", "mountPath": "/third"},
+                {"name": "same", "mountPath": "/same", "readOnly": read_only},
+            ]);
+        })
+    };
+    let (volumes, mounts) = rendered(true);
+    let expected = json!([{"name": "data-volume-0", "persistentVolumeClaim": {"claimName": "d", "readOnly": true}}]);
+    assert_eq!(volumes, expected);
+    let expected = json!([
+        {"name": "data-volume-0", "mountPath": "/data", "readOnly": true},
+        {"name": "data-volume-0", "mountPath": "/third"},
+        {"name": "data-volume-0", "mountPath": "/same", "readOnly": true},
+    ]);
+    assert_eq!(mounts, expected);
+    let (volumes, mounts) = rendered(false);
+    assert_eq!(volumes, json!([{"name": "data-volume-0", "persistentVolumeClaim": {"claimName": "d"}}]));
+    let expected = json!([
+        {"name": "data-volume-0", "mountPath": "/data", "readOnly": true},
+        {"name": "data-volume-0", "mountPath": "/third", "readOnly": true},
+        {"name": "data-volume-0", "mountPath": "/same", "readOnly": false},
+    ]);
+    assert_eq!(mounts, expected);
+}
+
 #[test]
 fn the_volume_of_a_claim_is_named_after_its_first_mount_that_is_made() {
     let volumes = json!({
@@ -583,6 +663,8 @@ fn the_volume_of_a_claim_is_named_after_its_first_mount_that_is_made() {
             {"pvcName": "d", "mountPath": "/home/jovyan/"},
             {"pvcName": "d", "mountPath": "/data", "readOnly": true},
             {"pvcName": "d", "mountPath": "/data/", "readOnly": false},
+            {"pvcName": "d", "mountPath": "/too", "readOnly": true},
+            {"pvcName": "other", "mountPath": "/too"},
         ],
     });
     let workspace = workspace(|workspace| workspace["spec"]["podTemplate"]["volumes"] = volumes);
@@ -592,8 +674,11 @@ fn the_volume_of_a_claim_is_named_after_its_first_mount_that_is_made() {
         volume: volume.into(),
         kept: kept.into(),
     };
-    let expected =
-        [skipped("/home/jovyan", "data-volume-0", "home-volume"), skipped("/data", "data-volume-2", "data-volume-1")];
+    let expected = [
+        skipped("/home/jovyan", "data-volume-0", "home-volume"),
+        skipped("/data", "data-volume-2", "data-volume-1"),
+        skipped("/too", "data-volume-4", "data-volume-1"),
+    ];
     assert_eq!(desired.skipped_mounts, expected);
     let spec = as_json(&desired.stateful_set).pointer("/spec/template/spec").unwrap().clone();
     let expected = json!([
@@ -604,6 +689,7 @@ fn the_volume_of_a_claim_is_named_after_its_first_mount_that_is_made() {
     let expected = json!([
         {"name": "home-volume", "mountPath": "/home/jovyan"},
         {"name": "data-volume-1", "mountPath": "/data", "readOnly": true},
+        {"name": "data-volume-1", "mountPath": "/too", "readOnly": true},
     ]);
     assert_eq!(spec["containers"][0]["volumeMounts"], expected);
 }

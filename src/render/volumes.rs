@@ -4,9 +4,10 @@
 //! volume is left out.
 //!
 //! One claim has one volume, however many mounts: the kubelet mounts a claim once for a pod, and waits for ever for the second
-//! volume of it. A Secret has one volume for each mode, because a mode is that of a volume.
+//! volume of it. A Secret has one volume for each mode, because a mode is that of a volume. The kubelet ignores a volume
+//! without a mount, so that one is no second: it stays as written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::mounts::{HOME_VOLUME, data_volume, normalised, secret_volume};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimVolumeSource, SecretVolumeSource, Volume, VolumeMount};
@@ -30,18 +31,16 @@ pub(super) struct PodVolumes {
     pub volumes: Vec<Volume>,
     pub mounts: Vec<VolumeMount>,
     pub skipped_mounts: Vec<SkippedMount>,
-    /// The volume that is mounted under each name.
-    by_name: BTreeMap<String, NamedVolume>,
-    /// Index of the volume of each source.
-    by_source: BTreeMap<Source, usize>,
+    volume_names: BTreeSet<String>,
     /// Normalised path -> name of the volume mounted there.
     paths: BTreeMap<String, String>,
 }
 
+/// What a name stands for once each source has one volume.
 #[derive(Clone, Copy, Debug)]
 struct NamedVolume {
     index: usize,
-    /// Whether all its mounts are read-only, whatever those of other names are.
+    /// Whether the volume of this name is read-only as written, so that its mounts are.
     read_only: bool,
 }
 
@@ -80,59 +79,85 @@ pub(super) fn desired(context: &RenderContext<'_>) -> PodVolumes {
     }
     for volume in &context.template.extra_volumes {
         // A reserved name that is taken: admission refuses it, an older object keeps the user's volume.
-        if !all.by_name.contains_key(&volume.name) {
-            all.add(volume.clone());
+        if all.volume_names.insert(volume.name.clone()) {
+            all.volumes.push(volume.clone());
         }
     }
     for mount in &context.template.extra_volume_mounts {
         // `home-volume` without a home: the Workspace has no such volume.
-        if all.by_name.contains_key(&mount.name) && all.is_free(mount) {
-            all.mount(mount.clone());
+        if all.volume_names.contains(&mount.name) && all.claim(mount) {
+            all.mounts.push(mount.clone());
         }
     }
+    all.share();
     all
 }
 
 impl PodVolumes {
     /// Adds a volume with its mount, unless the path is taken.
     fn put(&mut self, volume: Volume, mount: VolumeMount) {
-        if self.is_free(&mount) {
-            self.add(volume);
-            self.mount(mount);
-        }
-    }
-
-    /// Whether the path of a mount is free; noted where it is not.
-    fn is_free(&mut self, mount: &VolumeMount) -> bool {
-        let path = normalised(&mount.mount_path);
-        let Some(kept) = self.paths.get(&path) else { return true };
-        self.skipped_mounts.push(SkippedMount { path, volume: mount.name.clone(), kept: kept.clone() });
-        false
-    }
-
-    /// Adds a volume; where its source has one already, that one serves under its name too.
-    fn add(&mut self, volume: Volume) {
-        let read_only = is_read_only(&volume);
-        let new = self.volumes.len();
-        let index = source(&volume).map_or(new, |source| *self.by_source.entry(source).or_insert(new));
-        self.by_name.insert(volume.name.clone(), NamedVolume { index, read_only });
-        if index == new {
+        if self.claim(&mount) {
+            self.volume_names.insert(volume.name.clone());
             self.volumes.push(volume);
-        } else if !read_only && let Some(claim) = &mut self.volumes[index].persistent_volume_claim {
-            claim.read_only = None;
+            self.mounts.push(mount);
         }
     }
 
-    /// Mounts a volume that was added.
-    fn mount(&mut self, mut mount: VolumeMount) {
-        let Some(NamedVolume { index, read_only }) = self.by_name.get(&mount.name).copied() else { return };
-        let volume = &self.volumes[index];
-        if read_only && !is_read_only(volume) {
-            mount.read_only = Some(true);
+    /// Takes the path of a mount; false, with a note, when another one has it.
+    fn claim(&mut self, mount: &VolumeMount) -> bool {
+        let path = normalised(&mount.mount_path);
+        if let Some(kept) = self.paths.get(&path) {
+            self.skipped_mounts.push(SkippedMount { path, volume: mount.name.clone(), kept: kept.clone() });
+            return false;
         }
-        mount.name.clone_from(&volume.name);
-        self.paths.insert(normalised(&mount.mount_path), mount.name.clone());
-        self.mounts.push(mount);
+        self.paths.insert(path, mount.name.clone());
+        true
+    }
+
+    /// Leaves each source the first of its volumes that are mounted, and makes the mounts of the others from that.
+    fn share(&mut self) {
+        let by_name = self.keep_first();
+        for mount in &self.mounts {
+            let Some(NamedVolume { index, read_only }) = by_name.get(&mount.name) else { continue };
+            let volume = &mut self.volumes[*index];
+            let writes = !read_only && mount.read_only != Some(true);
+            // An explicit `false` stays as written.
+            if writes && is_read_only(volume) {
+                volume.persistent_volume_claim.iter_mut().for_each(|claim| claim.read_only = None);
+            }
+        }
+        for mount in &mut self.mounts {
+            let Some(NamedVolume { index, read_only }) = by_name.get(&mount.name) else { continue };
+            let volume = &self.volumes[*index];
+            if *read_only && !is_read_only(volume) {
+                mount.read_only = Some(true);
+            }
+            mount.name.clone_from(&volume.name);
+        }
+        for skipped in &mut self.skipped_mounts {
+            if let Some(NamedVolume { index, .. }) = by_name.get(&skipped.kept) {
+                skipped.kept.clone_from(&self.volumes[*index].name);
+            }
+        }
+    }
+
+    /// Drops the volumes that are mounted and whose source has one that is mounted before; returns what each name stands for.
+    fn keep_first(&mut self) -> BTreeMap<String, NamedVolume> {
+        let mounted: BTreeSet<&String> = self.mounts.iter().map(|mount| &mount.name).collect();
+        let mut by_source = BTreeMap::new();
+        let mut by_name = BTreeMap::new();
+        let mut kept: Vec<Volume> = Vec::with_capacity(self.volumes.len());
+        for volume in self.volumes.drain(..) {
+            let source = if mounted.contains(&volume.name) { source(&volume) } else { None };
+            let new = kept.len();
+            let index = source.map_or(new, |source| *by_source.entry(source).or_insert(new));
+            by_name.insert(volume.name.clone(), NamedVolume { index, read_only: is_read_only(&volume) });
+            if index == new {
+                kept.push(volume);
+            }
+        }
+        self.volumes = kept;
+        by_name
     }
 }
 

@@ -126,7 +126,8 @@ impl ApplyError {
         }
     }
 
-    /// Whether the API server did not store what was written to a child of ours, so that it is as it was.
+    /// Whether a child of ours is as it was: what was written was refused, or no answer says that it was stored. After a
+    /// timeout it may have been.
     pub fn leaves_child_as_it_was(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::TooLarge { .. } | Self::Unreachable { .. })
     }
@@ -185,7 +186,7 @@ mod tests {
 
     /// Whatever else is wrong with a child, it is not ours to scale now.
     #[test]
-    fn a_child_is_scaled_only_where_a_write_was_not_stored() {
+    fn a_child_is_scaled_only_where_a_write_was_refused_or_went_unanswered() {
         let (kind, name) = ("StatefulSet", || "ws-lab-1".to_owned());
         for error in [
             ApplyError::Foreign { kind, name: name() },

@@ -96,6 +96,30 @@ mod tests {
         assert_eq!(&*hash(&set), "048f108c05b2f1d20be4f3f1e5b05fff");
     }
 
+    /// The extra volumes have no mount that is made, so each claim and Secret is mounted once here too.
+    #[test]
+    fn the_hash_of_a_stateful_set_with_volumes_that_are_not_mounted_is_that_of_earlier_versions() {
+        let mut workspace = crds::testing::workspace("ns", "lab", "k");
+        workspace.spec.pod_template.volumes = serde_json::from_value(serde_json::json!({
+            "home": "h",
+            "data": [{"pvcName": "models", "mountPath": "/models", "readOnly": true}],
+            "secrets": [{"secretName": "s", "mountPath": "/s"}],
+        }))
+        .unwrap();
+        let mut kind = crds::testing::workspace_kind("k");
+        let template = &mut kind.spec.pod_template;
+        template.extra_volumes = serde_json::from_value(serde_json::json!([
+            {"name": "m", "persistentVolumeClaim": {"claimName": "models"}},
+            {"name": "unused", "persistentVolumeClaim": {"claimName": "h"}},
+            {"name": "token", "secret": {"secretName": "s"}},
+        ]))
+        .unwrap();
+        template.extra_volume_mounts =
+            serde_json::from_value(serde_json::json!([{"name": "m", "mountPath": "/models"}])).unwrap();
+        let set = render(RenderInput::from(&workspace), &kind.spec, &Routing::default()).unwrap().stateful_set;
+        assert_eq!(&*hash(&set), "472d8a3030a3d2bd206e65cd40ab708b");
+    }
+
     /// As it was before apply bodies were escaped, where nothing is: those objects are not written anew.
     #[test]
     fn the_hash_is_that_of_plain_json_unless_a_yaml_reader_would_misread_it() {
