@@ -197,9 +197,15 @@ impl Check<'_> {
         match verdict.refusal {
             Some(Refusal::Invalid { faults: found, .. }) => {
                 // An object that does not decode violates the schema already.
+                let (text, node) = (self.inputs[place.object.source].text(), &place.object.node);
+                let at = |path: &str| locate(text, node, Some(place.schema), path, FieldPart::Value);
                 let is_known = |fault: &field::Fault| match fault.rule {
                     // Of bad characters in a name the API server speaks first.
                     Rule::WorkspaceName => violations.iter().any(is_about_name),
+                    // What the schema says of a quantity the rules of pods say again.
+                    Rule::PodResources | Rule::PodVolume | Rule::PodVariable => {
+                        violations.iter().any(|known| at(&known.place.to_string()) == at(&fault.field))
+                    }
                     rule => {
                         rule.table() == Table::Schema
                             && violations.iter().any(|known| overlap(&known.field(), &fault.field))

@@ -6,7 +6,7 @@ use serde_json::Value;
 use webhook::rule::Rule;
 
 use super::path::Path;
-use super::places::places;
+use super::places;
 use super::schema::Schema;
 use super::violation::Violation;
 
@@ -64,16 +64,27 @@ impl Pruning<'_> {
         self.violations.push(Violation { rule: Rule::UnknownField, place: path.field(name), field: None, message });
     }
 
-    /// What the field may be meant to be: one of its neighbours, or a field elsewhere.
+    /// What the field may be meant to be: a field of this name elsewhere, a neighbour with a similar name, or a field
+    /// with a similar name elsewhere.
     fn hint(&self, schema: &Schema, name: &str) -> String {
-        if let Some(near) = crds::nearest::nearest(name, schema.properties.keys().map(String::as_str)) {
-            return format!(", did you mean \"{near}\"?");
+        let near = crds::nearest::nearest(name, schema.properties.keys().map(String::as_str));
+        let is_near = near.is_some_and(|near| near.eq_ignore_ascii_case(name));
+        let exact = if is_near { Vec::new() } else { places::exact(self.root, name) };
+        match near {
+            Some(near) if exact.is_empty() => format!(", did you mean \"{near}\"?"),
+            None if exact.is_empty() => {
+                elsewhere(&places::similar(self.root, name)).unwrap_or_else(|| known_fields(schema))
+            }
+            _ => elsewhere(&exact).unwrap_or_default(),
         }
-        match &*places(self.root, name) {
-            [] => known_fields(schema),
-            [place] => format!(", did you mean {place}?"),
-            [others @ .., last] => format!(", did you mean {} or {last}?", others.join(", ")),
-        }
+    }
+}
+
+fn elsewhere(places: &[String]) -> Option<String> {
+    match places {
+        [] => None,
+        [place] => Some(format!(", did you mean {place}?")),
+        [others @ .., last] => Some(format!(", did you mean {} or {last}?", others.join(", "))),
     }
 }
 
@@ -175,17 +186,24 @@ mod tests {
         let kind = Schema::of_crd(&crds::generate::workspace_kind_crd()).unwrap();
         let mut object = json!({"spec": {
             "options": {},
-            "podTemplate": {"httpProxy": {"removePathPrefix": true}, "imageConfig": {}, "exec": {}, "name": "x"},
+            "activityProbe": {},
+            "podTemplate": {
+                "httpProxy": {"removePathPrefix": true}, "imageConfig": {}, "exec": {}, "name": "x", "volumes": [], "kind": "",
+            },
         }});
         let messages: Vec<_> = shape(&kind, &mut object).into_iter().map(|violation| violation.message).collect();
         assert_eq!(
             messages,
             [
+                "unknown field \"activityProbe\", did you mean spec.podTemplate.activityProbe or \
+                 spec.podTemplate.culling.activityProbe?",
                 "unknown field \"options\", did you mean spec.podTemplate.options?",
                 "unknown field \"exec\", did you mean spec.podTemplate.culling.activityProbe.exec?",
                 "unknown field \"httpProxy\", did you mean spec.podTemplate.ports[].httpProxy?",
                 "unknown field \"imageConfig\", did you mean spec.podTemplate.options.imageConfig?",
+                "unknown field \"kind\"",
                 "unknown field \"name\"",
+                "unknown field \"volumes\"",
             ]
         );
     }

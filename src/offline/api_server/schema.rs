@@ -148,6 +148,13 @@ impl Schema {
         self.types == ["string"]
     }
 
+    /// Whether a value is right as a string, where it is wrong as it is written.
+    pub fn takes_as_text(&self, found: &Value) -> bool {
+        // Of what may be a string or an integer a null is no misread string.
+        self.takes_only_text()
+            || (self.types.iter().any(|name| name == "string") && (found.is_number() || found.is_boolean()))
+    }
+
     /// Whether a value is a quantity: of all integers or strings only those have a pattern.
     pub fn is_quantity(&self) -> bool {
         self.types.len() > 1 && self.pattern.is_some()

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crds::quantity::MALFORMED;
 use serde_json::Value;
 use webhook::field::quoted;
 use webhook::rule::Rule;
@@ -10,10 +11,6 @@ use super::hints;
 use super::path::Path;
 use super::schema::Schema;
 use super::violation::Violation;
-
-/// What the pattern of quantities says, which nobody can read.
-const QUANTITY: &str = "must be a number with an optional suffix, such as 500m, 2 or 1.5Gi (suffixes: n, u, m, k, M, G, T, P, \
-                        E, Ki, Mi, Gi, Ti, Pi, Ei)";
 
 /// Validates an object that has its defaults; `old` is the object that it replaces.
 pub fn validate(schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<Violation> {
@@ -46,7 +43,7 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &Path, viola
     if !schema.types.is_empty() && !schema.types.iter().any(fits) {
         let wanted = schema.types.join(",");
         let hint =
-            if schema.takes_only_text() { hints::string_wanted(&path.to_string(), value) } else { String::new() };
+            if schema.takes_as_text(value) { hints::string_wanted(&path.to_string(), value) } else { String::new() };
         let message = format!("Invalid value: \"{found}\": {path} in body must be of type {wanted}: \"{found}\"{hint}");
         return push(violations, path, message);
     }
@@ -78,8 +75,12 @@ fn check_text(schema: &Schema, text: &str, path: &Path, violations: &mut Vec<Vio
     }
     // In an `anyOf` of integer and string the pattern applies to the string.
     if let Some(pattern) = schema.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
-        let rule =
-            if schema.is_quantity() { QUANTITY.to_owned() } else { format!("{path} in body should match '{pattern}'") };
+        // Nobody can read the pattern of quantities.
+        let rule = if schema.is_quantity() {
+            MALFORMED.to_owned()
+        } else {
+            format!("{path} in body should match '{pattern}'")
+        };
         push(violations, path, format!("Invalid value: {}: {rule}", quoted(text)));
     }
     if schema.is_time && !is_time(text) {
@@ -254,8 +255,8 @@ mod tests {
             ),
             (
                 json!({"name": "a", "memory": "2 GB"}),
-                "memory: Invalid value: \"2 GB\": must be a number with an optional suffix, such as 500m, 2 or 1.5Gi \
-                 (suffixes: n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei)",
+                "memory: Invalid value: \"2 GB\": must be a number with an optional suffix: n, u, m, k, M, G, T, P, E, Ki, Mi, \
+                 Gi, Ti, Pi, Ei, or a whole exponent such as e3",
             ),
             (json!({"name": "äää"}), "name: Invalid value: \"äää\": name in body should match '^[a-z]*$'"),
             (json!({"name": "abcd"}), "name: Too long: may not be more than 3 bytes"),
@@ -265,7 +266,17 @@ mod tests {
             ),
             (
                 json!({"name": "a", "port": 1.5}),
-                "port: Invalid value: \"number\": port in body must be of type integer,string: \"number\"",
+                "port: Invalid value: \"number\": port in body must be of type integer,string: \"number\" (YAML reads it as a \
+                 number: quote it)",
+            ),
+            (
+                json!({"name": "a", "memory": true}),
+                "memory: Invalid value: \"boolean\": memory in body must be of type integer,string: \"boolean\" (YAML \
+                 reads it as a boolean: quote it)",
+            ),
+            (
+                json!({"name": "a", "memory": null}),
+                "memory: Invalid value: \"null\": memory in body must be of type integer,string: \"null\"",
             ),
             (
                 json!({"name": "a", "state": "on"}),

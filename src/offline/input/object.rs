@@ -4,7 +4,7 @@ use serde_json::Value;
 use webhook::ReviewedKind;
 
 use super::helm;
-use super::source::{InputFile, Unreadable};
+use super::source::{InputFile, Position, Unreadable};
 use super::yaml::{self, Content, SyntaxError, YamlNode};
 
 /// A WorkspaceKind or Workspace as it is written.
@@ -91,6 +91,10 @@ impl InputObjects {
         let field = |name: &str| node.get(name).and_then(YamlNode::text).unwrap_or_default().to_owned();
         let (version, kind) = (field("apiVersion"), field("kind"));
         let ours = format!("{}/{}", crds::GROUP, crds::VERSION);
+        if let Some(field) = templated(&version, &kind) {
+            let message = helm::ADVICE.to_owned();
+            return self.invalid.push(InvalidObject { source, node, field, message });
+        }
         let list_of = ReviewedKind::ALL.into_iter().find(|subject| kind == format!("{}List", subject.kind()));
         if (version == "v1" && kind == "List") || (version == ours && list_of.is_some()) {
             return self.add_items(source, node);
@@ -137,13 +141,29 @@ impl InputObjects {
     }
 }
 
-/// Most files that are no YAML are Helm templates, whose first action is the place to show.
+/// Most files that are no YAML are Helm templates, whose first action is the place to show. It may also stand in quoted
+/// text and be none, so the place of the error is said too.
 fn unreadable(source: &InputFile, error: SyntaxError) -> Unreadable {
     let (at, message) = match helm::action(source.text()) {
-        Some(at) => (at, format!("{} (as YAML: {})", helm::ADVICE, error.message)),
+        Some(at) => {
+            let Position { line, column } = source.position(error.at);
+            (at, format!("{} (as YAML, in line {line}, column {column}: {})", helm::ADVICE, error.message))
+        }
         None => (error.at, error.message),
     };
     Unreadable { file: source.name().to_owned(), position: Some(source.position(at)), message }
+}
+
+/// The field of a type that may be one of ours, once helm has rendered it.
+fn templated(version: &str, kind: &str) -> Option<&'static str> {
+    let (is_version, is_kind) = (helm::action(version).is_some(), helm::action(kind).is_some());
+    let may_be_our_kind = is_kind || ReviewedKind::ALL.into_iter().any(|subject| means(kind, subject));
+    let may_be_our_version = is_version || version.is_empty() || version.split('/').next() == Some(crds::GROUP);
+    match (is_kind && may_be_our_version, is_version && may_be_our_kind) {
+        (true, _) => Some("kind"),
+        (_, true) => Some("apiVersion"),
+        _ => None,
+    }
 }
 
 /// Whether a kind is that of `subject`, apart from case and plural.
@@ -197,6 +217,15 @@ mod tests {
             messages("apiVersion: v1\nkind: List\nitems: {a: 1}"),
             ["items: Invalid value: must be a list of objects"]
         );
+        for (text, field) in [
+            ("apiVersion: kubeflow.org/v1beta1\nkind: '{{ .Values.kind }}'", "kind"),
+            ("apiVersion: '{{ .Values.version }}'\nkind: '{{ .Values.kind }}'", "kind"),
+            ("apiVersion: '{{ .Values.version }}'\nkind: WorkspaceKind", "apiVersion"),
+        ] {
+            assert_eq!(messages(text), [format!("{field}: {}", helm::ADVICE)], "{text}");
+        }
+        assert_eq!(messages("apiVersion: apps/v1\nkind: '{{ .Values.kind }}'"), [""; 0]);
+        assert_eq!(messages("apiVersion: '{{ .Values.version }}'\nkind: Deployment"), [""; 0]);
         assert_eq!(messages("apiVersion: v1\nkind: List\nitems:"), [""; 0]);
         assert_eq!(messages("kind: Workspace"), ["apiVersion: Required value: kubeflow.org/v1beta1 for a Workspace"]);
     }
