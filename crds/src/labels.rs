@@ -2,6 +2,8 @@
 //!
 //! The rules are those of apimachinery's `util/validation` (names and label values) and `api/validation` (annotations).
 
+use std::collections::BTreeMap;
+
 /// Label on every child and pod: the name of the Workspace.
 pub const WORKSPACE_NAME_LABEL: &str = "notebooks.kubeflow.org/workspace-name";
 /// Label on the pod, and part of the Service's selector: the name of the Workspace.
@@ -10,6 +12,8 @@ pub const STATEFULSET_LABEL: &str = "statefulset";
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 /// The name of the container that the image runs in.
 pub const CONTAINER: &str = "main";
+/// The labels that the StatefulSet controller puts on a pod.
+const STATEFULSET_POD_LABELS: [&str; 3] = [POD_NAME_LABEL, "apps.kubernetes.io/pod-index", "controller-revision-hash"];
 /// Annotation on every child: a hash of what was last applied.
 pub const APPLIED_HASH_ANNOTATION: &str = "notebooks.kubeflow.org/applied-hash";
 /// The length of its value, in bytes.
@@ -23,6 +27,13 @@ pub const LABEL_MAX: usize = 63;
 pub const SUBDOMAIN_MAX: usize = 253;
 /// The longest key and value of all annotations of an object together, in bytes.
 pub const ANNOTATIONS_MAX: usize = 256 * 1024;
+
+/// Whether every pod of a kind that sets these labels has the label `key`.
+pub fn is_on_every_pod(key: &str, of_kind: &BTreeMap<String, String>) -> bool {
+    [WORKSPACE_NAME_LABEL, STATEFULSET_LABEL].contains(&key)
+        || STATEFULSET_POD_LABELS.contains(&key)
+        || of_kind.contains_key(key)
+}
 
 /// Whether `name` is a DNS label (RFC 1123): lowercase alphanumerics and `-`, at most 63 characters.
 pub fn is_dns_label(name: &str) -> bool {

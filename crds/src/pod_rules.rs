@@ -7,6 +7,7 @@
 //! A test compares the verdicts with those of a running API server (dry-run creation of a `PodTemplate`).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::field_error::{FaultType, QuotedValue};
 use crate::field_path::FieldPath;
@@ -168,18 +169,24 @@ pub fn can_run_image(spec: &ImageConfigSpec) -> bool {
     faults.is_empty() && image::unusable(&spec.image).is_none()
 }
 
-/// Whether a pod of this size and placement could run, as far as the API server can tell.
-pub fn can_run_pod_config(spec: &PodConfigSpec) -> bool {
+/// Whether a pod of this size and placement, of a kind that sets these `labels`, could run, as far as the API server can
+/// tell.
+pub fn can_run_pod_config(spec: &PodConfigSpec, labels: &BTreeMap<String, String>) -> bool {
     let mut faults = PodFaults::default();
-    validate_placement(spec, &FieldPath::root("spec"), &mut faults);
+    validate_placement(spec, labels, &FieldPath::root("spec"), &mut faults);
     validate_resources(spec, &FieldPath::root("spec"), &mut faults);
     faults.is_empty()
 }
 
-/// Validates on which nodes a pod may run. `at` is the path of the block.
-pub fn validate_placement(spec: &PodConfigSpec, at: &FieldPath<'_>, faults: &mut PodFaults) {
+/// Validates on which nodes a pod of a kind that sets these `labels` may run. `at` is the path of the block.
+pub fn validate_placement(
+    spec: &PodConfigSpec,
+    labels: &BTreeMap<String, String>,
+    at: &FieldPath<'_>,
+    faults: &mut PodFaults,
+) {
     if let Some(affinity) = &spec.affinity {
-        affinity::validate(affinity, &at.field("affinity"), faults);
+        affinity::validate(affinity, labels, &at.field("affinity"), faults);
     }
     node_selector::validate(&spec.node_selector, &at.field("nodeSelector"), faults);
     tolerations::validate(&spec.tolerations, &at.field("tolerations"), faults);

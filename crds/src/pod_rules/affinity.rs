@@ -11,13 +11,13 @@ use super::PodFaults;
 use super::label_requirement::{LabelRequirement, NO_OPERATOR, Operators};
 use super::label_selector;
 use crate::field_path::FieldPath;
-use crate::labels::{dns_label_fault, dns_subdomain_fault, qualified_name_fault};
+use crate::labels::{dns_label_fault, dns_subdomain_fault, is_on_every_pod, qualified_name_fault};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
-/// Validates the affinity at `at`.
-pub fn validate(affinity: &Affinity, at: &FieldPath<'_>, faults: &mut PodFaults) {
+/// Validates the affinity at `at` of a pod of a kind that sets these `labels`.
+pub fn validate(affinity: &Affinity, labels: &BTreeMap<String, String>, at: &FieldPath<'_>, faults: &mut PodFaults) {
     if let Some(nodes) = &affinity.node_affinity {
         validate_nodes(nodes, &at.field("nodeAffinity"), faults);
     }
@@ -25,6 +25,7 @@ pub fn validate(affinity: &Affinity, at: &FieldPath<'_>, faults: &mut PodFaults)
         validate_pods(
             pods.required_during_scheduling_ignored_during_execution.as_deref(),
             pods.preferred_during_scheduling_ignored_during_execution.as_deref(),
+            labels,
             &at.field("podAffinity"),
             faults,
         );
@@ -33,6 +34,7 @@ pub fn validate(affinity: &Affinity, at: &FieldPath<'_>, faults: &mut PodFaults)
         validate_pods(
             pods.required_during_scheduling_ignored_during_execution.as_deref(),
             pods.preferred_during_scheduling_ignored_during_execution.as_deref(),
+            labels,
             &at.field("podAntiAffinity"),
             faults,
         );
@@ -117,18 +119,19 @@ fn validate_node_field(requirement: LabelRequirement<'_>, at: &FieldPath<'_>, fa
 fn validate_pods(
     required: Option<&[PodAffinityTerm]>,
     preferred: Option<&[WeightedPodAffinityTerm]>,
+    labels: &BTreeMap<String, String>,
     at: &FieldPath<'_>,
     faults: &mut PodFaults,
 ) {
     let required_at = at.field(REQUIRED);
     for (index, term) in required.unwrap_or_default().iter().enumerate() {
-        validate_pod_term(term, &required_at.index(index), faults);
+        validate_pod_term(term, labels, &required_at.index(index), faults);
     }
     let preferred_at = at.field(PREFERRED);
     for (index, weighted) in preferred.unwrap_or_default().iter().enumerate() {
         let at = preferred_at.index(index);
         validate_weight(weighted.weight, &at, faults);
-        validate_pod_term(&weighted.pod_affinity_term, &at.field("podAffinityTerm"), faults);
+        validate_pod_term(&weighted.pod_affinity_term, labels, &at.field("podAffinityTerm"), faults);
     }
 }
 
@@ -138,7 +141,12 @@ fn validate_weight(weight: i32, at: &FieldPath<'_>, faults: &mut PodFaults) {
     }
 }
 
-fn validate_pod_term(term: &PodAffinityTerm, at: &FieldPath<'_>, faults: &mut PodFaults) {
+fn validate_pod_term(
+    term: &PodAffinityTerm,
+    labels: &BTreeMap<String, String>,
+    at: &FieldPath<'_>,
+    faults: &mut PodFaults,
+) {
     for (name, selector) in [("labelSelector", &term.label_selector), ("namespaceSelector", &term.namespace_selector)] {
         if let Some(selector) = selector {
             label_selector::validate(selector, &at.field(name), faults);
@@ -150,7 +158,7 @@ fn validate_pod_term(term: &PodAffinityTerm, at: &FieldPath<'_>, faults: &mut Po
             faults.invalid(&at.field("namespace"), namespace, detail);
         }
     }
-    validate_label_keys(term, at, faults);
+    validate_label_keys(term, labels, at, faults);
     let topology_at = at.field("topologyKey");
     if term.topology_key.is_empty() {
         faults.required(&topology_at, "can not be empty");
@@ -160,7 +168,12 @@ fn validate_pod_term(term: &PodAffinityTerm, at: &FieldPath<'_>, faults: &mut Po
 }
 
 /// Validates the keys of labels whose values are taken from the pod itself.
-fn validate_label_keys(term: &PodAffinityTerm, at: &FieldPath<'_>, faults: &mut PodFaults) {
+fn validate_label_keys(
+    term: &PodAffinityTerm,
+    labels: &BTreeMap<String, String>,
+    at: &FieldPath<'_>,
+    faults: &mut PodFaults,
+) {
     let matched = term.match_label_keys.as_deref().unwrap_or_default();
     let mismatched = term.mismatch_label_keys.as_deref().unwrap_or_default();
     for (name, keys) in [("matchLabelKeys", matched), ("mismatchLabelKeys", mismatched)] {
@@ -179,7 +192,8 @@ fn validate_label_keys(term: &PodAffinityTerm, at: &FieldPath<'_>, faults: &mut 
         return;
     }
     if let Some(selector) = &term.label_selector {
-        validate_selected_twice(matched, selector, at, faults);
+        let added = matched.iter().chain(mismatched).filter(|key| is_on_every_pod(key, labels));
+        validate_selected_twice(matched, selector, added, at, faults);
     }
     let mismatched: BTreeSet<&String> = mismatched.iter().collect();
     let matched_at = at.field("matchLabelKeys");
@@ -188,12 +202,19 @@ fn validate_label_keys(term: &PodAffinityTerm, at: &FieldPath<'_>, faults: &mut 
     }
 }
 
-/// Validates that the selector names no key of `matched` twice: that is how it looks when the API server has added one
-/// to a selector that names it already. It reports the last place of the key, below the term itself.
-fn validate_selected_twice(matched: &[String], selector: &LabelSelector, at: &FieldPath<'_>, faults: &mut PodFaults) {
+/// Validates that the selector names no key of `matched` twice when the API server has `added` those that the pod has.
+/// It reports the last place of the key, below the term itself.
+fn validate_selected_twice<'a>(
+    matched: &[String],
+    selector: &'a LabelSelector,
+    added: impl Iterator<Item = &'a String>,
+    at: &FieldPath<'_>,
+    faults: &mut PodFaults,
+) {
     let last_place: BTreeMap<&String, usize> = matched.iter().enumerate().map(|(index, key)| (key, index)).collect();
     let mut selected: BTreeSet<&String> = selector.match_labels.iter().flatten().map(|(key, _)| key).collect();
-    for LabelSelectorRequirement { key, .. } in selector.match_expressions.iter().flatten() {
+    let expressions = selector.match_expressions.iter().flatten().map(|LabelSelectorRequirement { key, .. }| key);
+    for key in expressions.chain(added) {
         let twice = !selected.insert(key);
         if let Some(index) = last_place.get(key).filter(|_| twice) {
             faults.invalid(&at.index(*index), key, "exists in both matchLabelKeys and labelSelector");
@@ -210,7 +231,8 @@ mod tests {
 
     fn faults_of(affinity: Value) -> Vec<String> {
         let affinity: Affinity = serde_json::from_value(affinity).expect("an affinity");
-        PodFaults::of(|faults| validate(&affinity, &FieldPath::root("affinity"), faults)).written()
+        let labels = BTreeMap::from([("team".to_owned(), "data".to_owned())]);
+        PodFaults::of(|faults| validate(&affinity, &labels, &FieldPath::root("affinity"), faults)).written()
     }
 
     fn required_nodes(terms: &Value) -> Value {
@@ -377,6 +399,19 @@ mod tests {
                     format!(r#".mismatchLabelKeys[1]: Invalid value: "": {name}"#),
                     r#"[3]: Invalid value: "a": exists in both matchLabelKeys and labelSelector"#.to_owned(),
                 ],
+            ),
+            // The API server adds the keys that the pod has to the selector: `team` is a label of the kind.
+            (
+                json!({
+                    "topologyKey": "zone",
+                    "labelSelector": {"matchLabels": {"team": "x"}},
+                    "matchLabelKeys": ["unknown", "team", "controller-revision-hash"],
+                }),
+                vec![r#"[1]: Invalid value: "team": exists in both matchLabelKeys and labelSelector"#.to_owned()],
+            ),
+            (
+                json!({"topologyKey": "zone", "labelSelector": {}, "matchLabelKeys": ["team", "team", "b", "b"]}),
+                vec![r#"[1]: Invalid value: "team": exists in both matchLabelKeys and labelSelector"#.to_owned()],
             ),
         ];
         for (term, expected) in cases {

@@ -26,7 +26,7 @@ pub(super) fn touched(old: &StoredTemplate<'_>, new: &PodTemplate) -> Vec<(KindO
     let images = new.options.image_config.values.iter().map(|value| (&*value.id, &value.spec));
     let mut touched = touched_of(OptionList::ImageConfig, &old.images, images, can_run_image);
     let pods = new.options.pod_config.values.iter().map(|value| (&*value.id, &value.spec));
-    touched.extend(touched_of(OptionList::PodConfig, &old.pods, pods, can_run_pod_config));
+    touched.extend(touched_of(OptionList::PodConfig, &old.pods, pods, |spec| can_run_pod_config(spec, &old.labels)));
     touched
 }
 
@@ -34,7 +34,7 @@ fn touched_of<'a, Spec: Clone + PartialEq + Serialize + 'a>(
     list: OptionList,
     old: &[StoredOption<'_, Spec>],
     new: impl Iterator<Item = (&'a str, &'a Spec)> + Clone,
-    can_run: fn(&Spec) -> bool,
+    can_run: impl Fn(&Spec) -> bool,
 ) -> Vec<(KindOption, Touch)> {
     if old.iter().map(|value| (&*value.id, value.spec.as_deref())).eq(new.clone().map(|(id, spec)| (id, Some(spec)))) {
         // The common case, and cheap to detect.

@@ -1,5 +1,7 @@
 //! Rules of everything that becomes the pod: what the API server would refuse when it creates one.
 
+use std::collections::BTreeMap;
+
 use crds::field_path::FieldPath;
 use crds::pod_rules::{self, PodFaults, annotations, security_context};
 use crds::workspace_kind::PodTemplate;
@@ -25,11 +27,13 @@ pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
         }
     }
     let pods = options.field("podConfig");
+    let no_labels = BTreeMap::new();
+    let labels = template.pod_metadata.as_ref().map_or(&no_labels, |metadata| &metadata.labels);
     for value in &template.options.pod_config.values {
         let values = pods.field("values");
         let value_at = values.key(&value.id);
         let (at, spec) = (value_at.field("spec"), &value.spec);
-        check(Rule::PodPlacement, findings, |faults| pod_rules::validate_placement(spec, &at, faults));
+        check(Rule::PodPlacement, findings, |faults| pod_rules::validate_placement(spec, labels, &at, faults));
         check(Rule::PodResources, findings, |faults| pod_rules::validate_resources(spec, &at, faults));
     }
 }

@@ -1,7 +1,7 @@
 //! The parts of a stored kind that an update is compared with, also where the rest of its spec does not decode.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::options::OptionList;
 use crds::ports::Dialect;
@@ -17,6 +17,8 @@ pub(super) struct StoredTemplate<'a> {
     pub dialect: Dialect,
     /// The names of the ClusterRoles that it lists.
     pub cluster_roles: BTreeSet<Cow<'a, str>>,
+    /// The labels that it sets on pods.
+    pub labels: Cow<'a, BTreeMap<String, String>>,
     /// The values of `imageConfig`.
     pub images: Vec<StoredOption<'a, ImageConfigSpec>>,
     /// The values of `podConfig`.
@@ -41,6 +43,7 @@ impl<'a> From<&'a PodTemplate> for StoredTemplate<'a> {
         Self {
             dialect: template.dialect(),
             cluster_roles: roles.map(|role| Cow::Borrowed(&*role.name)).collect(),
+            labels: template.pod_metadata.as_ref().map(|metadata| Cow::Borrowed(&metadata.labels)).unwrap_or_default(),
             images: images.iter().map(|value| option(&value.id, &value.spec)).collect(),
             pods: pods.iter().map(|value| option(&value.id, &value.spec)).collect(),
         }
@@ -57,6 +60,7 @@ impl StoredTemplate<'static> {
         Some(Self {
             dialect: dialect(&template["ports"]),
             cluster_roles: roles.filter_map(|role| Some(role["name"].as_str()?.to_owned().into())).collect(),
+            labels: BTreeMap::deserialize(&template["podMetadata"]["labels"]).map(Cow::Owned).unwrap_or_default(),
             images: options(template, OptionList::ImageConfig),
             pods: options(template, OptionList::PodConfig),
         })
