@@ -13,6 +13,7 @@ mod gone;
 mod in_use;
 mod kubectl;
 mod offline;
+mod pod_rules;
 mod races;
 mod stage;
 mod start;

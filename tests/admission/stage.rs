@@ -33,7 +33,10 @@ pub fn cluster() -> &'static Cluster {
     CLUSTER.get_or_init(|| {
         let users =
             vec![User::new(FIXTURE, &[MASTERS]), User::new(BEHIND_GATE, &[MASTERS]), User::new(LIMITED_USER, &[])];
-        let cluster = Cluster::start(ClusterOptions { users, ..ClusterOptions::default() }).unwrap();
+        // Off by default in 1.34: the API server would drop volumes with an image without a word.
+        let api_server_args = vec!["--feature-gates=ImageVolume=true".to_owned()];
+        let options = ClusterOptions { users, api_server_args, ..ClusterOptions::default() };
+        let cluster = Cluster::start(options).unwrap();
         cluster.install_notebook_crd().unwrap();
         cluster
     })
