@@ -20,10 +20,10 @@ use crate::client::causes;
 const INDEX: &str = "/openapi/v3";
 /// The pause after which they are asked for again, where the API server does not answer or does not publish ours yet.
 const RETRY: Duration = Duration::from_secs(3);
-/// The same where they are older than this version: how late we notice that newer CRDs were applied.
+/// The same where they are known: how late we notice that other CRDs were applied.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// After how many tries the reconciler waits no longer.
-const TRIES: usize = 10;
+/// How long the reconciler waits where they cannot be read.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Fields that a message names at most.
 const NAMED: usize = 12;
 
@@ -58,7 +58,7 @@ impl Default for Served {
     }
 }
 
-/// A CRD that is older than this version.
+/// A CRD that is older than this version, or at least differs from it.
 #[derive(Debug, Default, Eq, PartialEq)]
 struct OlderCrd {
     /// Its name.
@@ -92,26 +92,27 @@ impl Served {
         self.known.send_replace(true);
     }
 
-    /// Reads the schemas until they are not older than this version, and reports each CRD that is. Never returns.
+    /// Reads the schemas whenever they change, and reports each CRD that is older than this version. Never returns.
     pub async fn keep(&self, client: Client) {
+        let give_up = async {
+            sleep(PATIENCE).await;
+            self.known.send_replace(true);
+        };
+        futures::join!(give_up, self.follow(client));
+    }
+
+    async fn follow(&self, client: Client) {
         let (mut read, mut reported) = (String::new(), false);
-        for tries in 1.. {
-            if tries == TRIES {
-                self.known.send_replace(true);
-            }
+        loop {
             let pause = match published(&client, &mut read).await {
                 Ok(Some(schemas)) => {
                     let older = self.compare(schemas);
                     for crd in &older {
                         tracing::warn!("{crd}");
                     }
-                    if older.is_empty() {
-                        if reported {
-                            tracing::info!("the CRDs are those of this version now");
-                        }
-                        break;
+                    if std::mem::replace(&mut reported, !older.is_empty()) && older.is_empty() {
+                        tracing::info!("the CRDs are those of this version now");
                     }
-                    reported = true;
                     LOOK_AGAIN
                 }
                 // As before.
@@ -125,7 +126,6 @@ impl Served {
             };
             sleep(pause).await;
         }
-        std::future::pending::<()>().await;
     }
 
     fn compare(&self, mut schemas: PublishedSchemas) -> Vec<OlderCrd> {
@@ -187,7 +187,14 @@ impl OlderCrd {
 
 impl fmt::Display for OlderCrd {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the CRD {} is older than this version: ", self.name)?;
+        // One of a newer version may require more, too.
+        let only_requires = !self.unselectable && self.dropped.is_empty();
+        let (is, remedy) = if only_requires {
+            ("differs from", "run the version that it is of, or install the CRDs of this one")
+        } else {
+            ("is older than", "install the CRDs")
+        };
+        write!(formatter, "the CRD {} {is} this version: ", self.name)?;
         let mut parts = Vec::new();
         if !self.dropped.is_empty() {
             parts.push(format!("the API server drops {}", listed(&self.dropped)));
@@ -203,7 +210,7 @@ impl fmt::Display for OlderCrd {
         }
         write!(
             formatter,
-            "{}; install the CRDs, with `workspaces-controller crds | kubectl apply --server-side -f -`",
+            "{}; {remedy}, with `workspaces-controller crds | kubectl apply --server-side -f -`",
             parts.join("; ")
         )
     }

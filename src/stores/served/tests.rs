@@ -97,6 +97,17 @@ fn an_older_crd_is_one_line_and_what_it_drops_is_not_written() {
     assert_eq!(served.kept(status), kept);
 }
 
+/// One of a newer version, or of an older one with fields that need not be set any longer.
+#[test]
+fn a_crd_that_only_requires_more_need_not_be_older() {
+    let [mut workspace, kind] = current();
+    workspace["properties"]["spec"]["required"].as_array_mut().unwrap().push(json!("owner"));
+    let (_, lines) = compared([workspace, kind]);
+    let expected = "the CRD workspaces.kubeflow.org differs from this version: it requires spec.owner; run the version that \
+        it is of, or install the CRDs of this one, with `workspaces-controller crds | kubectl apply --server-side -f -`";
+    assert_eq!(lines, [expected]);
+}
+
 #[test]
 fn many_fields_are_counted() {
     let [mut workspace, kind] = current();
@@ -150,9 +161,9 @@ fn document([workspace, kind]: [Value; 2]) -> (u16, Value) {
 #[tokio::test(start_paused = true)]
 async fn older_crds_are_reported_once_and_so_is_their_end() {
     let log = CapturedLog::start();
-    let (requests, known) = kept(600, |number, path| match number {
+    let (requests, known) = kept(100, |number, path| match number {
         0 | 2 => index("old"),
-        3 => index("new"),
+        3 | 5 => index("new"),
         _ if path.ends_with("hash=old") => document(older()),
         _ => document(current()),
     })
@@ -164,12 +175,57 @@ async fn older_crds_are_reported_once_and_so_is_their_end() {
         "30 /openapi/v3".to_owned(),
         "60 /openapi/v3".to_owned(),
         format!("60 {document}new"),
+        "90 /openapi/v3".to_owned(),
     ];
     assert_eq!((requests, known), (expected.to_vec(), true));
     let [workspace, kind] = older_lines();
     let expected =
         [format!("WARN {workspace}"), format!("WARN {kind}"), "INFO the CRDs are those of this version now".to_owned()];
     assert_eq!(log.lines(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_crds_that_come_back_are_reported_and_what_they_drop_is_not_written() {
+    let log = CapturedLog::start();
+    let service = tower::service_fn({
+        let requests = std::sync::atomic::AtomicUsize::new(0);
+        move |request: Request<Body>| {
+            let (_, body) = match requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 => index("new"),
+                1 => document(current()),
+                _ if request.uri().query().is_none() => index("old"),
+                _ => document(older()),
+            };
+            std::future::ready(Ok::<_, std::io::Error>(http::Response::new(Body::from(body.to_string().into_bytes()))))
+        }
+    });
+    let served = Served::default();
+    let status = json!({"observedGeneration": 1, "state": "Running"});
+    let keeping = served.keep(Client::new(service, "default"));
+    let observing = async {
+        served.wait_known().await;
+        let before = served.kept(status.clone());
+        sleep(LOOK_AGAIN + RETRY).await;
+        (before, served.kept(status.clone()))
+    };
+    let (before, after) = tokio::select! {
+        () = keeping => unreachable!("it never returns"),
+        observed = observing => observed,
+    };
+    assert_eq!((before, after), (status.clone(), json!({"state": "Running"})));
+    assert_eq!(log.lines(), older_lines().map(|line| format!("WARN {line}")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reconciler_waits_half_a_minute_where_there_is_no_answer() {
+    let silent = tower::service_fn(|_: Request<Body>| std::future::pending::<std::io::Result<http::Response<Body>>>());
+    let served = Served::default();
+    let began = Instant::now();
+    tokio::select! {
+        () = served.keep(Client::new(silent, "default")) => {}
+        () = served.wait_known() => {}
+    }
+    assert_eq!(began.elapsed().as_secs(), 30);
 }
 
 #[tokio::test(start_paused = true)]
