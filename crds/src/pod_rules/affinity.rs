@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use super::label_requirement::{LabelRequirement, NO_OPERATOR, Operators};
 use super::label_selector;
 use crate::field_path::FieldPath;

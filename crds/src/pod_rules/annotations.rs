@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{AppArmorProfile, PodSecurityContext, SeccompProfile, SecurityContext, Toleration};
 use serde_json::{Map, Value};
 
+use super::faults::PodFaults;
 use super::syntax::validate_local_path;
-use super::{PodFaults, tolerations};
+use super::tolerations;
 use crate::field_path::FieldPath;
 use crate::labels::CONTAINER;
 use crate::value_template::{cut, quoted};

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ObjectFieldSelector, ResourceFieldSelector};
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use crate::field_path::FieldPath;
 use crate::labels::qualified_name_fault;
 use crate::quantity::{MALFORMED, Quantity};

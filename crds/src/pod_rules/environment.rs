@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource};
 
-use super::PodFaults;
 use super::downward_api::{validate_field_ref, validate_resource_field_ref};
+use super::faults::PodFaults;
 use super::syntax::{validate_data_key, validate_object_name};
 use crate::field_path::FieldPath;
 

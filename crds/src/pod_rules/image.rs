@@ -2,7 +2,7 @@
 //!
 //! What the kubelet accepts is the grammar of `github.com/distribution/reference`, as `ParseNormalizedNamed` reads it.
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use crate::field_path::FieldPath;
 
 /// The longest repository without its registry, in bytes, and the first part of the official ones of Docker Hub, which

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use crate::field_path::FieldPath;
 use crate::labels::{label_value_fault, qualified_name_fault};
 use crate::value_template::quoted;

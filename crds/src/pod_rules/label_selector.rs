@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use super::label_requirement::{LabelRequirement, Operators, validate_labels};
 use crate::field_path::FieldPath;
 

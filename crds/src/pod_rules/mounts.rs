@@ -4,7 +4,7 @@
 
 use k8s_openapi::api::core::v1::VolumeMount;
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use super::syntax::validate_local_path;
 use crate::field_path::FieldPath;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use super::label_requirement::validate_labels;
 use crate::field_path::FieldPath;
 

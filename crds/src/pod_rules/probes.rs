@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use super::syntax::NEGATIVE;
 use crate::field_path::FieldPath;
 use crate::workspace_kind::Probes;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{ResourceClaim, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource;
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use super::syntax::NEGATIVE;
 use crate::field_path::FieldPath;
 use crate::labels::{SUBDOMAIN_MAX, dns_label_fault, qualified_name_fault};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{AppArmorProfile, PodSecurityContext, SeccompProfile, SecurityContext, Sysctl};
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use super::syntax::validate_local_path;
 use super::windows;
 pub use super::windows::validate_host_process;

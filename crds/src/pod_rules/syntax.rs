@@ -1,8 +1,8 @@
 //! Syntax that several blocks share: names of objects, keys of their data, and paths inside of volumes.
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use crate::field_path::FieldPath;
-use crate::labels::{SUBDOMAIN_MAX, dns_subdomain_fault};
+use crate::labels::{SUBDOMAIN_MAX, dns_label_fault, dns_subdomain_fault};
 
 /// The detail of a number that must not be negative.
 pub(super) const NEGATIVE: &str = "must be greater than or equal to 0";
@@ -45,5 +45,19 @@ pub(super) fn validate_local_path(path: &str, at: &FieldPath<'_>, faults: &mut P
 pub(super) fn validate_no_backsteps(path: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
     if path.split('/').any(|element| element == "..") {
         faults.invalid(at, path, "must not contain '..'");
+    }
+}
+
+/// Reports each of `fields`, a name and a value, that is empty.
+pub(super) fn validate_required(fields: &[(&str, &str)], at: &FieldPath<'_>, faults: &mut PodFaults) {
+    for (name, _) in fields.iter().filter(|(_, value)| value.is_empty()) {
+        faults.required(&at.field(name), "");
+    }
+}
+
+/// Validates a DNS label.
+pub(super) fn validate_label(label: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if let Some(detail) = dns_label_fault(label) {
+        faults.invalid(at, label, detail);
     }
 }

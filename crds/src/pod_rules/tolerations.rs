@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Toleration;
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use crate::field_path::FieldPath;
 use crate::labels::{label_value_fault, qualified_name_fault};
 

@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaimVolumeSource, Volume,
 };
 
-use super::PodFaults;
-use super::syntax::{validate_no_backsteps, validate_object_name};
+use super::faults::PodFaults;
+use super::syntax::{validate_label, validate_no_backsteps, validate_object_name, validate_required};
 use crate::field_path::FieldPath;
-use crate::labels::{LABEL_MAX, dns_label_fault, dns_subdomain_fault};
+use crate::labels::{LABEL_MAX, dns_subdomain_fault};
 use crate::quantity::{MALFORMED, Quantity};
 
 mod claim_template;
@@ -99,19 +99,6 @@ impl OneSource<'_, '_> {
             validate(source, &at, self.faults);
         }
         self.found = true;
-    }
-}
-
-/// Reports each of `fields`, a name and a value, that is empty.
-fn validate_required(fields: &[(&str, &str)], at: &FieldPath<'_>, faults: &mut PodFaults) {
-    for (name, _) in fields.iter().filter(|(_, value)| value.is_empty()) {
-        faults.required(&at.field(name), "");
-    }
-}
-
-fn validate_label(label: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
-    if let Some(detail) = dns_label_fault(label) {
-        faults.invalid(at, label, detail);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{PodSecurityContext, SecurityContext, WindowsSecurityContextOptions};
 
-use super::PodFaults;
+use super::faults::PodFaults;
 use super::syntax::validate_object_name;
 use crate::field_path::FieldPath;
 

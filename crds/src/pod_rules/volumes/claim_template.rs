@@ -7,13 +7,12 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{validate_label, validate_required};
 use crate::field_path::FieldPath;
 use crate::labels::{ANNOTATIONS_MAX, qualified_name_fault};
-use crate::pod_rules::PodFaults;
+use crate::pod_rules::faults::PodFaults;
 use crate::pod_rules::label_requirement::validate_labels;
 use crate::pod_rules::label_selector;
-use crate::pod_rules::syntax::validate_object_name;
+use crate::pod_rules::syntax::{validate_label, validate_object_name, validate_required};
 use crate::quantity::{MALFORMED, Quantity};
 
 /// The values of `accessModes`.

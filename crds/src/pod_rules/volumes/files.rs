@@ -4,11 +4,10 @@ use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, DownwardAPIVolumeFile, DownwardAPIVolumeSource, KeyToPath, SecretVolumeSource,
 };
 
-use super::validate_required;
 use crate::field_path::FieldPath;
-use crate::pod_rules::PodFaults;
 use crate::pod_rules::downward_api::{validate_divisor, validate_field_ref, validate_resource_field_ref};
-use crate::pod_rules::syntax::validate_local_path;
+use crate::pod_rules::faults::PodFaults;
+use crate::pod_rules::syntax::{validate_local_path, validate_required};
 
 /// The fields of a pod that a file can have as its content, beside single labels and annotations.
 const FIELDS: &[&str] =

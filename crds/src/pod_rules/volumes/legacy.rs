@@ -8,11 +8,10 @@ use k8s_openapi::api::core::v1::{
     StorageOSVolumeSource, VsphereVirtualDiskVolumeSource,
 };
 
-use super::{validate_label, validate_required};
 use crate::field_error::QuotedValue;
 use crate::field_path::FieldPath;
-use crate::pod_rules::PodFaults;
-use crate::pod_rules::syntax::validate_local_path;
+use crate::pod_rules::faults::PodFaults;
+use crate::pod_rules::syntax::{validate_label, validate_local_path, validate_required};
 
 /// The values of `azureDisk.cachingMode`.
 const CACHING_MODES: &[&str] = &["None", "ReadOnly", "ReadWrite"];

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection};
 
 use super::files::{validate_file_path, validate_items, validate_mode, validate_pod_fields};
-use super::validate_required;
 use crate::field_path::FieldPath;
-use crate::pod_rules::PodFaults;
+use crate::pod_rules::faults::PodFaults;
+use crate::pod_rules::syntax::validate_required;
 
 /// The shortest and the longest life of a token, in seconds.
 const TOKEN_SECONDS_MIN: i64 = 600;
