@@ -1,8 +1,8 @@
 //! Our verdict on what becomes the pod is that of the API server, for kinds with odd values in those fields.
 
-mod kinds;
+pub mod kinds;
 mod origin;
-mod tables;
+pub mod tables;
 mod verdicts;
 
 use std::collections::BTreeMap;
