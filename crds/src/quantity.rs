@@ -80,7 +80,7 @@ impl<'a> Quantity<'a> {
         Some(number.decimal(exponent, Notation::Exponent))
     }
 
-    /// The quantity in the notation that tells its value apart from all others.
+    /// The quantity in the notation that writes each value in a way of its own.
     #[must_use]
     pub fn in_exponents(self) -> Self {
         Self { notation: Notation::Exponent, text: None, ..self }

@@ -1,6 +1,6 @@
 //! Checks objects: what the API server and the webhook would report about each, with places in the files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use webhook::field::{self, Warning};
@@ -196,21 +196,7 @@ impl Check<'_> {
         let mut is_reported = false;
         match verdict.refusal {
             Some(Refusal::Invalid { faults: found, .. }) => {
-                // An object that does not decode violates the schema already.
-                let (text, node) = (self.inputs[place.object.source].text(), &place.object.node);
-                let at = |path: &str| locate(text, node, Some(place.schema), path, FieldPart::Value);
-                let is_known = |fault: &field::Fault| match fault.rule {
-                    // Of bad characters in a name the API server speaks first.
-                    Rule::WorkspaceName => violations.iter().any(is_about_name),
-                    // What the schema says of a quantity the rules of pods say again.
-                    Rule::PodResources | Rule::PodVolume | Rule::PodVariable => {
-                        violations.iter().any(|known| at(&known.place.to_string()) == at(&fault.field))
-                    }
-                    rule => {
-                        rule.table() == Table::Schema
-                            && violations.iter().any(|known| overlap(&known.field(), &fault.field))
-                    }
-                };
+                let is_known = repeats(violations, place, self.inputs[place.object.source].text());
                 let rests_on_kind = |fault: &field::Fault| is_kind_broken && fault.rule.depends_on_kind();
                 for fault in found.iter().filter(|fault| !is_known(fault) && !rests_on_kind(fault)) {
                     self.push_webhook_fault(place, fault, masked);
@@ -358,6 +344,20 @@ fn is_about_key(fault: &field::Fault) -> bool {
         field::QuotedValue::Omitted | field::QuotedValue::Number(_) | field::QuotedValue::Block(_) => false,
     };
     fault.field.ends_with(']') && (quotes_key || matches!(fault.fault_type, field::FaultType::Forbidden))
+}
+
+/// Which faults repeat what the schema says of the object at `place` in `text`.
+fn repeats(violations: &[Violation], place: &Place<'_>, text: &str) -> impl Fn(&field::Fault) -> bool {
+    let at = |path: &str| locate(text, &place.object.node, Some(place.schema), path, FieldPart::Value).start;
+    let places: BTreeSet<usize> = violations.iter().map(|known| at(&known.place.to_string())).collect();
+    move |fault| match fault.rule {
+        // Of bad characters in a name the API server speaks first.
+        Rule::WorkspaceName => violations.iter().any(is_about_name),
+        // What the schema says of a quantity the rules of pods say again.
+        Rule::PodResources | Rule::PodVolume | Rule::PodVariable => places.contains(&at(&fault.field)),
+        // An object that does not decode violates the schema already.
+        rule => rule.table() == Table::Schema && violations.iter().any(|known| overlap(&known.field(), &fault.field)),
+    }
 }
 
 /// Whether one of two fields is the other one, or below it.

@@ -169,7 +169,7 @@ impl Resource<'_> {
         self.is_native() && !self.is_huge_pages()
     }
 
-    /// Whether the quantity is made of whole pages of the size that the name tells.
+    /// Whether the quantity is made of whole pages of the size that the name states.
     fn is_multiple_of_page(self, quantity: &Quantity<'_>) -> bool {
         let size = self.0.strip_prefix(HUGE_PAGES).and_then(Quantity::parse);
         let size = size.filter(|size| !size.is_negative() && size.thousandths() % 1000 == 0);

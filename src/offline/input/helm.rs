@@ -1,6 +1,6 @@
 //! Recognises Helm templates, which are neither YAML nor objects before helm renders them.
 //!
-//! The values of a kind are Go templates too: what only Helm has tells the two apart.
+//! The values of a kind are Go templates too: only what Helm alone has makes a template one of Helm's.
 
 use serde_json::Value;
 
