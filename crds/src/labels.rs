@@ -88,6 +88,21 @@ pub fn qualified_name_fault(key: &str) -> Option<&'static str> {
     )
 }
 
+/// What is wrong with the key of an annotation, if anything: unlike in that of a label, capitals may be in its prefix.
+pub fn annotation_key_fault(key: &str) -> Option<&'static str> {
+    qualified_name_fault(key).and_then(|_| qualified_name_fault(&key.to_lowercase()))
+}
+
+/// Why an entry of a ConfigMap or a Secret cannot have this key, if so, whatever its length and characters: the entries
+/// become files (`IsConfigMapKey` of apimachinery's `util/validation`).
+pub fn data_key_dots_fault(key: &str) -> Option<&'static str> {
+    match key {
+        "." => Some("must not be '.'"),
+        ".." => Some("must not be '..'"),
+        key => key.starts_with("..").then_some("must not start with '..'"),
+    }
+}
+
 /// What is wrong with a name that has to be a DNS label, if anything.
 pub fn dns_label_fault(name: &str) -> Option<&'static str> {
     if name.len() > LABEL_MAX {

@@ -30,6 +30,7 @@ pub mod volumes;
 mod windows;
 
 pub use faults::{PodFault, PodFaults};
+pub use label_requirement::validate_label;
 
 /// Whether a pod with this image could run, as far as the API server and the kubelet can tell without pulling it.
 pub fn can_run_image(spec: &ImageConfigSpec) -> bool {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 pub use crds::field_error::{FaultType, QuotedValue};
-use crds::pod_rules::PodFault;
+use crds::pod_rules::{PodFault, PodFaults};
 use crds::value_template::cut;
 pub use crds::value_template::{key, quoted};
 
@@ -72,7 +72,7 @@ impl Fault {
     }
 
     /// A fault of a field that becomes part of a pod.
-    pub(crate) fn of_pod(rule: Rule, fault: PodFault) -> Self {
+    fn of_pod(rule: Rule, fault: PodFault) -> Self {
         let PodFault { field, key, fault_type, value, detail, hint } = fault;
         Self::new(rule, field, fault_type, value, detail).about(key).with_hint(hint)
     }
@@ -194,6 +194,13 @@ impl Findings {
     /// Adds a warning whose text names the field itself.
     pub fn warn(&mut self, rule: Rule, field: impl Into<String>, text: impl Into<String>) {
         self.warnings.push(Warning { rule, field: field.into(), text: text.into() });
+    }
+
+    /// Runs rules about pods; what they find are faults of `rule`.
+    pub(crate) fn judge_pod(&mut self, rule: Rule, validate: impl FnOnce(&mut PodFaults)) {
+        let mut faults = PodFaults::default();
+        validate(&mut faults);
+        self.faults.extend(faults.into_iter().map(|fault| Fault::of_pod(rule, fault)));
     }
 
     /// Adds other findings.

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use crds::field_path::FieldPath;
 use crds::labels::{
-    ANNOTATIONS_MAX, APPLIED_HASH_ANNOTATION, APPLIED_HASH_LENGTH, WORKSPACE_NAME_LABEL, label_value_fault,
-    qualified_name_fault,
+    ANNOTATIONS_MAX, APPLIED_HASH_ANNOTATION, APPLIED_HASH_LENGTH, WORKSPACE_NAME_LABEL, annotation_key_fault,
 };
-use crds::pod_rules::{PodFaults, annotations as pod_annotations, label_selector};
+use crds::pod_rules::{annotations as pod_annotations, label_selector, validate_label};
 use crds::workspace_kind::{PodMetadata, StatefulSetMetadata};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -32,9 +31,9 @@ pub(crate) fn validate_pod_metadata(rule: Rule, metadata: &PodMetadata, findings
     if block.annotations_size() > ANNOTATIONS_MAX {
         return findings.faults.push(block.too_large());
     }
-    let mut faults = PodFaults::default();
-    pod_annotations::validate(annotations, &FieldPath::root(POD_METADATA).field("annotations"), &mut faults);
-    findings.faults.extend(faults.into_iter().map(|fault| Fault::of_pod(rule, fault)));
+    let metadata_at = FieldPath::root(POD_METADATA);
+    let at = metadata_at.field("annotations");
+    findings.judge_pod(rule, |faults| pod_annotations::validate(annotations, &at, faults));
 }
 
 /// Labels and annotations of StatefulSets, next to those of the controller.
@@ -66,13 +65,12 @@ impl MetadataBlock<'_> {
         };
         let field = format!("{}.labels", self.field);
         for (key, value) in self.labels {
-            findings.faults.extend(label_faults(rule, &field, key, value));
+            findings.judge_pod(rule, |faults| validate_label(key, value, &FieldPath::root(&field), faults));
             findings.faults.extend(reserved(&field, key));
         }
         let field = format!("{}.annotations", self.field);
         for key in self.annotations.keys() {
-            // Upper case is fine in the prefix of an annotation's key, unlike in that of a label's.
-            if let Some(detail) = qualified_name_fault(&key.to_lowercase()) {
+            if let Some(detail) = annotation_key_fault(key) {
                 findings.faults.push(Fault::invalid(rule, &field, key, detail).about(format!("annotation {key}")));
             }
             findings.faults.extend(reserved(&field, key));
@@ -90,21 +88,9 @@ impl MetadataBlock<'_> {
     }
 }
 
-fn label_faults(rule: Rule, field: &str, key: &str, value: &str) -> impl Iterator<Item = Fault> {
-    let of_key = qualified_name_fault(key).map(|detail| Fault::invalid(rule, field, key, detail).about(key));
-    let of_value = label_value_fault(value).map(|detail| {
-        // The detail is the same for all values, but another bad value is another fault.
-        let fault = Fault::invalid(rule, field, value, detail).about(format!("{key}={value}"));
-        fault.with_hint(format!(", label {}", quoted(key)))
-    });
-    of_key.into_iter().chain(of_value)
-}
-
 /// A label selector at `at`.
 pub(crate) fn validate_selector(rule: Rule, at: &FieldPath<'_>, selector: &LabelSelector, findings: &mut Findings) {
-    let mut faults = PodFaults::default();
-    label_selector::validate(selector, at, &mut faults);
-    findings.faults.extend(faults.into_iter().map(|fault| Fault::of_pod(rule, fault)));
+    findings.judge_pod(rule, |faults| label_selector::validate(selector, at, faults));
 }
 
 #[cfg(test)]

@@ -79,13 +79,18 @@ pub(super) const NO_OPERATOR: &str = "not a valid selector operator";
 /// Validates the keys and values of the labels at `at`.
 pub(super) fn validate_labels(labels: &BTreeMap<String, String>, at: &FieldPath<'_>, faults: &mut PodFaults) {
     for (key, value) in labels {
-        if let Some(detail) = qualified_name_fault(key) {
-            faults.invalid(at, key, detail);
-        }
-        if let Some(detail) = label_value_fault(value) {
-            faults.invalid(at, value, detail);
-            faults.about(key);
-            faults.hint(format!(", label {}", quoted(key)));
-        }
+        validate_label(key, value, at, faults);
+    }
+}
+
+/// Validates the key and the value of a label; `at` is the path of the labels.
+pub fn validate_label(key: &str, value: &str, at: &FieldPath<'_>, faults: &mut PodFaults) {
+    if let Some(detail) = qualified_name_fault(key) {
+        faults.invalid(at, key, detail);
+    }
+    if let Some(detail) = label_value_fault(value) {
+        faults.invalid(at, value, detail);
+        faults.about(key);
+        faults.hint(format!(", label {}", quoted(key)));
     }
 }

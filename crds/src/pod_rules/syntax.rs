@@ -2,7 +2,7 @@
 
 use super::faults::PodFaults;
 use crate::field_path::FieldPath;
-use crate::labels::{SUBDOMAIN_MAX, dns_label_fault, dns_subdomain_fault};
+use crate::labels::{SUBDOMAIN_MAX, data_key_dots_fault, dns_label_fault, dns_subdomain_fault};
 
 /// The detail of a number that must not be negative.
 pub(super) const NEGATIVE: &str = "must be greater than or equal to 0";
@@ -25,11 +25,8 @@ pub(super) fn validate_data_key(key: &str, at: &FieldPath<'_>, faults: &mut PodF
     if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
         faults.invalid(at, key, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'");
     }
-    match key {
-        "." => faults.invalid(at, key, "must not be '.'"),
-        ".." => faults.invalid(at, key, "must not be '..'"),
-        _ if key.starts_with("..") => faults.invalid(at, key, "must not start with '..'"),
-        _ => {}
+    if let Some(detail) = data_key_dots_fault(key) {
+        faults.invalid(at, key, detail);
     }
 }
 

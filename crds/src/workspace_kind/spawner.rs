@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::labels::data_key_dots_fault;
+
 /// How a kind is shown to users who create a Workspace.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,14 +78,9 @@ pub struct AssetConfigMap {
 }
 
 impl AssetConfigMap {
-    /// Why no ConfigMap has such a key, if so: `IsConfigMapKey` of apimachinery's `util/validation`, whose length and
-    /// characters the schema checks.
+    /// Why no ConfigMap has such a key, if so; the schema checks its length and characters.
     pub fn key_fault(&self) -> Option<&'static str> {
-        match &*self.key {
-            "." => Some("must not be '.'"),
-            ".." => Some("must not be '..'"),
-            key => key.starts_with("..").then_some("must not start with '..'"),
-        }
+        data_key_dots_fault(&self.key)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The validation of `metadata` in every object: name, namespace, syntax of labels and annotations.
 
-use crds::labels::{ANNOTATIONS_MAX, is_dns_label, is_dns_subdomain, label_value_fault, qualified_name_fault};
+use crds::labels::{
+    ANNOTATIONS_MAX, annotation_key_fault, is_dns_label, is_dns_subdomain, label_value_fault, qualified_name_fault,
+};
 use serde_json::{Value, json};
 use webhook::ReviewedKind;
 use webhook::field::quoted;
@@ -142,8 +144,7 @@ fn annotations(metadata: &Value, at: &Path) -> Vec<Violation> {
     let mut size = 0;
     for (key, value) in metadata["annotations"].as_object().into_iter().flatten() {
         size += key.len() + value.as_str().map_or(0, str::len);
-        // Unlike those of labels, their prefixes may be upper-case.
-        if let Some(detail) = qualified_name_fault(&key.to_lowercase()) {
+        if let Some(detail) = annotation_key_fault(key) {
             let place = at.field("annotations").field(key);
             let message = format!("Invalid value: {}: {detail}", quoted(key));
             violations.push(violation(place, Some("annotations"), message));

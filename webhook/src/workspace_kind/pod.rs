@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crds::field_path::FieldPath;
-use crds::pod_rules::{self, PodFaults, annotations, security_context};
+use crds::pod_rules::{self, annotations, security_context};
 use crds::workspace_kind::PodTemplate;
 
-use crate::field::{Fault, Findings, Warning};
+use crate::field::Findings;
 use crate::rule::Rule;
 
 /// Validates the blocks of a kind, then those of each image and of each pod config.
@@ -15,26 +15,25 @@ pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
     validate_kind(template, &root, findings);
     let options = root.field("options");
     let images = options.field("imageConfig");
+    let all_images = images.field("values");
     for value in &template.options.image_config.values {
-        let values = images.field("values");
-        let (value_at, image) = (values.key(&value.id), &value.spec.image);
+        let (value_at, image) = (all_images.key(&value.id), &value.spec.image);
         let spec = value_at.field("spec");
         let at = spec.field("image");
-        check(Rule::PodImage, findings, |faults| pod_rules::image::validate(image, &at, faults));
+        findings.judge_pod(Rule::PodImage, |faults| pod_rules::image::validate(image, &at, faults));
         if let Some(why) = pod_rules::image::unusable(image) {
-            let text = format!("{at}: {why}");
-            findings.warnings.push(Warning { rule: Rule::ImageUnusable, field: at.to_string(), text });
+            findings.warn(Rule::ImageUnusable, at.to_string(), format!("{at}: {why}"));
         }
     }
     let pods = options.field("podConfig");
     let no_labels = BTreeMap::new();
     let labels = template.pod_metadata.as_ref().map_or(&no_labels, |metadata| &metadata.labels);
+    let all_pods = pods.field("values");
     for value in &template.options.pod_config.values {
-        let values = pods.field("values");
-        let value_at = values.key(&value.id);
+        let value_at = all_pods.key(&value.id);
         let (at, spec) = (value_at.field("spec"), &value.spec);
-        check(Rule::PodPlacement, findings, |faults| pod_rules::validate_placement(spec, labels, &at, faults));
-        check(Rule::PodResources, findings, |faults| pod_rules::validate_resources(spec, &at, faults));
+        findings.judge_pod(Rule::PodPlacement, |faults| pod_rules::validate_placement(spec, labels, &at, faults));
+        findings.judge_pod(Rule::PodResources, |faults| pod_rules::validate_resources(spec, &at, faults));
     }
 }
 
@@ -42,21 +41,21 @@ pub(super) fn validate(template: &PodTemplate, findings: &mut Findings) {
 fn validate_kind(template: &PodTemplate, root: &FieldPath<'_>, findings: &mut Findings) {
     if let Some(probes) = &template.probes {
         let at = root.field("probes");
-        check(Rule::PodProbe, findings, |faults| pod_rules::probes::validate(probes, &at, faults));
+        findings.judge_pod(Rule::PodProbe, |faults| pod_rules::probes::validate(probes, &at, faults));
     }
     let at = root.field("extraEnv");
-    check(Rule::PodVariable, findings, |faults| pod_rules::environment::validate(&template.extra_env, &at, faults));
+    findings.judge_pod(Rule::PodVariable, |faults| pod_rules::environment::validate(&template.extra_env, &at, faults));
     let at = root.field("extraVolumes");
-    check(Rule::PodVolume, findings, |faults| pod_rules::volumes::validate(&template.extra_volumes, &at, faults));
+    findings.judge_pod(Rule::PodVolume, |faults| pod_rules::volumes::validate(&template.extra_volumes, &at, faults));
     let container = template.container_security_context.as_ref();
     let privileged = container.and_then(|context| context.privileged).unwrap_or_default();
     let at = root.field("extraVolumeMounts");
-    check(Rule::PodMount, findings, |faults| {
+    findings.judge_pod(Rule::PodMount, |faults| {
         pod_rules::mounts::validate(&template.extra_volume_mounts, privileged, &at, faults);
     });
     let pod = template.security_context.as_ref();
     let (pod_at, container_at) = (root.field("securityContext"), root.field("containerSecurityContext"));
-    check(Rule::PodSecurityContext, findings, |faults| {
+    findings.judge_pod(Rule::PodSecurityContext, |faults| {
         if let Some(context) = pod {
             security_context::validate_pod(context, &pod_at, faults);
         }
@@ -69,11 +68,4 @@ fn validate_kind(template: &PodTemplate, root: &FieldPath<'_>, findings: &mut Fi
             annotations::validate_profiles(&metadata.annotations, pod, container, faults);
         }
     });
-}
-
-/// Runs the rules of a block; what they find are faults of `rule`.
-fn check(rule: Rule, findings: &mut Findings, validate: impl FnOnce(&mut PodFaults)) {
-    let mut faults = PodFaults::default();
-    validate(&mut faults);
-    findings.faults.extend(faults.into_iter().map(|fault| Fault::of_pod(rule, fault)));
 }

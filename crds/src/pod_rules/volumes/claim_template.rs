@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::field_path::FieldPath;
-use crate::labels::{ANNOTATIONS_MAX, qualified_name_fault};
+use crate::labels::{ANNOTATIONS_MAX, annotation_key_fault};
 use crate::pod_rules::faults::PodFaults;
 use crate::pod_rules::label_requirement::validate_labels;
 use crate::pod_rules::label_selector;
@@ -42,9 +42,7 @@ fn validate_metadata(metadata: &ObjectMeta, at: &FieldPath<'_>, faults: &mut Pod
     let mut size = 0;
     for (key, value) in metadata.annotations.iter().flatten() {
         size += key.len() + value.len();
-        // Capitals are allowed in the prefix, too.
-        let fault = qualified_name_fault(key).and_then(|_| qualified_name_fault(&key.to_lowercase()));
-        if let Some(detail) = fault {
+        if let Some(detail) = annotation_key_fault(key) {
             faults.invalid(&annotations_at, key, detail);
         }
     }
