@@ -117,6 +117,11 @@ pub fn root_cause(error: &dyn Error) -> String {
     root.to_string()
 }
 
+/// Whether the API server may answer otherwise a moment later: it is overloaded, or cannot serve anybody.
+pub fn is_transient(status: &Status) -> bool {
+    matches!(status.code, 429 | 500..)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

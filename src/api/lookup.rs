@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use webhook::{KindUsage, LookupError, MountSource};
 
 use super::rights::{READ_CLAIMS, READ_NAMESPACES, READ_SECRETS, REVIEW_ACCESS};
-use crate::client::{causes, root_cause};
+use crate::client::{causes, is_transient, root_cause};
 use crate::notebook::Notebook;
 use crate::rbac::AccessRule;
 use crate::stores::Stores;
@@ -70,12 +70,10 @@ impl webhook::Lookup for ClusterLookup {
 
     async fn workspaces_using_kind_live(&self, kind: &str) -> Result<KindUsage, LookupError> {
         let mut first = Vec::new();
-        let mut next = String::new();
+        let mut pages = self.workspaces_of(kind, PAGE, METADATA_ONLY);
         loop {
-            let page = self.workspaces_page(kind, PAGE, &next, METADATA_ONLY).await?;
-            first.extend(page.items.into_iter().flatten().map(|user| user.metadata.into_key()));
-            next = page.metadata.next.unwrap_or_default();
-            if next.is_empty() {
+            first.extend(pages.read().await?.into_iter().map(|user| user.metadata.into_key()));
+            if pages.next.is_empty() {
                 return Ok(KindUsage { count: first.len(), first });
             }
             if !first.is_empty() {
@@ -101,10 +99,9 @@ impl webhook::Lookup for ClusterLookup {
         options: &BTreeSet<KindOption>,
     ) -> Result<BTreeMap<KindOption, KindUsage>, LookupError> {
         let mut found: BTreeMap<KindOption, KindUsage> = BTreeMap::new();
-        let mut next = String::new();
+        let mut pages = self.workspaces_of(kind, LARGE_PAGE, WHOLE_OBJECTS);
         loop {
-            let page = self.workspaces_page(kind, LARGE_PAGE, &next, WHOLE_OBJECTS).await?;
-            for user in page.items.into_iter().flatten() {
+            for user in pages.read().await? {
                 // One without options uses none that could be removed.
                 let Some(selection) = user.options() else { continue };
                 let selected =
@@ -122,8 +119,7 @@ impl webhook::Lookup for ClusterLookup {
                     }
                 }
             }
-            next = page.metadata.next.unwrap_or_default();
-            if next.is_empty() {
+            if pages.next.is_empty() {
                 return Ok(found);
             }
         }
@@ -194,24 +190,9 @@ impl webhook::Lookup for ClusterLookup {
 }
 
 impl ClusterLookup {
-    /// A page of the Workspaces of a kind. Where the CRD does not let them be selected by it, one of all Workspaces, of
-    /// which those of other kinds are left out.
-    async fn workspaces_page(&self, kind: &str, limit: usize, next: &str, accept: &str) -> Result<Page, LookupError> {
-        let list = async |path: String, accept: &str| -> kube::Result<Page> {
-            let request = Request::get(path).header(ACCEPT, accept).body(Vec::new());
-            self.client.request(request.map_err(kube::Error::HttpError)?).await
-        };
-        with_timeout(async {
-            match list(workspaces_path(Some(kind), limit, next), accept).await {
-                Err(kube::Error::Api(status)) if is_unselectable(&status) => {
-                    let mut page = list(workspaces_path(None, LARGE_PAGE, next), WHOLE_OBJECTS).await?;
-                    page.items.iter_mut().for_each(|items| items.retain(|workspace| workspace.spec["kind"] == kind));
-                    Ok(page)
-                }
-                page => page,
-            }
-        })
-        .await
+    /// The Workspaces of a kind, page by page, in the form that `accept` names.
+    fn workspaces_of<'a>(&'a self, kind: &'a str, limit: usize, accept: &'static str) -> WorkspacePages<'a> {
+        WorkspacePages { client: &self.client, kind, limit, accept, selects: true, next: String::new() }
     }
 
     /// The metadata of an object, if it is there.
@@ -226,6 +207,46 @@ impl ClusterLookup {
     {
         let objects: Api<K> = Api::namespaced(self.client.clone(), namespace);
         allowed_by(rule, objects.get_metadata_opt(name)).await
+    }
+}
+
+/// The Workspaces of a kind on the API server.
+struct WorkspacePages<'a> {
+    client: &'a Client,
+    kind: &'a str,
+    limit: usize,
+    accept: &'static str,
+    /// Whether the API server selects those of the kind; where an older CRD does not let it, all are listed.
+    selects: bool,
+    /// Where the next page begins; empty before the first one and after the last one.
+    next: String,
+}
+
+impl WorkspacePages<'_> {
+    /// The next page.
+    async fn read(&mut self) -> Result<Vec<ListedWorkspace>, LookupError> {
+        with_timeout(async {
+            let page = match self.page().await {
+                Err(kube::Error::Api(status)) if self.selects && is_unselectable(&status) => {
+                    (self.selects, self.limit, self.accept) = (false, LARGE_PAGE, WHOLE_OBJECTS);
+                    self.page().await?
+                }
+                page => page?,
+            };
+            self.next = page.metadata.next.unwrap_or_default();
+            let mut workspaces = page.items.unwrap_or_default();
+            if !self.selects {
+                workspaces.retain(|workspace| workspace.spec["kind"] == self.kind);
+            }
+            Ok(workspaces)
+        })
+        .await
+    }
+
+    async fn page(&self) -> kube::Result<Page> {
+        let path = workspaces_path(self.selects.then_some(self.kind), self.limit, &self.next);
+        let request = Request::get(path).header(ACCEPT, self.accept).body(Vec::new());
+        self.client.request(request.map_err(kube::Error::HttpError)?).await
     }
 }
 
@@ -257,7 +278,7 @@ async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         // The API server rejected the request: that is a fault of the installation, unless the server is overloaded.
-        Ok(Err(kube::Error::Api(status))) if !matches!(status.code, 410 | 429 | 500..) => {
+        Ok(Err(kube::Error::Api(status))) if status.code != 410 && !is_transient(&status) => {
             Err(LookupError::Failed(format!("the API server rejected the request: {}", status.message)))
         }
         Ok(Err(kube::Error::Api(status))) => {

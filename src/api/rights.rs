@@ -13,7 +13,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use webhook::{BindCheck, Policy};
 
-use crate::client::causes;
+use crate::client::{causes, is_transient};
 use crate::config::Settings;
 use crate::rbac::AccessRule;
 
@@ -108,7 +108,7 @@ async fn is_allowed(client: &Client, rule: AccessRule, verb: &str) -> Result<boo
     loop {
         match reviews.create(&PostParams::default(), &review).await {
             Ok(answer) => return Ok(answer.status.is_some_and(|status| status.allowed)),
-            Err(kube::Error::Api(status)) if !matches!(status.code, 429 | 500..) => return Err(status.message.clone()),
+            Err(kube::Error::Api(status)) if !is_transient(&status) => return Err(status.message.clone()),
             Err(error) => {
                 tracing::debug!(error = causes(&error), "the rights of the controller cannot be read; will retry");
                 tokio::time::sleep(RETRY).await;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::client::causes;
+use crate::client::{causes, is_transient};
 
 /// The index of the published schemas, with a hash for each API group.
 const INDEX: &str = "/openapi/v3";
@@ -129,17 +129,11 @@ impl Served {
     }
 
     fn compare(&self, mut schemas: PublishedSchemas) -> Vec<OlderCrd> {
-        let ours = [
-            ("workspaces.kubeflow.org", crds::generate::workspace_crd()),
-            ("workspacekinds.kubeflow.org", crds::generate::workspace_kind_crd()),
-        ];
-        let compared = ours.map(|(name, crd)| {
-            let served = match crd["spec"]["names"]["kind"].as_str() {
-                Some("Workspace") => &schemas.workspace,
-                _ => &schemas.kind,
-            };
-            OlderCrd::compare(name, &crd, served)
-        });
+        let compared = [
+            ("workspaces.kubeflow.org", crds::generate::workspace_crd(), &schemas.workspace),
+            ("workspacekinds.kubeflow.org", crds::generate::workspace_kind_crd(), &schemas.kind),
+        ]
+        .map(|(name, crd, served)| OlderCrd::compare(name, &crd, served));
         let drops_status = compared[0].dropped.iter().any(|field| field.starts_with("status."));
         self.learn(schemas.workspace.properties.remove("status").filter(|_| drops_status));
         compared.into_iter().filter(OlderCrd::is_older).collect()
@@ -268,7 +262,7 @@ enum Unpublished {
 impl From<kube::Error> for Unpublished {
     fn from(error: kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) if !matches!(status.code, 429 | 500..) => Self::Unreadable(status.message.clone()),
+            kube::Error::Api(status) if !is_transient(&status) => Self::Unreadable(status.message.clone()),
             kube::Error::SerdeError(_) => Self::Unreadable(causes(&error)),
             _ => Self::NotYet,
         }
