@@ -60,6 +60,19 @@ pub struct Child {
     pub fields: Option<OwnedFields>,
     /// Its `metadata.generation`, which grows with each change of its spec; none where the resource has none.
     pub generation: Option<i64>,
+    /// What the StatefulSet controller has done about it; none for other kinds and for a set that it has not seen yet.
+    pub revisions: Option<Revisions>,
+    /// Which restart was asked for when its template was last applied, from its annotation; for StatefulSets only.
+    pub restart: Option<Box<str>>,
+}
+
+/// How far the StatefulSet controller is with a StatefulSet, from its status.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Revisions {
+    /// The generation of the set that this is about.
+    pub observed_generation: i64,
+    /// The name of the ControllerRevision with the template of that generation: what a new pod is made of.
+    pub update_revision: Box<str>,
 }
 
 impl Child {
@@ -71,7 +84,15 @@ impl Child {
             generation: metadata.generation,
             workspace: metadata.labels.workspace,
             applied_hash: metadata.annotations.applied_hash,
+            revisions: None,
+            restart: metadata.annotations.restart,
         }
+    }
+
+    /// The revision that a new pod is made of, where the StatefulSet controller has seen the set as it is.
+    pub fn current_revision(&self) -> Option<&str> {
+        let revisions = self.revisions.as_ref()?;
+        (self.generation == Some(revisions.observed_generation)).then_some(&*revisions.update_revision)
     }
 
     /// Whether it belongs to the object with that uid.
@@ -124,6 +145,52 @@ impl Slim for Child {
     }
 }
 
+/// A StatefulSet as its watch delivers it: with what is used of its status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchedSet(Child);
+
+impl From<WatchedSet> for Child {
+    fn from(set: WatchedSet) -> Self {
+        set.0
+    }
+}
+
+impl<'de> Deserialize<'de> for WatchedSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            metadata: WireMetadata,
+            #[serde(default)]
+            status: WireStatus,
+        }
+        let Wire { metadata, status } = Wire::deserialize(deserializer)?;
+        Ok(Self(Child { revisions: status.revisions(), ..Child::from_metadata(metadata) }))
+    }
+}
+
+impl Slim for WatchedSet {
+    type Of = ChildObject;
+
+    fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+}
+
+/// The status of a StatefulSet; that of another kind has no revisions.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireStatus {
+    observed_generation: i64,
+    update_revision: Option<Box<str>>,
+}
+
+impl WireStatus {
+    fn revisions(self) -> Option<Revisions> {
+        let Self { observed_generation, update_revision } = self;
+        update_revision.map(|update_revision| Revisions { observed_generation, update_revision })
+    }
+}
+
 /// A child with its spec, as the API server returns it from a read or a write. Not kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WholeChild {
@@ -140,9 +207,13 @@ impl<'de> Deserialize<'de> for WholeChild {
             metadata: WireMetadata,
             #[serde(default)]
             spec: Value,
+            #[serde(default)]
+            status: Value,
         }
-        let Wire { metadata, spec } = Wire::deserialize(deserializer)?;
-        Ok(Self { child: Child::from_metadata(metadata), spec })
+        let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
+        // That of another kind may have any form.
+        let status = WireStatus::deserialize(status).unwrap_or_default();
+        Ok(Self { child: Child { revisions: status.revisions(), ..Child::from_metadata(metadata) }, spec })
     }
 }
 

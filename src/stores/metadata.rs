@@ -29,6 +29,8 @@ pub(super) struct WireMetadata {
 pub(super) struct WireLabels {
     #[serde(rename = "notebooks.kubeflow.org/workspace-name")]
     pub workspace: Option<Box<str>>,
+    #[serde(rename = "controller-revision-hash")]
+    pub revision: Option<Box<str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +38,10 @@ pub(super) struct WireLabels {
 pub(super) struct WireAnnotations {
     #[serde(rename = "notebooks.kubeflow.org/applied-hash")]
     pub applied_hash: Option<Box<str>>,
+    #[serde(rename = "notebooks.kubeflow.org/restart")]
+    pub restart: Option<Box<str>>,
+    #[serde(rename = "notebooks.kubeflow.org/restart-at")]
+    pub restart_at: Option<Box<str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,6 +1,7 @@
 //! The slim form of pods: the fields that the state of a Workspace follows from.
 
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
 use super::metadata::{Owner, WireMetadata};
@@ -15,6 +16,8 @@ pub struct Pod {
     pub workspace: Option<Box<str>>,
     /// Its controller.
     pub owner: Option<Owner>,
+    /// The name of the ControllerRevision with the template that it was made of; empty where it has none.
+    pub revision: Box<str>,
     /// When it was created (RFC 3339).
     pub created: Box<str>,
     /// The node it runs on; empty while not scheduled.
@@ -27,6 +30,8 @@ pub struct Pod {
     pub phase: Box<str>,
     /// Whether it can be used, by its condition Ready.
     pub ready: bool,
+    /// Whether it was ready once: it may be, or its condition Ready has changed since it started.
+    pub was_ready: bool,
     /// Why it is not scheduled; nothing when it is, or not yet known.
     pub unscheduled: Option<Reason>,
     /// The container `main`.
@@ -105,18 +110,20 @@ struct Named {
 #[serde(rename_all = "camelCase", default)]
 struct WireStatus {
     phase: Box<str>,
+    start_time: Box<str>,
     conditions: Vec<WireCondition>,
     container_statuses: Vec<WireContainer>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct WireCondition {
     #[serde(rename = "type")]
     type_: Box<str>,
     status: Box<str>,
     reason: Box<str>,
     message: Box<str>,
+    last_transition_time: Box<str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -154,6 +161,7 @@ impl<'de> Deserialize<'de> for Pod {
             identity: metadata.identity(),
             owner: metadata.owner(),
             workspace: metadata.labels.workspace,
+            revision: metadata.labels.revision.unwrap_or_default(),
             created: metadata.creation_timestamp.unwrap_or_default().into(),
             node: spec.node_name,
             containers: spec.containers.into_iter().map(|container| container.name).collect(),
@@ -163,7 +171,8 @@ impl<'de> Deserialize<'de> for Pod {
         };
         for condition in status.conditions {
             match (&*condition.type_, &*condition.status) {
-                ("Ready", "True") => pod.ready = true,
+                ("Ready", "True") => (pod.ready, pod.was_ready) = (true, true),
+                ("Ready", _) => pod.was_ready = has_changed_since(&condition, &status.start_time),
                 ("PodScheduled", "False") => {
                     pod.unscheduled = Some(Reason { reason: condition.reason, message: condition.message });
                 }
@@ -173,6 +182,17 @@ impl<'de> Deserialize<'de> for Pod {
         let main = status.container_statuses.into_iter().find(|container| &*container.name == MAIN);
         pod.main = main.map(ContainerState::from).unwrap_or_default();
         Ok(pod)
+    }
+}
+
+/// Whether a condition is not what it was when the pod started. The kubelet writes its first value together with the start
+/// time, in whole seconds. What cannot be read counts as changed: nothing may follow from a pod that was never ready then.
+fn has_changed_since(condition: &WireCondition, start: &str) -> bool {
+    const SAME_WRITE: i64 = 1;
+    let seconds = |time: &str| time.parse::<Timestamp>().map(Timestamp::as_second);
+    match (seconds(&condition.last_transition_time), seconds(start)) {
+        (Ok(changed), Ok(start)) => changed > start + SAME_WRITE,
+        _ => true,
     }
 }
 

@@ -9,11 +9,13 @@ use k8s_openapi::api::core::v1 as core;
 use kube::{Api, Client, Resource};
 use tokio::sync::watch::Receiver;
 
-use super::child::{Child, ChildObject};
+use super::child::{Child, ChildObject, WatchedSet};
 use super::collection::Progress;
 use super::kind::StoredKind;
+use super::notebook::StoredNotebook;
 use super::pod::Pod;
 use super::read_model::{ReadModel, Watched};
+use super::slim::Incoming;
 use super::watch::{Necessity, StoreEvent, WatchOptions, watch};
 use super::workspace::StoredWorkspace;
 use crate::notebook::Notebook;
@@ -108,23 +110,37 @@ impl WatchedResource {
         match self {
             Self::WorkspaceKinds => async move {
                 let on_event = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);
-                watch(options, Api::all(client), &stores.kinds, on_event).await;
+                let api: Api<Incoming<StoredKind>> = Api::all(client);
+                watch(options, api, &stores.kinds, on_event).await;
             }
             .boxed(),
             Self::Workspaces => async move {
                 let on_event = |event: StoreEvent<'_, StoredWorkspace>| stores.workspace_event(event);
-                watch(options, Api::all(client), &stores.workspaces, on_event).await;
+                let api: Api<Incoming<StoredWorkspace>> = Api::all(client);
+                watch(options, api, &stores.workspaces, on_event).await;
             }
             .boxed(),
-            Self::Notebooks => async move { watch(options, Api::all(client), &stores.notebooks, |_| {}).await }.boxed(),
+            Self::Notebooks => async move {
+                let api: Api<Incoming<StoredNotebook>> = Api::all(client);
+                watch(options, api, &stores.notebooks, |_| {}).await;
+            }
+            .boxed(),
             Self::Children(kind) => async move {
                 let on_event = |event: StoreEvent<'_, Child>| stores.child_event(kind, event);
-                watch(options, Api::all_with(client, &kind), &stores.children[kind], on_event).await;
+                let collection = &stores.children[kind];
+                if kind == ChildKind::StatefulSet {
+                    let api: Api<Incoming<WatchedSet>> = Api::all_with(client, &kind);
+                    watch(options, api, collection, on_event).await;
+                } else {
+                    let api: Api<Incoming<Child>> = Api::all_with(client, &kind);
+                    watch(options, api, collection, on_event).await;
+                }
             }
             .boxed(),
             Self::Pods => async move {
                 let on_event = |event: StoreEvent<'_, Pod>| stores.pod_event(event);
-                watch(options, Api::all(client), &stores.pods, on_event).await;
+                let api: Api<Incoming<Pod>> = Api::all(client);
+                watch(options, api, &stores.pods, on_event).await;
             }
             .boxed(),
         }

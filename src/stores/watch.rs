@@ -75,9 +75,11 @@ impl<'a, T> StoreEvent<'a, T> {
 }
 
 /// Keeps `collection` current and hands what changed to `on_event`. Never returns.
-pub(super) async fn watch<T: Slim>(
+///
+/// `W` is the form in which the API server sends what is kept as `T`.
+pub(super) async fn watch<T: Slim + From<W>, W: Slim>(
     options: WatchOptions,
-    api: Api<Incoming<T>>,
+    api: Api<Incoming<W>>,
     collection: &Collection<T>,
     on_event: impl Fn(StoreEvent<'_, T>),
 ) {
@@ -96,9 +98,9 @@ pub(super) async fn watch<T: Slim>(
     }
 }
 
-struct Watch<'a, T, F> {
+struct Watch<'a, T, W, F> {
     options: WatchOptions,
-    api: Api<Incoming<T>>,
+    api: Api<Incoming<W>>,
     collection: &'a Collection<T>,
     on_event: F,
     /// How long to wait after the next error.
@@ -133,7 +135,7 @@ enum WatchEnd {
     Outdated(String),
 }
 
-impl<T: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, F> {
+impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     /// Lists all objects; the version of the list.
     async fn list(&self) -> Result<String, WatchFailure> {
         self.collection.begin_list();
@@ -209,7 +211,7 @@ impl<T: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, F> {
     /// Takes what a watch delivers, until it ends. `started` once it has delivered something, or lasted.
     async fn take(
         &mut self,
-        events: impl Stream<Item = kube::Result<WatchEvent<Incoming<T>>>>,
+        events: impl Stream<Item = kube::Result<WatchEvent<Incoming<W>>>>,
         version: &mut String,
         started: &mut bool,
     ) -> WatchEnd {
@@ -253,11 +255,11 @@ impl<T: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, F> {
     }
 
     /// Takes an object of a list or of an event.
-    fn put(&self, incoming: Incoming<T>, listed: bool) -> Option<Change<T>> {
+    fn put(&self, incoming: Incoming<W>, listed: bool) -> Option<Change<T>> {
         let identity = incoming.identity();
         match incoming.object {
-            Ok(object) if listed => self.collection.put_listed(object),
-            Ok(object) => self.collection.put(object),
+            Ok(object) if listed => self.collection.put_listed(object.into()),
+            Ok(object) => self.collection.put(object.into()),
             Err(error) => {
                 let resource = self.options.name;
                 tracing::error!(resource, object = %identity.key, error, "an object cannot be decoded and is skipped");

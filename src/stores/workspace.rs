@@ -21,6 +21,8 @@ pub struct StoredWorkspace {
     pub spec: WorkspaceSpec,
     /// What was last observed.
     pub status: WorkspaceStatus,
+    /// When its user asked for a restart, from its annotation (RFC 3339, if it is right).
+    pub restart_at: Option<Box<str>>,
 }
 
 impl Identity {
@@ -49,7 +51,8 @@ impl<'de> Deserialize<'de> for StoredWorkspace {
         }
         let Wire { mut metadata, spec, status } = Wire::deserialize(deserializer)?;
         let generation = metadata.generation.unwrap_or_default();
-        Ok(Self { identity: metadata.identity(), generation, spec, status })
+        let restart_at = metadata.annotations.restart_at.take();
+        Ok(Self { identity: metadata.identity(), generation, spec, status, restart_at })
     }
 }
 

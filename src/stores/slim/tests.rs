@@ -4,9 +4,10 @@ use kube::core::{ObjectList, WatchEvent};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::stores::child::Child;
+use crate::stores::child::{Child, WatchedSet};
 use crate::stores::collection::Collection;
 use crate::stores::kind::StoredKind;
+use crate::stores::pod::Pod;
 use crate::stores::workspace::StoredWorkspace;
 
 fn child(version: &str, fields: &Value) -> Value {
@@ -45,6 +46,36 @@ fn a_child_keeps_its_owner_our_fields_and_the_hash() {
     assert_eq!(set.applied_hash.as_deref(), Some("abc"));
     let text = set.fields.unwrap().text.unwrap();
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({"f:spec": {"f:replicas": {}}}));
+}
+
+#[test]
+fn a_set_has_a_current_revision_once_its_controller_has_seen_it() {
+    let set = |status: Value| {
+        let mut set = child("7", &json!({}));
+        set["metadata"]["annotations"]["notebooks.kubeflow.org/restart"] = json!("abc");
+        set["status"] = status;
+        Child::from(serde_json::from_value::<WatchedSet>(set).unwrap())
+    };
+    let seen = set(json!({"observedGeneration": 1, "updateRevision": "ws-lab-1-7f", "replicas": 1}));
+    assert_eq!((seen.current_revision(), seen.restart.as_deref()), (Some("ws-lab-1-7f"), Some("abc")));
+    assert_eq!(set(json!({"observedGeneration": 0, "updateRevision": "ws-lab-1-7f"})).current_revision(), None);
+    assert_eq!(set(json!({"replicas": 0})).current_revision(), None);
+}
+
+#[test]
+fn a_pod_was_ready_if_its_condition_has_changed_since_it_started() {
+    let pod = |conditions: Value| {
+        let status = json!({"phase": "Running", "startTime": "2026-01-01T00:00:05Z", "conditions": conditions});
+        let labels = json!({"controller-revision-hash": "ws-lab-1-7f"});
+        serde_json::from_value::<Pod>(json!({"metadata": {"labels": labels}, "status": status})).unwrap()
+    };
+    let ready = |status: &str, since: &str| json!([{"type": "Ready", "status": status, "lastTransitionTime": since}]);
+    assert_eq!(&*pod(json!([])).revision, "ws-lab-1-7f");
+    let was_ready = |conditions| pod(conditions).was_ready;
+    assert!(!was_ready(json!([])), "nothing is known of it, as of one that has not been scheduled");
+    assert!(!was_ready(ready("False", "2026-01-01T00:00:05Z")) && !was_ready(ready("False", "2026-01-01T00:00:06Z")));
+    assert!(was_ready(ready("False", "2026-01-01T00:00:07Z")) && was_ready(ready("True", "2026-01-01T00:00:05Z")));
+    assert!(was_ready(ready("False", "yesterday")), "what cannot be read must not cost a pod");
 }
 
 #[test]
