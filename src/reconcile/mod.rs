@@ -6,6 +6,7 @@
 //! own steps and are not part of this one yet.
 
 mod apply;
+mod conditions;
 mod engine;
 mod route_cleanup;
 mod workspace;

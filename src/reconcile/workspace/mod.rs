@@ -2,7 +2,6 @@
 //! status.
 
 mod children;
-mod conditions;
 mod observe;
 mod outcome;
 mod plan;

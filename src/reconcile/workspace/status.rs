@@ -7,7 +7,7 @@ use crds::workspace::{ContainerStatus, PodStatus, WorkspaceState, WorkspaceStatu
 use k8s_openapi::jiff::Timestamp;
 
 use super::super::apply::{ApplyError, StoredDifference};
-use super::conditions::{self, ConditionDraft, READY, ROUTE_READY, bounded};
+use super::super::conditions::{self, ConditionDraft, READY, ROUTE_READY, bounded};
 use super::outcome::ApplyOutcome;
 use super::pod_state::{self, PodState};
 use super::reasons::StatusReason;

@@ -5,7 +5,7 @@ use crds::workspace::{OptionStatus, PodTemplateOptionsStatus, RedirectStep};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::reconcile::workspace::conditions::MESSAGE_MAX;
+use crate::reconcile::conditions::MESSAGE_MAX;
 use crate::reconcile::workspace::outcome::ChildOutcome;
 use crate::render::{RouteFault, UnsafeHeader};
 
