@@ -34,8 +34,8 @@ use collection::{Collection, Progress};
 use pod::Pod;
 use read_model::ReadModel;
 use resources::WatchedResource;
-use slim::Key;
-use watch::Necessity;
+use slim::{Identity, Key};
+use watch::{Necessity, StoreEvent};
 use workspace::StoredWorkspace;
 
 pub use read_model::Watched;
@@ -174,6 +174,13 @@ impl Stores {
     /// The Workspaces.
     pub fn workspaces(&self) -> &Collection<StoredWorkspace> {
         &self.0.workspaces
+    }
+
+    /// A write found that there is no such Workspace any longer: as if the watch had said so.
+    pub fn forget_workspace(&self, gone: &Identity) {
+        if let Some(change) = self.0.workspaces.remove(gone) {
+            self.0.workspace_event(StoreEvent::Changed(&change));
+        }
     }
 
     /// The children of that kind of all Workspaces. [`Progress::NotInstalled`] where the resource is not served.

@@ -9,6 +9,7 @@ mod apply;
 mod conditions;
 mod engine;
 mod route_cleanup;
+mod status_patch;
 mod workspace;
 
 use std::future::Future;

@@ -1,0 +1,97 @@
+//! Status patch: sends what differs in the status of an object, of either kind.
+
+use kube::Api;
+use kube::api::Patch;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::apply::{REQUEST_TIMEOUT, as_field_manager};
+use crate::client::names_object;
+use crate::stores::collection::Collection;
+use crate::stores::slim::{Identity, Incoming, Slim};
+
+/// Why the status could not be written. Every one is worth a retry.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StatusError {
+    #[error("the API server did not answer in time")]
+    TimedOut,
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error("the answer cannot be decoded: {0}")]
+    Answer(String),
+}
+
+/// What became of a patch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Patched {
+    /// It is stored, and in the store.
+    Written,
+    /// There is no such object any longer.
+    Gone,
+    /// The API server does not serve the resource now.
+    NotServed,
+}
+
+/// What has to be written, of what the API server keeps (`kept`). A status that was never written is written whole, for
+/// CRDs may require any of its fields.
+pub(super) fn change<S: Default + PartialEq + Serialize>(
+    held: &S,
+    desired: &S,
+    kept: impl Fn(Value) -> Value,
+) -> Option<Value> {
+    let value = |status: &S| kept(serde_json::to_value(status).unwrap_or_default());
+    let held = if *held == S::default() { json!({}) } else { value(held) };
+    merge_patch(&held, &value(desired))
+}
+
+/// Patches the status. The uid makes it that of this object, not of a later one with its name.
+pub(super) async fn patch<T: Slim>(
+    api: &Api<Incoming<T>>,
+    collection: &Collection<T>,
+    identity: &Identity,
+    change: Value,
+) -> Result<Patched, StatusError> {
+    let patch = Patch::Merge(json!({"metadata": {"uid": &*identity.uid}, "status": change}));
+    let params = as_field_manager();
+    let request = api.patch_status(&identity.key.name, &params, &patch);
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Err(_) => Err(StatusError::TimedOut),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            Ok(if names_object(&status) { Patched::Gone } else { Patched::NotServed })
+        }
+        Ok(answer) => {
+            let object = answer?.object.map_err(StatusError::Answer)?;
+            // Our own write is not an event.
+            collection.put_answer(object);
+            Ok(Patched::Written)
+        }
+    }
+}
+
+/// The JSON merge patch that makes `from` to `to`; nothing when they are the same. Lists are replaced whole.
+fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
+    if from == to {
+        return None;
+    }
+    let (Value::Object(from), Value::Object(to)) = (from, to) else { return Some(to.clone()) };
+    let mut patch = Map::new();
+    for (key, value) in to {
+        let change = from.get(key).map_or_else(|| Some(value.clone()), |held| merge_patch(held, value));
+        patch.extend(change.map(|change| (key.clone(), change)));
+    }
+    patch.extend(from.keys().filter(|key| !to.contains_key(*key)).map(|key| (key.clone(), Value::Null)));
+    Some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_holds_what_differs() {
+        let from = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": null, "same": {"x": 1}});
+        let to = json!({"a": 2, "b": {"c": 1}, "e": [2], "f": null, "new": {}, "same": {"x": 1}});
+        assert_eq!(merge_patch(&from, &to), Some(json!({"a": 2, "b": {"d": null}, "e": [2], "new": {}})));
+        assert_eq!(merge_patch(&to, &to), None);
+    }
+}
