@@ -12,6 +12,7 @@ pub mod values;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use crds::ports::{ConnectPaths, Dialect};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub policy: Policy,
     /// How many Workspaces are reconciled at the same time.
     pub max_concurrent_reconciles: usize,
+    /// How long a pod that cannot be scheduled counts as Pending.
+    pub scheduling_patience: Duration,
     /// Whether Workspaces are reconciled.
     pub enable_reconcile: bool,
     /// Whether admission is served.
@@ -90,6 +93,7 @@ impl Settings {
             routing,
             policy,
             max_concurrent_reconciles: source.one(&settings::MAX_CONCURRENT_RECONCILES, values::concurrency),
+            scheduling_patience: source.one(&settings::SCHEDULING_PATIENCE, values::patience),
             enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
             enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean),
             leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
@@ -177,6 +181,7 @@ impl Settings {
             enable_reconcile = self.enable_reconcile,
             enable_webhooks = self.enable_webhooks,
             max_concurrent_reconciles = self.max_concurrent_reconciles,
+            scheduling_patience = ?self.scheduling_patience,
             leader_elect = self.leader_elect,
             kubeconfig = self.kubeconfig.as_ref().map_or("in-cluster".into(), |path| path.to_string_lossy()).as_ref(),
             webhook_bind_address = %self.webhook_address,

@@ -159,6 +159,8 @@ settings! {
         "Reconcile Workspaces; false only serves admission";
     MAX_CONCURRENT_RECONCILES = "max-concurrent-reconciles", ["MAX_CONCURRENT_RECONCILES"], "10", Value, "NUMBER", RECONCILE,
         "How many Workspaces are reconciled at the same time";
+    SCHEDULING_PATIENCE = "scheduling-patience", ["SCHEDULING_PATIENCE"], "5m", Value, "DURATION", RECONCILE,
+        "How long a pod that cannot be scheduled counts as Pending, such as 90s or 10m; then it is an Error";
     LEADER_ELECT = "leader-elect", [], "false", Switch, "BOOL", RECONCILE,
         "Accepted; leader election is not implemented yet, so run one replica";
     KUBECONFIG = "kubeconfig", ["KUBECONFIG"], "", Value, "FILE", CLUSTER,

@@ -36,6 +36,7 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(settings.routing.redirect_scheme, None);
     assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::PortId, Dialect::Id]));
     assert_eq!(settings.max_concurrent_reconciles, 10);
+    assert_eq!(settings.scheduling_patience, Duration::from_mins(5));
     assert!(settings.enable_reconcile && settings.enable_webhooks && !settings.leader_elect);
     assert_eq!(settings.kubeconfig, None);
     assert_eq!(settings.webhook_address, Listen { host: None, port: 9443 });
@@ -62,6 +63,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
         ("PORT_DIALECTS", "id"),
         ("REDIRECT_MISSING_SLASH", "T"),
         ("MAX_CONCURRENT_RECONCILES", "3"),
+        ("SCHEDULING_PATIENCE", "10m"),
         ("ENABLE_RECONCILE", "0"),
         ("KUBECONFIG", "/etc/kubeconfig"),
         ("RUST_LOG", "debug"),
@@ -75,6 +77,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
     assert_eq!(settings.routing.paths, ConnectPaths::fixed("/notebooks").unwrap());
     assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::Id]));
     assert_eq!(settings.max_concurrent_reconciles, 3);
+    assert_eq!(settings.scheduling_patience, Duration::from_mins(10));
     assert_eq!(settings.kubeconfig, Some("/etc/kubeconfig".into()));
     assert!(settings.log.filter.contains("webhook=debug"), "{}", settings.log.filter);
     assert_eq!(settings.log.format, LogFormat::Json);
@@ -91,6 +94,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
         "--redirect-missing-slash=false",
         "--redirect-scheme=https",
         "--max-concurrent-reconciles=7",
+        "--scheduling-patience=90s",
         "--enable-reconcile=True",
         "--kubeconfig=k",
         "--log-level=info,kube=debug",
@@ -105,6 +109,7 @@ fn flags_win_over_the_environment_and_the_environment_over_defaults() {
     assert_eq!(settings.routing.redirect_scheme, Some(RedirectScheme::Https));
     assert_eq!(settings.policy.dialects, BTreeSet::from([Dialect::PortId]));
     assert_eq!(settings.max_concurrent_reconciles, 7);
+    assert_eq!(settings.scheduling_patience, Duration::from_secs(90));
     assert_eq!(settings.kubeconfig, Some("k".into()));
     assert_eq!(settings.log.filter, "info,kube=debug");
     assert_eq!(settings.log.format, LogFormat::Text);
@@ -286,6 +291,17 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("MAX_CONCURRENT_RECONCILES", "ten", "must be a whole number from 1 to 1000"),
     ("--max-concurrent-reconciles", "-1", "must be a whole number from 1 to 1000"),
     ("--max-concurrent-reconciles", "1001", "must be a whole number from 1 to 1000"),
+    ("SCHEDULING_PATIENCE", "5", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("SCHEDULING_PATIENCE", "five minutes", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", "", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", "-1m", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", "5 m", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", "m", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", ".s", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", "1d", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", "1m30", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", "24h1ns", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+    ("--scheduling-patience", "99999999999999999999h", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
     ("--webhook-bind-address", "0", "must be :PORT or IP:PORT"),
     ("--webhook-bind-address", "9443", "must be :PORT or IP:PORT"),
     ("--webhook-bind-address", ":65536", "must be :PORT or IP:PORT"),
@@ -334,6 +350,26 @@ fn accepts_what_is_unusual_but_right() {
         for value in values {
             good(&[flag, value], &[]);
         }
+    }
+}
+
+/// As Go's `time.ParseDuration` reads them.
+#[test]
+fn durations_are_those_of_go() {
+    for (value, milliseconds) in [
+        ("0", 0),
+        ("0s", 0),
+        ("5m", 300_000),
+        ("+1h30m", 5_400_000),
+        ("1.5h", 5_400_000),
+        (".5s", 500),
+        ("1.s", 1_000),
+        ("1m1s1ms", 61_001),
+        ("1000000ns1000us1000µs1000μs", 4),
+        ("24h", 86_400_000),
+    ] {
+        let settings = good(&["--scheduling-patience", value], &[]);
+        assert_eq!(settings.scheduling_patience, Duration::from_millis(milliseconds), "{value}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crds::ports::{ConnectPaths, Dialect};
 use webhook::{BindCheck, ProtectedKeys};
@@ -9,6 +10,8 @@ use webhook::{BindCheck, ProtectedKeys};
 use super::routing::RedirectScheme;
 
 const MAX_CONCURRENCY: usize = 1000;
+/// A patience that is longer is a typing error.
+const MAX_PATIENCE: Duration = Duration::from_hours(24);
 
 /// The spellings that Go's `strconv.ParseBool` accepts, and no others: a typo must not mean "false".
 pub fn boolean(value: &str) -> Result<bool, String> {
@@ -24,6 +27,41 @@ pub fn concurrency(value: &str) -> Result<usize, String> {
     match value.parse() {
         Ok(number) if (1..=MAX_CONCURRENCY).contains(&number) => Ok(number),
         _ => Err(format!("must be a whole number from 1 to {MAX_CONCURRENCY}")),
+    }
+}
+
+/// How long to wait, as Go's `time.ParseDuration` reads it.
+pub fn patience(value: &str) -> Result<Duration, String> {
+    let duration = duration(value).filter(|duration| *duration <= MAX_PATIENCE);
+    duration.ok_or_else(|| "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h".to_owned())
+}
+
+/// A duration in Go's syntax: numbers with a unit each, one after the other; only zero needs no unit.
+fn duration(value: &str) -> Option<Duration> {
+    let mut rest = value.strip_prefix('+').unwrap_or(value);
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut total = Duration::ZERO;
+    loop {
+        let is_number = |character: char| character.is_ascii_digit() || character == '.';
+        let (number, after) = rest.split_at(rest.find(|character| !is_number(character))?);
+        let (unit, after) = after.split_at(after.find(is_number).unwrap_or(after.len()));
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        total = total.checked_add(part)?;
+        rest = after;
+        if rest.is_empty() {
+            return Some(total);
+        }
     }
 }
 

@@ -41,8 +41,13 @@ pub async fn run(
     }
     let routing = settings.routing.clone();
     let use_istio = routing.use_istio;
-    let context =
-        Arc::new(Context { client: client.clone(), stores: stores.clone(), routing, metrics: metrics.clone() });
+    let context = Arc::new(Context {
+        client: client.clone(),
+        stores: stores.clone(),
+        routing,
+        scheduling_patience: settings.scheduling_patience,
+        metrics: metrics.clone(),
+    });
     let reconcile = |key, cause, memory| workspace::reconcile(context.clone(), key, cause, memory);
     let limit = settings.max_concurrent_reconciles;
     let workspaces = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, reconcile);

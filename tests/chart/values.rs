@@ -125,6 +125,8 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["settings.enforceCanMount=1"], "at '/settings/enforceCanMount': got number, want boolean"),
         (&["settings.redirectScheme=ftp"], "at '/settings/redirectScheme'"),
         (&["settings.maxConcurrentReconciles=0"], "at '/settings/maxConcurrentReconciles': minimum: got 0, want 1"),
+        (&["settings.schedulingPatience=5"], "at '/settings/schedulingPatience': got number, want string"),
+        (&["settings.schedulingPatience=five minutes"], "at '/settings/schedulingPatience'"),
         (&["settings.logFormat=xml"], "at '/settings/logFormat'"),
         (&["settings=null"], "missing property 'settings'"),
         (&["ports.webhook=443"], "at '/ports/webhook': minimum: got 443, want 1,024"),

@@ -48,7 +48,8 @@ async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut 
     let outcome = children::reconcile(&target, kind.as_deref(), memory).await;
     let pod = observe::pod(&target);
     let (pod, names) = (pod.as_deref(), &target.names);
-    let facts = StatusFacts { workspace: &workspace, names, pod, outcome: &outcome, now: Timestamp::now() };
+    let (patience, now) = (context.scheduling_patience, Timestamp::now());
+    let facts = StatusFacts { workspace: &workspace, names, pod, outcome: &outcome, patience, now };
     let (status, status_changes_after) = status::desired(facts);
     let written = status_write::write(&target, &status, pod.is_some(), kind.is_some(), memory).await;
     let requeue = outcome.requeue().or_after(status_changes_after);

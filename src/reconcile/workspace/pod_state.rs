@@ -7,9 +7,6 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::stores::pod::{ContainerPhase, Pod, Reason, Terminated};
 
-/// How long a pod may wait for a place before that counts as an error: autoscalers need minutes for a new node.
-const SCHEDULING_PATIENCE: Duration = Duration::from_mins(5);
-
 /// A state, what it means, and when it may become another one without any event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct PodState {
@@ -27,12 +24,13 @@ impl PodState {
     }
 }
 
-/// The state of a Workspace that has this pod.
-pub(super) fn of(pod: &Pod, now: Timestamp) -> PodState {
+/// The state of a Workspace that has this pod. `patience`: how long a pod may wait for a place before that counts as an
+/// error, for autoscalers need minutes for a new node.
+pub(super) fn of(pod: &Pod, patience: Duration, now: Timestamp) -> PodState {
     if pod.identity.deleting {
         return PodState::new(WorkspaceState::Terminating, "Workspace is terminating");
     }
-    if let Some(state) = pod.unscheduled.as_ref().and_then(|reason| unscheduled(pod, reason, now)) {
+    if let Some(state) = pod.unscheduled.as_ref().and_then(|reason| unscheduled(pod, reason, patience, now)) {
         return state;
     }
     let running = &*pod.phase == "Running";
@@ -54,7 +52,7 @@ pub(super) fn unknown() -> PodState {
     PodState::new(WorkspaceState::Unknown, "Workspace is in an unknown state")
 }
 
-fn unscheduled(pod: &Pod, reason: &Reason, now: Timestamp) -> Option<PodState> {
+fn unscheduled(pod: &Pod, reason: &Reason, patience: Duration, now: Timestamp) -> Option<PodState> {
     let what = match &*reason.reason {
         "Unschedulable" => "is unschedulable",
         "SchedulingGated" => "is waiting for scheduling gate",
@@ -65,8 +63,8 @@ fn unscheduled(pod: &Pod, reason: &Reason, now: Timestamp) -> Option<PodState> {
     let age = pod
         .created
         .parse::<Timestamp>()
-        .map_or(SCHEDULING_PATIENCE, |created| Duration::try_from(now.duration_since(created)).unwrap_or_default());
-    let left = SCHEDULING_PATIENCE.saturating_sub(age);
+        .map_or(patience, |created| Duration::try_from(now.duration_since(created)).unwrap_or_default());
+    let left = patience.saturating_sub(age);
     if left.is_zero() || &*reason.reason == "SchedulerError" {
         return Some(PodState::new(WorkspaceState::Error, message));
     }
@@ -118,7 +116,7 @@ mod tests {
     const NOW: &str = "2026-01-01T00:10:00Z";
 
     fn state(pod: Value) -> PodState {
-        of(&serde_json::from_value(pod).unwrap(), NOW.parse().unwrap())
+        of(&serde_json::from_value(pod).unwrap(), Duration::from_mins(5), NOW.parse().unwrap())
     }
 
     fn pod(status: &Value) -> Value {

@@ -27,6 +27,8 @@ pub(super) struct StatusFacts<'a> {
     pub pod: Option<&'a Pod>,
     /// What this reconcile did about its children.
     pub outcome: &'a ApplyOutcome,
+    /// How long a pod that cannot be scheduled counts as Pending.
+    pub patience: Duration,
     /// The time of the transitions that this status shows.
     pub now: Timestamp,
 }
@@ -72,13 +74,13 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
 /// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, because users start a Workspace
 /// only from there.
 fn state(facts: StatusFacts<'_>) -> PodState {
-    let StatusFacts { workspace, pod, outcome, now, .. } = facts;
+    let StatusFacts { workspace, pod, outcome, patience, now, .. } = facts;
     let of = |state, message: &str| PodState { state, message: message.to_owned(), changes_after: None };
     match (pod, &outcome.spec_error, pod_error(outcome)) {
         (None, _, _) if workspace.spec.paused => of(WorkspaceState::Paused, "Workspace is paused"),
         (_, Some(error), _) => of(WorkspaceState::Error, &error.message),
         (None, None, Some(error)) => of(WorkspaceState::Error, &error.message),
-        (Some(pod), None, _) => pod_state::of(pod, now),
+        (Some(pod), None, _) => pod_state::of(pod, patience, now),
         (None, None, None) => pod_state::unknown(),
     }
 }

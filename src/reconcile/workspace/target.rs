@@ -1,6 +1,7 @@
 //! The Workspace that is reconciled: where its children are, and what is remembered of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use tokio::time::Instant;
@@ -20,6 +21,8 @@ pub(in crate::reconcile) struct Context {
     pub client: Client,
     pub stores: Stores,
     pub routing: Routing,
+    /// How long a pod that cannot be scheduled counts as Pending.
+    pub scheduling_patience: Duration,
     pub metrics: Arc<Metrics>,
 }
 

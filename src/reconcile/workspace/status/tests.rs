@@ -10,6 +10,7 @@ use crate::reconcile::workspace::outcome::ChildOutcome;
 use crate::render::{RouteFault, UnsafeHeader};
 
 const NOW: &str = "2026-01-01T00:00:10.5Z";
+const PATIENCE: Duration = Duration::from_mins(5);
 const EARLIER: &str = "2025-12-31T00:00:00Z";
 
 fn now() -> Timestamp {
@@ -65,7 +66,7 @@ fn reason(message: &str) -> StatusReason {
 }
 
 fn status(workspace: &StoredWorkspace, pod: Option<&Pod>, outcome: &ApplyOutcome) -> WorkspaceStatus {
-    desired(StatusFacts { workspace, names: &names(workspace), pod, outcome, now: now() }).0
+    desired(StatusFacts { workspace, names: &names(workspace), pod, outcome, patience: PATIENCE, now: now() }).0
 }
 
 fn names(workspace: &StoredWorkspace) -> ChildNames {
@@ -147,6 +148,7 @@ fn a_status_is_its_own_next_status() {
         names: &names,
         pod: Some(&running()),
         outcome: &applied(),
+        patience: PATIENCE,
         now: "2027-01-01T00:00:00Z".parse().unwrap(),
     };
     assert_eq!(desired(later).0, first);
