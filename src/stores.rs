@@ -6,7 +6,7 @@ mod captured_log;
 pub mod child;
 pub mod collection;
 mod events;
-mod kind;
+pub mod kind;
 pub mod metadata;
 mod notebook;
 pub mod pod;
@@ -31,6 +31,7 @@ use crate::rbac::AccessRule;
 use crate::render::ChildKind;
 use child::Child;
 use collection::{Collection, Progress};
+use kind::StoredKind;
 use pod::Pod;
 use read_model::ReadModel;
 use resources::WatchedResource;
@@ -39,6 +40,7 @@ use watch::{Necessity, StoreEvent};
 use workspace::StoredWorkspace;
 
 pub use read_model::Watched;
+pub use served::StatusOf;
 pub use triggers::{Triggers, Urgency};
 
 /// What is to be run for as long as the process lives: its name, and the future, which never returns.
@@ -124,9 +126,9 @@ impl Stores {
         self.0.served.wait_known().await;
     }
 
-    /// The part of a Workspace's status that the API server keeps: its CRD may be older than this version.
-    pub fn kept_status(&self, status: Value) -> Value {
-        self.0.served.kept(status)
+    /// The part of a status that the API server keeps: the CRD of the object may be older than this version.
+    pub fn kept_status(&self, of: StatusOf, status: Value) -> Value {
+        self.0.served.kept(of, status)
     }
 
     /// Waits until what admission asks has been listed once.
@@ -146,6 +148,11 @@ impl Stores {
     /// The WorkspaceKind of that name.
     pub fn kind(&self, name: &str) -> Option<Arc<WorkspaceKind>> {
         self.0.kinds.get(&Key::new("", name)).map(|stored| stored.kind.clone())
+    }
+
+    /// The WorkspaceKinds.
+    pub fn kinds(&self) -> &Collection<StoredKind> {
+        &self.0.kinds
     }
 
     /// The names of all WorkspaceKinds.
@@ -196,6 +203,11 @@ impl Stores {
     /// The Workspaces to reconcile.
     pub fn triggers(&self) -> &Triggers {
         &self.0.triggers
+    }
+
+    /// The WorkspaceKinds to reconcile.
+    pub fn kind_triggers(&self) -> &Triggers {
+        &self.0.kind_triggers
     }
 
     /// The VirtualServices whose Workspace is being deleted, gone or unknown.

@@ -89,7 +89,7 @@ pub struct StatefulSetMetadata {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// The most recently observed state of a WorkspaceKind. Not reported yet.
+/// The most recently observed state of a WorkspaceKind.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkspaceKindStatus {

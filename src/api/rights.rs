@@ -36,10 +36,14 @@ const fn rule<K: k8s_openapi::Resource>(verbs: &'static [&'static str]) -> Acces
 /// To stop and start pods by their replicas alone.
 const SCALE: AccessRule = AccessRule { group: StatefulSet::GROUP, resource: "statefulsets/scale", verbs: &["patch"] };
 
+/// To report how a kind is used.
+const KIND_STATUS: AccessRule = AccessRule { group: crds::GROUP, resource: "workspacekinds/status", verbs: &["patch"] };
+
 /// The rights that only some cases need, under these settings, and what is not done without each.
 fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
     let mut needed = Vec::new();
     if settings.enable_reconcile {
+        needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
     }
     if settings.enable_webhooks {

@@ -2,12 +2,13 @@
 //! status.
 //!
 //! Triggers from the stores fill a queue; a bounded number of objects is reconciled at a time. The only place that writes
-//! children and the status of Workspaces. Role bindings, adoption, restarts, activity and the status of kinds have their
-//! own steps and are not part of this one yet.
+//! children, finalizers and statuses. Role bindings, adoption, restarts and activity have their own steps and are not part
+//! of this one yet.
 
 mod apply;
 mod conditions;
 mod engine;
+mod kind;
 mod route_cleanup;
 mod status_patch;
 mod workspace;
@@ -39,6 +40,9 @@ pub async fn run(
     for key in stores.workspaces().keys() {
         stores.triggers().add(key, Urgency::Bulk);
     }
+    for key in stores.kinds().keys() {
+        stores.kind_triggers().add(key, Urgency::Bulk);
+    }
     let routing = settings.routing.clone();
     let use_istio = routing.use_istio;
     let context = Arc::new(Context {
@@ -51,7 +55,13 @@ pub async fn run(
     let reconcile = |key, cause, memory| workspace::reconcile(context.clone(), key, cause, memory);
     let limit = settings.max_concurrent_reconciles;
     let workspaces = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, reconcile);
-    // Does not return by itself.
+    // These do not return by themselves.
+    let kinds = async {
+        let context = Arc::new(kind::Context { client: client.clone(), stores: stores.clone() });
+        let reconcile = |key, cause, memory| kind::reconcile(context.clone(), key, cause, memory);
+        let (triggers, never) = (stores.kind_triggers(), std::future::pending());
+        engine::run(Controller::WorkspaceKind, triggers, limit, &metrics, never, reconcile).await;
+    };
     let routes = async {
         if use_istio {
             let reconcile =
@@ -64,6 +74,7 @@ pub async fn run(
     };
     tokio::select! {
         () = workspaces => {}
+        () = kinds => {}
         () = routes => {}
     }
 }

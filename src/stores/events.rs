@@ -1,5 +1,7 @@
 //! What has to be reconciled after an event of a store.
 
+use std::sync::Arc;
+
 use super::child::Child;
 use super::collection::Change;
 use super::kind::StoredKind;
@@ -13,18 +15,28 @@ use crate::render::names::ChildNames;
 use crate::render::{ChildKind, Serves};
 
 impl ReadModel {
-    /// The Workspaces that use the kind.
+    /// The kind, and the Workspaces that use it.
     pub(super) fn kind_event(&self, event: StoreEvent<'_, StoredKind>) {
-        let Some((change, urgency)) = event.change(Urgency::Bulk) else { return };
-        for workspace in self.workspaces.indexed(&key_of(change).name) {
-            self.trigger(&workspace.identity.key, urgency);
+        let Some((change, urgency)) = event.change(Urgency::Now) else { return };
+        let Key { name, .. } = key_of(change);
+        self.trigger_kind(&name, urgency);
+        if let (Some(before), Some(after)) = (&change.before, &change.after)
+            && after.is_same_template(before)
+        {
+            return;
+        }
+        for workspace in self.workspaces.indexed(&name) {
+            self.trigger(&workspace.identity.key, Urgency::Bulk);
         }
     }
 
-    /// The Workspace, and its route when it is being deleted or gone.
+    /// The Workspace, its route when it is being deleted or gone, and the kind whose use changed.
     pub(super) fn workspace_event(&self, event: StoreEvent<'_, StoredWorkspace>) {
         let Some((change, urgency)) = event.change(Urgency::Now) else { return };
         self.trigger(&key_of(change), urgency);
+        for kind in changed_use(change) {
+            self.trigger_kind(kind, urgency.min(Urgency::Debounced));
+        }
         let after = change.after.as_ref();
         for workspace in change.before.iter().chain(after) {
             let Identity { key, uid, .. } = &workspace.identity;
@@ -88,11 +100,25 @@ impl ReadModel {
         }
     }
 
+    fn trigger_kind(&self, name: &str, urgency: Urgency) {
+        if self.watched.children {
+            self.kind_triggers.add(Key::new("", name), urgency);
+        }
+    }
+
     fn trigger(&self, workspace: &Key, urgency: Urgency) {
         if self.watched.children {
             self.triggers.add(workspace.clone(), urgency);
         }
     }
+}
+
+/// The kinds that are used by one Workspace more or less than before, or with another option.
+fn changed_use(change: &Change<StoredWorkspace>) -> impl Iterator<Item = &str> {
+    let used = |workspace: &Arc<StoredWorkspace>| (workspace.identity.uid.clone(), workspace.indexes());
+    let is_same = change.before.as_ref().map(used) == change.after.as_ref().map(used);
+    let both = change.before.iter().chain(&change.after).filter(move |_| !is_same);
+    both.map(|workspace| workspace.spec.kind.as_str())
 }
 
 fn key_of<T: Slim>(change: &Change<T>) -> Key {

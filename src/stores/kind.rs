@@ -41,10 +41,24 @@ impl Slim for StoredKind {
         &self.identity
     }
 
-    /// Its status is our own, and its other metadata is not used here.
+    /// Its other metadata is not used here.
     fn same_as(&self, older: &Self) -> bool {
-        self.identity.uid == older.identity.uid
-            && self.identity.deleting == older.identity.deleting
-            && self.kind.spec == older.kind.spec
+        self.is_same_template(older)
+            && self.kind.status == older.kind.status
+            && self.kind.metadata.finalizers == older.kind.metadata.finalizers
+    }
+}
+
+impl StoredKind {
+    /// Its `metadata.generation`.
+    pub fn generation(&self) -> i64 {
+        self.kind.metadata.generation.unwrap_or_default()
+    }
+
+    /// Whether nothing that matters to its Workspaces differs from `other`: that is neither status nor finalizers.
+    pub(super) fn is_same_template(&self, other: &Self) -> bool {
+        self.identity.uid == other.identity.uid
+            && self.identity.deleting == other.identity.deleting
+            && self.kind.spec == other.kind.spec
     }
 }

@@ -20,6 +20,7 @@ pub(super) struct ReadModel {
     pub pods: Collection<Pod>,
     pub triggers: Triggers,
     pub route_triggers: Triggers,
+    pub kind_triggers: Triggers,
     pub served: Served,
     pub watched: Watched,
 }

@@ -44,17 +44,26 @@ pub(super) struct PublishedSchema {
     selectable: Option<IgnoredAny>,
 }
 
+/// Whose status it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StatusOf {
+    /// A Workspace's.
+    Workspace,
+    /// A WorkspaceKind's.
+    WorkspaceKind,
+}
+
 /// What is known of the published schemas.
 #[derive(Debug)]
 pub(super) struct Served {
-    /// The schema of a Workspace's status where it keeps less than ours.
-    status: RwLock<Option<Arc<PublishedSchema>>>,
+    /// The schemas of the statuses that keep less than ours, by [`StatusOf`].
+    statuses: RwLock<[Option<Arc<PublishedSchema>>; 2]>,
     known: watch::Sender<bool>,
 }
 
 impl Default for Served {
     fn default() -> Self {
-        Self { status: RwLock::default(), known: watch::Sender::new(false) }
+        Self { statuses: RwLock::default(), known: watch::Sender::new(false) }
     }
 }
 
@@ -78,17 +87,17 @@ impl Served {
         let _ = self.known.subscribe().wait_for(|known| *known).await;
     }
 
-    /// The part of a Workspace's status that the API server keeps.
-    pub fn kept(&self, mut status: Value) -> Value {
-        let schema = self.status.read().unwrap_or_else(PoisonError::into_inner).clone();
+    /// The part of a status that the API server keeps.
+    pub fn kept(&self, of: StatusOf, mut status: Value) -> Value {
+        let schema = self.statuses.read().unwrap_or_else(PoisonError::into_inner)[of as usize].clone();
         if let Some(schema) = schema {
             schema.prune(&mut status);
         }
         status
     }
 
-    fn learn(&self, status: Option<PublishedSchema>) {
-        *self.status.write().unwrap_or_else(PoisonError::into_inner) = status.map(Arc::new);
+    fn learn(&self, statuses: [Option<PublishedSchema>; 2]) {
+        *self.statuses.write().unwrap_or_else(PoisonError::into_inner) = statuses.map(|status| status.map(Arc::new));
         self.known.send_replace(true);
     }
 
@@ -134,8 +143,10 @@ impl Served {
             ("workspacekinds.kubeflow.org", crds::generate::workspace_kind_crd(), &schemas.kind),
         ]
         .map(|(name, crd, served)| OlderCrd::compare(name, &crd, served));
-        let drops_status = compared[0].dropped.iter().any(|field| field.starts_with("status."));
-        self.learn(schemas.workspace.properties.remove("status").filter(|_| drops_status));
+        let drops_status = |older: &OlderCrd| older.dropped.iter().any(|field| field.starts_with("status."));
+        let [workspace, kind] =
+            [&mut schemas.workspace, &mut schemas.kind].map(|schema| schema.properties.remove("status"));
+        self.learn([workspace.filter(|_| drops_status(&compared[0])), kind.filter(|_| drops_status(&compared[1]))]);
         compared.into_iter().filter(OlderCrd::is_older).collect()
     }
 }

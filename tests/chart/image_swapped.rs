@@ -329,6 +329,25 @@ fn workspaces_run(cluster: &Cluster) {
         });
         assert_eq!(status, expected);
     }
+    kinds_are_counted(cluster);
+}
+
+/// Their status, too, has every field that the CRD requires.
+fn kinds_are_counted(cluster: &Cluster) {
+    let counts = |ids: &[&str]| -> Value {
+        ids.iter().zip([2, 0]).map(|(id, count)| json!({"id": id, "workspaces": count})).collect()
+    };
+    let expected = json!({
+        "workspaces": 2,
+        "podTemplateOptions": {"imageConfig": counts(&["tidyverse"]), "podConfig": counts(&["small", "unused"])},
+        "spawnerIcon": {},
+        "spawnerLogo": {},
+    });
+    let counted = cluster.wait_for("the Workspaces of the kind to be counted", TIMEOUT, || {
+        let kind = cluster.api().get(&format!("{KINDS}/rstudio")).unwrap().json();
+        if kind["status"] == expected { Ok(()) } else { Err(kind["status"].to_string()) }
+    });
+    counted.unwrap();
 }
 
 /// Although the CRD does not let Workspaces be selected by their kind.

@@ -8,6 +8,7 @@ mod deleted;
 mod drift;
 mod foreign;
 mod istio;
+mod kinds;
 mod mutating;
 mod poison;
 mod process;

@@ -62,9 +62,14 @@ impl Loop {
 
     /// How many reconciles of Workspaces there were, whatever their result.
     pub fn reconciles(&self) -> u64 {
+        self.reconciles_by("workspace")
+    }
+
+    /// How many reconciles there were by that controller, whatever their result.
+    pub fn reconciles_by(&self, controller: &str) -> u64 {
         let text = self.metrics.encode().unwrap();
-        let of_workspaces = "controller_runtime_reconcile_total{controller=\"workspace\",";
-        let samples = text.lines().filter(|line| line.starts_with(of_workspaces));
+        let of_controller = format!("controller_runtime_reconcile_total{{controller=\"{controller}\",");
+        let samples = text.lines().filter(|line| line.starts_with(&of_controller));
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::super::status_patch::{self, Patched, StatusError};
 use super::target::{Memory, Target};
+use crate::stores::StatusOf;
 
 /// The least time between two status writes of one Workspace.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ pub(super) async fn write(
 
 /// What has to be written.
 fn change(target: &Target<'_>, held: &WorkspaceStatus, desired: &WorkspaceStatus) -> Option<Value> {
-    status_patch::change(held, desired, |status| target.context.stores.kept_status(status))
+    status_patch::change(held, desired, |status| target.context.stores.kept_status(StatusOf::Workspace, status))
 }
 
 /// Whether there was still something to write to.

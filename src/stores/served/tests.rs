@@ -79,7 +79,7 @@ fn the_crds_of_this_version_keep_everything() {
     let (served, lines) = compared(current());
     assert!(lines.is_empty(), "{lines:?}");
     let status = json!({"observedGeneration": 1, "unknown": 1});
-    assert_eq!(served.kept(status.clone()), status);
+    assert_eq!(served.kept(StatusOf::Workspace, status.clone()), status);
 }
 
 #[test]
@@ -94,7 +94,9 @@ fn an_older_crd_is_one_line_and_what_it_drops_is_not_written() {
     });
     let kept =
         json!({"activity": {"lastActivity": 0}, "podTemplatePod": {"name": "", "containers": [{"name": "main"}]}});
-    assert_eq!(served.kept(status), kept);
+    assert_eq!(served.kept(StatusOf::Workspace, status), kept);
+    let status = json!({"conditions": [{"type": "Ready"}], "observedGeneration": 1, "workspaces": 2});
+    assert_eq!(served.kept(StatusOf::WorkspaceKind, status), json!({"workspaces": 2}));
 }
 
 /// One of a newer version, or of an older one with fields that need not be set any longer.
@@ -204,9 +206,9 @@ async fn older_crds_that_come_back_are_reported_and_what_they_drop_is_not_writte
     let keeping = served.keep(Client::new(service, "default"));
     let observing = async {
         served.wait_known().await;
-        let before = served.kept(status.clone());
+        let before = served.kept(StatusOf::Workspace, status.clone());
         sleep(LOOK_AGAIN + RETRY).await;
-        (before, served.kept(status.clone()))
+        (before, served.kept(StatusOf::Workspace, status.clone()))
     };
     let (before, after) = tokio::select! {
         () = keeping => unreachable!("it never returns"),

@@ -125,7 +125,7 @@ fn events_of_a_watch_decode_in_one_go() {
 }
 
 #[test]
-fn a_kind_is_news_when_its_spec_is() {
+fn a_kind_is_news_when_what_is_reconciled_is() {
     let kind = |version: &str, change: &dyn Fn(&mut Value)| {
         let mut value = serde_json::to_value(crds::testing::workspace_kind("k")).unwrap();
         value["metadata"]["resourceVersion"] = json!(version);
@@ -136,5 +136,10 @@ fn a_kind_is_news_when_its_spec_is() {
     let counted = kind("2", &|kind| kind["status"] = json!({"workspaces": 3}));
     let labelled = kind("3", &|kind| kind["metadata"]["labels"] = json!({"a": "b"}));
     let hidden = kind("4", &|kind| kind["spec"]["spawner"]["hidden"] = json!(true));
-    assert!(counted.same_as(&stored) && labelled.same_as(&stored) && !hidden.same_as(&stored));
+    let protected = kind("5", &|kind| kind["metadata"]["finalizers"] = json!(["a/b"]));
+    assert!(labelled.same_as(&stored));
+    for (changed, is_same_template) in [(&counted, true), (&protected, true), (&hidden, false)] {
+        assert!(!changed.same_as(&stored));
+        assert_eq!(changed.is_same_template(&stored), is_same_template);
+    }
 }

@@ -1,0 +1,61 @@
+//! The reconcile of one WorkspaceKind: how many Workspaces use it and its options, in its status.
+
+mod counts;
+mod status;
+mod status_write;
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::engine::{ReconcileCause, Requeue};
+use crate::stores::Stores;
+use crate::stores::kind::StoredKind;
+use crate::stores::slim::Key;
+use status::StatusFacts;
+
+/// What every reconcile needs.
+pub(super) struct Context {
+    pub client: Client,
+    pub stores: Stores,
+}
+
+/// What is remembered of a kind between two reconciles.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// The uid of the kind that this is about.
+    uid: Box<str>,
+    /// When its status was last written.
+    status_written: Option<Instant>,
+}
+
+/// Reconciles one kind.
+pub(super) async fn reconcile(
+    context: Arc<Context>,
+    key: Key,
+    cause: ReconcileCause,
+    mut memory: Memory,
+) -> (Memory, Requeue) {
+    let Some(kind) = context.stores.kinds().get(&key) else { return (memory, Requeue::Forget) };
+    if kind.identity.uid != memory.uid {
+        memory = Memory { uid: kind.identity.uid.clone(), ..Memory::default() };
+    }
+    let (generation, cause) = (kind.generation(), cause.as_str());
+    let span = tracing::error_span!("reconcile", object = %key, generation, cause);
+    let requeue = reconcile_known(&context, &kind, &mut memory).instrument(span).await;
+    (memory, requeue)
+}
+
+async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memory) -> Requeue {
+    let stores = &context.stores;
+    let name = &kind.identity.key.name;
+    let template = &kind.kind.spec.pod_template;
+    let options = counts::option_counts(template, |option| stores.workspaces_using_option(name, option, 0).0);
+    let facts = StatusFacts { kind, workspaces: stores.count_workspaces_using_kind(name), options };
+    match status_write::write(context, kind, &status::desired(facts), memory).await {
+        Ok(too_soon_for) => Requeue::Done.or_after(too_soon_for),
+        Err(_) => Requeue::Retry(None),
+    }
+}

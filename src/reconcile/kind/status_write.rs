@@ -1,0 +1,42 @@
+//! Status write: sends what differs, not too often.
+
+use std::time::Duration;
+
+use crds::workspace_kind::WorkspaceKindStatus;
+use kube::Api;
+use tokio::time::Instant;
+
+use super::super::status_patch::{self, Patched, StatusError};
+use super::{Context, Memory};
+use crate::stores::StatusOf;
+use crate::stores::kind::StoredKind;
+
+/// The least time between two status writes of one kind, however many Workspaces come and go.
+const STATUS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes the status if it differs; after how long to try again where it is too soon after the last write.
+pub(super) async fn write(
+    context: &Context,
+    kind: &StoredKind,
+    desired: &WorkspaceKindStatus,
+    memory: &mut Memory,
+) -> Result<Option<Duration>, StatusError> {
+    let stores = &context.stores;
+    let held = kind.kind.status.clone().unwrap_or_default();
+    let kept = |status| stores.kept_status(StatusOf::WorkspaceKind, status);
+    let Some(change) = status_patch::change(&held, desired, kept) else { return Ok(None) };
+    let next = memory.status_written.map(|written| written + STATUS_PAUSE);
+    let left = next.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
+    if !left.is_zero() {
+        return Ok(Some(left));
+    }
+    memory.status_written = Some(Instant::now());
+    let api = Api::all(context.client.clone());
+    let patched = status_patch::patch(&api, stores.kinds(), &kind.identity, change).await;
+    match &patched {
+        Ok(Patched::Written) => tracing::info!(workspaces = desired.workspaces, "status written"),
+        Ok(Patched::Gone | Patched::NotServed) => {}
+        Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
+    }
+    patched.map(|_| None)
+}

@@ -1,0 +1,157 @@
+//! What the loop keeps of kinds: counts in their status.
+
+use std::thread;
+use std::time::Duration;
+
+use cluster::{Mark, Reply, Requests};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::process::{Loop, USER};
+use crate::world::{World, control_plane};
+
+/// The least time between two status writes of a kind is a second; the audit log sees them when they arrive.
+const LEAST_GAP: Duration = Duration::from_millis(900);
+/// Longer than any pause after which a status is written.
+const REST: Duration = Duration::from_secs(5);
+
+fn kind_path(world: &World) -> String {
+    format!("/apis/kubeflow.org/v1beta1/workspacekinds/{}", world.kind)
+}
+
+/// Waits until the kind satisfies `wanted`, and returns it.
+fn wait_kind(world: &World, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    world.wait(&format!("{} to be {what}", world.kind), || {
+        let kind = world.get(&kind_path(world));
+        if wanted(&kind) { Ok(kind) } else { Err(kind.to_string()) }
+    })
+}
+
+/// Waits until the kind has the counts `workspaces`, of the images, of the pod configs.
+fn wait_counts(world: &World, workspaces: usize, images: [usize; 2], pods: [usize; 2]) {
+    let counts = |ids: [&str; 2], counts: [usize; 2]| {
+        json!([
+            {"id": ids[0], "workspaces": counts[0]}, {"id": ids[1], "workspaces": counts[1]},
+        ])
+    };
+    let options =
+        json!({"imageConfig": counts(["small", "large"], images), "podConfig": counts(["tiny", "big"], pods)});
+    wait_kind(world, "counted", |kind| {
+        kind["status"]["workspaces"] == workspaces && kind["status"]["podTemplateOptions"] == options
+    });
+}
+
+/// The writes of the loop to the kind since `mark`.
+fn writes(world: &World, mark: Mark) -> Requests {
+    world.cluster.audit().since(mark).unwrap().by(USER).writes().name(&world.kind)
+}
+
+fn status_writes(world: &World, mark: Mark) -> Requests {
+    writes(world, mark).resource("workspacekinds/status")
+}
+
+#[test]
+fn workspaces_are_counted_by_option_and_the_counts_follow_them() {
+    let world = World::new("counts", |_| {});
+    wait_counts(&world, 0, [0, 0], [0, 0]);
+    let lab = world.create("lab", |spec| spec["paused"] = json!(true));
+    let other = world.create("other", |spec| {
+        spec["paused"] = json!(true);
+        spec["podTemplate"]["options"]["imageConfig"] = json!("large");
+    });
+    wait_counts(&world, 2, [1, 1], [2, 0]);
+    lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large", "podConfig": "big"}}}));
+    wait_counts(&world, 2, [0, 2], [1, 1]);
+    world.update_kind(|template| template["options"]["imageConfig"]["values"].as_array_mut().unwrap().reverse());
+    wait_kind(&world, "in its new order", |kind| {
+        kind["status"]["podTemplateOptions"]["imageConfig"][0] == json!({"id": "large", "workspaces": 2})
+            && kind["status"]["observedGeneration"] == kind["metadata"]["generation"]
+    });
+    world.update_kind(|template| template["options"]["imageConfig"]["values"].as_array_mut().unwrap().reverse());
+    other.delete();
+    lab.delete();
+    wait_counts(&world, 0, [0, 0], [0, 0]);
+    let shown = world.cluster.kubectl(&["get", "workspacekind", &world.kind, "--no-headers"]).unwrap().ok().unwrap();
+    let columns: Vec<&str> = shown.split_whitespace().take(4).collect();
+    assert_eq!(columns, [world.kind.as_str(), "0", "false", "false"]);
+}
+
+/// What another client writes into the status is put back.
+#[test]
+fn the_status_of_a_kind_is_restored() {
+    let world = World::new("status", |_| {});
+    wait_counts(&world, 0, [0, 0], [0, 0]);
+    let path = format!("{}/status", kind_path(&world));
+    let change = json!({"status": {"workspaces": 7, "podTemplateOptions": {"imageConfig": [], "podConfig": []}}});
+    world.cluster.api().merge_patch(&path, &change).and_then(Reply::ok).unwrap();
+    wait_counts(&world, 0, [0, 0], [0, 0]);
+}
+
+/// Their pod config does not exist, so that nothing but the count is made of them.
+fn create_many(world: &World, count: usize) {
+    const CLIENTS: usize = 5;
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            scope.spawn(move || {
+                for number in (client..count).step_by(CLIENTS) {
+                    world.create(&format!("lab-{number}"), |spec| {
+                        spec["podTemplate"]["options"]["podConfig"] = json!("missing");
+                    });
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn five_hundred_workspaces_at_once_cost_one_status_write_a_second() {
+    const WORKSPACES: usize = 500;
+    let world = World::new("many", |_| {});
+    wait_counts(&world, 0, [0, 0], [0, 0]);
+    let mark = world.mark();
+    create_many(&world, WORKSPACES);
+    wait_counts(&world, WORKSPACES, [WORKSPACES, 0], [0, 0]);
+    let written = status_writes(&world, mark);
+    let times: Vec<Timestamp> = written.0.iter().map(|request| request.received.parse().unwrap()).collect();
+    let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1].duration_since(pair[0]).unsigned_abs()).collect();
+    println!("{} status writes, {gaps:?} apart", times.len());
+    assert!(!times.is_empty() && gaps.iter().all(|gap| *gap >= LEAST_GAP), "{gaps:?}");
+
+    let mark = world.mark();
+    let all = format!("/apis/kubeflow.org/v1beta1/namespaces/{}/workspaces", world.namespace);
+    world.cluster.api().delete(&all).and_then(Reply::ok).unwrap();
+    wait_counts(&world, 0, [0, 0], [0, 0]);
+    let written = status_writes(&world, mark);
+    assert!(written.count() <= 20, "{written:?}");
+}
+
+#[test]
+fn a_kind_at_rest_costs_no_write_and_neither_does_a_restart() {
+    let cluster = Box::leak(Box::new(control_plane(cluster::ClusterOptions::default())));
+    let (used, unused) = (World::on(cluster, "used"), World::on(cluster, "unused"));
+    used.create_kind(|_| {});
+    unused.create_kind(|_| {});
+    let running = Loop::start(cluster, &[]);
+    let lab = used.create("lab", |_| {});
+    lab.wait_running();
+    wait_counts(&used, 1, [1, 0], [1, 0]);
+    wait_counts(&unused, 0, [0, 0], [0, 0]);
+    // Rest is a stretch of time in which nothing happens: there is nothing to wait for.
+    thread::sleep(REST);
+    let mark = used.mark();
+    thread::sleep(REST);
+    running.stop();
+    let again = Loop::start(cluster, &[]);
+    used.wait("both kinds to be reconciled", || {
+        let seen = again.reconciles_by("workspacekind");
+        if seen >= 2 { Ok(()) } else { Err(format!("{seen} reconciles")) }
+    });
+    thread::sleep(REST);
+    for world in [&used, &unused] {
+        assert!(writes(world, mark).is_empty(), "{:?}", writes(world, mark));
+    }
+    // Something to do is still done.
+    lab.delete();
+    wait_counts(&used, 0, [0, 0], [0, 0]);
+    again.stop();
+}
