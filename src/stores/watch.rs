@@ -3,6 +3,9 @@
 //! It lists, then follows what has changed since. Every watch ends now and then, because its time is up or its connection
 //! broke, and is resumed where it ended. That is no news; only a list or a start that fails is.
 
+mod failure;
+mod options;
+
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
@@ -15,12 +18,13 @@ use super::collection::{Change, Collection, Progress};
 use super::slim::{Incoming, Slim};
 use super::triggers::Urgency;
 use crate::client::causes;
-use crate::rbac::AccessRule;
+use failure::WatchFailure;
+use options::LONGEST_PAUSE;
+
+pub(super) use options::{Necessity, WatchOptions};
 
 /// The first pause after an error.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause after errors: how late we may notice that the API server is back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long a watch has to last to have started, where it delivers nothing.
 const SETTLES_AFTER: Duration = LONGEST_PAUSE;
 /// Without an event or a bookmark the connection may be dead, so the watch is resumed on another one. API servers send a
@@ -29,29 +33,6 @@ const SETTLES_AFTER: Duration = LONGEST_PAUSE;
 const SILENCE: Duration = Duration::from_secs(75);
 /// Objects in a page of a list.
 const PAGE: u32 = 500;
-
-/// What is missing where a resource cannot be listed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Necessity {
-    /// Everything: the process does not become ready.
-    Required,
-    /// A part of what the settings ask for.
-    Recommended,
-    /// Only this, in the words of the log.
-    Optional(&'static str),
-}
-
-/// What a watch has to know beside where it lists.
-pub(super) struct WatchOptions {
-    /// The name of the resource in logs.
-    pub name: &'static str,
-    /// How much depends on it.
-    pub necessity: Necessity,
-    /// The rule of a ClusterRole that allows what is done with it.
-    pub rule: AccessRule,
-    /// The label of what is selected; without one, everything is.
-    pub label: Option<&'static str>,
-}
 
 /// What happened to a collection.
 pub(super) enum StoreEvent<'a, T> {
@@ -109,22 +90,6 @@ struct Watch<'a, T, W, F> {
     failing: bool,
     /// Whether the last list was outdated before its watch had started.
     outdated: bool,
-}
-
-/// Why a list or the start of a watch failed.
-struct WatchFailure {
-    /// The code of the API server's answer, if it answered.
-    code: Option<u16>,
-    text: String,
-}
-
-impl From<kube::Error> for WatchFailure {
-    fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => Self { code: Some(status.code), text: status.message.clone() },
-            error => Self { code: None, text: causes(&error) },
-        }
-    }
 }
 
 /// How a watch ended.
@@ -293,38 +258,14 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
         if std::mem::replace(&mut self.failing, true) && !is_other {
             tracing::debug!(resource = self.options.name, error = failure.text, "the watch still fails");
         } else {
-            self.log(&failure, progress);
+            failure.report(&self.options, progress);
         }
         if is_other {
             (self.on_event)(StoreEvent::Installed);
         }
-        let longest = if progress.is_some() { longest_pause_without(necessity) } else { LONGEST_PAUSE };
+        let longest = if progress.is_some() { necessity.longest_pause_without() } else { LONGEST_PAUSE };
         sleep(self.pause.min(longest)).await;
         self.pause = (self.pause * 2).min(longest);
-    }
-
-    fn log(&self, failure: &WatchFailure, progress: Option<Progress>) {
-        let WatchOptions { name: resource, necessity, rule, .. } = self.options;
-        match (progress, necessity) {
-            (Some(Progress::NotInstalled), Necessity::Optional(_)) => {
-                tracing::debug!(resource, "the API server does not serve this resource; will retry");
-            }
-            (Some(Progress::NotInstalled), _) => {
-                tracing::warn!(resource, "the API server does not serve this resource: install its CRD; will retry");
-            }
-            (Some(Progress::Forbidden), Necessity::Optional(without)) => tracing::warn!("{}", rule.missing(without)),
-            _ => tracing::warn!(resource, error = failure.text, "the watch failed; will retry"),
-        }
-    }
-}
-
-/// The longest pause between two lists of a resource that the API server does not serve, or does not allow us to list.
-fn longest_pause_without(necessity: Necessity) -> Duration {
-    match necessity {
-        Necessity::Required => LONGEST_PAUSE,
-        // Routes are there within 30 s of the installation of Istio's CRDs.
-        Necessity::Recommended => Duration::from_secs(25),
-        Necessity::Optional(_) => Duration::from_secs(30),
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
+use crate::rbac::AccessRule;
 use crate::stores::captured_log::CapturedLog;
 use crate::stores::child::Child;
 use crate::stores::slim::Key;
