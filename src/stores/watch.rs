@@ -1,17 +1,20 @@
 //! One watch: it keeps a collection current and goes on whatever the API server answers.
 //!
-//! It lists, then follows what has changed since. Every watch ends now and then, because its time is up or its connection
-//! broke, and is resumed where it ended. That is no news; only a list or a start that fails is.
+//! It lists, then follows what has changed since. The list is the beginning of the watch where the API server streams it, so
+//! that no object waits for the others in memory, and comes in pages elsewhere. Every watch ends now and then, because its
+//! time is up or its connection broke, and is resumed where it ended. That is no news; only a list or a start that fails is.
 
 mod failure;
 mod options;
 
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::ObjectList;
+use kube::core::watch::Bookmark;
 use tokio::time::{sleep, timeout};
 
 use super::collection::{Change, Collection, Progress};
@@ -31,6 +34,10 @@ const SETTLES_AFTER: Duration = LONGEST_PAUSE;
 /// bookmark once a minute, but only of resources that have changed since they started or about which etcd has reported
 /// progress, which it does every ten minutes by default.
 const SILENCE: Duration = Duration::from_secs(75);
+/// How long a streamed list may pause. One that does is asked for in pages.
+const STREAM_PATIENCE: Duration = Duration::from_secs(10);
+/// The annotation of the bookmark at the end of a streamed list (KEP-3157).
+const LIST_ENDS: &str = "k8s.io/initial-events-end";
 /// Objects in a page of a list.
 const PAGE: u32 = 500;
 
@@ -67,12 +74,12 @@ pub(super) async fn watch<T: Slim + From<W>, W: Slim>(
     let mut watch = Watch { options, api, collection, on_event, pause: FIRST_PAUSE, failing: false, outdated: false };
     loop {
         match watch.list().await {
-            Ok(version) => {
+            Ok((version, events)) => {
                 // A list whose changes cannot be followed is not enough.
-                if !watch.outdated {
+                if events.is_some() || !watch.outdated {
                     watch.worked();
                 }
-                watch.follow(version).await;
+                watch.follow(version, events).await;
             }
             Err(failure) => watch.failed(failure).await,
         }
@@ -92,6 +99,17 @@ struct Watch<'a, T, W, F> {
     outdated: bool,
 }
 
+/// What a watch delivers.
+type Events<W> = BoxStream<'static, kube::Result<WatchEvent<Incoming<W>>>>;
+
+/// A list that was asked for as the beginning of a watch.
+enum StreamedList<W> {
+    /// It is complete, at this version, and the changes since follow.
+    Complete(String, Events<W>),
+    /// It has to be asked for in pages, for this reason.
+    Unavailable(String),
+}
+
 /// How a watch ended.
 enum WatchEnd {
     /// The API server knows what has changed since: the watch can be resumed.
@@ -101,8 +119,52 @@ enum WatchEnd {
 }
 
 impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
-    /// Lists all objects; the version of the list.
-    async fn list(&self) -> Result<String, WatchFailure> {
+    /// Lists all objects; the version of the list, and the watch of the changes since where that has begun already.
+    async fn list(&self) -> Result<(String, Option<Events<W>>), WatchFailure> {
+        match self.list_streamed().await? {
+            StreamedList::Complete(version, events) => Ok((version, Some(events))),
+            StreamedList::Unavailable(reason) => {
+                tracing::debug!(resource = self.options.name, reason, "no streamed list; listing in pages");
+                Ok((self.list_pages().await?, None))
+            }
+        }
+    }
+
+    /// Lists all objects by a watch that begins with them.
+    async fn list_streamed(&self) -> Result<StreamedList<W>, WatchFailure> {
+        self.collection.begin_list();
+        // Without a version the list is of the time of the request, as pages are.
+        let mut events = match self.start(self.params().initial_events(), "").await {
+            Ok(events) => events,
+            Err(failure) if failure.is_about_parameters() => return Ok(StreamedList::Unavailable(failure.text)),
+            Err(failure) => return Err(failure),
+        };
+        let reason = loop {
+            let event = match timeout(STREAM_PATIENCE, events.next()).await {
+                Ok(Some(Ok(event))) => event,
+                Ok(Some(Err(error))) => break causes(&error),
+                Ok(None) => break "it ended before it was complete".to_owned(),
+                Err(_) => break format!("nothing came for {} s", STREAM_PATIENCE.as_secs()),
+            };
+            match event {
+                WatchEvent::Bookmark(Bookmark { metadata, .. }) => {
+                    if metadata.annotations.get(LIST_ENDS).is_some_and(|value| value == "true") {
+                        self.list_ended();
+                        return Ok(StreamedList::Complete(metadata.resource_version, events));
+                    }
+                    break "a bookmark came before the list was complete".to_owned();
+                }
+                event => match self.take_event(event, true) {
+                    Ok((change, _)) => change.iter().for_each(|change| (self.on_event)(StoreEvent::Listed(change))),
+                    Err(WatchEnd::Resumable(reason) | WatchEnd::Outdated(reason)) => break reason,
+                },
+            }
+        };
+        Ok(StreamedList::Unavailable(reason))
+    }
+
+    /// Lists all objects in pages; the version of the list.
+    async fn list_pages(&self) -> Result<String, WatchFailure> {
         self.collection.begin_list();
         let label_selector = self.options.label.map(str::to_owned);
         let mut params = ListParams { label_selector, limit: Some(PAGE), ..ListParams::default() };
@@ -117,12 +179,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
                 params.continue_token = Some(token);
                 continue;
             }
-            for change in self.collection.end_list() {
-                (self.on_event)(StoreEvent::Listed(&change));
-            }
-            if self.collection.set_progress(Progress::Synced) {
-                (self.on_event)(StoreEvent::Installed);
-            }
+            self.list_ended();
             return metadata
                 .resource_version
                 .filter(|version| !version.is_empty())
@@ -130,27 +187,48 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
         }
     }
 
-    /// Follows the changes since `version`, until the objects have to be listed again.
-    async fn follow(&mut self, mut version: String) {
+    /// A list is complete.
+    fn list_ended(&self) {
+        for change in self.collection.end_list() {
+            (self.on_event)(StoreEvent::Listed(&change));
+        }
+        if self.collection.set_progress(Progress::Synced) {
+            (self.on_event)(StoreEvent::Installed);
+        }
+    }
+
+    fn params(&self) -> WatchParams {
+        WatchParams { label_selector: self.options.label.map(str::to_owned), ..WatchParams::default() }
+    }
+
+    /// Starts a watch.
+    async fn start(&self, params: WatchParams, version: &str) -> Result<Events<W>, WatchFailure> {
+        Ok(self.api.watch(&params, version).await?.boxed())
+    }
+
+    /// Follows the changes since `version`, by `events` at first where they come already, until the objects have to be
+    /// listed again.
+    async fn follow(&mut self, mut version: String, mut events: Option<Events<W>>) {
         let name = self.options.name;
         loop {
-            let params =
-                WatchParams { label_selector: self.options.label.map(str::to_owned), ..WatchParams::default() };
-            let mut started = false;
-            let end = match self.api.watch(&params, &version).await {
+            // A list has come that way.
+            let mut started = events.is_some();
+            let watched = match events.take() {
+                Some(events) => Ok(events),
+                None => self.start(self.params(), &version).await,
+            };
+            let end = match watched {
                 Ok(events) => self.take(events, &mut version, &mut started).await,
-                Err(error) => match WatchFailure::from(error) {
-                    WatchFailure { code: Some(410), text } => WatchEnd::Outdated(text),
-                    failure => {
-                        // When it comes back it is another one: its objects have to be listed, not followed.
-                        let is_gone = failure.code == Some(404);
-                        self.failed(failure).await;
-                        if is_gone {
-                            return;
-                        }
-                        continue;
+                Err(WatchFailure { code: Some(410), text }) => WatchEnd::Outdated(text),
+                Err(failure) => {
+                    // When it comes back it is another one: its objects have to be listed, not followed.
+                    let is_gone = failure.code == Some(404);
+                    self.failed(failure).await;
+                    if is_gone {
+                        return;
                     }
-                },
+                    continue;
+                }
             };
             match end {
                 WatchEnd::Outdated(reason) if self.outdated => {
@@ -174,13 +252,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     }
 
     /// Takes what a watch delivers, until it ends. `started` once it has delivered something, or lasted.
-    async fn take(
-        &mut self,
-        events: impl Stream<Item = kube::Result<WatchEvent<Incoming<W>>>>,
-        version: &mut String,
-        started: &mut bool,
-    ) -> WatchEnd {
-        let mut events = std::pin::pin!(events);
+    async fn take(&mut self, mut events: Events<W>, version: &mut String, started: &mut bool) -> WatchEnd {
         loop {
             let patience = if *started { SILENCE } else { SETTLES_AFTER };
             let event = match timeout(patience, events.next()).await {
@@ -197,18 +269,9 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
                     continue;
                 }
             };
-            let (change, seen) = match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    let seen = object.identity().version.into();
-                    (self.put(object, false), seen)
-                }
-                WatchEvent::Deleted(object) => {
-                    let gone = object.identity();
-                    (self.collection.remove(&gone), gone.version.into())
-                }
-                WatchEvent::Bookmark(bookmark) => (None, bookmark.metadata.resource_version),
-                WatchEvent::Error(status) if status.code == 410 => return WatchEnd::Outdated(status.message),
-                WatchEvent::Error(status) => return WatchEnd::Resumable(status.message),
+            let (change, seen) = match self.take_event(event, false) {
+                Ok(taken) => taken,
+                Err(end) => return end,
             };
             *version = seen;
             *started = true;
@@ -216,6 +279,27 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
             if let Some(change) = change {
                 (self.on_event)(StoreEvent::Changed(&change));
             }
+        }
+    }
+
+    /// Takes an event, `listed` while it is part of a list; what changed and the version that the collection has now.
+    fn take_event(
+        &self,
+        event: WatchEvent<Incoming<W>>,
+        listed: bool,
+    ) -> Result<(Option<Change<T>>, String), WatchEnd> {
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                let seen = object.identity().version.into();
+                Ok((self.put(object, listed), seen))
+            }
+            WatchEvent::Deleted(object) => {
+                let gone = object.identity();
+                Ok((self.collection.remove(&gone), gone.version.into()))
+            }
+            WatchEvent::Bookmark(bookmark) => Ok((None, bookmark.metadata.resource_version)),
+            WatchEvent::Error(status) if status.code == 410 => Err(WatchEnd::Outdated(status.message)),
+            WatchEvent::Error(status) => Err(WatchEnd::Resumable(status.message)),
         }
     }
 

@@ -9,6 +9,7 @@ mod client;
 mod cluster_trouble;
 mod drain;
 mod hostile;
+mod lists;
 mod quiet_watch;
 mod settings;
 

@@ -21,6 +21,12 @@ impl From<kube::Error> for WatchFailure {
 }
 
 impl WatchFailure {
+    /// Whether the API server, or a proxy before it, may answer otherwise without the parameters of a streamed list. Where its
+    /// feature gate `WatchList` is off, as it is by default in Kubernetes 1.31 and 1.33, it refuses them as invalid (422).
+    pub fn is_about_parameters(&self) -> bool {
+        self.code.is_some_and(|code| (400..500).contains(&code) && !matches!(code, 401 | 403 | 404 | 429))
+    }
+
     /// Reports it; `progress` is how far the collection is by it.
     pub fn report(&self, options: &WatchOptions, progress: Option<Progress>) {
         let WatchOptions { name: resource, necessity, rule, .. } = *options;

@@ -50,21 +50,57 @@ enum End {
 struct Seen {
     /// Each request and after how many seconds it came.
     requests: Vec<(String, f64)>,
+    /// What it reported: whether as part of a list, and the versions before and after.
+    events: Vec<(bool, Option<String>, Option<String>)>,
     log: Vec<String>,
     held: bool,
     progress: Progress,
 }
 
-/// Runs a watch of Workspaces against an API server that gives these answers, one a request, and then none.
+/// Runs a watch of Workspaces against an API server that gives these answers, one a request, and then none. It refuses
+/// streamed lists beforehand, which is neither seen as a request nor in the log.
 async fn run(necessity: Necessity, seconds: u64, answers: impl IntoIterator<Item = Answer>) -> Seen {
+    let mut seen = run_on(StreamedLists::Refused, necessity, seconds, answers).await;
+    let is_refusal = |line: &String| *line == unstreamed(REFUSAL);
+    seen.log.retain(|line| !is_refusal(line));
+    seen
+}
+
+/// What an API server does when it is asked for a streamed list.
+#[derive(Clone, Copy, PartialEq)]
+enum StreamedLists {
+    Refused,
+    /// It gives the next answer.
+    Answered,
+}
+
+/// As kube-apiserver v1.34.4 says it with `--feature-gates=WatchList=false`.
+const REFUSAL: &str = "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for \
+    watch unless the WatchList feature gate is enabled";
+
+fn unstreamed(reason: &str) -> String {
+    format!("DEBUG no streamed list; listing in pages resource=\"workspaces\" reason={reason:?}")
+}
+
+async fn run_on(
+    streamed: StreamedLists,
+    necessity: Necessity,
+    seconds: u64,
+    answers: impl IntoIterator<Item = Answer>,
+) -> Seen {
     let began = Instant::now();
     let answers = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
     let requests = Arc::new(Mutex::new(Vec::new()));
     let service = tower::service_fn({
         let requests = requests.clone();
         move |request: Request<Body>| {
-            requests.lock().unwrap().push((described(&request), began.elapsed().as_secs_f64()));
-            let answer = answers.lock().unwrap().pop_front();
+            let described = described(&request);
+            let answer = if described == STREAMED && streamed == StreamedLists::Refused {
+                Some(Answer::Failure(422, REFUSAL))
+            } else {
+                requests.lock().unwrap().push((described, began.elapsed().as_secs_f64()));
+                answers.lock().unwrap().pop_front()
+            };
             async move {
                 match answer {
                     Some(answer) => Ok::<_, std::io::Error>(response(answer)),
@@ -76,13 +112,24 @@ async fn run(necessity: Necessity, seconds: u64, answers: impl IntoIterator<Item
     let log = CapturedLog::start();
     let collection = Collection::<StoredWorkspace>::default();
     let options = WatchOptions { name: "workspaces", necessity, rule: RULE, label: None };
-    let watching = watch(options, Api::all(Client::new(service, "default")), &collection, |_| {});
+    let events = Mutex::new(Vec::new());
+    let on_event = |event: StoreEvent<'_, StoredWorkspace>| {
+        let is_listed = matches!(event, StoreEvent::Listed(_));
+        let version =
+            |object: &Option<Arc<StoredWorkspace>>| object.as_ref().map(|object| object.identity.version.to_string());
+        if let Some((change, _)) = event.change(Urgency::Now) {
+            events.lock().unwrap().push((is_listed, version(&change.before), version(&change.after)));
+        }
+    };
+    let watching = watch(options, Api::all(Client::new(service, "default")), &collection, on_event);
     drop(timeout(Duration::from_secs(seconds), watching).await);
     let requests = std::mem::take(&mut *requests.lock().unwrap());
     let log = log.lines();
     let held = collection.get(&Key::new("ns", "lab")).is_some();
-    Seen { requests, log, held, progress: collection.progress() }
+    Seen { requests, events: events.into_inner().unwrap(), log, held, progress: collection.progress() }
 }
+
+const STREAMED: &str = "streamed list";
 
 fn described(request: &Request<Body>) -> String {
     let query = request.uri().query().unwrap_or_default();
@@ -90,6 +137,11 @@ fn described(request: &Request<Body>) -> String {
         return "list".to_owned();
     }
     assert!(query.contains("allowWatchBookmarks=true"), "{query}");
+    if query.contains("sendInitialEvents=true") {
+        assert!(query.contains("resourceVersionMatch=NotOlderThan"), "{query}");
+        assert!(query.split('&').any(|part| part == "resourceVersion="), "{query}");
+        return STREAMED.to_owned();
+    }
     let version = query.split('&').find_map(|part| part.strip_prefix("resourceVersion=")).unwrap();
     format!("watch from {version}")
 }
@@ -145,6 +197,13 @@ fn event(type_: &str, object: &Value) -> String {
 
 fn bookmark(version: u64) -> String {
     let metadata = json!({"resourceVersion": version.to_string()});
+    event("BOOKMARK", &json!({"apiVersion": "v1", "kind": "Workspace", "metadata": metadata}))
+}
+
+/// The bookmark at the end of a streamed list.
+fn list_ends(version: u64) -> String {
+    let metadata =
+        json!({"resourceVersion": version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}});
     event("BOOKMARK", &json!({"apiVersion": "v1", "kind": "Workspace", "metadata": metadata}))
 }
 
@@ -353,8 +412,8 @@ async fn children_whose_status_is_not_used_are_listed_as_metadata_only() {
         let accepts = accepts.clone();
         move |request: Request<Body>| {
             let accept = request.headers()[http::header::ACCEPT].to_str().unwrap().to_owned();
-            accepts.lock().unwrap().push(format!("{} {accept}", request.uri().path()));
-            std::future::ready(Ok::<_, std::io::Error>(response(Answer::Failure(500, "overloaded"))))
+            accepts.lock().unwrap().push(accept);
+            std::future::ready(Ok::<_, std::io::Error>(response(Answer::Failure(422, REFUSAL))))
         }
     });
     let collection = Collection::<Child>::default();
@@ -363,5 +422,116 @@ async fn children_whose_status_is_not_used_are_listed_as_metadata_only() {
     let watching = watch(options, api, &collection, |_| {});
     drop(timeout(Duration::from_secs(1), watching).await);
     let accepts = accepts.lock().unwrap();
-    assert!(accepts[0].contains("as=PartialObjectMetadataList"), "{accepts:?}");
+    assert!(accepts[0].contains("as=PartialObjectMetadata;"), "{accepts:?}");
+    assert!(accepts[1].contains("as=PartialObjectMetadataList;"), "{accepts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_list_is_followed_by_the_watch_that_brought_it() {
+    let (good, other) = (json!("k"), json!("other"));
+    let events = vec![
+        (1, event("ADDED", &workspace(3, &good))),
+        (9, list_ends(7)),
+        (60, bookmark(8)),
+        (60, event("MODIFIED", &workspace(9, &other))),
+    ];
+    let answers = [Answer::Watch(events, End::Ends(20)), quiet()];
+    let seen = run_on(StreamedLists::Answered, Necessity::Required, 160, answers).await;
+    assert_eq!(rounded(&seen.requests), at(&[(STREAMED, 0.0), ("watch from 9", 150.0)]));
+    let version = |version: &str| Some(version.to_owned());
+    assert_eq!(seen.events, [(true, None, version("3")), (false, version("3"), version("9"))]);
+    assert_eq!((seen.held, seen.progress), (true, Progress::Synced));
+    assert_eq!(seen.log, [r#"DEBUG resuming the watch resource="workspaces" reason="the API server ended it""#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_list_is_complete_with_its_bookmark_only() {
+    let progress = async |events: Vec<(u64, String)>| {
+        let answers = [Answer::Watch(events, End::Silence)];
+        run_on(StreamedLists::Answered, Necessity::Required, 5, answers).await.progress
+    };
+    let added = || (1, event("ADDED", &workspace(3, &json!("k"))));
+    assert_eq!(progress(vec![added()]).await, Progress::Listing);
+    assert_eq!(progress(vec![added(), (1, list_ends(7))]).await, Progress::Synced);
+    assert_eq!(progress(vec![(1, list_ends(7))]).await, Progress::Synced);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_a_list_is_streamed_is_part_of_it() {
+    let good = json!("k");
+    let events = vec![
+        (0, event("ADDED", &workspace(3, &good))),
+        (0, event("MODIFIED", &workspace(5, &json!("other")))),
+        (0, event("DELETED", &workspace(6, &good))),
+        (0, list_ends(7)),
+    ];
+    let seen = run_on(StreamedLists::Answered, Necessity::Required, 5, [Answer::Watch(events, End::Silence)]).await;
+    let version = |version: &str| Some(version.to_owned());
+    let expected = [(true, None, version("3")), (true, version("3"), version("5")), (true, version("5"), None)];
+    assert_eq!((seen.events.as_slice(), seen.held), (&expected[..], false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_cannot_be_streamed_comes_in_pages_at_once() {
+    let added = || event("ADDED", &workspace(3, &json!("k")));
+    let error = |code: u16, message: &str| event("ERROR", &json!({"kind": "Status", "code": code, "message": message}));
+    let streamed = |events: &[String], end| Answer::Watch(events.iter().map(|event| (0, event.clone())).collect(), end);
+    let cases = [
+        (0.0, Answer::Failure(422, REFUSAL), REFUSAL),
+        (0.0, Answer::Failure(400, "unknown parameter"), "unknown parameter"),
+        (0.0, Answer::Failure(410, "too old resource version"), "too old resource version"),
+        (0.0, streamed(&[added()], End::Ends(0)), "it ended before it was complete"),
+        (0.0, streamed(&[added()], End::Breaks(0)), "Error reading events stream: ServiceError: connection reset"),
+        (10.0, streamed(&[added()], End::Silence), "nothing came for 10 s"),
+        (0.0, streamed(&[added(), bookmark(4)], End::Silence), "a bookmark came before the list was complete"),
+        (0.0, streamed(&[added(), error(410, "too old")], End::Silence), "too old"),
+        (0.0, streamed(&[added(), error(500, "etcd is gone")], End::Silence), "etcd is gone"),
+        (
+            0.0,
+            streamed(&["<html>".to_owned()], End::Silence),
+            "Error deserializing response: expected value at line 1 column 1",
+        ),
+    ];
+    for (seconds, first, reason) in cases {
+        let answers = [first, Answer::List(7, vec![workspace(3, &json!("k"))]), quiet()];
+        let seen = run_on(StreamedLists::Answered, Necessity::Required, 20, answers).await;
+        let requests = [(STREAMED, 0.0), ("list", seconds), ("watch from 7", seconds)];
+        assert_eq!(rounded(&seen.requests), at(&requests), "{reason}");
+        assert_eq!(seen.log, [unstreamed(reason)]);
+        assert_eq!((seen.events.len(), seen.held, seen.progress), (1, true, Progress::Synced), "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streamed_list_fails_for_reasons_that_pages_share() {
+    for code in [401, 403, 404, 429, 500, 503] {
+        let list = Answer::Watch(vec![(0, list_ends(7))], End::Silence);
+        let answers = [Answer::Failure(code, "not now"), list];
+        let seen = run_on(StreamedLists::Answered, Necessity::Required, 5, answers).await;
+        assert_eq!(rounded(&seen.requests), at(&[(STREAMED, 0.0), (STREAMED, 0.1)]), "{code}");
+        let absent =
+            "WARN the API server does not serve this resource: install its CRD; will retry resource=\"workspaces\"";
+        let failed = r#"WARN the watch failed; will retry resource="workspaces" error="not now""#;
+        let expected = if code == 404 { absent } else { failed };
+        assert_eq!(seen.log, [expected, r#"INFO the watch works again resource="workspaces""#], "{code}");
+        assert_eq!(seen.progress, Progress::Synced);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_complete_list_shows_what_is_gone() {
+    let lab = || (0, event("ADDED", &workspace(3, &json!("k"))));
+    let outdated = || (1, event("ERROR", &json!({"kind": "Status", "code": 410, "message": "too old"})));
+    let first = || Answer::Watch(vec![lab(), (0, list_ends(7)), outdated()], End::Silence);
+    let held = async |answers: Vec<Answer>| {
+        let seen = run_on(StreamedLists::Answered, Necessity::Required, 5, answers).await;
+        assert_eq!(rounded(&seen.requests)[..2], at(&[(STREAMED, 0.0), (STREAMED, 1.1)]));
+        seen.held
+    };
+    assert!(held(vec![first(), Answer::Watch(Vec::new(), End::Silence)]).await);
+    assert!(held(vec![first(), Answer::Watch(Vec::new(), End::Ends(0)), Answer::Failure(503, "down")]).await);
+    assert!(!held(vec![first(), Answer::Watch(vec![(0, list_ends(9))], End::Silence)]).await);
+    // What was restored from a backup has an older version.
+    let restored = vec![(0, event("ADDED", &workspace(2, &json!("k")))), (0, list_ends(4))];
+    assert!(held(vec![first(), Answer::Watch(restored, End::Silence)]).await);
 }
