@@ -111,13 +111,15 @@ impl Stores {
         *resource.progress(&self.0).borrow()
     }
 
-    /// Waits until all that the reconciler asks about has been listed, or is known not to be served, and until it is known
-    /// what the API server can store.
+    /// Waits until all that the reconciler asks about has been listed, or is known not to be served or not allowed, and until
+    /// it is known what the API server can store.
     pub async fn wait_synced(&self) {
         for resource in WatchedResource::all(self.0.watched) {
             let enough = match resource.necessity() {
                 Necessity::Required => synced,
                 Necessity::Recommended => known,
+                // Those that exist would be created again.
+                Necessity::Optional(_) if matches!(resource, WatchedResource::Children(_)) => known,
                 Necessity::Optional(_) => continue,
             };
             // The sender lives as long as `self`.

@@ -8,7 +8,8 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
 };
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret, ServiceAccount};
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use webhook::{BindCheck, Policy};
@@ -39,12 +40,23 @@ const SCALE: AccessRule = AccessRule { group: StatefulSet::GROUP, resource: "sta
 /// To report how a kind is used.
 const KIND_STATUS: AccessRule = AccessRule { group: crds::GROUP, resource: "workspacekinds/status", verbs: &["patch"] };
 
+/// To grant ClusterRoles of which the controller itself does not hold all permissions.
+const BIND: AccessRule = rule::<ClusterRole>(&["bind"]);
+
+/// To delete accounts that no pod runs as any longer.
+const DELETE_ACCOUNTS: AccessRule = rule::<ServiceAccount>(&["delete"]);
+
 /// The rights that only some cases need, under these settings, and what is not done without each.
 fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
     let mut needed = Vec::new();
     if settings.enable_reconcile {
         needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
+        needed.push((
+            BIND,
+            "of the ClusterRoles of WorkspaceKinds only those are granted whose permissions the controller holds",
+        ));
+        needed.push((DELETE_ACCOUNTS, "the ServiceAccount of a Workspace whose kind has moved to another one stays"));
     }
     if settings.enable_webhooks {
         needed.extend(needed_by_admission(&settings.policy));

@@ -4,20 +4,20 @@
 //! ClusterRole follow from it. To add a child: its renderer in this folder, its row and its line in [`Desired`] here, and
 //! its rule in the ClusterRole.
 
-use std::ops::{Index, IndexMut};
+use std::ops::Index;
 
 use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use serde_json::Value;
 
 use super::context::RenderContext;
 use super::fault::RenderFault;
 use super::manifest::{Action, Manifest};
-use super::names::ChildNames;
 use super::virtual_service::{self, Route, UnsafeHeader};
 use super::volumes::SkippedMount;
-use super::{service, service_account, stateful_set};
+use super::{role_bindings, service, service_account, stateful_set};
 use crate::config::Routing;
 use crate::istio::VirtualService;
 
@@ -46,14 +46,15 @@ macro_rules! children {
 
 children! {
     /// The account that the pod runs as. First, because no pod may run under an account of another owner.
-    ServiceAccount = ChildRow::of::<ServiceAccount>(Serves::Pod, |names| &names.service_account).without_spec();
+    ServiceAccount = ChildRow::of::<ServiceAccount>(Serves::Pod).without_spec().deleted();
+    /// What the account may do in its namespace: one for each ClusterRole of the kind.
+    RoleBinding = ChildRow::of::<RoleBinding>(Serves::Neither).without_spec().deleted();
     /// The pod.
-    StatefulSet = ChildRow::of::<StatefulSet>(Serves::Pod, |names| &names.stateful_set);
+    StatefulSet = ChildRow::of::<StatefulSet>(Serves::Pod);
     /// The ports of the pod.
-    Service = ChildRow::of::<Service>(Serves::Pod, |names| &names.service);
+    Service = ChildRow::of::<Service>(Serves::Pod);
     /// The route from outside to the ports.
-    VirtualService = ChildRow::of::<VirtualService>(Serves::Route, |names| &names.service)
-        .checked_by(virtual_service::check_stored);
+    VirtualService = ChildRow::of::<VirtualService>(Serves::Route).checked_by(virtual_service::check_stored).deleted();
 }
 
 /// Whether the pod or the route depends on a child.
@@ -61,6 +62,8 @@ children! {
 pub enum Serves {
     /// Its pod. Every API server has the resource.
     Pod,
+    /// Both are there without it, so what is wrong with it stops neither.
+    Neither,
     /// Its route. Neither the resource nor the child exists without Istio.
     Route,
 }
@@ -78,24 +81,26 @@ pub struct ChildRow {
     pub plural: &'static str,
     /// What depends on it.
     pub serves: Serves,
+    /// What the controller does with such children: server-side apply is a patch, which also creates. Where it does not
+    /// delete them, the garbage collector does.
+    pub verbs: &'static [&'static str],
     /// Whether it has a spec.
     pub has_spec: bool,
     /// The headers in a stored spec that may break the routes of other Workspaces.
     pub check_stored: fn(&Value) -> Vec<UnsafeHeader>,
-    name: fn(&ChildNames) -> &str,
 }
 
 impl ChildRow {
-    const fn of<K: Resource>(serves: Serves, name: fn(&ChildNames) -> &str) -> Self {
+    const fn of<K: Resource>(serves: Serves) -> Self {
         Self {
             group: K::GROUP,
             version: K::VERSION,
             kind: K::KIND,
             plural: K::URL_PATH_SEGMENT,
             serves,
+            verbs: &["get", "list", "watch", "create", "patch"],
             has_spec: true,
             check_stored: |_| Vec::new(),
-            name,
         }
     }
 
@@ -107,41 +112,14 @@ impl ChildRow {
         Self { check_stored, ..self }
     }
 
-    /// What the controller does with such children: server-side apply is a patch, which also creates. The garbage collector
-    /// deletes them, but for routes, which have to go before their Workspace.
-    pub fn verbs(&self) -> &'static [&'static str] {
-        match self.serves {
-            Serves::Pod => &["get", "list", "watch", "create", "patch"],
-            Serves::Route => &["get", "list", "watch", "create", "patch", "delete"],
-        }
-    }
-
-    /// The name of the child among `names`.
-    pub fn name<'a>(&self, names: &'a ChildNames) -> &'a str {
-        (self.name)(names)
+    const fn deleted(self) -> Self {
+        Self { verbs: &["get", "list", "watch", "create", "patch", "delete"], ..self }
     }
 }
 
 /// One `T` for each kind of children.
 #[derive(Debug, Default)]
 pub struct PerChild<T>([T; ChildKind::ALL.len()]);
-
-impl<T> PerChild<T> {
-    /// What `make` makes of each kind.
-    pub fn new(make: impl FnMut(ChildKind) -> T) -> Self {
-        Self(ChildKind::ALL.map(make))
-    }
-
-    /// What `change` makes of each.
-    pub fn map<U>(self, change: impl FnMut(T) -> U) -> PerChild<U> {
-        PerChild(self.0.map(change))
-    }
-
-    /// Each with its kind, in the order in which they are applied.
-    pub fn iter(&self) -> impl Iterator<Item = (ChildKind, &T)> {
-        ChildKind::ALL.into_iter().zip(&self.0)
-    }
-}
 
 impl<T> Index<ChildKind> for PerChild<T> {
     type Output = T;
@@ -151,17 +129,13 @@ impl<T> Index<ChildKind> for PerChild<T> {
     }
 }
 
-impl<T> IndexMut<ChildKind> for PerChild<T> {
-    fn index_mut(&mut self, kind: ChildKind) -> &mut T {
-        &mut self.0[kind as usize]
-    }
-}
-
 /// What should exist for a Workspace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     /// The account that the pod runs as; none where the kind names an existing one.
     pub service_account: Option<ServiceAccount>,
+    /// What the account may do: one for each ClusterRole of the kind.
+    pub role_bindings: Vec<RoleBinding>,
     /// The pod.
     pub stateful_set: StatefulSet,
     /// The ports of the pod.
@@ -177,6 +151,7 @@ impl Desired {
         let (stateful_set, skipped_mounts) = stateful_set::desired(context)?;
         Ok(Self {
             service_account: service_account::desired(context),
+            role_bindings: role_bindings::desired(context),
             stateful_set,
             service: service::desired(context),
             route: virtual_service::desired(context, routing),
@@ -184,37 +159,79 @@ impl Desired {
         })
     }
 
-    /// What is to be done about each child; nothing about those that are neither made nor deleted.
-    pub fn into_actions(self) -> PerChild<Option<Action<Box<dyn Manifest>>>> {
+    /// What is to be done about each child, in the order in which it is done; nothing about those that are neither made nor
+    /// deleted.
+    pub fn into_actions(self) -> Vec<ChildAction<Box<dyn Manifest>>> {
         // Without `..`: a child that is forgotten here does not compile.
-        let Self { service_account, stateful_set, service, route, skipped_mounts: _ } = self;
-        let mut service_account = service_account.map(apply);
-        let mut stateful_set = Some(apply(stateful_set));
-        let mut service = Some(apply(service));
+        let Self { service_account, role_bindings, stateful_set, service, route, skipped_mounts: _ } = self;
         let mut virtual_service = match route {
             Route::Off => None,
-            Route::Wanted(route) => Some(Action::Apply(route as Box<dyn Manifest>)),
-            Route::Refused(fault) if fault.keeps_existing() => Some(Action::KeepExisting),
-            Route::Refused(_) => Some(Action::Delete),
+            Route::Wanted(route) => Some(ChildAction::apply(ChildKind::VirtualService, *route)),
+            Route::Refused(fault) => {
+                let name = service.metadata.name.clone().unwrap_or_default().into();
+                let action = if fault.keeps_existing() { Action::KeepExisting } else { Action::Delete };
+                Some(ChildAction { kind: ChildKind::VirtualService, name, action })
+            }
         };
-        PerChild::new(|kind| match kind {
-            ChildKind::ServiceAccount => service_account.take(),
-            ChildKind::StatefulSet => stateful_set.take(),
-            ChildKind::Service => service.take(),
-            ChildKind::VirtualService => virtual_service.take(),
-        })
+        let mut role_bindings: Vec<_> =
+            role_bindings.into_iter().map(|binding| ChildAction::apply(ChildKind::RoleBinding, binding)).collect();
+        let mut service_account = service_account.map(|account| ChildAction::apply(ChildKind::ServiceAccount, account));
+        let mut stateful_set = Some(ChildAction::apply(ChildKind::StatefulSet, stateful_set));
+        let mut service = Some(ChildAction::apply(ChildKind::Service, service));
+        let mut actions = Vec::new();
+        for kind in ChildKind::ALL {
+            match kind {
+                ChildKind::ServiceAccount => actions.extend(service_account.take()),
+                ChildKind::RoleBinding => actions.extend(std::mem::take(&mut role_bindings)),
+                ChildKind::StatefulSet => actions.extend(stateful_set.take()),
+                ChildKind::Service => actions.extend(service.take()),
+                ChildKind::VirtualService => actions.extend(virtual_service.take()),
+            }
+        }
+        actions
     }
 
     /// The objects that are applied, in that order.
     pub fn into_objects(self) -> impl Iterator<Item = Value> {
-        let actions = self.into_actions().0.into_iter().flatten();
-        actions.filter_map(|action| match action {
+        self.into_actions().into_iter().filter_map(|child| match child.action {
             Action::Apply(object) => Some(object.value()),
             Action::KeepExisting | Action::Delete => None,
         })
     }
 }
 
-fn apply(object: impl Manifest + 'static) -> Action<Box<dyn Manifest>> {
-    Action::Apply(Box::new(object))
+/// What is to be done about one child.
+#[derive(Debug)]
+pub struct ChildAction<T> {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: Box<str>,
+    /// What is to be done.
+    pub action: Action<T>,
+}
+
+impl<T> ChildAction<T> {
+    /// Maps the object to apply.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> ChildAction<U> {
+        let Self { kind, name, action } = self;
+        ChildAction { kind, name, action: action.map(change) }
+    }
+
+    /// The same with a reference to the object.
+    pub fn as_ref(&self) -> ChildAction<&T> {
+        ChildAction { kind: self.kind, name: self.name.clone(), action: self.action.as_ref() }
+    }
+
+    /// Whether it is about this child.
+    pub fn is_about(&self, kind: ChildKind, name: &str) -> bool {
+        self.kind == kind && *self.name == *name
+    }
+}
+
+impl ChildAction<Box<dyn Manifest>> {
+    fn apply(kind: ChildKind, mut object: impl Manifest + 'static) -> Self {
+        let name = object.metadata().name.clone().unwrap_or_default().into();
+        Self { kind, name, action: Action::Apply(Box::new(object)) }
+    }
 }

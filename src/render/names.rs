@@ -1,6 +1,7 @@
 //! What the children of a Workspace are called: a function of its name and uid, so that retries and two replicas can
 //! never make two of one.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
@@ -11,6 +12,26 @@ const STATEFUL_SET_MAX: usize = 52;
 const SERVICE_MAX: usize = 63;
 /// Bytes of the hash of the uid in names: 40 bits, within one namespace and behind the name of the Workspace.
 const SUFFIX_BYTES: usize = 5;
+
+/// Hexadecimal digits of the hash in the name of a RoleBinding.
+const ROLE_HASH_LENGTH: usize = 8;
+
+/// The name of the RoleBinding that grants the ClusterRole to the account of a Workspace: `ws-<workspace>-<hash>`.
+///
+/// It is the one that the Go controller gives it (kubeflow/notebooks, `generateRoleBindingName`), so that none is made
+/// anew by a take-over: the hash is that of `<workspace>/<ClusterRole>`, because names of ClusterRoles may have characters
+/// that those of RoleBindings may not have. Names of Workspaces are DNS labels, so nothing has to be cut.
+pub fn role_binding(workspace: &str, cluster_role: &str) -> String {
+    let digest = Sha256::digest(format!("{workspace}/{cluster_role}"));
+    format!("ws-{workspace}-{}", hexadecimal(&digest[..ROLE_HASH_LENGTH / 2]))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// The names of a Workspace's children.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,11 +49,7 @@ impl ChildNames {
     ///
     /// The suffix is a hash of the uid, so names that had to be cut differ as surely as uids do.
     pub fn new(workspace: &str, uid: &str) -> Self {
-        let digest = Sha256::digest(uid.as_bytes());
-        let suffix = digest.iter().take(SUFFIX_BYTES).fold(String::new(), |mut suffix, byte| {
-            let _ = write!(suffix, "{byte:02x}");
-            suffix
-        });
+        let suffix = hexadecimal(&Sha256::digest(uid.as_bytes())[..SUFFIX_BYTES]);
         let named = |longest: usize| {
             let room = longest - suffix.len() - 1;
             let prefix = format!("ws-{workspace}");
@@ -44,6 +61,16 @@ impl ChildNames {
             stateful_set: named(STATEFUL_SET_MAX),
             service: named(SERVICE_MAX),
         }
+    }
+
+    /// Whether it is one of them.
+    pub fn has(&self, name: &str) -> bool {
+        [&self.service_account, &self.stateful_set, &self.service].into_iter().any(|own| own == name)
+    }
+
+    /// Each name once.
+    pub fn into_distinct(self) -> BTreeSet<String> {
+        [self.service_account, self.stateful_set, self.service].into()
     }
 
     /// The name of the one pod of the StatefulSet.
@@ -65,6 +92,24 @@ mod tests {
         assert_eq!(names.pod(), "ws-lab-eed504cd16-0");
         assert_eq!(names, ChildNames::new("lab", "4b2c"));
         assert_ne!(names.stateful_set, ChildNames::new("lab", "4b2d").stateful_set);
+    }
+
+    /// As the Go controller names them.
+    #[test]
+    fn the_names_of_role_bindings_are_golden() {
+        for (workspace, role, name) in [
+            ("lab", "view", "ws-lab-f74cd31a"),
+            ("my-notebook", "system:aggregate-to-view", "ws-my-notebook-027fa5b9"),
+            ("a", "b-c", "ws-a-b88f83c8"),
+            ("a-b", "c", "ws-a-b-4e84717d"),
+            (
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                "kubeflow-edit",
+                "ws-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0dfac89a",
+            ),
+        ] {
+            assert_eq!(role_binding(workspace, role), name);
+        }
     }
 
     #[test]

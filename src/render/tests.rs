@@ -788,22 +788,25 @@ fn actions_are_about_their_kinds_and_only_routes_are_deleted() {
         [(&kind(|_| {}), &routing()), (&bad, &routing()), (&no_ports, &routing()), (&kind(|_| {}), &off)]
     {
         let actions = rendered(&workspace(|_| {}), kind, routing).into_actions();
-        for (child, action) in actions.iter() {
-            let row = child.row();
-            match action {
-                Some(Action::Apply(object)) => {
+        let kinds: Vec<_> = actions.iter().map(|child| child.kind as usize).collect();
+        assert!(kinds.is_sorted(), "{kinds:?}");
+        for child in &actions {
+            let row = child.kind.row();
+            match &child.action {
+                Action::Apply(object) => {
                     let object = object.value();
+                    assert_eq!(object["metadata"]["name"], json!(child.name));
                     let version = [row.group, row.version].join("/");
                     assert_eq!(
                         (&object["kind"], &object["apiVersion"]),
                         (&json!(row.kind), &json!(version.trim_start_matches('/')))
                     );
                 }
-                Some(Action::KeepExisting | Action::Delete) => assert_eq!(row.serves, Serves::Route),
-                None => {}
+                Action::KeepExisting | Action::Delete => assert_eq!(row.serves, Serves::Route),
             }
         }
-        seen.push(match &actions[ChildKind::VirtualService] {
+        let route = actions.iter().find(|child| child.kind == ChildKind::VirtualService);
+        seen.push(match route.map(|route| &route.action) {
             Some(Action::Apply(_)) => "apply",
             Some(Action::KeepExisting) => "keep",
             Some(Action::Delete) => "delete",
@@ -811,4 +814,37 @@ fn actions_are_about_their_kinds_and_only_routes_are_deleted() {
         });
     }
     assert_eq!(seen, ["apply", "keep", "delete", "nothing"]);
+}
+
+fn granting(account: &Value) -> WorkspaceKind {
+    kind(|template| template["serviceAccount"] = account.clone())
+}
+
+#[test]
+fn each_cluster_role_has_a_role_binding() {
+    let roles = json!({"clusterRoles": [{"name": "view"}, {"name": "system:aggregate-to-edit"}]});
+    let desired = rendered(&workspace(|_| {}), &granting(&roles), &routing());
+    let binding = |name: &str, role: &str| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata(name),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": "ws-lab", "namespace": "team-a"}],
+        })
+    };
+    let names = [names::role_binding("lab", "view"), names::role_binding("lab", "system:aggregate-to-edit")];
+    let expected = json!([binding(&names[0], "view"), binding(&names[1], "system:aggregate-to-edit")]);
+    assert_eq!(as_json(&desired.role_bindings), expected);
+    let template = granting(&roles).spec.pod_template;
+    assert_eq!(role_binding_names("lab", &template).collect::<Vec<_>>(), names);
+}
+
+#[test]
+fn an_existing_account_is_granted_nothing() {
+    // The CRD forbids both; older ones did not.
+    for account in [json!({"name": "shared"}), json!({"name": "shared", "clusterRoles": [{"name": "view"}]})] {
+        let desired = rendered(&workspace(|_| {}), &granting(&account), &routing());
+        assert_eq!((desired.service_account, desired.role_bindings), (None, Vec::new()));
+    }
 }

@@ -2,15 +2,18 @@
 //! of fields that are still ours show whether one is as desired.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use kube::Resource;
 use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::collection::Collection;
 use super::metadata::{OwnedFields, Owner, WireMetadata};
-use super::slim::{Identity, Slim};
+use super::slim::{Identity, Key, Slim};
 use crate::render::ChildKind;
+use crate::render::names::ChildNames;
 
 /// An object of any kind of children; which one is known at run time.
 #[derive(Debug)]
@@ -135,6 +138,13 @@ impl Slim for Child {
         &self.identity
     }
 
+    /// By the uid of its Workspace, where its name does not follow from that.
+    fn indexes(&self) -> Vec<Box<str>> {
+        let owner = self.owner.iter().filter(|owner| &*owner.kind == "Workspace");
+        let other = owner.filter(|owner| !ChildNames::new(&owner.name, &owner.uid).has(&self.identity.key.name));
+        other.map(|owner| owner.uid.clone()).collect()
+    }
+
     fn inherit(&mut self, older: &Self) {
         if let (Some(fields), Some(known)) = (&mut self.fields, &older.fields)
             && *fields == *known
@@ -188,6 +198,17 @@ impl WireStatus {
     fn revisions(self) -> Option<Revisions> {
         let Self { observed_generation, update_revision } = self;
         update_revision.map(|update_revision| Revisions { observed_generation, update_revision })
+    }
+}
+
+impl Collection<Child> {
+    /// All that belong to the Workspace, whatever their names. What refers to it from another namespace does not.
+    pub fn owned_by(&self, workspace: &Identity) -> Vec<Arc<Child>> {
+        let Identity { key, uid, .. } = workspace;
+        let named = ChildNames::new(&key.name, uid).into_distinct().into_iter();
+        let named = named.filter_map(|name| self.get(&Key { namespace: key.namespace.clone(), name }));
+        let is_here = |child: &Arc<Child>| child.identity.key.namespace == key.namespace;
+        named.filter(|child| child.is_owned_by(uid)).chain(self.indexed(uid).into_iter().filter(is_here)).collect()
     }
 }
 

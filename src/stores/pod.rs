@@ -22,6 +22,8 @@ pub struct Pod {
     pub created: Box<str>,
     /// The node it runs on; empty while not scheduled.
     pub node: Box<str>,
+    /// The ServiceAccount that it runs as.
+    pub service_account: Box<str>,
     /// The names of its containers.
     pub containers: Vec<Box<str>>,
     /// The names of its init containers.
@@ -97,6 +99,7 @@ struct Wire {
 #[serde(rename_all = "camelCase", default)]
 struct WireSpec {
     node_name: Box<str>,
+    service_account_name: Box<str>,
     containers: Vec<Named>,
     init_containers: Vec<Named>,
 }
@@ -164,6 +167,7 @@ impl<'de> Deserialize<'de> for Pod {
             revision: metadata.labels.revision.unwrap_or_default(),
             created: metadata.creation_timestamp.unwrap_or_default().into(),
             node: spec.node_name,
+            service_account: spec.service_account_name,
             containers: spec.containers.into_iter().map(|container| container.name).collect(),
             init_containers: spec.init_containers.into_iter().map(|container| container.name).collect(),
             phase: status.phase,

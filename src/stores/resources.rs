@@ -36,7 +36,7 @@ impl WatchedResource {
     /// What is watched under `watched`.
     pub fn all(watched: Watched) -> impl Iterator<Item = Self> {
         let children = ChildKind::ALL.into_iter().filter(move |kind| match kind.row().serves {
-            Serves::Pod => watched.children,
+            Serves::Pod | Serves::Neither => watched.children,
             Serves::Route => watched.istio,
         });
         [Self::WorkspaceKinds, Self::Workspaces]
@@ -72,7 +72,7 @@ impl WatchedResource {
     pub fn rule(self) -> AccessRule {
         let (group, verbs): (_, &[_]) = match self {
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => (crds::GROUP, &["get", "list", "watch"]),
-            Self::Children(kind) => (kind.row().group, kind.row().verbs()),
+            Self::Children(kind) => (kind.row().group, kind.row().verbs),
             Self::Pods => ("", &["list", "watch"]),
         };
         AccessRule { group, resource: self.name(), verbs }
@@ -82,8 +82,12 @@ impl WatchedResource {
     pub fn necessity(self) -> Necessity {
         match self {
             Self::Notebooks => Necessity::Optional("a Workspace may get the name of a Notebook"),
-            Self::Children(kind) if kind.row().serves == Serves::Route => Necessity::Recommended,
-            Self::WorkspaceKinds | Self::Workspaces | Self::Children(_) | Self::Pods => Necessity::Required,
+            Self::Children(kind) => match kind.row().serves {
+                Serves::Pod => Necessity::Required,
+                Serves::Neither => Necessity::Optional("the ClusterRoles of WorkspaceKinds are not granted"),
+                Serves::Route => Necessity::Recommended,
+            },
+            Self::WorkspaceKinds | Self::Workspaces | Self::Pods => Necessity::Required,
         }
     }
 

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use cluster::{CONTROLLER_ACCOUNT, CONTROLLER_USER, Cluster, ClusterOptions, Reply, Requests};
 use serde_json::{Value, json};
 
+use workspaces_controller::render::names;
+
 use crate::helm::{NAMESPACE, documents, text};
 use crate::installed::{Site, serve_notebooks};
 use crate::process::{Process, get};
@@ -48,7 +50,7 @@ fn role() -> Value {
     })
 }
 
-fn bind_role(cluster: &Cluster) {
+fn bind_role(cluster: &Cluster, role: &Value) {
     let object = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}});
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -61,7 +63,7 @@ fn bind_role(cluster: &Cluster) {
     for (path, object) in [
         ("/api/v1/namespaces", object("Namespace", NAMESPACE)),
         (&accounts, object("ServiceAccount", CONTROLLER_ACCOUNT)),
-        ("/apis/rbac.authorization.k8s.io/v1/clusterroles", role()),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterroles", role.clone()),
         ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding),
     ] {
         cluster.api().create(path, &object).and_then(Reply::ok).unwrap();
@@ -252,12 +254,19 @@ const NOTEBOOKS: &str = r#"{apiGroups: ["kubeflow.org"], resources: ["notebooks"
 const REVIEWS: &str =
     r#"{apiGroups: ["authorization.k8s.io"], resources: ["subjectaccessreviews"], verbs: ["create"]}"#;
 
+const NO_BINDINGS: &str = "a right is missing: the ClusterRoles of WorkspaceKinds are not granted; to change that, add to \
+    the rules of the ClusterRole: ";
+const BINDINGS: &str = r#"{apiGroups: ["rbac.authorization.k8s.io"], resources: ["rolebindings"], verbs: ["get", "list", "watch", "create", "patch", "delete"]}"#;
+const NO_BIND: &str = "a right is missing: of the ClusterRoles of WorkspaceKinds only those are granted whose permissions \
+    the controller holds; to change that, add to the rules of the ClusterRole: ";
+const BIND: &str = r#"{apiGroups: ["rbac.authorization.k8s.io"], resources: ["clusterroles"], verbs: ["bind"]}"#;
+
 #[test]
 fn the_manifests_of_the_go_controller_work_with_our_image() {
     let cluster = Cluster::start(ClusterOptions { product_crds: false, ..ClusterOptions::default() }).unwrap();
     install_crds(&cluster, &older_crds());
     serve_notebooks(&cluster);
-    bind_role(&cluster);
+    bind_role(&cluster, &role());
     let site = Site::new();
     let mut process = start(&cluster, &site, "log", false);
     register(&cluster, &site);
@@ -428,4 +437,98 @@ fn the_rules_and_the_crds_are_added(cluster: &Cluster, process: &Process) {
     wait_status(cluster, "analysis", "conditions", |status| {
         status["observedGeneration"] == 2 && status["conditions"].as_array().is_some_and(|all| all.len() == 2)
     });
+}
+
+/// The condition `Ready` of a Workspace that runs, with the refusal of its RoleBinding in it.
+fn wait_not_granted(cluster: &Cluster, name: &str, refusal: &str) {
+    let binding = names::role_binding(name, "view");
+    let expected = json!({
+        "status": "False", "reason": "Refused",
+        "message": format!("Workspace RoleBinding {binding} was refused: {}", refusal.replace("{binding}", &binding)),
+    });
+    let of = |status: &Value, type_: &str| {
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        conditions.into_iter().find(|condition| condition["type"] == type_).cloned().unwrap_or_default()
+    };
+    let status = wait_status(cluster, name, "it to run without the role", |status| {
+        let ready = of(status, "Ready");
+        let ready = json!({"status": ready["status"], "reason": ready["reason"], "message": ready["message"]});
+        status["state"] == "Running" && ready == expected
+    });
+    assert_eq!(status["stateMessage"], "Workspace is running");
+    assert_eq!(of(&status, "RouteReady")["status"], "True");
+}
+
+/// ClusterRoles made for an earlier version lack the rights on RoleBindings: only what needs them is missing.
+#[test]
+fn workspaces_run_without_the_rights_on_role_bindings() {
+    let cluster = Cluster::start(ClusterOptions { product_crds: false, ..ClusterOptions::default() }).unwrap();
+    install_crds(&cluster, &crds());
+    let mut older = role();
+    let rbac = json!(["rbac.authorization.k8s.io"]);
+    older["rules"].as_array_mut().unwrap().retain(|rule| rule["apiGroups"] != rbac);
+    bind_role(&cluster, &older);
+    let site = Site::new();
+    let mut process = start(&cluster, &site, "log", true);
+    wait_logged(&cluster, &process, &format!("{NO_BINDINGS}{BINDINGS}"));
+    wait_logged(&cluster, &process, &format!("{NO_BIND}{BIND}"));
+    let api = cluster.api();
+    for object in [kind("plain"), kind_with_role("granting")] {
+        api.create(KINDS, &object).and_then(Reply::ok).unwrap();
+    }
+    for name in ["plain", "granting"] {
+        let mut workspace = workspace(name);
+        workspace["spec"]["kind"] = json!(name);
+        api.create(WORKSPACES, &workspace).and_then(Reply::ok).unwrap();
+    }
+    let conditions_are_true = |status: &Value| {
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        !conditions.is_empty() && conditions.iter().all(|condition| condition["status"] == "True")
+    };
+    wait_status(&cluster, "plain", "it to be ready", conditions_are_true);
+    wait_not_granted(
+        &cluster,
+        "granting",
+        &format!(
+            "rolebindings.rbac.authorization.k8s.io \"{{binding}}\" is forbidden: User \"{CONTROLLER_USER}\" cannot patch \
+             resource \"rolebindings\" in API group \"rbac.authorization.k8s.io\" in the namespace \"default\""
+        ),
+    );
+
+    let mut rules = older["rules"].as_array().unwrap().clone();
+    rules.push(serde_saphyr::from_str(BINDINGS).unwrap());
+    api.merge_patch(ROLE, &json!({"rules": rules})).and_then(Reply::ok).unwrap();
+    wait_logged(&cluster, &process, "the watch works again");
+    let binding = format!(
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/{}",
+        names::role_binding("granting", "view")
+    );
+    // What the role grants is listed after this.
+    let not_held = format!("user \"{CONTROLLER_USER}\"");
+    let escalation = cluster.wait_for("the escalation to be refused", TIMEOUT, || {
+        let status = status(&cluster, "granting");
+        let text = status.to_string();
+        if text.contains("is attempting to grant RBAC permissions not currently held") { Ok(status) } else { Err(text) }
+    });
+    let escalation = escalation.unwrap();
+    assert_eq!(escalation["state"], "Running");
+    let ready =
+        escalation["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == "Ready").unwrap();
+    let message = ready["message"].as_str().unwrap();
+    let name = names::role_binding("granting", "view");
+    let start = format!(
+        "Workspace RoleBinding {name} was refused: rolebindings.rbac.authorization.k8s.io \"{name}\" is forbidden: {not_held}"
+    );
+    assert!(message.starts_with(&start), "{message}");
+    assert_eq!(api.get(&binding).unwrap().status, 404);
+
+    rules.push(serde_saphyr::from_str(BIND).unwrap());
+    api.merge_patch(ROLE, &json!({"rules": rules})).and_then(Reply::ok).unwrap();
+    api.merge_patch(&format!("{WORKSPACES}/granting"), &json!({"spec": {"displayName": "Granting"}}))
+        .unwrap()
+        .ok()
+        .unwrap();
+    wait_status(&cluster, "granting", "it to be ready", conditions_are_true);
+    assert_eq!(api.get(&binding).unwrap().json()["roleRef"]["name"], "view");
+    assert!(process.terminate(TIMEOUT).success(), "{}", process.log());
 }

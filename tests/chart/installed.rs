@@ -201,7 +201,9 @@ fn admission_asks_the_api_server(cluster: &Cluster) {
 /// The whole life of a Workspace: created, running, paused, its kind in use, deleted.
 fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     offer_a_volume(cluster);
-    for document in ["docs/examples/jupyterlab-kind.yaml", "docs/examples/jupyterlab-workspace.yaml"].map(text) {
+    let mut kind = documents(&text("docs/examples/jupyterlab-kind.yaml")).pop().unwrap();
+    kind["spec"]["podTemplate"]["serviceAccount"] = json!({"clusterRoles": [{"name": "view"}]});
+    for document in [kind.to_string(), text("docs/examples/jupyterlab-workspace.yaml")] {
         cluster.kubectl_stdin(&["apply", "-f", "-"], &document).unwrap().ok().unwrap();
     }
     let mut state_is = |wanted: &str| {
@@ -221,6 +223,7 @@ fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     );
     lose_the_labels_of_children(cluster);
     leave_a_route_behind(cluster);
+    take_roles_and_accounts_away(cluster);
     let refused = cluster.api().delete(KIND).unwrap();
     assert_eq!(refused.status, 409, "{}", refused.body);
     refuse_changes_of_stateful_sets(cluster);
@@ -329,6 +332,36 @@ fn leave_a_route_behind(cluster: &Cluster) {
     gone.unwrap();
 }
 
+/// A role that the kind no longer grants, and an account of the Workspace that its pod does not run as.
+fn take_roles_and_accounts_away(cluster: &Cluster) {
+    let owner = cluster.api().get(WORKSPACE).unwrap().ok().unwrap();
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {
+            "name": "ws-my-notebook-older",
+            "labels": {"notebooks.kubeflow.org/workspace-name": "my-notebook"},
+            "ownerReferences": [controller_reference(&owner)],
+        },
+    });
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    cluster.api().create(accounts, &account).unwrap().ok().unwrap();
+    cluster.api().merge_patch(KIND, &json!({"spec": {"podTemplate": {"serviceAccount": null}}})).unwrap().ok().unwrap();
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
+    let gone = cluster.wait_for("role and account to go", TIMEOUT, || {
+        let (bindings, account) =
+            (list(cluster, bindings), cluster.api().get(&format!("{accounts}/ws-my-notebook-older")).unwrap());
+        if bindings.is_empty() && account.status == 404 { Ok(()) } else { Err(format!("{bindings:?} {account:?}")) }
+    });
+    gone.unwrap();
+}
+
+fn controller_reference(workspace: &Value) -> Value {
+    json!({
+        "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "name": "my-notebook", "uid": workspace["metadata"]["uid"],
+        "controller": true, "blockOwnerDeletion": true,
+    })
+}
+
 /// Least privilege: every permission of the role was used, or the API server refuses the work without it.
 fn every_right_is_used(cluster: &Cluster, requests: &Requests) {
     let role = cluster.api().get(ROLE).unwrap().ok().unwrap();
@@ -349,10 +382,10 @@ fn every_right_is_used(cluster: &Cluster, requests: &Requests) {
             subresource => format!("{} {}/{subresource}", request.verb, request.resource),
         })
         .collect();
-    let mut silent = BTreeSet::from(["update workspaces/finalizers".to_owned()]);
+    let mut silent = BTreeSet::from(["update workspaces/finalizers".to_owned(), "bind clusterroles".to_owned()]);
     // This API server streams lists, to which `watch` is the right. Of what has to be there the process also asks, until it is
     // ready, whether it may be listed.
-    silent.insert("list notebooks".to_owned());
+    silent.extend(["notebooks", "rolebindings"].map(|optional| format!("list {optional}")));
     silent.extend(children().into_iter().map(|(resource, _)| format!("create {resource}")));
     let unused: BTreeSet<String> = granted.difference(&used).cloned().collect();
     assert_eq!(unused, silent, "granted but not used; used were {used:?}");
@@ -363,21 +396,25 @@ fn every_right_is_used(cluster: &Cluster, requests: &Requests) {
 fn silent_rights_are_needed(cluster: &Cluster, role: &Value) {
     let account = cluster.as_service_account(NAMESPACE, CONTROLLER_ACCOUNT).unwrap();
     let owner = cluster.api().get(WORKSPACE).unwrap().ok().unwrap();
-    let child = json!({
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {"name": "probe", "ownerReferences": [{
-            "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "name": "my-notebook", "uid": owner["metadata"]["uid"],
-            "controller": true, "blockOwnerDeletion": true,
-        }]},
+    let metadata = json!({"name": "probe", "ownerReferences": [controller_reference(&owner)]});
+    let child = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "probe"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
     });
-    let make = || {
-        let reply = account.apply("/api/v1/namespaces/default/serviceaccounts/probe", "probe", &child).unwrap();
-        cluster.api().delete("/api/v1/namespaces/default/serviceaccounts/probe").unwrap();
+    let child = ("/api/v1/namespaces/default/serviceaccounts/probe", child);
+    let binding = ("/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/probe", binding);
+    let make = |(path, object): &(&str, Value)| {
+        let reply = account.apply(path, "probe", object).unwrap();
+        cluster.api().delete(path).unwrap();
         reply.status
     };
-    assert_eq!(make(), 201);
-    for (resource, verb) in [("workspaces/finalizers", "update"), ("serviceaccounts", "create")] {
+    for (resource, verb, needed_for) in [
+        ("workspaces/finalizers", "update", &child),
+        ("serviceaccounts", "create", &child),
+        ("clusterroles", "bind", &binding),
+    ] {
+        assert_eq!(make(needed_for), 201, "{resource}");
         let mut less = role.clone();
         for rule in less["rules"].as_array_mut().unwrap() {
             if rule["resources"].as_array().unwrap().contains(&json!(resource)) {
@@ -387,13 +424,14 @@ fn silent_rights_are_needed(cluster: &Cluster, role: &Value) {
         // A rule has at least one verb.
         less["rules"].as_array_mut().unwrap().retain(|rule| rule["verbs"] != json!([]));
         cluster.api().merge_patch(ROLE, &json!({"rules": less["rules"]})).unwrap().ok().unwrap();
-        let refused = cluster.wait_for("the right to be gone", TIMEOUT, || match make() {
+        let refused = cluster.wait_for("the right to be gone", TIMEOUT, || match make(needed_for) {
             403 => Ok(()),
             status => Err(format!("{verb} {resource} is not needed: {status}")),
         });
         refused.unwrap();
         cluster.api().merge_patch(ROLE, &json!({"rules": role["rules"]})).unwrap().ok().unwrap();
-        let back = cluster.wait_for("the right to be back", TIMEOUT, || Some(make()).filter(|status| *status == 201));
+        let back = cluster
+            .wait_for("the right to be back", TIMEOUT, || Some(make(needed_for)).filter(|status| *status == 201));
         back.unwrap();
     }
 }

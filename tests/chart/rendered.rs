@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use webhook::REGISTRATIONS;
-use workspaces_controller::render::{ChildKind, Serves};
+use workspaces_controller::render::ChildKind;
 
 use crate::helm::{NAMESPACE, checkout, documents, helm, manifest, objects, only, text};
 
@@ -200,7 +200,7 @@ fn policies_bring_their_rights() {
     }
 }
 
-/// What the reconciler needs for each child, and no more: only routes are deleted by it.
+/// What the reconciler needs for each child, and no more.
 #[test]
 fn the_rights_on_children_follow_from_their_list() {
     let objects = objects(&[]);
@@ -213,11 +213,7 @@ fn the_rights_on_children_follow_from_their_list() {
         };
         let verbs: Vec<&Value> =
             rules.iter().filter(is_about).flat_map(|rule| rule["verbs"].as_array().unwrap()).collect();
-        let mut expected = vec!["get", "list", "watch", "create", "patch"];
-        if row.serves == Serves::Route {
-            expected.push("delete");
-        }
-        assert_eq!(verbs, expected, "{}", row.plural);
+        assert_eq!(verbs, row.verbs, "{}", row.plural);
     }
     let scale = rules.iter().filter(|rule| rule["resources"] == json!(["statefulsets/scale"])).collect::<Vec<_>>();
     assert_eq!(scale, [&json!({"apiGroups": ["apps"], "resources": ["statefulsets/scale"], "verbs": ["patch"]})]);

@@ -8,9 +8,11 @@ fn example(file: &str) -> String {
     std::fs::read_to_string(root().join("docs/examples").join(file)).unwrap()
 }
 
-/// A kind and a Workspace of it that runs.
+/// A kind and a Workspace of it that runs, with a role.
 fn stored() -> String {
-    format!("{}\n---\n{}", example("jupyterlab-kind.yaml"), example("jupyterlab-workspace.yaml"))
+    let account = "  podTemplate:\n    serviceAccount:\n      clusterRoles:\n        - name: view\n";
+    let kind = example("jupyterlab-kind.yaml").replacen("  podTemplate:\n", account, 1);
+    format!("{kind}\n---\n{}", example("jupyterlab-workspace.yaml"))
 }
 
 fn documents(text: &str) -> Vec<Value> {
@@ -24,15 +26,16 @@ fn renders_the_objects_in_the_order_in_which_they_are_applied() {
     assert!(output.starts_with("# Workspace default/my-notebook\n---\n"), "{output}");
     let objects = documents(&output);
     let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["ServiceAccount", "StatefulSet", "Service", "VirtualService"]);
-    let prefix = &objects[3]["spec"]["http"][0]["match"][0]["uri"]["prefix"];
+    assert_eq!(kinds, ["ServiceAccount", "RoleBinding", "StatefulSet", "Service", "VirtualService"]);
+    assert_eq!(objects[1]["roleRef"]["name"], "view");
+    let prefix = &objects[4]["spec"]["http"][0]["match"][0]["uri"]["prefix"];
     assert_eq!(prefix, "/workspace/default/my-notebook/jupyterlab/");
     assert_eq!(printed(&["render", "-"], &stored()).0, output, "the same bytes each time");
 
     let (output, code) = printed(&["render", "--use-istio=false", "--connect-path-prefix=/n", "-"], &stored());
     let objects = documents(&output);
-    assert_eq!((objects.len(), code), (3, 0));
-    let env = &objects[1]["spec"]["template"]["spec"]["containers"][0]["env"][0];
+    assert_eq!((objects.len(), code), (4, 0));
+    let env = &objects[2]["spec"]["template"]["spec"]["containers"][0]["env"][0];
     assert_eq!(env["value"], "/n/default/my-notebook/jupyterlab/");
 }
 
@@ -92,7 +95,7 @@ fn filter_rules_that_depend_on_a_missing_namespace_are_a_warning() {
 /// The StatefulSet that another controller created for the Workspace, with the defaults of the API server.
 fn running() -> Value {
     let (output, _) = printed(&["render", "-"], &stored());
-    let mut set = documents(&output).swap_remove(1);
+    let mut set = documents(&output).swap_remove(2);
     set["metadata"]["name"] = json!("ws-my-notebook-x7k2p");
     let pod = &mut set["spec"]["template"]["spec"];
     pod["dnsPolicy"] = json!("ClusterFirst");

@@ -3,11 +3,11 @@
 use cluster::Reply;
 use serde_json::json;
 
-use crate::world::{CHILDREN, Child, World, condition};
+use crate::world::{CHILDREN, Child, World, condition, grant};
 
 #[test]
 fn a_new_workspace_gets_its_children_and_runs() {
-    let world = World::new("new", |_| {});
+    let world = World::new("new", |template| grant(template, &["view"]));
     let mark = world.mark();
     let lab = world.create("lab", |_| {});
     let status = lab.wait_running();
@@ -56,7 +56,7 @@ fn a_new_workspace_gets_its_children_and_runs() {
     }
     let status_writes = writes.clone().resource("workspaces/status").count();
     assert!((1..=2).contains(&status_writes), "{writes:?}");
-    assert_eq!(writes.count(), 4 + status_writes, "{writes:?}");
+    assert_eq!(writes.count(), CHILDREN.len() + status_writes, "{writes:?}");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn a_kind_that_drops_its_account_gives_each_workspace_one_at_its_next_start() {
 
 #[test]
 fn a_workspace_that_is_deleted_takes_its_children_and_its_name_is_free() {
-    let world = World::new("again", |_| {});
+    let world = World::new("again", |template| grant(template, &["view"]));
     let first = world.create("lab", |_| {});
     first.wait_running();
     first.delete();

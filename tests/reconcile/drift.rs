@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cluster::Reply;
 use serde_json::{Value, json};
 
-use crate::world::{CHILDREN, Child, WorkspaceHandle, World};
+use crate::world::{CHILDREN, Child, WorkspaceHandle, World, grant};
 
 /// Changes a child as another client, waits until `restored`, and expects exactly one write for that.
 fn repaired(lab: &WorkspaceHandle<'_>, child: Child, patch: &Value, restored: impl Fn(&Value) -> bool) {
@@ -24,7 +24,7 @@ fn repaired(lab: &WorkspaceHandle<'_>, child: Child, patch: &Value, restored: im
 
 #[test]
 fn our_fields_are_put_back_in_one_write() {
-    let world = World::new("drift", |_| {});
+    let world = World::new("drift", |template| grant(template, &["view"]));
     let lab = world.create("lab", |_| {});
     lab.wait_running();
     let label = "notebooks.kubeflow.org/workspace-name";
@@ -56,6 +56,15 @@ fn our_fields_are_put_back_in_one_write() {
     repaired(&lab, Child::ServiceAccount, &json!({"metadata": {"labels": {label: "other"}}}), |account| {
         account["metadata"]["labels"][label] == "lab"
     });
+    let ours = lab.child(Child::RoleBinding)["subjects"].clone();
+    let theirs = json!([{"kind": "User", "name": "mallory", "apiGroup": "rbac.authorization.k8s.io"}]);
+    let both = json!([ours[0], theirs[0]]);
+    for subjects in [theirs, both, json!([]), json!(null)] {
+        repaired(&lab, Child::RoleBinding, &json!({"subjects": subjects}), |binding| binding["subjects"] == ours);
+    }
+    repaired(&lab, Child::RoleBinding, &json!({"metadata": {"labels": {label: null}}}), |binding| {
+        binding["metadata"]["labels"][label] == "lab"
+    });
 }
 
 /// Apply alone cannot: the API server refuses the rest of their strategy beside ours.
@@ -81,7 +90,7 @@ fn the_rolling_update_of_another_manager_is_removed() {
 
 #[test]
 fn fields_of_others_stay_and_cost_nothing() {
-    let world = World::new("theirs", |_| {});
+    let world = World::new("theirs", |template| grant(template, &["view"]));
     let lab = world.create("lab", |_| {});
     lab.wait_running();
     let mark = world.mark();
@@ -134,7 +143,7 @@ fn fields_of_others_stay_and_cost_nothing() {
 
 #[test]
 fn a_child_that_is_deleted_comes_back_under_its_name() {
-    let world = World::new("deleted", |_| {});
+    let world = World::new("deleted", |template| grant(template, &["view"]));
     let lab = world.create("lab", |_| {});
     lab.wait_running();
     for child in CHILDREN {

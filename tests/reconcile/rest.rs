@@ -24,6 +24,7 @@ fn odd(template: &mut Value) {
         {"name": "RESOURCE", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0.001"}}},
         {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": true}}},
     ]);
+    template["serviceAccount"] = json!({"clusterRoles": [{"name": "view"}, {"name": "system:Odd \u{85}role"}]});
     template["probes"] = json!({
         "readinessProbe": {"httpGet": {"path": "/", "port": "http-8888", "httpHeaders": [{"name": "X", "value": ""}]}},
         "startupProbe": {"tcpSocket": {"port": 8888}, "failureThreshold": 30},

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster::{Cluster, ClusterOptions, MASTERS, Mark, Reply, Requests, User};
 use crds::testing;
 use serde_json::{Value, json};
-use workspaces_controller::render::names::ChildNames;
+use workspaces_controller::render::names::{self, ChildNames};
 
 use crate::process::{Loop, USER};
 
@@ -58,6 +58,14 @@ impl World {
         self.cluster.api().create(&format!("{GROUP}/workspacekinds"), &kind).and_then(Reply::ok).unwrap();
     }
 
+    /// Deletes the kind, although it may be in use.
+    pub fn delete_kind(&self) {
+        let path = format!("{GROUP}/workspacekinds/{}", self.kind);
+        self.cluster.api().delete(&path).and_then(Reply::ok).unwrap();
+        // A finalizer may hold it.
+        drop(self.cluster.api().merge_patch(&path, &json!({"metadata": {"finalizers": null}})).unwrap());
+    }
+
     /// Replaces what `change` changes within the kind's podTemplate.
     pub fn update_kind(&self, change: impl FnOnce(&mut Value)) {
         let path = format!("{GROUP}/workspacekinds/{}", self.kind);
@@ -103,18 +111,29 @@ impl World {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Child {
     ServiceAccount,
+    /// That of the ClusterRole `view`.
+    RoleBinding,
     StatefulSet,
     Service,
     VirtualService,
 }
 
-pub const CHILDREN: [Child; 4] = [Child::ServiceAccount, Child::StatefulSet, Child::Service, Child::VirtualService];
+/// The children of a Workspace whose kind grants `view`.
+pub const CHILDREN: [Child; 5] =
+    [Child::ServiceAccount, Child::RoleBinding, Child::StatefulSet, Child::Service, Child::VirtualService];
+
+/// Lets the kind grant these ClusterRoles.
+pub fn grant(template: &mut Value, roles: &[&str]) {
+    let roles: Vec<Value> = roles.iter().map(|name| json!({"name": name})).collect();
+    template["serviceAccount"] = json!({"clusterRoles": roles});
+}
 
 impl Child {
     /// The resource in the plural.
     pub fn resource(self) -> &'static str {
         match self {
             Self::ServiceAccount => "serviceaccounts",
+            Self::RoleBinding => "rolebindings",
             Self::StatefulSet => "statefulsets",
             Self::Service => "services",
             Self::VirtualService => "virtualservices",
@@ -124,6 +143,7 @@ impl Child {
     fn api(self) -> &'static str {
         match self {
             Self::ServiceAccount | Self::Service => "/api/v1",
+            Self::RoleBinding => "/apis/rbac.authorization.k8s.io/v1",
             Self::StatefulSet => "/apis/apps/v1",
             Self::VirtualService => "/apis/networking.istio.io/v1",
         }
@@ -158,6 +178,7 @@ impl WorkspaceHandle<'_> {
     pub fn child_path(&self, child: Child) -> String {
         let name = match child {
             Child::ServiceAccount => &self.names.service_account,
+            Child::RoleBinding => &names::role_binding(&self.name, "view"),
             Child::StatefulSet => &self.names.stateful_set,
             Child::Service | Child::VirtualService => &self.names.service,
         };

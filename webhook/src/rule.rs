@@ -211,8 +211,7 @@ rules! {
          which the ConfigMap holds it, such as `logo.svg`."
     NotInEffect "WSK040" "not-in-effect" WorkspaceKind 19
         "A kind sets no field that this version stores but does not act upon yet."
-        "A warning: `serviceAccount.clusterRoles` grants nothing, and neither `activityRules` nor `culling` pause a Workspace. \
-         The fields can stay: a later version acts on them, and the warning goes."
+        "A warning: neither `activityRules` nor `culling` pause a Workspace. The fields can stay: a later version acts on them, and the warning goes."
 
     PodResources "WSK041" "pod-resources" WorkspaceKind 17
         "The API server accepts the resources of every pod config."

@@ -3,8 +3,34 @@
 use tokio::time::Instant;
 
 use super::hash::Hash;
-use crate::render::UnsafeHeader;
+use crate::render::{ChildKind, UnsafeHeader};
 use crate::stores::child::Child;
+
+/// What is remembered of the children of a Workspace.
+#[derive(Debug, Default)]
+pub(in crate::reconcile) struct ChildMemories(Vec<(ChildKind, Box<str>, ChildMemory)>);
+
+impl ChildMemories {
+    /// What is remembered of a child, if anything.
+    pub fn get(&self, kind: ChildKind, name: &str) -> Option<&ChildMemory> {
+        self.0.iter().find(|(of, called, _)| *of == kind && **called == *name).map(|(.., memory)| memory)
+    }
+
+    /// What is remembered of a child.
+    pub fn of(&mut self, kind: ChildKind, name: &str) -> &mut ChildMemory {
+        let known = self.0.iter().position(|(of, called, _)| *of == kind && **called == *name);
+        let position = known.unwrap_or_else(|| {
+            self.0.push((kind, name.into(), ChildMemory::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[position].2
+    }
+
+    /// Forgets all but these.
+    pub fn retain(&mut self, mut is_kept: impl FnMut(ChildKind, &str) -> bool) {
+        self.0.retain(|(kind, name, _)| is_kept(*kind, name));
+    }
+}
 
 /// What is remembered of a child.
 #[derive(Debug, Default)]

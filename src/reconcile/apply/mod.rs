@@ -21,7 +21,7 @@ use tokio::time::Instant;
 pub(super) use error::{ApplyError, Next};
 use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
 pub(super) use hash::{Hash, hash};
-pub(super) use memory::{ChildMemory, StoredDifference};
+pub(super) use memory::{ChildMemories, ChildMemory, StoredDifference};
 pub(super) use request::{ChildApi, REQUEST_TIMEOUT, as_field_manager};
 use request::{Precondition, RequestError};
 
@@ -108,20 +108,27 @@ impl ChildApi<'_> {
     /// Deletes the child if it is ours; true when that took a write.
     async fn remove(&self, key: &Key, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
         let Some(child) = self.present(key) else { return Ok(false) };
-        let params = delete_only(&child.identity.uid);
-        match self.request(&key.name, self.api.delete(&key.name, &params)).await {
-            Ok(_) => tracing::info!(kind = self.row.kind, name = key.name, "deleted"),
-            // Gone, or replaced by another one, already.
-            Err(RequestError::Outdated(_)) => {}
-            Err(error) => return Err(self.error(&key.name, error)),
-        }
+        self.delete(&child.identity).await?;
         *memory = ChildMemory::default();
         Ok(true)
     }
 
-    /// Whether the API server serves the resource. All of them serve those of the pod: a 404 is trouble on the way there.
+    /// Deletes a child, unless it is gone, or replaced by another one, already.
+    pub async fn delete(&self, child: &Identity) -> Result<(), ApplyError> {
+        let Identity { key: Key { name, .. }, uid, .. } = child;
+        match self.request(name, self.api.delete(name, &delete_only(uid))).await {
+            Ok(_) => tracing::info!(kind = self.row.kind, name, "deleted"),
+            Err(RequestError::Outdated(_)) => {}
+            Err(error) => return Err(self.error(name, error)),
+        }
+        // Reconciled again before the watch delivers the deletion, it would be deleted twice.
+        drop(self.collection.remove(child));
+        Ok(())
+    }
+
+    /// Whether the API server serves the resource. All of them serve its own: a 404 is trouble on the way there.
     fn is_installed(&self) -> bool {
-        self.row.serves == Serves::Pod || self.collection.progress() == Progress::Synced
+        self.row.serves != Serves::Route || self.collection.progress() == Progress::Synced
     }
 
     /// Ours, unless it is being deleted.
@@ -185,6 +192,10 @@ impl ChildApi<'_> {
         if let Err(RequestError::UpdateStrategyConflict(_)) = written {
             self.replace_update_strategy(&existing.identity, object).await?;
             written = self.write(object, Precondition::Uid(uid)).await;
+        }
+        if let Err(RequestError::RoleRefConflict(_)) = written {
+            self.delete(&existing.identity).await?;
+            written = self.write(object, Precondition::Absent).await;
         }
         match written {
             Ok(answer) => {
@@ -266,7 +277,7 @@ mod tests {
             let api = ChildApi::new(kind, &client(), &metrics, &owner, &collection);
             let settled = api.is_settled(&key, &hash, &ChildMemory::default());
             match kind.row().serves {
-                Serves::Pod => assert!(!settled.unwrap(), "{kind:?}"),
+                Serves::Pod | Serves::Neither => assert!(!settled.unwrap(), "{kind:?}"),
                 Serves::Route => assert!(matches!(settled, Err(ApplyError::NotInstalled { .. })), "{kind:?}"),
             }
         }

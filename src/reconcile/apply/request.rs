@@ -47,6 +47,8 @@ pub(super) enum RequestError {
     Outdated(String),
     /// Fields left over from another manager's update strategy conflict with ours.
     UpdateStrategyConflict(String),
+    /// The RoleBinding grants another role.
+    RoleRefConflict(String),
     /// Anything else.
     Failed(ApplyError),
 }
@@ -162,6 +164,7 @@ impl ChildApi<'_> {
             Meaning::Outdated => RequestError::Outdated(message),
             Meaning::TooLarge => RequestError::Failed(ApplyError::TooLarge { kind, name, message }),
             Meaning::UpdateStrategyConflict => RequestError::UpdateStrategyConflict(message),
+            Meaning::RoleRefConflict => RequestError::RoleRefConflict(message),
             Meaning::Refused => RequestError::Failed(ApplyError::Refused { kind, name, message }),
             Meaning::Unreachable => RequestError::Failed(self.unreachable(&name, message)),
         }
@@ -174,7 +177,7 @@ impl ChildApi<'_> {
     pub(super) fn error(&self, name: &str, error: RequestError) -> ApplyError {
         match error {
             RequestError::Outdated(why) => self.unreachable(name, why),
-            RequestError::UpdateStrategyConflict(message) => {
+            RequestError::UpdateStrategyConflict(message) | RequestError::RoleRefConflict(message) => {
                 ApplyError::Refused { kind: self.row.kind, name: name.to_owned(), message }
             }
             RequestError::Failed(error) => error,

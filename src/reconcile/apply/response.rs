@@ -15,6 +15,8 @@ pub(super) enum Meaning {
     TooLarge,
     /// `rollingUpdate` of another manager conflicts with our `OnDelete`, and apply cannot remove it.
     UpdateStrategyConflict,
+    /// The RoleBinding grants another role, and no write can change which.
+    RoleRefConflict,
     /// Validation, a webhook, a quota or RBAC refused it.
     Refused,
     /// Anything else: the next try may succeed.
@@ -31,6 +33,7 @@ impl Meaning {
             _ if is_too_large(status) => Self::TooLarge,
             422 if has_cause(status, "metadata.uid") => Self::Outdated,
             422 if has_cause(status, "spec.updateStrategy.rollingUpdate") => Self::UpdateStrategyConflict,
+            422 if has_cause(status, "roleRef") => Self::RoleRefConflict,
             400 | 403 | 405 | 422 => Self::Refused,
             _ => Self::Unreachable,
         }
@@ -102,6 +105,13 @@ mod tests {
                 "only allowed for updateStrategy 'RollingUpdate'",
                 invalid("spec.updateStrategy.rollingUpdate"),
                 Meaning::UpdateStrategyConflict,
+            ),
+            (
+                422,
+                "Invalid",
+                "roleRef: Invalid value: cannot change roleRef",
+                invalid("roleRef"),
+                Meaning::RoleRefConflict,
             ),
             (422, "Invalid", "spec.ports[0].port: Invalid value: 0", invalid("spec.ports[0].port"), Meaning::Refused),
             (400, "BadRequest", "error decoding YAML", json!({}), Meaning::Refused),

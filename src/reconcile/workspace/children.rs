@@ -1,14 +1,19 @@
 //! Children: applies what is planned, in the order of the list, where it is not as planned already.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crds::WorkspaceKind;
 use tokio::time::Instant;
 
-use super::super::apply::{ApplyError, Hash, Next};
+use super::super::apply::{ApplyError, Next, StoredDifference};
+use super::observe;
 use super::outcome::{ApplyOutcome, ChildOutcome};
-use super::plan::{Inputs, Plan, RenderedActions};
+use super::plan::{Inputs, Plan, RenderedAction};
 use super::reasons::StatusReason;
 use super::target::{Memory, Target};
-use crate::render::{self, Action, ChildKind, Manifest};
+use crate::render::{self, ChildAction, ChildKind, Serves};
+use crate::stores::child::Child;
 
 /// Reconciles the children of a Workspace of that kind. Without a kind none can be rendered, and all are left unchanged, but
 /// that the pod can be stopped.
@@ -34,7 +39,7 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
         spec_error: fault.as_ref().map(StatusReason::from),
         ..ApplyOutcome::default()
     };
-    let inputs = Inputs::new(target.workspace, kind, memory.scaled_to_zero);
+    let inputs = Inputs::new(target.workspace, kind, memory.account_is_foreign);
     let plan = memory.plan.take().filter(|plan| plan.is_for(&inputs));
     let settled = plan.and_then(|plan| settled(target, &plan, memory).map(|children| (plan, children)));
     let (plan, children) = match settled {
@@ -44,6 +49,7 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
             Err(fault) => {
                 outcome.spec_error = Some(StatusReason::from(&fault));
                 outcome.children.extend(stop_unrendered(target, memory).await);
+                outcome.children.extend(prune_unrendered(target, kind, memory).await);
                 return outcome;
             }
         },
@@ -57,82 +63,126 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
 
 /// The outcome where every child is as planned; nothing where some are not.
 fn settled(target: &Target<'_>, plan: &Plan, memory: &Memory) -> Option<Vec<ChildOutcome>> {
-    let mut children = Vec::with_capacity(ChildKind::ALL.len());
-    for (child_kind, action) in plan.actions.iter() {
-        let Some(action) = action else { continue };
-        let child = &memory.children[child_kind];
-        let result = match target.api(child_kind).is_settled(&target.key(child_kind), action, child) {
+    if !unwanted_bindings(target, plan).is_empty() || !unused_accounts(target, plan).is_empty() {
+        return None;
+    }
+    let mut children = Vec::with_capacity(plan.actions.len());
+    for ChildAction { kind, name, action } in &plan.actions {
+        let child = memory.children.get(*kind, name)?;
+        let result = match target.api(*kind).is_settled(&target.key(name), action, child) {
             Ok(true) => Ok(child.stored.clone()),
             Ok(false) => return None,
             Err(error) => Err(error),
         };
-        children.push(ChildOutcome::new(child_kind, result, memory.unreachable));
+        children.push(ChildOutcome::new(*kind, name, result, memory.unreachable));
     }
     Some(children)
 }
 
-/// Does what is planned about every child. Returns a new plan where `scaled_to_zero` changed.
+/// Does what is planned about every child. Returns a new plan where it has become another owner's account, or no longer is.
 async fn apply_all(
     target: &Target<'_>,
     kind: &WorkspaceKind,
     mut plan: Plan,
-    mut actions: RenderedActions,
+    mut actions: Vec<RenderedAction>,
     memory: &mut Memory,
 ) -> (Plan, Vec<ChildOutcome>) {
-    let account = match actions[ChildKind::ServiceAccount].take() {
-        Some(action) => Some(apply(target, ChildKind::ServiceAccount, action, memory).await),
-        None => None,
-    };
-    let account_error = account.as_ref().and_then(|account| account.result.as_ref().err());
+    let mut children = Vec::with_capacity(actions.len());
+    if let Some(account) = take_account(&mut actions) {
+        children.push(apply(target, account, memory).await);
+    }
+    let account_error = children.first().and_then(|account| account.result.as_ref().err());
     let has_account = account_error.is_none();
-    // No pod may run under an account that belongs to another owner; an existing StatefulSet is scaled to zero.
-    let scaled_to_zero = match account_error {
+    // No pod may run under an account that belongs to another owner: an existing StatefulSet is scaled to zero. Nor is
+    // anything granted to it.
+    let account_is_foreign = match account_error {
         None => false,
         Some(ApplyError::Foreign { .. } | ApplyError::LeftBehind { .. }) => true,
         // Its owner could not be determined.
-        Some(_) => memory.scaled_to_zero,
+        Some(_) => memory.account_is_foreign,
     };
-    let mut children = Vec::with_capacity(ChildKind::ALL.len());
-    children.extend(account);
-    if scaled_to_zero != memory.scaled_to_zero {
-        memory.scaled_to_zero = scaled_to_zero;
-        let inputs = Inputs::new(target.workspace, kind, scaled_to_zero);
+    if account_is_foreign != memory.account_is_foreign {
+        memory.account_is_foreign = account_is_foreign;
+        let inputs = Inputs::new(target.workspace, kind, account_is_foreign);
         match Plan::make(inputs, target.workspace, kind, &target.context.routing) {
             Ok(remade) => (plan, actions) = remade,
             // It rendered a moment ago.
             Err(_) => return (plan, children),
         }
-        actions[ChildKind::ServiceAccount] = None;
+        drop(take_account(&mut actions));
     }
-    for child_kind in ChildKind::ALL {
-        let Some(action) = actions[child_kind].take() else { continue };
-        let is_stateful_set = child_kind == ChildKind::StatefulSet;
-        if is_stateful_set && !has_account && !target.api(child_kind).exists(&target.key(child_kind)) {
+    for binding in unwanted_bindings(target, &plan) {
+        children.push(remove(target, ChildKind::RoleBinding, &binding, memory).await);
+    }
+    for action in actions {
+        let needs_account = matches!(action.kind, ChildKind::StatefulSet | ChildKind::RoleBinding);
+        if needs_account && !has_account && !target.api(action.kind).exists(&target.key(&action.name)) {
             continue;
         }
-        let mut child = apply(target, child_kind, action, memory).await;
-        if is_stateful_set {
+        let mut child = apply(target, action, memory).await;
+        if child.kind == ChildKind::StatefulSet {
             child = scale_unapplied(target, plan.replicas, child, memory).await;
         }
         children.push(child);
     }
+    let is_set_applied = children.iter().any(|child| child.kind == ChildKind::StatefulSet && child.result.is_ok());
+    if is_set_applied {
+        for account in unused_accounts(target, &plan) {
+            children.push(remove(target, ChildKind::ServiceAccount, &account, memory).await);
+        }
+    }
+    memory.children.retain(|kind, name| plan.names(kind, name));
     (plan, children)
 }
 
-async fn apply(
-    target: &Target<'_>,
-    child_kind: ChildKind,
-    action: Action<(Hash, Box<dyn Manifest>)>,
-    memory: &mut Memory,
-) -> ChildOutcome {
-    let key = target.key(child_kind);
-    let child = &mut memory.children[child_kind];
-    let written = target.api(child_kind).act(&key, action, child).await.inspect_err(log);
-    if matches!(written, Ok(true)) && child_kind == ChildKind::StatefulSet {
+fn take_account(actions: &mut Vec<RenderedAction>) -> Option<RenderedAction> {
+    let position = actions.iter().position(|action| action.kind == ChildKind::ServiceAccount)?;
+    Some(actions.remove(position))
+}
+
+/// Our RoleBindings that are not planned.
+fn unwanted_bindings(target: &Target<'_>, plan: &Plan) -> Vec<Arc<Child>> {
+    unwanted(target, ChildKind::RoleBinding, |name| plan.names(ChildKind::RoleBinding, name))
+}
+
+/// Our ServiceAccounts that are not planned and that no pod runs as: the kind has moved to an existing account.
+fn unused_accounts(target: &Target<'_>, plan: &Plan) -> Vec<Arc<Child>> {
+    let accounts = unwanted(target, ChildKind::ServiceAccount, |name| plan.names(ChildKind::ServiceAccount, name));
+    if accounts.is_empty() {
+        return accounts;
+    }
+    let pod = observe::pod(target);
+    // A pod that has not been seen yet may have been created from the previous template.
+    let is_unused = |account: &Arc<Child>| match &pod {
+        Some(pod) => *pod.service_account != *account.identity.key.name,
+        None => plan.replicas == 0,
+    };
+    accounts.into_iter().filter(is_unused).collect()
+}
+
+/// Our children of that kind whose names are not wanted.
+fn unwanted(target: &Target<'_>, kind: ChildKind, is_wanted: impl Fn(&str) -> bool) -> Vec<Arc<Child>> {
+    let owned = target.context.stores.children(kind).owned_by(&target.workspace.identity);
+    let is_unwanted = |child: &Arc<Child>| !child.identity.deleting && !is_wanted(&child.identity.key.name);
+    owned.into_iter().filter(is_unwanted).collect()
+}
+
+/// Deletes one of our children that is not planned. Neither pod nor route depends on whether that works.
+async fn remove(target: &Target<'_>, kind: ChildKind, child: &Child, memory: &Memory) -> ChildOutcome {
+    let result = target.api(kind).delete(&child.identity).await.inspect_err(log).map(|()| StoredDifference::default());
+    let outcome = ChildOutcome::new(kind, &child.identity.key.name, result, memory.unreachable);
+    ChildOutcome { serves: Serves::Neither, ..outcome }
+}
+
+async fn apply(target: &Target<'_>, planned: RenderedAction, memory: &mut Memory) -> ChildOutcome {
+    let ChildAction { kind, name, action } = planned;
+    let child = memory.children.of(kind, &name);
+    let written = target.api(kind).act(&target.key(&name), action, child).await.inspect_err(log);
+    let result = written.as_ref().map(|_| child.stored.clone()).map_err(Clone::clone);
+    if matches!(written, Ok(true)) && kind == ChildKind::StatefulSet {
         memory.stateful_set_written = Some(Instant::now());
     }
-    let result = written.map(|_| child.stored.clone());
-    ChildOutcome::new(child_kind, result, memory.unreachable)
+    ChildOutcome::new(kind, &name, result, memory.unreachable)
 }
 
 /// The pod is stopped and started also where the template cannot be stored, on the one that is.
@@ -143,10 +193,21 @@ async fn scale_unapplied(target: &Target<'_>, replicas: i32, child: ChildOutcome
                 Ok(()) => error,
                 Err(scale) => error.nor_scaled(scale),
             };
-            ChildOutcome::new(child.kind, Err(error), memory.unreachable)
+            ChildOutcome::new(child.kind, &child.name, Err(error), memory.unreachable)
         }
         result => ChildOutcome { result, ..child },
     }
+}
+
+/// Where nothing can be rendered, ClusterRoles that the kind no longer grants are taken away all the same.
+async fn prune_unrendered(target: &Target<'_>, kind: &WorkspaceKind, memory: &Memory) -> Vec<ChildOutcome> {
+    let name = &target.workspace.identity.key.name;
+    let wanted: BTreeSet<String> = render::role_binding_names(name, &kind.spec.pod_template).collect();
+    let mut children = Vec::new();
+    for binding in unwanted(target, ChildKind::RoleBinding, |name| wanted.contains(name)) {
+        children.push(remove(target, ChildKind::RoleBinding, &binding, memory).await);
+    }
+    children
 }
 
 /// The pod of a paused Workspace is stopped also where nothing can be rendered; what is returned is that it could not be.
@@ -155,12 +216,13 @@ async fn stop_unrendered(target: &Target<'_>, memory: &mut Memory) -> Option<Chi
         return None;
     }
     let error = scale(target, 0, memory).await.err()?;
-    Some(ChildOutcome::new(ChildKind::StatefulSet, Err(error), memory.unreachable))
+    Some(ChildOutcome::new(ChildKind::StatefulSet, &target.names.stateful_set, Err(error), memory.unreachable))
 }
 
 async fn scale(target: &Target<'_>, replicas: i32, memory: &mut Memory) -> Result<(), ApplyError> {
-    let (kind, child) = (ChildKind::StatefulSet, &memory.children[ChildKind::StatefulSet]);
-    if target.api(kind).scale(&target.key(kind), replicas, child).await.inspect_err(log)? {
+    let (kind, name) = (ChildKind::StatefulSet, &target.names.stateful_set);
+    let child = memory.children.of(kind, name);
+    if target.api(kind).scale(&target.key(name), replicas, child).await.inspect_err(log)? {
         memory.stateful_set_written = Some(Instant::now());
     }
     Ok(())

@@ -46,10 +46,10 @@ pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resu
 /// The pod of our StatefulSet.
 pub(super) fn pod(target: &Target<'_>) -> Option<Arc<Pod>> {
     let stores = &target.context.stores;
-    let key = target.key(ChildKind::StatefulSet);
+    let key = target.key(&target.names.stateful_set);
     let set = stores.children(ChildKind::StatefulSet).get(&key);
     let set = set.filter(|set| set.is_owned_by(&target.workspace.identity.uid));
-    let pod = stores.pods().get(&target.pod_key())?;
+    let pod = stores.pods().get(&target.key(&target.names.pod()))?;
     let owner = pod.owner.as_ref().filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *key.name)?;
     let is_ours = set.is_none_or(|set| set.identity.uid == owner.uid);
     is_ours.then_some(pod)

@@ -33,6 +33,9 @@ pub(super) struct ApplyOutcome {
 #[derive(Debug)]
 pub(super) struct ChildOutcome {
     pub kind: ChildKind,
+    pub name: Box<str>,
+    /// What depends on what was done.
+    pub serves: Serves,
     /// How what is stored differs from what was applied; or why it could not be applied.
     pub result: Result<StoredDifference, ApplyError>,
     /// Whether an error may be over by the next reconcile: too early to report it.
@@ -41,13 +44,13 @@ pub(super) struct ChildOutcome {
 
 impl ChildOutcome {
     /// `unreachable`: how many reconciles in a row before this one could not reach the API server.
-    pub fn new(kind: ChildKind, result: Result<StoredDifference, ApplyError>, unreachable: u32) -> Self {
+    pub fn new(kind: ChildKind, name: &str, result: Result<StoredDifference, ApplyError>, unreachable: u32) -> Self {
         let is_transient = match &result {
             Err(ApplyError::Contested { .. } | ApplyError::LeftBehind { .. }) => true,
             Err(ApplyError::Unreachable { .. }) => unreachable + 1 < REPORTED_AFTER,
             _ => false,
         };
-        Self { kind, result, is_transient }
+        Self { kind, name: name.into(), serves: kind.row().serves, result, is_transient }
     }
 }
 
@@ -65,7 +68,7 @@ impl ApplyOutcome {
     /// The first error to report of a child that serves this. None after a transient one: later errors may follow from it.
     pub fn reported_error(&self, serves: Serves) -> Option<&ApplyError> {
         let reported = self.children.iter().take_while(|child| !child.is_transient);
-        reported.filter(|child| child.kind.row().serves == serves).find_map(|child| child.result.as_ref().err())
+        reported.filter(|child| child.serves == serves).find_map(|child| child.result.as_ref().err())
     }
 
     /// How what is stored of a child differs from what was applied. None where there was nothing to do, or it failed.
@@ -115,7 +118,7 @@ mod tests {
     }
 
     fn outcome(children: impl IntoIterator<Item = (ChildKind, Result<StoredDifference, ApplyError>)>) -> ApplyOutcome {
-        let children = children.into_iter().map(|(kind, result)| ChildOutcome::new(kind, result, 0)).collect();
+        let children = children.into_iter().map(|(kind, result)| ChildOutcome::new(kind, &name(), result, 0)).collect();
         ApplyOutcome { children, ..ApplyOutcome::default() }
     }
 
@@ -148,7 +151,8 @@ mod tests {
 
     #[test]
     fn an_api_server_that_cannot_be_reached_is_reported_the_third_time() {
-        let transient = |before| ChildOutcome::new(ChildKind::Service, Err(unreachable()), before).is_transient;
+        let transient =
+            |before| ChildOutcome::new(ChildKind::Service, &name(), Err(unreachable()), before).is_transient;
         assert_eq!([0, 1, 2, 3].map(transient), [true, true, false, false]);
         let first = outcome([(ChildKind::StatefulSet, Err(unreachable())), (ChildKind::Service, Err(refused()))]);
         assert!(first.is_unreachable() && first.keep_conditions());

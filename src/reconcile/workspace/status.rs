@@ -106,6 +106,9 @@ fn ready(facts: StatusFacts<'_>, status: &WorkspaceStatus, route_ready: &Conditi
     if let Some(error) = outcome.spec_error.clone().or_else(|| pod_error(outcome)) {
         return broken(error.reason, &error.message);
     }
+    if let Some(error) = outcome.reported_error(Serves::Neither).map(StatusReason::from) {
+        return broken(error.reason, &error.message);
+    }
     if route_ready.status == ConditionStatus::False {
         return broken("RouteNotReady", &route_ready.message);
     }
@@ -129,11 +132,11 @@ fn pod_error(outcome: &ApplyOutcome) -> Option<StatusReason> {
 
 /// The children that a mutating webhook changed.
 fn changed(facts: StatusFacts<'_>) -> String {
-    let stored = facts.outcome.children.iter().filter_map(|child| Some((child.kind, child.result.as_ref().ok()?)));
+    let stored = facts.outcome.children.iter().filter_map(|child| Some((child, child.result.as_ref().ok()?)));
     let changed = stored.filter(|(_, stored)| !stored.differences.is_empty());
-    changed.fold(String::new(), |text, (kind, StoredDifference { differences, .. })| {
-        let row = kind.row();
-        format!("{text}; a mutating webhook changed {} {}: {differences}", row.kind, row.name(facts.names))
+    changed.fold(String::new(), |text, (child, StoredDifference { differences, .. })| {
+        let kind = child.kind.row().kind;
+        format!("{text}; a mutating webhook changed {kind} {}: {differences}", child.name)
     })
 }
 
@@ -163,10 +166,7 @@ fn route_ready(facts: StatusFacts<'_>) -> ConditionDraft {
             Some(stored) if stored.unsafe_headers.is_empty() => {
                 ConditionDraft::new(ROUTE_READY, ConditionStatus::True, "Routed", "the VirtualService is in place")
             }
-            Some(stored) => {
-                let name = ChildKind::VirtualService.row().name(facts.names);
-                broken(StatusReason::unsafe_route_stored(name, &stored.unsafe_headers))
-            }
+            Some(stored) => broken(StatusReason::unsafe_route_stored(&facts.names.service, &stored.unsafe_headers)),
             None => unknown("NotApplied", "the VirtualService has not been applied yet"),
         },
     }

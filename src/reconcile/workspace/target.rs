@@ -6,12 +6,12 @@ use std::time::Duration;
 use kube::Client;
 use tokio::time::Instant;
 
-use super::super::apply::{ChildApi, ChildMemory};
+use super::super::apply::{ChildApi, ChildMemories};
 use super::plan::Plan;
 use crate::config::Routing;
 use crate::metrics::Metrics;
+use crate::render::ChildKind;
 use crate::render::names::ChildNames;
-use crate::render::{ChildKind, PerChild};
 use crate::stores::Stores;
 use crate::stores::slim::Key;
 use crate::stores::workspace::StoredWorkspace;
@@ -32,9 +32,9 @@ pub(in crate::reconcile) struct Memory {
     /// The uid of the Workspace that this is about.
     pub(super) uid: Box<str>,
     pub(super) plan: Option<Plan>,
-    pub(super) children: PerChild<ChildMemory>,
-    /// Whether no pod may run, because its ServiceAccount belongs to another owner.
-    pub(super) scaled_to_zero: bool,
+    pub(super) children: ChildMemories,
+    /// Whether the ServiceAccount belongs to another owner: so no pod may run, and nothing is granted.
+    pub(super) account_is_foreign: bool,
     /// How many reconciles in a row could not reach the API server.
     pub(super) unreachable: u32,
     /// Whether its kind was missing at its first reconcile.
@@ -58,23 +58,14 @@ impl<'a> Target<'a> {
         Self { context, workspace, names }
     }
 
-    /// Namespace and name of a child.
-    pub fn key(&self, kind: ChildKind) -> Key {
-        self.in_namespace(kind.row().name(&self.names))
-    }
-
-    /// Namespace and name of the pod.
-    pub fn pod_key(&self) -> Key {
-        self.in_namespace(&self.names.pod())
+    /// Namespace and name of a child or a pod of that name.
+    pub fn key(&self, name: &str) -> Key {
+        Key::new(&self.workspace.identity.key.namespace, name)
     }
 
     /// Where a child is read and written.
     pub fn api(&self, kind: ChildKind) -> ChildApi<'a> {
         let Context { client, stores, metrics, .. } = self.context;
         ChildApi::new(kind, client, metrics, &self.workspace.identity, stores.children(kind))
-    }
-
-    fn in_namespace(&self, name: &str) -> Key {
-        Key::new(&self.workspace.identity.key.namespace, name)
     }
 }

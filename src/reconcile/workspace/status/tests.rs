@@ -41,15 +41,19 @@ fn applied() -> ApplyOutcome {
         service_account: Some("ws-lab".to_owned()),
         options: Some(PodTemplateOptionsStatus { image_config: option("small"), pod_config: option("tiny") }),
         route: Some(Route::Wanted(())),
-        children: ChildKind::ALL.map(|kind| ChildOutcome::new(kind, Ok(StoredDifference::default()), 0)).into(),
+        children: ChildKind::ALL.map(|kind| child(kind, Ok(StoredDifference::default()))).into(),
         ..ApplyOutcome::default()
     }
+}
+
+fn child(kind: ChildKind, result: Result<StoredDifference, ApplyError>) -> ChildOutcome {
+    ChildOutcome::new(kind, "ws-lab-1", result, 0)
 }
 
 /// The same, but for one child.
 fn with_child(kind: ChildKind, result: Result<StoredDifference, ApplyError>) -> ApplyOutcome {
     let mut outcome = applied();
-    outcome.children[kind as usize] = ChildOutcome::new(kind, result, 0);
+    outcome.children[kind as usize] = child(kind, result);
     outcome
 }
 
@@ -191,6 +195,22 @@ fn faults_of_the_spec_are_the_state_and_faults_of_children_only_without_a_pod() 
     assert_eq!(condition(&with_pod, "Ready"), (ConditionStatus::False, "Refused", message));
 }
 
+/// Neither pod nor route depends on it.
+#[test]
+fn what_is_not_granted_leaves_the_state_and_the_route() {
+    let message = "User \"c\" is attempting to grant RBAC permissions not currently held";
+    let refused = ApplyError::Refused { kind: "RoleBinding", name: "ws-lab-1".to_owned(), message: message.to_owned() };
+    let outcome = with_child(ChildKind::RoleBinding, Err(refused));
+    let expected = format!("Workspace RoleBinding ws-lab-1 was refused: {message}");
+    let with_pod = status(&workspace(false, &json!({})), Some(&running()), &outcome);
+    assert_eq!((with_pod.state, &*with_pod.state_message), (WorkspaceState::Running, "Workspace is running"));
+    assert_eq!(condition(&with_pod, "Ready"), (ConditionStatus::False, "Refused", &*expected));
+    assert_eq!(condition(&with_pod, "RouteReady").0, ConditionStatus::True);
+    let without = status(&workspace(false, &json!({})), None, &outcome);
+    assert_eq!(without.state, WorkspaceState::Unknown);
+    assert_eq!(condition(&without, "Ready"), (ConditionStatus::False, "Refused", &*expected));
+}
+
 #[test]
 fn a_route_that_is_not_ready_leaves_the_state() {
     let header = UnsafeHeader { field: "spec.x".to_owned(), detail: "bad".to_owned() };
@@ -236,8 +256,8 @@ fn what_a_mutating_webhook_changed_is_reported() {
     let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
     let (holds, _, message) = condition(&status, "Ready");
     assert_eq!(holds, ConditionStatus::True);
-    assert!(message.starts_with("Workspace is running; a mutating webhook changed StatefulSet ws-lab-"), "{message}");
-    assert!(message.ends_with(": spec.replicas"), "{message}");
+    let expected = "Workspace is running; a mutating webhook changed StatefulSet ws-lab-1: spec.replicas";
+    assert_eq!(message, expected);
 }
 
 #[test]
