@@ -1,6 +1,8 @@
 //! All objects of one kind that the process knows, kept current by a watch and by the answers to our own writes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
@@ -38,8 +40,10 @@ pub struct Collection<T> {
 
 #[derive(Debug)]
 struct StoreObjects<T> {
-    by_key: HashMap<Key, StoreEntry<T>>,
-    by_index: HashMap<Box<str>, BTreeSet<Key>>,
+    /// Found by the key of the object, which is in the object alone.
+    by_key: HashSet<StoreEntry<T>>,
+    /// Each key is shared by its indexes.
+    by_index: HashMap<Box<str>, BTreeSet<Arc<Key>>>,
     /// Counts lists: what the current list does not name, and no write of ours made since it began, is gone.
     round: u32,
     /// The newest resourceVersion that the watch has delivered. It has delivered all objects up to this version, so those
@@ -53,9 +57,29 @@ struct StoreEntry<T> {
     round: u32,
 }
 
+impl<T: Slim> Borrow<Key> for StoreEntry<T> {
+    fn borrow(&self) -> &Key {
+        &self.object.identity().key
+    }
+}
+
+impl<T: Slim> PartialEq for StoreEntry<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.object.identity().key == other.object.identity().key
+    }
+}
+
+impl<T: Slim> Eq for StoreEntry<T> {}
+
+impl<T: Slim> Hash for StoreEntry<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.object.identity().key.hash(state);
+    }
+}
+
 impl<T> Default for Collection<T> {
     fn default() -> Self {
-        let objects = StoreObjects { by_key: HashMap::new(), by_index: HashMap::new(), round: 0, newest_seen: 0 };
+        let objects = StoreObjects { by_key: HashSet::new(), by_index: HashMap::new(), round: 0, newest_seen: 0 };
         Self { objects: RwLock::new(objects), progress: watch::Sender::new(Progress::Listing) }
     }
 }
@@ -70,7 +94,7 @@ impl<T: Slim> Collection<T> {
     pub fn indexed(&self, index: &str) -> Vec<Arc<T>> {
         let objects = self.read();
         let keys = objects.by_index.get(index).into_iter().flatten();
-        keys.filter_map(|key| objects.by_key.get(key)).map(|entry| entry.object.clone()).collect()
+        keys.filter_map(|key| objects.by_key.get(&**key)).map(|entry| entry.object.clone()).collect()
     }
 
     /// How many objects are found under `index`, and the keys of the first `few` of them. The time does not depend
@@ -78,12 +102,12 @@ impl<T: Slim> Collection<T> {
     pub fn first_indexed(&self, index: &str, few: usize) -> (usize, Vec<Key>) {
         let objects = self.read();
         let keys = objects.by_index.get(index);
-        (keys.map_or(0, BTreeSet::len), keys.into_iter().flatten().take(few).cloned().collect())
+        (keys.map_or(0, BTreeSet::len), keys.into_iter().flatten().take(few).map(|key| Key::clone(key)).collect())
     }
 
     /// The keys of all objects.
     pub fn keys(&self) -> Vec<Key> {
-        self.read().by_key.keys().cloned().collect()
+        self.read().by_key.iter().map(|entry| entry.object.identity().key.clone()).collect()
     }
 
     /// How far it is.
@@ -122,7 +146,7 @@ impl<T: Slim> Collection<T> {
         let mut objects = self.write();
         let identity = object.identity();
         let is_news = identity.version_number().is_none_or(|version| version > objects.newest_seen);
-        if is_news || objects.by_key.contains_key(&identity.key) {
+        if is_news || objects.by_key.contains(&identity.key) {
             objects.put(object, false);
         }
     }
@@ -149,8 +173,9 @@ impl<T: Slim> Collection<T> {
     pub(super) fn end_list(&self) -> Vec<Change<T>> {
         let mut objects = self.write();
         let round = objects.round;
+        let is_gone = |entry: &&StoreEntry<T>| entry.round != round;
         let gone: Vec<Key> =
-            objects.by_key.iter().filter(|(_, entry)| entry.round != round).map(|(key, _)| key.clone()).collect();
+            objects.by_key.iter().filter(is_gone).map(|entry| entry.object.identity().key.clone()).collect();
         gone.iter()
             .filter_map(|key| objects.remove(key))
             .map(|before| Change { before: Some(before), after: None })
@@ -177,31 +202,34 @@ impl<T: Slim> StoreObjects<T> {
 
     fn put(&mut self, mut object: T, listed: bool) -> Option<Change<T>> {
         let round = self.round;
-        let key = object.identity().key.clone();
-        if let Some(entry) = self.by_key.get_mut(&key) {
-            let is_of_this_round = std::mem::replace(&mut entry.round, round) == round;
-            let is_certain = listed && !is_of_this_round;
-            if !is_certain && object.identity().is_older_than(entry.object.identity()) {
+        if let Some(StoreEntry { object: before, round: seen }) = self.by_key.take(&object.identity().key) {
+            let is_certain = listed && seen != round;
+            if !is_certain && object.identity().is_older_than(before.identity()) {
+                self.by_key.insert(StoreEntry { object: before, round });
                 return None;
             }
-            object.inherit(&entry.object);
-            let same = object.same_as(&entry.object);
+            object.inherit(&before);
+            let same = object.same_as(&before);
             let after = Arc::new(object);
-            let before = std::mem::replace(&mut entry.object, after.clone());
+            self.by_key.insert(StoreEntry { object: after.clone(), round });
             let (old, new) = (before.indexes(), after.indexes());
             if old != new {
-                self.unlink(&old, &key);
-                self.link(new, &key);
+                self.unlink(&old, &before.identity().key);
+                self.link(new, &after.identity().key);
             }
             return (!same).then_some(Change { before: Some(before), after: Some(after) });
         }
         let after = Arc::new(object);
-        self.link(after.indexes(), &key);
-        self.by_key.insert(key, StoreEntry { object: after.clone(), round });
+        self.link(after.indexes(), &after.identity().key);
+        self.by_key.insert(StoreEntry { object: after.clone(), round });
         Some(Change { before: None, after: Some(after) })
     }
 
     fn link(&mut self, indexes: Vec<Box<str>>, key: &Key) {
+        if indexes.is_empty() {
+            return;
+        }
+        let key = Arc::new(key.clone());
         for index in indexes {
             self.by_index.entry(index).or_default().insert(key.clone());
         }
@@ -219,7 +247,7 @@ impl<T: Slim> StoreObjects<T> {
     }
 
     fn remove(&mut self, key: &Key) -> Option<Arc<T>> {
-        let object = self.by_key.remove(key)?.object;
+        let object = self.by_key.take(key)?.object;
         self.unlink(&object.indexes(), key);
         Some(object)
     }

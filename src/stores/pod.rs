@@ -160,6 +160,12 @@ impl From<WireContainer> for ContainerState {
 impl<'de> Deserialize<'de> for Pod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Wire { mut metadata, spec, status } = Wire::deserialize(deserializer)?;
+        let names = |containers: Vec<Named>| {
+            // Exactly as long: collecting the vector itself would keep the room that decoding left.
+            let mut names: Vec<Box<str>> = containers.into_iter().map(|container| container.name).collect();
+            names.shrink_to_fit();
+            names
+        };
         let mut pod = Self {
             identity: metadata.identity(),
             owner: metadata.owner(),
@@ -168,8 +174,8 @@ impl<'de> Deserialize<'de> for Pod {
             created: metadata.creation_timestamp.unwrap_or_default().into(),
             node: spec.node_name,
             service_account: spec.service_account_name,
-            containers: spec.containers.into_iter().map(|container| container.name).collect(),
-            init_containers: spec.init_containers.into_iter().map(|container| container.name).collect(),
+            containers: names(spec.containers),
+            init_containers: names(spec.init_containers),
             phase: status.phase,
             ..Self::default()
         };

@@ -49,7 +49,13 @@ impl<'de> Deserialize<'de> for StoredWorkspace {
             #[serde(default)]
             status: WorkspaceStatus,
         }
-        let Wire { mut metadata, spec, status } = Wire::deserialize(deserializer)?;
+        let Wire { mut metadata, spec, mut status } = Wire::deserialize(deserializer)?;
+        // Decoding leaves room for more.
+        status.conditions.shrink_to_fit();
+        if let Some(pod) = &mut status.pod_template_pod {
+            pod.containers.shrink_to_fit();
+            pod.init_containers.shrink_to_fit();
+        }
         let generation = metadata.generation.unwrap_or_default();
         let restart_at = metadata.annotations.restart_at.take();
         Ok(Self { identity: metadata.identity(), generation, spec, status, restart_at })

@@ -1,5 +1,7 @@
 //! What is remembered of a child between two reconciles.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use tokio::time::Instant;
 
 use super::hash::Hash;
@@ -41,30 +43,26 @@ pub(in crate::reconcile) struct ChildMemory {
     pub stored: StoredDifference,
     /// What was written last, and when.
     pub(super) written: Option<(Hash, Instant)>,
-    /// The hash of what was too large, when that was, and the message of the refusal.
-    pub(super) too_large: Option<(Hash, Instant, String)>,
+    /// The hash of what was too large, when that was, and the message of the refusal. Boxed, because that is rare.
+    pub(super) too_large: Option<Box<(Hash, Instant, String)>>,
     /// Whether it has been in place once.
     pub(super) existed: bool,
     /// When an object of another owner was first found under its name; cleared once it is gone.
     pub(super) foreign: Option<Instant>,
 }
 
-/// A version of a child that was found to be as desired.
+/// A version of a child that was found to be as desired: a digest of the hash of what was applied, of the fields that are
+/// ours, and of the generation, for a mutating webhook may change our fields in a request of another client.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Settled {
-    /// The hash of what was applied.
-    hash: Box<str>,
-    /// The digest of the fields that are ours.
-    fields: u64,
-    /// The generation: a mutating webhook may change our fields in a request of another client.
-    generation: Option<i64>,
-}
+pub(super) struct Settled(u64);
 
 impl Settled {
     /// The version of `child`; none where we applied nothing to it.
     pub(super) fn of(child: &Child) -> Option<Self> {
-        let fields = child.fields.as_ref()?.digest;
-        Some(Self { hash: child.applied_hash.clone()?, fields, generation: child.generation })
+        let (applied, fields) = (child.applied_hash.as_ref()?, child.fields.as_ref()?.digest);
+        let mut hasher = DefaultHasher::new();
+        (applied, fields, child.generation).hash(&mut hasher);
+        Some(Self(hasher.finish()))
     }
 }
 
@@ -80,7 +78,7 @@ pub(in crate::reconcile) struct StoredDifference {
 impl ChildMemory {
     /// Whether a child is as it was when it was last found to be as desired, and that is still what is desired.
     pub(super) fn holds(&self, child: &Child, hash: &Hash) -> bool {
-        self.settled.as_ref().is_some_and(|settled| settled.hash == *hash) && self.holds_any(child)
+        child.applied_hash.as_ref() == Some(hash) && self.holds_any(child)
     }
 
     /// Whether a child is as it was when it was last found to be as desired.

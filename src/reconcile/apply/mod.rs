@@ -78,7 +78,7 @@ impl ChildApi<'_> {
         }
         let annotations = object.metadata().annotations.get_or_insert_default();
         annotations.insert(APPLIED_HASH_ANNOTATION.to_owned(), hash.to_string());
-        if let Some((same, at, message)) = &memory.too_large
+        if let Some((same, at, message)) = memory.too_large.as_deref()
             && same == hash
             && at.elapsed() < TOO_LARGE_AGAIN
         {
@@ -229,7 +229,7 @@ impl ChildApi<'_> {
     fn refused(&self, name: &str, hash: &Hash, memory: &mut ChildMemory, error: RequestError) -> ApplyError {
         let error = self.error(name, error);
         if let ApplyError::TooLarge { message, .. } = &error {
-            memory.too_large = Some((hash.clone(), Instant::now(), message.clone()));
+            memory.too_large = Some(Box::new((hash.clone(), Instant::now(), message.clone())));
         }
         error
     }

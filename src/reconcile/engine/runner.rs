@@ -21,8 +21,8 @@ pub(in crate::reconcile) type Reconciled<M> = (M, Requeue);
 
 struct Runner<'a, M> {
     queue: Queue,
-    /// What is remembered of objects that are not being reconciled.
-    memories: HashMap<Key, M>,
+    /// What is remembered of objects that are not being reconciled. Boxed, because a table has many empty places.
+    memories: HashMap<Key, Box<M>>,
     running: HashMap<Id, (Key, Instant)>,
     tasks: JoinSet<Reconciled<M>>,
     controller: Controller,
@@ -96,7 +96,7 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
     where
         F: Future<Output = Reconciled<M>> + Send + 'static,
     {
-        let memory = self.memories.remove(&key).unwrap_or_default();
+        let memory = self.memories.remove(&key).map(|memory| *memory).unwrap_or_default();
         self.metrics.reconcile_started(self.controller);
         let cause = self.queue.cause(&key);
         let id = self.tasks.spawn(reconcile(key.clone(), cause, memory)).id();
@@ -108,7 +108,7 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
         let Some((key, began)) = self.running.remove(&id) else { return };
         let requeue = if let Ok((_, (memory, requeue))) = returned {
             if requeue != Requeue::Forget {
-                self.memories.insert(key.clone(), memory);
+                self.memories.insert(key.clone(), Box::new(memory));
             }
             requeue
         } else {
