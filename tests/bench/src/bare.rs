@@ -1,9 +1,11 @@
-//! A client that sends the writes of a script and does nothing else: the lower bound of the cost of a Workspace.
+//! Clients that do nothing else: one sends the writes of a script, the lower bound of the cost of a Workspace, and one lists
+//! what the product lists, the lower bound of a start.
 //!
-//! Each line is `RESOURCE NAME [SUBRESOURCE]`. The body is that of the object in the namespace of the
+//! Each line of a script is `RESOURCE NAME [SUBRESOURCE]`. The body is that of the object in the namespace of the
 //! measurement, without the fields set by the API server, and is sent to another namespace.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use futures::{TryStreamExt, stream};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
@@ -22,21 +24,87 @@ const FROM: &str = "bench";
 /// Concurrent requests.
 pub const AT_ONCE: usize = 10;
 
-/// Sends the writes and prints the CPU time that took.
+/// Sends the writes and prints the CPU time that took, and the time until the pods run that come of them.
 pub fn repeat(kubeconfig: &str, script: &str) -> Result<()> {
     let script = std::fs::read_to_string(script)?;
+    run(kubeconfig, async |client| {
+        let writes = prepare(&client, &script).await?;
+        let pid = i32::try_from(std::process::id())?;
+        let (before, began) = (cpu_seconds(pid)?, Instant::now());
+        stream::iter(writes.iter().map(Ok)).try_for_each_concurrent(AT_ONCE, |write| send(&client, write)).await?;
+        let cpu_seconds = cpu_seconds(pid)? - before;
+        wait_ready(&client, writes.iter().filter(|write| write.resource.kind == "StatefulSet").count()).await?;
+        println!("{}", json!({"cpu_seconds": cpu_seconds, "seconds": began.elapsed().as_secs_f64()}));
+        Ok(())
+    })
+}
+
+/// Lists and decodes what the product lists: children of which only metadata is used as metadata.
+pub fn list(kubeconfig: &str) -> Result<()> {
+    run(kubeconfig, async |client| {
+        let [accounts, services, sets, routes, workspaces] = KINDS.map(resource);
+        let pods = resource(("pods", "", "v1", "Pod"));
+        let kinds = resource(("workspacekinds", "kubeflow.org", "v1beta1", "WorkspaceKind"));
+        let whole = [workspaces, kinds, sets, pods].map(|resource| list_pages(&client, resource, false));
+        let metadata = [accounts, services, routes].map(|resource| list_pages(&client, resource, true));
+        futures::try_join!(futures::future::try_join_all(whole), futures::future::try_join_all(metadata))?;
+        Ok(())
+    })
+}
+
+async fn list_pages(client: &Client, resource: ApiResource, metadata: bool) -> Result<()> {
+    const PAGE: u32 = 500;
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let mut params = ListParams::default().limit(PAGE);
+    if resource.group != "kubeflow.org" {
+        params = params.labels("notebooks.kubeflow.org/workspace-name");
+    }
+    loop {
+        let next = if metadata {
+            std::hint::black_box(api.list_metadata(&params).await?).metadata.continue_
+        } else {
+            std::hint::black_box(api.list(&params).await?).metadata.continue_
+        };
+        match next.filter(|next| !next.is_empty()) {
+            Some(next) => params = params.continue_token(&next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Waits until so many sets have their pod.
+async fn wait_ready(client: &Client, wanted: usize) -> Result<()> {
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &resource(KINDS[2]));
+    loop {
+        let sets = api.list(&ListParams::default()).await?;
+        if sets.iter().filter(|set| set.data["status"]["readyReplicas"] == 1).count() >= wanted {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Runs a client, as parallel as the product is.
+fn run(kubeconfig: &str, client: impl AsyncFnOnce(Client) -> Result<()>) -> Result<()> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(async {
         rustls::crypto::ring::default_provider().install_default().map_err(|_| "two TLS providers")?;
         let config =
             Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default()).await?;
-        let client = Client::try_from(config)?;
-        let writes = prepare(&client, &script).await?;
-        let pid = i32::try_from(std::process::id())?;
-        let before = cpu_seconds(pid)?;
-        stream::iter(writes.iter().map(Ok)).try_for_each_concurrent(AT_ONCE, |write| send(&client, write)).await?;
-        println!("{}", json!({"cpu_seconds": cpu_seconds(pid)? - before}));
-        Ok(())
+        client(Client::try_from(config)?).await
     })
+}
+
+/// Plural, group, version and kind of what the product writes.
+const KINDS: [(&str, &str, &str, &str); 5] = [
+    ("serviceaccounts", "", "v1", "ServiceAccount"),
+    ("services", "", "v1", "Service"),
+    ("statefulsets", "apps", "v1", "StatefulSet"),
+    ("virtualservices", "networking.istio.io", "v1", "VirtualService"),
+    ("workspaces", "kubeflow.org", "v1beta1", "Workspace"),
+];
+
+fn resource((plural, group, version, kind): (&str, &str, &str, &str)) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 struct Write {
@@ -59,17 +127,9 @@ async fn send(client: &Client, write: &Write) -> Result<()> {
 
 /// The bodies, made before the clock runs. Status can only be written to Workspaces that are there.
 async fn prepare(client: &Client, script: &str) -> Result<Vec<Write>> {
-    let kinds = [
-        ("serviceaccounts", "", "v1", "ServiceAccount"),
-        ("services", "", "v1", "Service"),
-        ("statefulsets", "apps", "v1", "StatefulSet"),
-        ("virtualservices", "networking.istio.io", "v1", "VirtualService"),
-        ("workspaces", "kubeflow.org", "v1beta1", "Workspace"),
-    ];
     let mut objects = BTreeMap::new();
-    for (plural, group, version, kind) in kinds {
-        let kind = GroupVersionKind::gvk(group, version, kind);
-        let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+    for kind in KINDS {
+        let (plural, resource) = (kind.0, resource(kind));
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), FROM, &resource);
         for object in api.list(&ListParams::default()).await? {
             let name = object.metadata.name.clone().unwrap_or_default();

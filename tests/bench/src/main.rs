@@ -5,17 +5,23 @@
 
 mod bare;
 mod in_use;
+mod kind_edit;
 mod large;
 mod null;
 mod overload;
+mod population;
 mod process;
+mod rest;
+mod restart;
 mod reviews;
 mod workspaces;
 
 use std::error::Error;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use cluster::{Cluster, ClusterOptions};
+use restart::Restart;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -29,6 +35,7 @@ fn main() -> ExitCode {
         // The processes that the figures are compared with.
         ["null", certificates] => null::serve(certificates),
         ["bare", kubeconfig, writes] => bare::repeat(kubeconfig, writes),
+        ["list", kubeconfig] => bare::list(kubeconfig),
         _ => Err("usage: bench [reviews|workspaces]; without an argument both are measured".into()),
     };
     match outcome {
@@ -55,15 +62,45 @@ fn run(reviews: bool, workspaces: bool) -> Result<()> {
         reviews::measure(&cluster, &binary)?;
     }
     if workspaces {
-        workspaces::measure(&cluster, &binary)?;
+        at_scale(&cluster, &binary)?;
     }
     Ok(())
+}
+
+/// Workspaces that are new, are edited, rest and are many.
+fn at_scale(cluster: &Cluster, binary: &Path) -> Result<()> {
+    const SOME: usize = 500;
+    const MANY: usize = 2000;
+    const FOREIGN: usize = 10_000;
+    population::prepare(cluster)?;
+    workspaces::measure(cluster, binary, SOME)?;
+    let Restart { controller, resident } = restart::fresh(cluster, binary, SOME)?;
+    figure("Resident memory with 500 Workspaces", process::mib(resident), "MiB", Some(97.0));
+    kind_edit::measure(cluster, &controller, SOME)?;
+    rest::measure(cluster, &controller)?;
+    population::create(cluster, SOME..MANY, false)?;
+    population::create_foreign(cluster, FOREIGN)?;
+    population::wait_state(cluster, &controller, "Running", MANY)?;
+    drop(controller);
+    restart::measure(cluster, binary, MANY, (SOME, resident))
 }
 
 /// Prints a ratio and its limit.
 fn ratio(what: &str, value: f64, limit: f64) {
     let verdict = if value <= limit { "" } else { "MISSED" };
     println!("{what:<58} {:>12} {:>22}", format!("{value:.2} x"), format!("limit {limit:.1} x {verdict}"));
+}
+
+/// Prints a count and its limit.
+fn at_most(what: &str, count: usize, limit: usize) {
+    let verdict = if count <= limit { "" } else { "MISSED" };
+    println!("{what:<58} {count:>12} {:>22}", format!("limit {limit} {verdict}"));
+}
+
+/// Prints a figure and its limit.
+fn limited(what: &str, value: f64, unit: &str, limit: f64) {
+    let verdict = if value <= limit { "" } else { "MISSED" };
+    println!("{what:<58} {:>12} {:>22}", format!("{value:.2} {unit}"), format!("limit {limit:.1} {unit} {verdict}"));
 }
 
 /// Prints one figure next to that of the Go controller, measured on a machine of two cores.

@@ -15,10 +15,10 @@ pub fn cpu_seconds(pid: i32) -> Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
 }
 
-/// Resident memory in MiB.
-pub fn resident_mib(pid: i32) -> Result<f64> {
-    #[allow(clippy::cast_precision_loss)]
-    Ok(resident_memory(pid)? as f64 / f64::from(1 << 20))
+/// Bytes in MiB.
+#[allow(clippy::cast_precision_loss)]
+pub fn mib(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// Resident memory in bytes.
