@@ -22,6 +22,8 @@ impl ChildMemories {
     pub fn of(&mut self, kind: ChildKind, name: &str) -> &mut ChildMemory {
         let known = self.0.iter().position(|(of, called, _)| *of == kind && **called == *name);
         let position = known.unwrap_or_else(|| {
+            // All of them come once: no room for more.
+            self.0.reserve_exact(1);
             self.0.push((kind, name.into(), ChildMemory::default()));
             self.0.len() - 1
         });

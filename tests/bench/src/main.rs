@@ -88,7 +88,7 @@ fn at_scale(cluster: &Cluster, binary: &Path) -> Result<()> {
 /// Prints a ratio and its limit.
 fn ratio(what: &str, value: f64, limit: f64) {
     let verdict = if value <= limit { "" } else { "MISSED" };
-    println!("{what:<58} {:>12} {:>22}", format!("{value:.2} x"), format!("limit {limit:.1} x {verdict}"));
+    println!("{what:<58} {:>12} {:>22}", format!("{value:.2} x"), format!("limit {limit:.2} x {verdict}"));
 }
 
 /// Prints a count and its limit.
