@@ -23,3 +23,4 @@ pub mod stores;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+mod users;

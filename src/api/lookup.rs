@@ -8,19 +8,13 @@ use std::time::Duration;
 
 use crds::WorkspaceKind;
 use crds::options::{KindOption, OptionList};
-use crds::workspace::WorkspaceOptions;
-use http::header::ACCEPT;
-use http::{Request, Uri};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
 use kube::api::PostParams;
-use kube::core::{NamespaceResourceScope, PartialObjectMeta, Status};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::{Api, Client, Resource};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::time::timeout;
 use webhook::{KindUsage, LookupError, MountSource};
 
@@ -29,20 +23,12 @@ use crate::client::{causes, is_transient, root_cause};
 use crate::notebook::Notebook;
 use crate::rbac::AccessRule;
 use crate::stores::Stores;
+use crate::users::{ListedWorkspace, WorkspacePages};
 
 /// For one call to the API server: the caller has about five seconds for the whole review.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
 /// For the list of Notebooks: it is available at once, or something is wrong.
 const NOTEBOOKS_LIMIT: Duration = Duration::from_secs(2);
-/// Workspaces per page: more than a message names, and few enough for a fast response.
-const PAGE: usize = 100;
-/// Workspaces per page where all of them are read: fewer calls, but only a few megabytes each.
-const LARGE_PAGE: usize = 1_000;
-/// Only the metadata of Workspaces, if the API server supports it.
-const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
-/// Whole Workspaces.
-const WHOLE_OBJECTS: &str = "application/json";
-
 /// Looks up the facts of admission in the cluster.
 #[derive(Clone)]
 pub struct ClusterLookup {
@@ -70,10 +56,10 @@ impl webhook::Lookup for ClusterLookup {
 
     async fn workspaces_using_kind_live(&self, kind: &str) -> Result<KindUsage, LookupError> {
         let mut first = Vec::new();
-        let mut pages = self.workspaces_of(kind, PAGE, METADATA_ONLY);
+        let mut pages = WorkspacePages::metadata(&self.client, kind);
         loop {
-            first.extend(pages.read().await?.into_iter().map(|user| user.metadata.into_key()));
-            if pages.next.is_empty() {
+            first.extend(with_timeout(pages.read()).await?.into_iter().map(ListedWorkspace::into_key));
+            if pages.is_complete() {
                 return Ok(KindUsage { count: first.len(), first });
             }
             if !first.is_empty() {
@@ -99,9 +85,9 @@ impl webhook::Lookup for ClusterLookup {
         options: &BTreeSet<KindOption>,
     ) -> Result<BTreeMap<KindOption, KindUsage>, LookupError> {
         let mut found: BTreeMap<KindOption, KindUsage> = BTreeMap::new();
-        let mut pages = self.workspaces_of(kind, LARGE_PAGE, WHOLE_OBJECTS);
+        let mut pages = WorkspacePages::whole(&self.client, kind);
         loop {
-            for user in pages.read().await? {
+            for user in with_timeout(pages.read()).await? {
                 // One without options uses none that could be removed.
                 let Some(selection) = user.options() else { continue };
                 let selected =
@@ -110,7 +96,7 @@ impl webhook::Lookup for ClusterLookup {
                 if asked.is_empty() {
                     continue;
                 }
-                let key = user.metadata.into_key();
+                let key = user.into_key();
                 for option in asked {
                     let usage = found.entry(option).or_default();
                     usage.count += 1;
@@ -119,7 +105,7 @@ impl webhook::Lookup for ClusterLookup {
                     }
                 }
             }
-            if pages.next.is_empty() {
+            if pages.is_complete() {
                 return Ok(found);
             }
         }
@@ -190,11 +176,6 @@ impl webhook::Lookup for ClusterLookup {
 }
 
 impl ClusterLookup {
-    /// The Workspaces of a kind, page by page, in the form that `accept` names.
-    fn workspaces_of<'a>(&'a self, kind: &'a str, limit: usize, accept: &'static str) -> WorkspacePages<'a> {
-        WorkspacePages { client: &self.client, kind, limit, accept, selects: true, next: String::new() }
-    }
-
     /// The metadata of an object, if it is there.
     async fn metadata<K>(
         &self,
@@ -210,53 +191,8 @@ impl ClusterLookup {
     }
 }
 
-/// The Workspaces of a kind on the API server.
-struct WorkspacePages<'a> {
-    client: &'a Client,
-    kind: &'a str,
-    limit: usize,
-    accept: &'static str,
-    /// Whether the API server selects those of the kind; where an older CRD does not let it, all are listed.
-    selects: bool,
-    /// Where the next page begins; empty before the first one and after the last one.
-    next: String,
-}
-
-impl WorkspacePages<'_> {
-    /// The next page.
-    async fn read(&mut self) -> Result<Vec<ListedWorkspace>, LookupError> {
-        with_timeout(async {
-            let page = match self.page().await {
-                Err(kube::Error::Api(status)) if self.selects && is_unselectable(&status) => {
-                    (self.selects, self.limit, self.accept) = (false, LARGE_PAGE, WHOLE_OBJECTS);
-                    self.page().await?
-                }
-                page => page?,
-            };
-            self.next = page.metadata.next.unwrap_or_default();
-            let mut workspaces = page.items.unwrap_or_default();
-            if !self.selects {
-                workspaces.retain(|workspace| workspace.spec["kind"] == self.kind);
-            }
-            Ok(workspaces)
-        })
-        .await
-    }
-
-    async fn page(&self) -> kube::Result<Page> {
-        let path = workspaces_path(self.selects.then_some(self.kind), self.limit, &self.next);
-        let request = Request::get(path).header(ACCEPT, self.accept).body(Vec::new());
-        self.client.request(request.map_err(kube::Error::HttpError)?).await
-    }
-}
-
 fn labels<K>(object: PartialObjectMeta<K>) -> BTreeMap<String, String> {
     object.metadata.labels.unwrap_or_default()
-}
-
-/// Whether the API server refuses the field selector: the CRD is older than this version.
-fn is_unselectable(status: &Status) -> bool {
-    status.code == 400 && status.message.contains("field label not supported")
 }
 
 /// The answer to a call that not every installation allows; where it is forbidden, the error says which rule is missing.
@@ -292,98 +228,5 @@ async fn with_timeout<T>(call: impl Future<Output = kube::Result<T>>) -> Result<
             let seconds = CALL_LIMIT.as_secs();
             Err(LookupError::Unavailable(format!("the API server did not respond within {seconds} s")))
         }
-    }
-}
-
-/// The path of a page of the Workspaces of a kind, or of all. Without a resourceVersion the API server returns the newest
-/// state, not a cached one.
-fn workspaces_path(kind: Option<&str>, limit: usize, next: &str) -> String {
-    let mut path = format!("/apis/{}/{}/workspaces?limit={limit}", crds::GROUP, crds::VERSION);
-    if let Some(kind) = kind {
-        path += "&fieldSelector=spec.kind%3D";
-        path.extend(utf8_percent_encode(&selector_value(kind), NON_ALPHANUMERIC));
-    }
-    if !next.is_empty() {
-        path += "&continue=";
-        path.extend(utf8_percent_encode(next, NON_ALPHANUMERIC));
-    }
-    debug_assert!(path.parse::<Uri>().is_ok());
-    path
-}
-
-/// The escapes of field selectors: these three would end the value.
-fn selector_value(text: &str) -> String {
-    text.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=")
-}
-
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    metadata: PageMetadata,
-    /// Null if there are none and only metadata was requested; never absent.
-    #[serde(deserialize_with = "Option::deserialize")]
-    items: Option<Vec<ListedWorkspace>>,
-}
-
-#[derive(Default, Deserialize)]
-struct PageMetadata {
-    #[serde(rename = "continue")]
-    next: Option<String>,
-}
-
-/// A Workspace of a list. It is one of many, and need not decode.
-#[derive(Deserialize)]
-struct ListedWorkspace {
-    metadata: SlimMetadata,
-    /// Null if only metadata was requested.
-    #[serde(default)]
-    spec: Value,
-}
-
-impl ListedWorkspace {
-    fn options(&self) -> Option<WorkspaceOptions> {
-        WorkspaceOptions::deserialize(&self.spec["podTemplate"]["options"]).ok()
-    }
-}
-
-#[derive(Deserialize)]
-struct SlimMetadata {
-    namespace: String,
-    name: String,
-}
-
-impl SlimMetadata {
-    fn into_key(self) -> (String, String) {
-        (self.namespace, self.name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn nothing_in_a_name_can_change_the_request() {
-        assert_eq!(
-            workspaces_path(Some("a&limit=0,metadata.name=b c"), 100, "x=/+"),
-            "/apis/kubeflow.org/v1beta1/workspaces?limit=100&fieldSelector=spec.kind%3Da%26limit%5C%3D0%5C%2Cmetadata%2Ename%5C%3Db%20c\
-             &continue=x%3D%2F%2B"
-        );
-    }
-
-    #[test]
-    fn a_page_is_read_without_the_other_fields() {
-        let page: Page = serde_json::from_str(
-            r#"{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadataList","metadata":{"continue":"t","resourceVersion":"7"},
-                "items":[{"metadata":{"name":"w","namespace":"n","uid":"u"}}]}"#,
-        )
-        .unwrap();
-        assert_eq!(page.metadata.next.as_deref(), Some("t"));
-        let first = &page.items.unwrap()[0].metadata;
-        assert_eq!((&*first.namespace, &*first.name), ("n", "w"));
-        let none: Page = serde_json::from_str(r#"{"metadata":{"resourceVersion":"7"},"items":null}"#).unwrap();
-        assert!(none.items.is_none() && none.metadata.next.is_none());
-        assert!(serde_json::from_str::<Page>("{}").is_err(), "an empty response is not an empty list");
     }
 }
