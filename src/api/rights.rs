@@ -46,10 +46,17 @@ const BIND: AccessRule = rule::<ClusterRole>(&["bind"]);
 /// To delete accounts that no pod runs as any longer.
 const DELETE_ACCOUNTS: AccessRule = rule::<ServiceAccount>(&["delete"]);
 
+/// To put the finalizer on kinds that are used, and to remove it.
+const KIND_FINALIZERS: AccessRule = AccessRule { group: crds::GROUP, resource: "workspacekinds", verbs: &["patch"] };
+
 /// The rights that only some cases need, under these settings, and what is not done without each.
 fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
     let mut needed = Vec::new();
     if settings.enable_reconcile {
+        needed.push((
+            KIND_FINALIZERS,
+            "WorkspaceKinds in use are protected by admission alone, and a finalizer on them stays",
+        ));
         needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
         needed.push((

@@ -35,9 +35,11 @@ fn without_the_process_everything_can_be_removed() {
     assert_eq!(refused.status, 500, "{}", refused.body);
 
     let start = Instant::now();
-    let steps: [&[&str]; 5] = [
+    let without_finalizers = r#"--patch={"metadata":{"finalizers":null}}"#;
+    let steps: [&[&str]; 6] = [
         &["delete", "validatingwebhookconfiguration", "workspaces-validating-webhook-configuration"],
         &["delete", "workspaces", "--all", "--all-namespaces"],
+        &["patch", "workspacekind/gone", "--type=merge", without_finalizers],
         &["delete", "workspacekinds", "--all"],
         &["delete", "crd", "workspaces.kubeflow.org", "workspacekinds.kubeflow.org"],
         &["delete", "namespace", &namespace],

@@ -163,9 +163,9 @@ fn a_take_over_reports_what_is_left_to_do() {
     assert_eq!(
         found,
         [
-            "warning MIG002 WorkspaceKind jupyterlab metadata.finalizers[1]: this finalizer of the Go controller stays when \
-             that is gone, and a deletion of the kind would never end: remove it then, with kubectl patch workspacekind \
-             jupyterlab --type=json --patch='[{\"op\": \"test\", \"path\": \"/metadata/finalizers/1\", \"value\": \
+            "warning MIG002 WorkspaceKind jupyterlab metadata.finalizers[1]: no Workspace uses the kind, and the Go \
+             controller left its finalizer: this controller takes it over and removes it. Where neither of them runs, a deletion \
+             of the kind would never end: remove it then, with kubectl patch workspacekind jupyterlab --type=json --patch='[{\"op\": \"test\", \"path\": \"/metadata/finalizers/1\", \"value\": \
              \"notebooks.kubeflow.org/workspacekind-protection\"}, {\"op\": \"remove\", \"path\": \
              \"/metadata/finalizers/1\"}]'",
             "warning MIG003 WorkspaceKind jupyterlab spec.podTemplate.httpProxy: dropped once the CRDs of this version are \

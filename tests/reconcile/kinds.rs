@@ -1,4 +1,4 @@
-//! What the loop keeps of kinds: counts in their status.
+//! What the loop keeps of kinds: counts in their status, and their finalizer.
 
 use std::thread;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::process::{Loop, USER};
-use crate::world::{World, control_plane};
+use crate::world::{World, condition, control_plane};
 
 /// The least time between two status writes of a kind is a second; the audit log sees them when they arrive.
 const LEAST_GAP: Duration = Duration::from_millis(900);
@@ -154,4 +154,135 @@ fn a_kind_at_rest_costs_no_write_and_neither_does_a_restart() {
     lab.delete();
     wait_counts(&used, 0, [0, 0], [0, 0]);
     again.stop();
+}
+
+const FINALIZER: &str = "notebooks.kubeflow.org/workspacekind-protection";
+
+fn wait_finalizers(world: &World, finalizers: &Value) {
+    wait_kind(world, &format!("held by {finalizers}"), |kind| kind["metadata"]["finalizers"] == *finalizers);
+}
+
+fn set_finalizers(world: &World, finalizers: &Value) {
+    let change = json!({"metadata": {"finalizers": finalizers}});
+    world.cluster.api().merge_patch(&kind_path(world), &change).and_then(Reply::ok).unwrap();
+}
+
+fn delete_kind(world: &World) {
+    world.cluster.api().delete(&kind_path(world)).and_then(Reply::ok).unwrap();
+}
+
+fn wait_kind_gone(world: &World) {
+    world.wait("the kind to be gone", || world.find(&kind_path(world)).map_or(Ok(()), |kind| Err(kind.to_string())));
+}
+
+#[test]
+fn a_kind_has_the_finalizer_while_a_workspace_uses_it() {
+    let world = World::new("finalizer", |_| {});
+    wait_counts(&world, 0, [0, 0], [0, 0]);
+    set_finalizers(&world, &json!(["example.com/first"]));
+    let mark = world.mark();
+    let (lab, other) = (world.create("lab", |_| {}), world.create("other", |_| {}));
+    wait_finalizers(&world, &json!(["example.com/first", FINALIZER]));
+    // It is put back.
+    set_finalizers(&world, &json!(["example.com/first"]));
+    wait_finalizers(&world, &json!(["example.com/first", FINALIZER]));
+    set_finalizers(&world, &json!([FINALIZER, "example.com/last"]));
+    lab.delete();
+    wait_counts(&world, 1, [1, 0], [1, 0]);
+    // One that is being deleted uses the kind until it is gone.
+    let held = |finalizers: &Value| {
+        let change = json!({"metadata": {"finalizers": finalizers}});
+        world.cluster.api().merge_patch(&other.path(), &change).and_then(Reply::ok).unwrap();
+    };
+    held(&json!(["example.com/held"]));
+    other.delete();
+    wait_kind(&world, "reconciled", |kind| kind["status"]["workspaces"] == 1);
+    assert_eq!(world.get(&kind_path(&world))["metadata"]["finalizers"], json!([FINALIZER, "example.com/last"]));
+    held(&json!(null));
+    wait_finalizers(&world, &json!(["example.com/last"]));
+    let writes = writes(&world, mark).resource("workspacekinds").accepted();
+    assert_eq!(writes.count(), 3, "added, put back, removed: {writes:?}");
+    set_finalizers(&world, &json!(null));
+    delete_kind(&world);
+    wait_kind_gone(&world);
+}
+
+#[test]
+fn a_deleted_kind_stays_until_its_last_workspace_is_gone() {
+    let world = World::new("deleted-kind", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    wait_finalizers(&world, &json!([FINALIZER]));
+    delete_kind(&world);
+    // Its Workspace goes on, and follows it.
+    world.update_kind(|template| template["podMetadata"] = json!({"labels": {"team": "a"}}));
+    lab.wait_status("restarted", |status| status["state"] == "Running");
+    let kind = world.get(&kind_path(&world));
+    assert!(kind["metadata"]["deletionTimestamp"].is_string(), "{kind}");
+    assert_eq!(kind["metadata"]["finalizers"], json!([FINALIZER]));
+    // Without admission another Workspace can still be created: it uses the kind, too.
+    let late = world.create("late", |_| {});
+    late.wait_running();
+    lab.delete();
+    wait_counts(&world, 1, [1, 0], [1, 0]);
+    late.delete();
+    wait_kind_gone(&world);
+}
+
+/// The Go controller left its finalizer, and went.
+#[test]
+fn a_finalizer_that_was_left_behind_is_taken_over() {
+    let cluster = Box::leak(Box::new(control_plane(cluster::ClusterOptions::default())));
+    let (used, unused, deleted) = (World::on(cluster, "used"), World::on(cluster, "unused"), World::on(cluster, "del"));
+    for world in [&used, &unused, &deleted] {
+        world.create_kind(|_| {});
+        set_finalizers(world, &json!([FINALIZER]));
+    }
+    let lab = used.create("lab", |spec| spec["paused"] = json!(true));
+    delete_kind(&deleted);
+    let running = Loop::start(cluster, &[]);
+    wait_kind_gone(&deleted);
+    wait_finalizers(&unused, &Value::Null);
+    wait_counts(&used, 1, [1, 0], [1, 0]);
+    assert_eq!(used.get(&kind_path(&used))["metadata"]["finalizers"], json!([FINALIZER]));
+    lab.delete();
+    wait_finalizers(&used, &Value::Null);
+    running.stop();
+}
+
+/// A7, without admission: no Workspace is left without its kind and not shown as such.
+#[test]
+fn a_workspace_that_is_created_while_its_kind_is_deleted_has_its_kind_or_says_so() {
+    const RACES: usize = 40;
+    const LIMIT: Duration = Duration::from_secs(1);
+    let (mut slowest, mut orphans) = (Duration::ZERO, 0);
+    for race in 0..RACES {
+        let world = World::new("race", |_| {});
+        wait_counts(&world, 0, [0, 0], [0, 0]);
+        let lab = thread::scope(|scope| {
+            let deletion = scope.spawn(|| {
+                thread::sleep(Duration::from_millis(race as u64 % 8 * 20));
+                delete_kind(&world);
+            });
+            let lab = world.create("lab", |spec| spec["paused"] = json!(true));
+            deletion.join().unwrap();
+            lab
+        });
+        let started = std::time::Instant::now();
+        let message = format!("Workspace references unknown WorkspaceKind: {}", world.kind);
+        let is_orphan = world.wait("the kind to stay, or the Workspace to say that it is gone", || {
+            let Some(kind) = world.find(&kind_path(&world)) else {
+                let ready = condition(&lab.get()["status"], "Ready");
+                return if ready["message"] == message { Ok(true) } else { Err(lab.get().to_string()) };
+            };
+            if kind["metadata"]["finalizers"] == json!([FINALIZER]) { Ok(false) } else { Err(kind.to_string()) }
+        });
+        orphans += usize::from(is_orphan);
+        slowest = slowest.max(started.elapsed());
+        lab.delete();
+        wait_kind_gone(&world);
+    }
+    println!("A7 {orphans} of {RACES} without their kind, shown after {slowest:?} at most");
+    assert!(slowest < LIMIT, "{slowest:?}");
+    assert!(0 < orphans && orphans < RACES, "the deletion was always the later one, or never: {orphans}");
 }

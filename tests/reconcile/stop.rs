@@ -172,7 +172,7 @@ fn a_pod_stops_while_nothing_can_be_rendered() {
     lab.patch(&json!({"paused": true}));
     let status = lab.wait_state("Paused");
     assert_eq!(condition(&status, "Ready")["message"], message);
-    world.cluster.api().delete(&format!("/apis/kubeflow.org/v1beta1/workspacekinds/{}", world.kind)).unwrap();
+    world.remove_kind();
     let message = format!("Workspace references unknown WorkspaceKind: {}", world.kind);
     other.wait_status("without its kind", |status| status["stateMessage"] == json!(message));
     other.patch(&json!({"paused": true}));

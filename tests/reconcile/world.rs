@@ -74,6 +74,15 @@ impl World {
         self.cluster.api().replace(&path, &kind).and_then(Reply::ok).unwrap();
     }
 
+    /// Removes the kind although Workspaces use it.
+    pub fn remove_kind(&self) {
+        let (path, api) = (format!("{GROUP}/workspacekinds/{}", self.kind), self.cluster.api());
+        api.delete(&path).and_then(Reply::ok).unwrap();
+        // It is gone where the finalizer had not been added yet; afterwards none can be.
+        api.merge_patch(&path, &json!({"metadata": {"finalizers": null}})).unwrap();
+        self.wait("the kind to be gone", || self.find(&path).map_or(Ok(()), |kind| Err(kind.to_string())));
+    }
+
     /// Creates a Workspace, changed by `change` within its spec.
     pub fn create(&self, name: &str, change: impl FnOnce(&mut Value)) -> WorkspaceHandle<'_> {
         let mut workspace = serde_json::to_value(testing::workspace(&self.namespace, name, &self.kind)).unwrap();

@@ -309,10 +309,11 @@ rules! {
         "A warning of `migrate`: nothing restarts on its own. The pod is created from the new template when its user pauses and \
          starts the Workspace."
     TakeOverFinalizer "MIG002" "take-over-finalizer" Migration 0
-        "No kind has the finalizer of the Go controller."
-        "A warning of `migrate`: the Go controller removes `notebooks.kubeflow.org/workspacekind-protection` when the last \
-         Workspace of the kind is gone; this version does not, so the deletion of such a kind would hang. Once the Go controller \
-         is stopped, remove it with the command of the message: the webhook protects kinds that are in use."
+        "No kind that nobody uses has the finalizer of the Go controller."
+        "A warning of `migrate`: whichever controller runs removes `notebooks.kubeflow.org/workspacekind-protection` when the \
+         last Workspace of the kind is gone, so there is nothing to do. Where neither does (`--enable-reconcile=false`, or the \
+         ClusterRole does not let it patch `workspacekinds`), the deletion of such a kind would hang: remove the finalizer with \
+         the command of the message."
     TakeOverFieldDropped "MIG003" "take-over-field-dropped" Migration 0
         "This version's CRDs know every field that is stored."
         "A warning of `migrate`: once the CRDs of this version are installed, the API server drops the field when it reads \

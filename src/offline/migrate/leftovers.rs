@@ -4,6 +4,9 @@
 //! `workspaces/controller/internal/controller/workspacekind_controller.go`, the ClusterRoles of
 //! `workspaces/controller/manifests/kustomize/base/manager/user_cluster_roles.yaml`.
 
+use std::collections::BTreeSet;
+
+use crds::labels::KIND_FINALIZER;
 use webhook::ReviewedKind;
 use webhook::rule::Rule;
 
@@ -12,8 +15,6 @@ use crate::offline::input::object::{InputObject, InputObjects, RelatedObject};
 use crate::offline::input::position::{FieldPart, locate};
 use crate::offline::input::source::InputFile;
 
-/// The finalizer that the Go controller puts on a kind while Workspaces use it.
-const KIND_FINALIZER: &str = "notebooks.kubeflow.org/workspacekind-protection";
 /// The ClusterRoles from which users have their rights on Workspaces.
 pub const USERS_ROLES: [&str; 4] = [
     "kubeflow-workspaces-admin",
@@ -22,9 +23,15 @@ pub const USERS_ROLES: [&str; 4] = [
     "kubeflow-workspaces-view",
 ];
 
-/// Warnings about finalizers that nobody removes any more, and about roles that must not be removed.
+/// Warnings about finalizers on kinds that nobody uses, and about roles that must not be removed.
 pub(super) fn find(sources: &[InputFile], objects: &InputObjects) -> Vec<Finding> {
-    let kinds = objects.ours.iter().filter(|object| object.subject == ReviewedKind::WorkspaceKind);
+    let of = |subject| objects.ours.iter().filter(move |object| object.subject == subject);
+    let used: BTreeSet<&str> =
+        of(ReviewedKind::Workspace).filter_map(|workspace| workspace.value["spec"]["kind"].as_str()).collect();
+    // While a kind is used, either controller puts it there.
+    let is_unused =
+        |kind: &&InputObject| !kind.value["metadata"]["name"].as_str().is_some_and(|name| used.contains(name));
+    let kinds = of(ReviewedKind::WorkspaceKind).filter(is_unused);
     let finalizers = kinds.filter_map(|kind| finalizer(&sources[kind.source], kind));
     let roles = objects.related.iter().filter_map(|object| users_role(&sources[object.source], object));
     finalizers.chain(roles).collect()
@@ -41,8 +48,8 @@ fn finalizer(source: &InputFile, kind: &InputObject) -> Option<Finding> {
          \"{pointer}\"}}]"
     );
     let message = format!(
-        "this finalizer of the Go controller stays when that is gone, and a deletion of the kind would never end: remove it \
-         then, with kubectl patch workspacekind {} --type=json --patch='{patch}'",
+        "no Workspace uses the kind, and the Go controller left its finalizer: this controller takes it over and removes it. Where \
+         neither of them runs, a deletion of the kind would never end: remove it then, with kubectl patch workspacekind {} --type=json --patch='{patch}'",
         object.name
     );
     let bytes = locate(source.text(), &kind.node, None, &field, FieldPart::Value);

@@ -1,10 +1,13 @@
-//! The reconcile of one WorkspaceKind: how many Workspaces use it and its options, in its status.
+//! The reconcile of one WorkspaceKind: its finalizer while Workspaces use it, and how many use it and its options, in its
+//! status.
 
 mod counts;
+mod finalizer;
 mod status;
 mod status_write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use tokio::time::Instant;
@@ -14,7 +17,11 @@ use super::engine::{ReconcileCause, Requeue};
 use crate::stores::Stores;
 use crate::stores::kind::StoredKind;
 use crate::stores::slim::Key;
+use finalizer::Finalizer;
 use status::StatusFacts;
+
+/// How soon a kind is reconciled again that the stores do not have as it is, if no event comes before.
+const OUTDATED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What every reconcile needs.
 pub(super) struct Context {
@@ -51,11 +58,21 @@ pub(super) async fn reconcile(
 async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memory) -> Requeue {
     let stores = &context.stores;
     let name = &kind.identity.key.name;
+    let workspaces = stores.count_workspaces_using_kind(name);
+    let finalized = match finalizer::reconcile(context, kind, workspaces).await {
+        Ok(Finalizer::Released) => return Requeue::Done,
+        Ok(Finalizer::Settled) => Requeue::Done,
+        Ok(Finalizer::Outdated) => Requeue::After(OUTDATED_AGAIN),
+        Err(error) => {
+            tracing::warn!(%error, "failed to change the finalizer; will retry");
+            Requeue::Retry(None)
+        }
+    };
     let template = &kind.kind.spec.pod_template;
     let options = counts::option_counts(template, |option| stores.workspaces_using_option(name, option, 0).0);
-    let facts = StatusFacts { kind, workspaces: stores.count_workspaces_using_kind(name), options };
+    let facts = StatusFacts { kind, workspaces, options };
     match status_write::write(context, kind, &status::desired(facts), memory).await {
-        Ok(too_soon_for) => Requeue::Done.or_after(too_soon_for),
-        Err(_) => Requeue::Retry(None),
+        Ok(too_soon_for) => finalized.or_after(too_soon_for),
+        Err(_) => finalized.or_retry(),
     }
 }
