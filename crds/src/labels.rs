@@ -20,6 +20,10 @@ pub const APPLIED_HASH_ANNOTATION: &str = "notebooks.kubeflow.org/applied-hash";
 pub const APPLIED_HASH_LENGTH: usize = 32;
 /// Finalizer of kinds that are used, the same as the Go controller's.
 pub const KIND_FINALIZER: &str = "notebooks.kubeflow.org/workspacekind-protection";
+/// Annotation on the StatefulSet: what its template was made from, and the revision whose pod is restarted for that.
+pub const RESTART_ANNOTATION: &str = "notebooks.kubeflow.org/restart";
+/// The longest value of it, in bytes: a hash and the name of a ControllerRevision between two keys.
+pub const RESTART_LENGTH: usize = "inputs=".len() + APPLIED_HASH_LENGTH + ",replaces=".len() + LABEL_MAX;
 /// Field manager of everything the controller applies.
 pub const FIELD_MANAGER: &str = "workspaces-controller";
 

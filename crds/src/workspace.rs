@@ -173,8 +173,8 @@ pub struct WorkspaceStatus {
     #[schemars(extend("default" = 0))]
     pub pause_time: i64,
 
-    /// Whether a selected option (imageConfig or podConfig) is redirected to another one, which the Workspace does not
-    /// use yet. A pod that runs an older pod template is not reported here yet.
+    /// Whether the pod stays on an older template until it is restarted, or a selected option (imageConfig or podConfig) is
+    /// redirected to another one, which the Workspace does not use yet.
     #[schemars(extend("default" = false))]
     pub pending_restart: bool,
 
@@ -195,7 +195,8 @@ pub struct WorkspaceStatus {
 
     /// Observations of the current state, by type. `Ready`: what exists matches the spec; a paused Workspace is Ready
     /// once its pod is gone, with reason `Paused`. `RouteReady`: the VirtualService is in place; Unknown where Istio is off
-    /// or not installed, and where the route was not rendered or not applied yet.
+    /// or not installed, and where the route was not rendered or not applied yet. `PendingRestart`: the pod stays on an older
+    /// template until it is restarted, and what a restart would change; only while that is so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::Resource as _;
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
 };
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -40,6 +40,11 @@ const SCALE: AccessRule = AccessRule { group: StatefulSet::GROUP, resource: "sta
 /// To report how a kind is used.
 const KIND_STATUS: AccessRule = AccessRule { group: crds::GROUP, resource: "workspacekinds/status", verbs: &["patch"] };
 
+/// To replace a pod.
+const DELETE_PODS: AccessRule = rule::<Pod>(&["delete"]);
+/// To say what a pending restart would change.
+const READ_REVISIONS: AccessRule = rule::<ControllerRevision>(&["get"]);
+
 /// To grant ClusterRoles of which the controller itself does not hold all permissions.
 const BIND: AccessRule = rule::<ClusterRole>(&["bind"]);
 
@@ -59,6 +64,8 @@ fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
         ));
         needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
+        needed.push((DELETE_PODS, "the pod of a Workspace that its user edits is not restarted"));
+        needed.push((READ_REVISIONS, "what a pending restart would change is not named"));
         needed.push((
             BIND,
             "of the ClusterRoles of WorkspaceKinds only those are granted whose permissions the controller holds",

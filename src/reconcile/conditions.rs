@@ -7,6 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 pub(super) const READY: &str = "Ready";
 /// The condition that requests are routed to the Workspace.
 pub(super) const ROUTE_READY: &str = "RouteReady";
+/// The condition that the pod stays on an older template until it is restarted; only while that is so.
+pub(super) const PENDING_RESTART: &str = "PendingRestart";
 /// The longest message of a condition, in bytes.
 pub(super) const MESSAGE_MAX: usize = 1024;
 
@@ -24,14 +26,16 @@ impl ConditionDraft {
     }
 }
 
-/// `held` with the drafts in place: each of ours with the time of its last transition, those of others unchanged.
-pub(super) fn merged<const N: usize>(
+/// `held` with the drafts in place: each with the time of its last transition, conditions of others unchanged. `ours` are the
+/// types of which there is none without a draft.
+pub(super) fn merged(
     held: &[Condition],
-    drafts: [ConditionDraft; N],
+    ours: &[&str],
+    drafts: impl IntoIterator<Item = ConditionDraft>,
     generation: i64,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let others = held.iter().filter(|condition| drafts.iter().all(|draft| draft.type_ != condition.type_)).cloned();
+    let others = held.iter().filter(|condition| !ours.contains(&&*condition.type_)).cloned();
     let mut all: Vec<Condition> = others.collect();
     for ConditionDraft { type_, status, reason, message } in drafts {
         let before = held.iter().find(|condition| condition.type_ == type_ && condition.status == status);

@@ -126,7 +126,8 @@ struct WireCondition {
     status: Box<str>,
     reason: Box<str>,
     message: Box<str>,
-    last_transition_time: Box<str>,
+    /// Null where a client wrote the condition without it.
+    last_transition_time: Option<Box<str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -200,7 +201,8 @@ impl<'de> Deserialize<'de> for Pod {
 fn has_changed_since(condition: &WireCondition, start: &str) -> bool {
     const SAME_WRITE: i64 = 1;
     let seconds = |time: &str| time.parse::<Timestamp>().map(Timestamp::as_second);
-    match (seconds(&condition.last_transition_time), seconds(start)) {
+    let changed = condition.last_transition_time.as_deref().unwrap_or_default();
+    match (seconds(changed), seconds(start)) {
         (Ok(changed), Ok(start)) => changed > start + SAME_WRITE,
         _ => true,
     }

@@ -249,6 +249,12 @@ const NO_REVIEWS: &str = "a right is missing: WorkspaceKinds to which ClusterRol
     add to the rules of the ClusterRole: ";
 const NO_SCALE: &str = "a right is missing: a Workspace whose changed StatefulSet is refused cannot be stopped; to change \
     that, add to the rules of the ClusterRole: ";
+const NO_RESTARTS: &str = "a right is missing: the pod of a Workspace that its user edits is not restarted; to change that, \
+    add to the rules of the ClusterRole: ";
+const DELETE_PODS: &str = r#"{apiGroups: [""], resources: ["pods"], verbs: ["delete"]}"#;
+const NO_REVISIONS: &str = "a right is missing: what a pending restart would change is not named; to change that, add to the \
+    rules of the ClusterRole: ";
+const REVISIONS: &str = r#"{apiGroups: ["apps"], resources: ["controllerrevisions"], verbs: ["get"]}"#;
 const SCALE: &str = r#"{apiGroups: ["apps"], resources: ["statefulsets/scale"], verbs: ["patch"]}"#;
 const NOTEBOOKS: &str = r#"{apiGroups: ["kubeflow.org"], resources: ["notebooks"], verbs: ["get", "list", "watch"]}"#;
 const REVIEWS: &str =
@@ -300,7 +306,13 @@ fn what_is_missing_is_one_line_each(cluster: &Cluster, process: &Process) {
          spec.podTemplate.ports, spec.podTemplate.ports[].defaultDisplayName, spec.podTemplate.ports[].id, \
          spec.podTemplate.ports[].protocol; {apply}"
     );
-    let rules = [(NO_NOTEBOOKS, NOTEBOOKS), (NO_REVIEWS, REVIEWS), (NO_SCALE, SCALE)];
+    let rules = [
+        (NO_NOTEBOOKS, NOTEBOOKS),
+        (NO_REVIEWS, REVIEWS),
+        (NO_SCALE, SCALE),
+        (NO_RESTARTS, DELETE_PODS),
+        (NO_REVISIONS, REVISIONS),
+    ];
     let mut expected = vec![workspaces, kinds];
     expected.extend(rules.map(|(without, rule)| format!("{without}{rule}")));
     for message in &expected {

@@ -221,6 +221,8 @@ fn live_through_everything(cluster: &Cluster, process: &mut Process) {
         routes[0]["spec"]["http"][0]["match"],
         json!([{"uri": {"prefix": "/workspace/default/my-notebook/jupyterlab/"}}])
     );
+    restart_the_pod(cluster);
+    state_is("Running");
     lose_the_labels_of_children(cluster);
     leave_a_route_behind(cluster);
     take_roles_and_accounts_away(cluster);
@@ -230,6 +232,26 @@ fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     cluster.api().merge_patch(WORKSPACE, &json!({"spec": {"paused": true}})).unwrap().ok().unwrap();
     state_is("Paused");
     writes_are_logged(process);
+}
+
+/// A restart is pending after a change of the kind, and happens when the user edits the Workspace.
+fn restart_the_pod(cluster: &Cluster) {
+    let labelled = |key: &str| json!({"spec": {"podTemplate": {"podMetadata": {"labels": {key: "yes"}}}}});
+    let wait = |pending: bool, label: &str| {
+        let what = format!("a pod with the label {label}, or a restart pending");
+        let seen = cluster.wait_for(&what, TIMEOUT, || {
+            let status = cluster.api().get(WORKSPACE).unwrap().json()["status"].clone();
+            let pods = list(cluster, "/api/v1/namespaces/default/pods");
+            let has_label = pods.iter().any(|pod| pod["metadata"]["labels"][label] == "yes");
+            let is_pending = status["pendingRestart"] == json!(pending) && has_label != pending;
+            if is_pending { Ok(()) } else { Err(status.to_string()) }
+        });
+        seen.unwrap();
+    };
+    cluster.api().merge_patch(KIND, &labelled("of-kind")).unwrap().ok().unwrap();
+    wait(true, "of-kind");
+    cluster.api().merge_patch(WORKSPACE, &labelled("of-user")).unwrap().ok().unwrap();
+    wait(false, "of-user");
 }
 
 /// A policy of an administrator, in force when this returns: the process can only scale.

@@ -89,10 +89,9 @@ fn a_claim_that_is_mounted_twice_has_one_volume() {
         ]}}})
     };
     let lab = world.create("lab", |spec| spec["podTemplate"]["volumes"] = json!({}));
-    // There are no such claims: the pod has to be there before.
     lab.wait_running();
+    // There are no such claims: the pod of the new template finds no node.
     lab.patch(&claims("e"));
-    lab.wait_running();
     let names_of_volumes = || {
         let set = lab.child(Child::StatefulSet);
         let volumes = set["spec"]["template"]["spec"]["volumes"].as_array().cloned().unwrap_or_default();
@@ -115,7 +114,7 @@ fn a_claim_that_is_mounted_twice_has_one_volume() {
         {"name": "data-volume-0", "mountPath": "/backup", "readOnly": true},
     ]);
     assert_eq!(pod["containers"][0]["volumeMounts"], mounts);
-    lab.wait_running();
+    lab.wait_status("waiting for its claim", |status| status["stateMessage"].to_string().contains("is unschedulable"));
     let writes = world.writes(mark).resource("statefulsets");
     assert_eq!(writes.count(), 1, "{writes:?}");
 }
@@ -145,11 +144,13 @@ fn an_edited_kind_is_one_write_for_each_workspace_and_no_pod_is_deleted() {
             let container = &set["spec"]["template"]["spec"]["containers"][0];
             if container["env"][1]["name"] == "NEW" { Ok(()) } else { Err(set.to_string()) }
         });
+        lab.wait_status("about to be restarted", |status| status["pendingRestart"] == true);
         assert_eq!(world.get(&lab.pod_path())["metadata"]["uid"], *pod);
     }
     let writes = world.writes(mark);
     assert_eq!(writes.clone().resource("statefulsets").count(), 5, "{writes:?}");
-    assert_eq!(writes.count(), 5, "{writes:?}");
+    assert_eq!(writes.clone().resource("workspaces/status").count(), 5, "{writes:?}");
+    assert_eq!(writes.count(), 10, "{writes:?}");
     let deleted =
         world.cluster.audit().since(mark).unwrap().namespace(&world.namespace).resource("pods").verb("delete");
     assert!(deleted.is_empty(), "{deleted:?}");
@@ -183,7 +184,7 @@ fn metadata_of_the_set_follows_the_kind_and_leaves_that_of_others() {
         if set["metadata"]["labels"] == labels { Ok(set) } else { Err(set.to_string()) }
     });
     let annotations: Vec<_> = set["metadata"]["annotations"].as_object().unwrap().keys().collect();
-    assert_eq!(annotations, ["notebooks.kubeflow.org/applied-hash", "theirs"]);
+    assert_eq!(annotations, ["notebooks.kubeflow.org/applied-hash", "notebooks.kubeflow.org/restart", "theirs"]);
     assert_eq!(set["spec"], before["spec"]);
     assert_eq!(set["metadata"]["generation"], before["metadata"]["generation"]);
     assert_eq!(set["status"]["updateRevision"], pod["metadata"]["labels"]["controller-revision-hash"]);

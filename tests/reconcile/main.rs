@@ -13,6 +13,7 @@ mod mutating;
 mod poison;
 mod process;
 mod rest;
+mod restarts;
 mod role_bindings;
 mod routes;
 mod states;

@@ -12,7 +12,7 @@ fn prefixes(route: &Value) -> Vec<String> {
 }
 
 #[test]
-fn another_image_changes_the_routes_and_leaves_the_pod() {
+fn another_image_changes_the_routes_and_restarts_the_pod() {
     let world = World::new("image", |_| {});
     let lab = world.create("lab", |_| {});
     lab.wait_running();
@@ -34,7 +34,8 @@ fn another_image_changes_the_routes_and_leaves_the_pod() {
         let prefixes = prefixes(&lab.child(Child::VirtualService));
         if prefixes == [format!("{start}/jupyterlab/")] { Ok(()) } else { Err(prefixes.join(" ")) }
     });
-    assert_eq!(world.get(&lab.pod_path())["metadata"]["uid"], pod, "a running pod is never restarted");
+    lab.wait_running();
+    assert_ne!(world.get(&lab.pod_path())["metadata"]["uid"], pod, "its user wants the other image");
 }
 
 #[test]

@@ -66,9 +66,13 @@ impl World {
         drop(self.cluster.api().merge_patch(&path, &json!({"metadata": {"finalizers": null}})).unwrap());
     }
 
+    pub fn kind_path(&self) -> String {
+        format!("{GROUP}/workspacekinds/{}", self.kind)
+    }
+
     /// Replaces what `change` changes within the kind's podTemplate.
     pub fn update_kind(&self, change: impl FnOnce(&mut Value)) {
-        let path = format!("{GROUP}/workspacekinds/{}", self.kind);
+        let path = self.kind_path();
         let mut kind = self.get(&path);
         change(&mut kind["spec"]["podTemplate"]);
         self.cluster.api().replace(&path, &kind).and_then(Reply::ok).unwrap();

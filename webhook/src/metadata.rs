@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crds::field_path::FieldPath;
 use crds::labels::{
-    ANNOTATIONS_MAX, APPLIED_HASH_ANNOTATION, APPLIED_HASH_LENGTH, WORKSPACE_NAME_LABEL, annotation_key_fault,
+    ANNOTATIONS_MAX, APPLIED_HASH_ANNOTATION, APPLIED_HASH_LENGTH, RESTART_ANNOTATION, RESTART_LENGTH,
+    WORKSPACE_NAME_LABEL, annotation_key_fault,
 };
 use crds::pod_rules::{annotations as pod_annotations, label_selector, validate_label};
 use crds::workspace_kind::{PodMetadata, StatefulSetMetadata};
@@ -19,9 +20,10 @@ pub(crate) const POD_METADATA: &str = "spec.podTemplate.podMetadata";
 const STATEFUL_SET_METADATA: &str = "spec.podTemplate.statefulSetMetadata";
 
 /// What the controller itself sets on a StatefulSet.
-const SET_BY_CONTROLLER: [&str; 2] = [WORKSPACE_NAME_LABEL, APPLIED_HASH_ANNOTATION];
+const SET_BY_CONTROLLER: [&str; 3] = [WORKSPACE_NAME_LABEL, APPLIED_HASH_ANNOTATION, RESTART_ANNOTATION];
 /// How much of that is in the annotations, in bytes.
-const ANNOTATIONS_OF_CONTROLLER: usize = APPLIED_HASH_ANNOTATION.len() + APPLIED_HASH_LENGTH;
+const ANNOTATIONS_OF_CONTROLLER: usize =
+    APPLIED_HASH_ANNOTATION.len() + APPLIED_HASH_LENGTH + RESTART_ANNOTATION.len() + RESTART_LENGTH;
 
 /// Labels and annotations of pods.
 pub(crate) fn validate_pod_metadata(rule: Rule, metadata: &PodMetadata, findings: &mut Findings) {
@@ -120,7 +122,8 @@ mod tests {
         );
     }
 
-    /// `notebooks.kubeflow.org/applied-hash` and its 32 characters are 67 bytes.
+    /// `notebooks.kubeflow.org/applied-hash` and its 32 characters are 67 bytes, `notebooks.kubeflow.org/restart` and at most 112
+    /// characters are 142.
     #[test]
     fn annotations_of_a_stateful_set_leave_room_for_those_of_the_controller() {
         let check = |bytes| {
@@ -129,9 +132,9 @@ mod tests {
             validate_stateful_set_metadata(&metadata, &mut findings);
             messages(&findings)
         };
-        assert_eq!(check(262_077), <[String; 0]>::default());
+        assert_eq!(check(261_935), <[String; 0]>::default());
         assert_eq!(
-            check(262_078),
+            check(261_936),
             [
                 "spec.podTemplate.statefulSetMetadata.annotations: Too long: may not be more than 262144 bytes, those of the controller \
                  included"

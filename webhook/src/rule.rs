@@ -203,8 +203,9 @@ rules! {
          `displayName` in the port of the image."
     StatefulSetMetadata "WSK038" "stateful-set-metadata" WorkspaceKind 17
         "Labels and annotations of `statefulSetMetadata` have the syntax of Kubernetes, and none is the controller's."
-        "They are set on every StatefulSet of the kind, which the API server would refuse. `notebooks.kubeflow.org/workspace-name` and \
-         `notebooks.kubeflow.org/applied-hash` are how the controller finds the StatefulSet and knows what it applied."
+        "They are set on every StatefulSet of the kind, which the API server would refuse. `notebooks.kubeflow.org/workspace-name`, \
+         `notebooks.kubeflow.org/applied-hash` and `notebooks.kubeflow.org/restart` are how the controller finds the StatefulSet and \
+         knows what it applied and whose pod it restarts."
     IconConfigMapKey "WSK039" "icon-config-map-key" WorkspaceKind 15
         "The `configMap.key` of `spawner.icon` and `spawner.logo` is one that a ConfigMap can have."
         "No ConfigMap has a key `.` or `..`, or one that starts with `..`: the image could never be found. Write the key under \

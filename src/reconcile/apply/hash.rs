@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use crds::labels::APPLIED_HASH_LENGTH;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::render::Manifest;
@@ -19,9 +20,18 @@ pub(in crate::reconcile) type Hash = Box<str>;
 ///
 /// It is that of the body of the apply: what an earlier version wrote otherwise has another one, and is applied again.
 pub(in crate::reconcile) fn hash(object: &dyn Manifest) -> Hash {
+    hash_written(|sink| object.write_body(sink))
+}
+
+/// The hash of a value as JSON.
+pub(in crate::reconcile) fn hash_of(value: &impl Serialize) -> Hash {
+    hash_written(|sink| serde_json::to_writer(sink, value))
+}
+
+fn hash_written(write: impl FnOnce(&mut dyn io::Write) -> serde_json::Result<()>) -> Hash {
     let mut sink = HashSink(Sha256::new());
     // Neither the types nor the sink can fail; were one to, what was hashed so far still distinguishes versions.
-    let _ = object.write_body(&mut io::BufWriter::new(&mut sink));
+    let _ = write(&mut io::BufWriter::new(&mut sink));
     let digest = sink.0.finalize();
     let text = digest.iter().take(HASH_BYTES).fold(String::with_capacity(APPLIED_HASH_LENGTH), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -8,6 +8,7 @@ mod error;
 mod hash;
 mod memory;
 mod ownership;
+mod pod;
 mod request;
 mod response;
 mod scale;
@@ -20,8 +21,9 @@ use tokio::time::Instant;
 
 pub(super) use error::{ApplyError, Next};
 use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
-pub(super) use hash::{Hash, hash};
+pub(super) use hash::{Hash, hash, hash_of};
 pub(super) use memory::{ChildMemories, ChildMemory, StoredDifference};
+pub(super) use pod::{DeletedState, delete_pod};
 pub(super) use request::{ChildApi, REQUEST_TIMEOUT, as_field_manager};
 use request::{Precondition, RequestError};
 

@@ -5,8 +5,11 @@ mod children;
 mod observe;
 mod outcome;
 mod plan;
+mod pod_replacement;
 mod pod_state;
 mod reasons;
+mod restart;
+mod revision_change;
 mod status;
 mod status_write;
 mod target;
@@ -46,13 +49,17 @@ async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut 
     let Observed { workspace, kind } = observed;
     let target = Target::new(context, &workspace);
     let outcome = children::reconcile(&target, kind.as_deref(), memory).await;
+    let now = Timestamp::now();
+    let replacement = pod_replacement::reconcile(&target, now, memory).await;
     let pod = observe::pod(&target);
     let (pod, names) = (pod.as_deref(), &target.names);
-    let (patience, now) = (context.scheduling_patience, Timestamp::now());
-    let facts = StatusFacts { workspace: &workspace, names, pod, outcome: &outcome, patience, now };
+    let patience = context.scheduling_patience;
+    let replacement = &replacement;
+    let facts = StatusFacts { workspace: &workspace, names, pod, replacement, outcome: &outcome, patience, now };
     let (status, status_changes_after) = status::desired(facts);
     let written = status_write::write(&target, &status, pod.is_some(), kind.is_some(), memory).await;
-    let requeue = outcome.requeue().or_after(status_changes_after);
+    let requeue = outcome.requeue().or_after(status_changes_after).or_after(replacement.restart.after());
+    let requeue = if replacement.error.is_some() { requeue.or_retry() } else { requeue };
     match written {
         Ok(too_soon_for) => requeue.or_after(too_soon_for),
         Err(_) => requeue.or_retry(),

@@ -8,6 +8,7 @@ use crds::WorkspaceKind;
 use super::super::engine::Requeue;
 use super::target::{Context, Memory, Target};
 use crate::render::ChildKind;
+use crate::stores::child::Child;
 use crate::stores::pod::Pod;
 use crate::stores::slim::Key;
 use crate::stores::workspace::StoredWorkspace;
@@ -43,12 +44,18 @@ pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resu
     Ok(Observed { workspace, kind })
 }
 
+/// Our StatefulSet.
+pub(super) fn stateful_set(target: &Target<'_>) -> Option<Arc<Child>> {
+    let sets = target.context.stores.children(ChildKind::StatefulSet);
+    let set = sets.get(&target.key(&target.names.stateful_set))?;
+    set.is_owned_by(&target.workspace.identity.uid).then_some(set)
+}
+
 /// The pod of our StatefulSet.
 pub(super) fn pod(target: &Target<'_>) -> Option<Arc<Pod>> {
     let stores = &target.context.stores;
     let key = target.key(&target.names.stateful_set);
-    let set = stores.children(ChildKind::StatefulSet).get(&key);
-    let set = set.filter(|set| set.is_owned_by(&target.workspace.identity.uid));
+    let set = stateful_set(target);
     let pod = stores.pods().get(&target.key(&target.names.pod()))?;
     let owner = pod.owner.as_ref().filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *key.name)?;
     let is_ours = set.is_none_or(|set| set.identity.uid == owner.uid);

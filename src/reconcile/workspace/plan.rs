@@ -4,10 +4,12 @@
 //! rendering.
 
 use crds::WorkspaceKind;
+use crds::labels::RESTART_ANNOTATION;
 
 use super::super::apply::{Hash, hash};
+use super::restart::RestartRecord;
 use crate::config::Routing;
-use crate::render::{self, ChildAction, ChildKind, Manifest, RenderFault, Route, SkippedMount};
+use crate::render::{self, Action, ChildAction, ChildKind, Manifest, RenderFault, Route, SkippedMount};
 use crate::stores::workspace::StoredWorkspace;
 
 /// What a rendering depends on. The settings do not change while the process lives.
@@ -19,15 +21,23 @@ pub(super) struct Inputs {
     kind: (String, i64),
     /// Whether the account belongs to another owner.
     account_is_foreign: bool,
+    /// What is recorded on the StatefulSet, see [`RestartRecord`].
+    recorded: Option<Box<str>>,
 }
 
 impl Inputs {
-    pub fn new(workspace: &StoredWorkspace, kind: &WorkspaceKind, account_is_foreign: bool) -> Self {
+    pub fn new(
+        workspace: &StoredWorkspace,
+        kind: &WorkspaceKind,
+        account_is_foreign: bool,
+        recorded: Option<Box<str>>,
+    ) -> Self {
         let metadata = &kind.metadata;
         Self {
             workspace: (workspace.identity.uid.clone(), workspace.generation),
             kind: (metadata.uid.clone().unwrap_or_default(), metadata.generation.unwrap_or_default()),
             account_is_foreign,
+            recorded,
         }
     }
 }
@@ -36,6 +46,8 @@ impl Inputs {
 #[derive(Debug)]
 pub(super) struct Plan {
     inputs: Inputs,
+    /// What the StatefulSet records.
+    record: Box<str>,
     /// What is to be done about each child, in that order.
     pub actions: Vec<ChildAction<Hash>>,
     /// The replicas of the StatefulSet.
@@ -52,7 +64,19 @@ pub(super) type RenderedAction = ChildAction<(Hash, Box<dyn Manifest>)>;
 impl Plan {
     /// Whether it was made from these.
     pub fn is_for(&self, inputs: &Inputs) -> bool {
-        self.inputs == *inputs
+        // Once it has been written, what it records is what is recorded.
+        let is_written = inputs.recorded.as_ref() == Some(&self.record);
+        let recorded = if is_written { &self.inputs.recorded } else { &inputs.recorded };
+        self.inputs == Inputs { recorded: recorded.clone(), ..inputs.clone() }
+    }
+
+    /// The hash of the StatefulSet to apply.
+    pub fn stateful_set(&self) -> Option<&Hash> {
+        let set = self.actions.iter().find(|child| child.kind == ChildKind::StatefulSet)?;
+        match &set.action {
+            Action::Apply(hash) => Some(hash),
+            Action::KeepExisting | Action::Delete => None,
+        }
     }
 
     /// Whether there is something to be done about that child, be it to delete it.
@@ -63,11 +87,15 @@ impl Plan {
     /// Renders, and keeps the hashes; the rendered objects are returned beside the plan, for those that have to be written.
     pub fn make(
         inputs: Inputs,
+        record: &RestartRecord,
         workspace: &StoredWorkspace,
         kind: &WorkspaceKind,
         routing: &Routing,
     ) -> Result<(Self, Vec<RenderedAction>), RenderFault> {
         let mut desired = render::render(workspace.render_input(), &kind.spec, routing)?;
+        let record: Box<str> = record.to_string().into();
+        let annotations = desired.stateful_set.metadata.annotations.get_or_insert_default();
+        annotations.insert(RESTART_ANNOTATION.to_owned(), record.to_string());
         let mut replicas = 0;
         if inputs.account_is_foreign {
             desired.role_bindings.clear();
@@ -82,7 +110,7 @@ impl Plan {
         let skipped_mounts = std::mem::take(&mut desired.skipped_mounts);
         let rendered: Vec<_> = desired.into_actions().into_iter().map(|child| child.map(with_hash)).collect();
         let actions = rendered.iter().map(|child| child.as_ref().map(|(hash, _)| hash.clone())).collect();
-        Ok((Self { inputs, actions, replicas, route, skipped_mounts }, rendered))
+        Ok((Self { inputs, record, actions, replicas, route, skipped_mounts }, rendered))
     }
 }
 

@@ -7,14 +7,19 @@ use crds::workspace::{ContainerStatus, PodStatus, WorkspaceState, WorkspaceStatu
 use k8s_openapi::jiff::Timestamp;
 
 use super::super::apply::{ApplyError, StoredDifference};
-use super::super::conditions::{self, ConditionDraft, READY, ROUTE_READY, bounded};
+use super::super::conditions::{self, ConditionDraft, PENDING_RESTART, READY, ROUTE_READY, bounded};
 use super::outcome::ApplyOutcome;
+use super::pod_replacement::PodReplacement;
 use super::pod_state::{self, PodState};
 use super::reasons::StatusReason;
+use super::restart::Rollout;
 use crate::render::names::ChildNames;
 use crate::render::{ChildKind, Route, Serves, SkippedMount};
 use crate::stores::pod::Pod;
 use crate::stores::workspace::StoredWorkspace;
+
+/// The types of conditions that are ours.
+const OURS: [&str; 3] = [READY, ROUTE_READY, PENDING_RESTART];
 
 /// What a status follows from.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +30,8 @@ pub(super) struct StatusFacts<'a> {
     pub names: &'a ChildNames,
     /// The pod of its StatefulSet, if there is one.
     pub pod: Option<&'a Pod>,
+    /// How the pod compares with the template, and what was done about it.
+    pub replacement: &'a PodReplacement,
     /// What this reconcile did about its children.
     pub outcome: &'a ApplyOutcome,
     /// How long a pod that cannot be scheduled counts as Pending.
@@ -39,10 +46,10 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
     let held = &workspace.status;
     // The CRDs of the Go controller require them, and `activity`.
     let options = outcome.options.clone().or_else(|| held.pod_template_options.clone()).unwrap_or_default();
-    let pending_restart =
-        !options.image_config.redirect_chain.is_empty() || !options.pod_config.redirect_chain.is_empty();
+    let has_update = !options.image_config.redirect_chain.is_empty() || !options.pod_config.redirect_chain.is_empty();
+    let pending_restart = pending_restart(facts);
     let PodState { state, mut message, changes_after } = state(facts);
-    if state == WorkspaceState::Running && pending_restart {
+    if state == WorkspaceState::Running && (has_update || pending_restart.is_some()) {
         message.push_str(" (a restart is pending)");
     }
     let mut status = WorkspaceStatus {
@@ -52,7 +59,7 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
             (true, 0) => now.as_millisecond(),
             (true, since) => since,
         },
-        pending_restart,
+        pending_restart: has_update || pending_restart.is_some(),
         activity: Some(held.activity.clone().unwrap_or_default()),
         pod_template_options: Some(options),
         pod_template_pod: Some(pod_status(pod, outcome.service_account.clone())),
@@ -66,9 +73,24 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
     } else {
         let route_ready = route_ready(facts);
         let ready = ready(facts, &status, &route_ready);
-        conditions::merged(&held.conditions, [ready, route_ready], workspace.generation, now)
+        let drafts = [ready, route_ready].into_iter().chain(pending_restart);
+        conditions::merged(&held.conditions, &OURS, drafts, workspace.generation, now)
     };
     (status, changes_after)
+}
+
+/// The condition that the pod stays on an older template until it is restarted, if it does.
+fn pending_restart(facts: StatusFacts<'_>) -> Option<ConditionDraft> {
+    let PodReplacement { rollout, restart, change, .. } = facts.replacement;
+    let held = || facts.workspace.status.conditions.iter().find(|condition| condition.type_ == PENDING_RESTART);
+    let message = match rollout {
+        _ if restart.replaces_pod() => return None,
+        Rollout::Outdated => change.as_deref().unwrap_or_default(),
+        // As it was before: what the StatefulSet controller makes of the template is not known yet.
+        Rollout::Unseen => &held()?.message,
+        Rollout::Current | Rollout::NoPod => return None,
+    };
+    Some(ConditionDraft::new(PENDING_RESTART, ConditionStatus::True, "TemplateChanged", message))
 }
 
 /// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, because users start a Workspace
@@ -76,7 +98,7 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
 fn state(facts: StatusFacts<'_>) -> PodState {
     let StatusFacts { workspace, pod, outcome, patience, now, .. } = facts;
     let of = |state, message: &str| PodState { state, message: message.to_owned(), changes_after: None };
-    match (pod, &outcome.spec_error, pod_error(outcome)) {
+    match (pod, &outcome.spec_error, pod_error(facts)) {
         (None, _, _) if workspace.spec.paused => of(WorkspaceState::Paused, "Workspace is paused"),
         (_, Some(error), _) => of(WorkspaceState::Error, &error.message),
         (None, None, Some(error)) => of(WorkspaceState::Error, &error.message),
@@ -103,7 +125,7 @@ fn pod_status(pod: Option<&Pod>, service_account_name: Option<String>) -> PodSta
 fn ready(facts: StatusFacts<'_>, status: &WorkspaceStatus, route_ready: &ConditionDraft) -> ConditionDraft {
     let outcome = facts.outcome;
     let broken = |reason: &str, message: &str| ConditionDraft::new(READY, ConditionStatus::False, reason, message);
-    if let Some(error) = outcome.spec_error.clone().or_else(|| pod_error(outcome)) {
+    if let Some(error) = outcome.spec_error.clone().or_else(|| pod_error(facts)) {
         return broken(error.reason, &error.message);
     }
     if let Some(error) = outcome.reported_error(Serves::Neither).map(StatusReason::from) {
@@ -125,9 +147,10 @@ fn ready(facts: StatusFacts<'_>, status: &WorkspaceStatus, route_ready: &Conditi
     ConditionDraft::new(READY, holds, reason, message)
 }
 
-/// Why a child that the pod depends on could not be applied.
-fn pod_error(outcome: &ApplyOutcome) -> Option<StatusReason> {
-    outcome.reported_error(Serves::Pod).map(StatusReason::from)
+/// Why a child that the pod depends on could not be applied, or the pod not be replaced.
+fn pod_error(facts: StatusFacts<'_>) -> Option<StatusReason> {
+    let replacement = facts.replacement.error.as_ref();
+    facts.outcome.reported_error(Serves::Pod).or(replacement).map(StatusReason::from)
 }
 
 /// The children that a mutating webhook changed.

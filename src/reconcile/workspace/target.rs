@@ -41,6 +41,8 @@ pub(in crate::reconcile) struct Memory {
     pub(super) missed_kind: bool,
     /// When its StatefulSet was last written.
     pub(super) stateful_set_written: Option<Instant>,
+    /// What a pending restart would change.
+    pub(super) revision_change: Option<Box<str>>,
     /// When its status was last written.
     pub(super) status_written: Option<Instant>,
 }

@@ -75,6 +75,8 @@ fn a_pod_was_ready_if_its_condition_has_changed_since_it_started() {
     assert!(!was_ready(json!([])), "nothing is known of it, as of one that has not been scheduled");
     assert!(!was_ready(ready("False", "2026-01-01T00:00:05Z")) && !was_ready(ready("False", "2026-01-01T00:00:06Z")));
     assert!(was_ready(ready("False", "2026-01-01T00:00:07Z")) && was_ready(ready("True", "2026-01-01T00:00:05Z")));
+    let without_time = json!([{"type": "Ready", "status": "False", "lastTransitionTime": null}]);
+    assert!(was_ready(without_time), "as the API server stores a condition that was written without its time");
     assert!(was_ready(ready("False", "yesterday")), "what cannot be read must not cost a pod");
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::reconcile::conditions::MESSAGE_MAX;
 use crate::reconcile::workspace::outcome::ChildOutcome;
+use crate::reconcile::workspace::restart::{Restart, RestartCause};
 use crate::render::{RouteFault, UnsafeHeader};
 
 const NOW: &str = "2026-01-01T00:00:10.5Z";
@@ -70,8 +71,13 @@ fn reason(message: &str) -> StatusReason {
 }
 
 fn status(workspace: &StoredWorkspace, pod: Option<&Pod>, outcome: &ApplyOutcome) -> WorkspaceStatus {
-    desired(StatusFacts { workspace, names: &names(workspace), pod, outcome, patience: PATIENCE, now: now() }).0
+    let (names, replacement) = (names(workspace), &CURRENT);
+    desired(StatusFacts { workspace, names: &names, pod, replacement, outcome, patience: PATIENCE, now: now() }).0
 }
+
+/// A pod that is what a new one would be.
+const CURRENT: PodReplacement =
+    PodReplacement { rollout: Rollout::Current, restart: Restart::None, change: None, error: None };
 
 fn names(workspace: &StoredWorkspace) -> ChildNames {
     ChildNames::new(&workspace.identity.key.name, &workspace.identity.uid)
@@ -151,6 +157,7 @@ fn a_status_is_its_own_next_status() {
         workspace: &again,
         names: &names,
         pod: Some(&running()),
+        replacement: &CURRENT,
         outcome: &applied(),
         patience: PATIENCE,
         now: "2027-01-01T00:00:00Z".parse().unwrap(),
@@ -316,4 +323,35 @@ fn messages_are_bounded() {
     let status = status(&workspace(false, &json!({})), None, &long);
     assert!(status.state_message.len() <= MESSAGE_MAX && status.state_message.ends_with("ü…"));
     assert!(condition(&status, "Ready").2.len() <= MESSAGE_MAX);
+}
+
+#[test]
+fn a_pod_on_an_older_template_waits_for_a_restart() {
+    let change = "the pod was made from revision 1, the current one is 2: spec.hostname: \"a\" is removed";
+    let outdated = |restart, change: Option<&str>| PodReplacement {
+        rollout: Rollout::Outdated,
+        restart,
+        change: change.map(Into::into),
+        error: None,
+    };
+    let status = |workspace: &StoredWorkspace, replacement: &PodReplacement| {
+        let names = names(workspace);
+        let (pod, outcome) = (Some(&running()), &applied());
+        let facts = StatusFacts { workspace, names: &names, pod, replacement, outcome, patience: PATIENCE, now: now() };
+        desired(facts).0
+    };
+    let pending = |status: &WorkspaceStatus| {
+        let condition = status.conditions.iter().find(|condition| condition.type_ == PENDING_RESTART);
+        (status.pending_restart, condition.map(|condition| condition.message.clone()))
+    };
+    let stays = status(&workspace(false, &json!({})), &outdated(Restart::None, Some(change)));
+    assert_eq!(pending(&stays), (true, Some(change.to_owned())));
+    assert_eq!(stays.state_message, "Workspace is running (a restart is pending)");
+    // What the template has become is not known yet.
+    let known = workspace(false, &serde_json::to_value(&stays).unwrap());
+    let unseen = PodReplacement { rollout: Rollout::Unseen, ..outdated(Restart::None, None) };
+    assert_eq!(status(&known, &unseen), stays);
+    assert_eq!(pending(&status(&workspace(false, &json!({})), &unseen)), (false, None));
+    assert_eq!(pending(&status(&known, &outdated(Restart::Due(RestartCause::Edited), None))), (false, None));
+    assert_eq!(pending(&status(&known, &CURRENT)), (false, None));
 }

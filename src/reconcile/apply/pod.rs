@@ -1,0 +1,67 @@
+//! Deletes a pod, for its StatefulSet to make another one.
+
+use kube::api::{DeleteParams, Preconditions};
+use kube::core::Status;
+use kube::{Api, Client};
+
+use super::error::ApplyError;
+use super::request::REQUEST_TIMEOUT;
+use super::response::Meaning;
+use crate::stores::collection::Collection;
+use crate::stores::pod::Pod;
+use crate::stores::slim::{Identity, Incoming, Key};
+
+/// What the errors are about.
+const KIND: &str = "Pod";
+
+/// Which state of a pod is deleted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::reconcile) enum DeletedState {
+    /// Any, as long as it is this pod.
+    Any,
+    /// Only the one that was observed: it must not have changed since.
+    Observed,
+}
+
+/// Deletes the pod, with its grace period, if it is still that one. True when that took a write.
+///
+/// # Errors
+/// The API server could not be asked, or refuses: then usually the right to delete pods is missing.
+pub(in crate::reconcile) async fn delete_pod(
+    client: &Client,
+    pods: &Collection<Pod>,
+    pod: &Pod,
+    state: DeletedState,
+) -> Result<bool, ApplyError> {
+    let Identity { key: Key { namespace, name }, uid, version, .. } = &pod.identity;
+    let resource_version = (state == DeletedState::Observed).then(|| version.to_string());
+    let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    let api: Api<Incoming<Pod>> = Api::namespaced(client.clone(), namespace);
+    let answer = tokio::time::timeout(REQUEST_TIMEOUT, api.delete(name, &params)).await;
+    match answer {
+        Ok(Ok(deleted)) => {
+            // Our own write is not an event.
+            if let Some(Ok(pod)) = deleted.left().map(|incoming| incoming.object) {
+                pods.put_answer(pod);
+            }
+            Ok(true)
+        }
+        Ok(Err(kube::Error::Api(status))) => failed(name, *status).map_or(Ok(false), Err),
+        Ok(Err(error)) => Err(unreachable(name, error.to_string())),
+        Err(_) => Err(unreachable(name, "the API server did not answer in time".to_owned())),
+    }
+}
+
+/// The error that a failed deletion is; none where the pod is gone, is another one or has changed, of which an event tells.
+fn failed(name: &str, status: Status) -> Option<ApplyError> {
+    match Meaning::of(&status) {
+        Meaning::Outdated => None,
+        Meaning::Refused => Some(ApplyError::Refused { kind: KIND, name: name.to_owned(), message: status.message }),
+        _ => Some(unreachable(name, status.message)),
+    }
+}
+
+fn unreachable(name: &str, why: String) -> ApplyError {
+    ApplyError::Unreachable { kind: KIND, name: name.to_owned(), why }
+}

@@ -1,0 +1,173 @@
+//! When a pod is restarted, and when it is not.
+
+use cluster::{ClusterOptions, Reply, Server};
+use serde_json::{Value, json};
+
+use crate::process::Loop;
+use crate::world::{WorkspaceHandle, World, condition, control_plane};
+
+const RESTART_AT: &str = "notebooks.kubeflow.org/restart-at";
+
+fn pod_uid(lab: &WorkspaceHandle<'_>) -> Option<String> {
+    lab.world.find(&lab.pod_path())?["metadata"]["uid"].as_str().map(str::to_owned)
+}
+
+/// The variables of the running pod.
+fn variables(lab: &WorkspaceHandle<'_>) -> Value {
+    lab.world.get(&lab.pod_path())["spec"]["containers"][0]["env"].clone()
+}
+
+fn with_variable(template: &mut Value, value: &str) {
+    template["extraEnv"] = json!([{"name": "VERSION", "value": value}]);
+}
+
+/// The user changes what becomes the pod.
+fn edit(lab: &WorkspaceHandle<'_>) {
+    lab.patch(&json!({"podTemplate": {"podMetadata": {"labels": {"edited": "yes"}}}}));
+}
+
+/// Waits for another pod than that, which runs.
+fn wait_restarted(lab: &WorkspaceHandle<'_>, before: &str) -> Value {
+    lab.world.wait(&format!("{} to run in another pod", lab.name), || match pod_uid(lab) {
+        Some(uid) if uid != before => Ok(()),
+        uid => Err(format!("{uid:?}")),
+    });
+    let status = lab.wait_running();
+    assert_eq!(status["pendingRestart"], false, "{status}");
+    assert_eq!(condition(&status, "PendingRestart"), Value::Null);
+    status
+}
+
+fn wait_pending_restart(lab: &WorkspaceHandle<'_>) -> Value {
+    lab.wait_status("about to be restarted", |status| {
+        status["pendingRestart"] == true && condition(status, "PendingRestart")["status"] == "True"
+    })
+}
+
+#[test]
+fn a_changed_kind_restarts_nobody_and_costs_one_write_of_set_and_status_each() {
+    let world = World::new("kind-edit", |template| with_variable(template, "1"));
+    let labs: Vec<_> = (0..20).map(|number| world.create(&format!("lab-{number}"), |_| {})).collect();
+    let pods: Vec<_> = labs.iter().map(|lab| (lab.wait_running(), pod_uid(lab).unwrap()).1).collect();
+    let mark = world.mark();
+    world.update_kind(|template| {
+        with_variable(template, "2");
+        template["podMetadata"] = json!({"labels": {"team": "a"}});
+        template["probes"] = json!({"livenessProbe": {"tcpSocket": {"port": 8888}, "periodSeconds": 30}});
+    });
+    for lab in &labs {
+        let status = wait_pending_restart(lab);
+        assert_eq!(status["stateMessage"], "Workspace is running (a restart is pending)");
+        let pending = condition(&status, "PendingRestart");
+        let message = pending["message"].as_str().unwrap();
+        let change = message.split_once(": ").unwrap().1;
+        assert_eq!(
+            change,
+            "metadata.labels.team: \"a\" is added; spec.containers[main].env[VERSION].value: … -> …; \
+             spec.containers[main].livenessProbe: {\"failureThreshold\":3,\"periodSeconds\":30,\"successThreshold\":1,\
+             \"tcpSocket\":{\"port\":8888},\"timeoutSeconds\":1} is added"
+        );
+    }
+    let writes = world.writes(mark);
+    let of = |resource: &str| writes.clone().resource(resource).count();
+    assert_eq!((of("statefulsets"), of("workspaces/status"), writes.count()), (20, 20, 40), "{writes:?}");
+    assert_eq!(labs.iter().map(|lab| pod_uid(lab).unwrap()).collect::<Vec<_>>(), pods);
+
+    // Whatever makes a new pod makes it from the new template.
+    labs[0].patch(&json!({"paused": true}));
+    labs[0].wait_state("Paused");
+    labs[0].patch(&json!({"paused": false}));
+    world.cluster.api().delete(&labs[1].pod_path()).and_then(Reply::ok).unwrap();
+    for (lab, before) in labs.iter().zip(&pods).take(2) {
+        wait_restarted(lab, before);
+        assert_eq!(variables(lab), json!([{"name": "VERSION", "value": "2"}]));
+    }
+    assert_eq!(pod_uid(&labs[2]).as_ref(), Some(&pods[2]));
+}
+
+#[test]
+fn the_users_own_edit_restarts_at_once_and_a_later_edit_of_the_kind_does_not() {
+    let world = World::new("own-edit", |template| with_variable(template, "1"));
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let first = pod_uid(&lab).unwrap();
+    let mark = world.mark();
+    edit(&lab);
+    wait_restarted(&lab, &first);
+    let writes = world.writes(mark);
+    assert_eq!(writes.clone().resource("pods").count(), 1, "{writes:?}");
+    assert_eq!(writes.clone().resource("statefulsets").count(), 1, "{writes:?}");
+
+    let second = pod_uid(&lab).unwrap();
+    let mark = world.mark();
+    world.update_kind(|template| with_variable(template, "2"));
+    wait_pending_restart(&lab);
+    // The template that the first pod had: its record must not count again.
+    world.update_kind(|template| with_variable(template, "1"));
+    lab.wait_status("on the current template", |status| status["pendingRestart"] == false);
+    assert_eq!(pod_uid(&lab), Some(second));
+    assert_eq!(world.writes(mark).resource("pods").count(), 0);
+}
+
+#[test]
+fn a_restart_is_asked_for_with_an_annotation() {
+    let world = World::new("restart-at", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let before = pod_uid(&lab).unwrap();
+    let annotate = |at: &str| {
+        let patch = json!({"metadata": {"annotations": {RESTART_AT: at}}});
+        world.cluster.api().merge_patch(&lab.path(), &patch).and_then(Reply::ok).unwrap();
+    };
+    let mark = world.mark();
+    annotate("2020-01-01T00:00:00Z");
+    annotate("soon");
+    // A second after its creation, which may not have passed yet.
+    let created = world.get(&lab.pod_path())["metadata"]["creationTimestamp"].as_str().unwrap().to_owned();
+    let created: k8s_openapi::jiff::Timestamp = created.parse().unwrap();
+    annotate(&k8s_openapi::jiff::Timestamp::from_second(created.as_second() + 1).unwrap().to_string());
+    wait_restarted(&lab, &before);
+    assert_eq!(world.writes(mark).resource("pods").count(), 1);
+}
+
+#[test]
+fn a_pod_that_never_became_ready_follows_its_kind() {
+    let world = World::new("never-ready", |template| with_variable(template, "1"));
+    let never_ready = |spec: &mut Value| {
+        spec["podTemplate"]["podMetadata"] = json!({"labels": {"cluster.test/pod": "image-pull-error"}});
+    };
+    let lab = world.create("lab", never_ready);
+    lab.wait_state("Error");
+    let before = pod_uid(&lab).unwrap();
+    world.update_kind(|template| with_variable(template, "2"));
+    world.wait("a pod with the new template", || match pod_uid(&lab) {
+        Some(uid) if uid != before => Ok(()),
+        uid => Err(format!("{uid:?}")),
+    });
+    assert_eq!(variables(&lab), json!([{"name": "VERSION", "value": "2"}]));
+    lab.wait_state("Error");
+}
+
+/// The process dies after it has written the template and before it has deleted the pod.
+#[test]
+fn an_edit_restarts_the_pod_although_the_process_died_in_between() {
+    let cluster = control_plane(ClusterOptions::default());
+    let running = Loop::start(&cluster, &[]);
+    let world = World::on(Box::leak(Box::new(cluster)), "died");
+    world.create_kind(|template| with_variable(template, "1"));
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let before = pod_uid(&lab).unwrap();
+    // Nobody sees the new template.
+    world.cluster.kill_server(Server::KubeControllerManager);
+    let mark = world.mark();
+    edit(&lab);
+    let status = lab.wait_status("seen", |_| true);
+    assert_eq!(world.writes(mark).resource("statefulsets").count(), 1, "{status}");
+    running.stop();
+    assert_eq!(pod_uid(&lab).as_ref(), Some(&before));
+    world.cluster.start_server(Server::KubeControllerManager).unwrap();
+    let running = Loop::start(world.cluster, &[]);
+    wait_restarted(&lab, &before);
+    running.stop();
+}
