@@ -4,7 +4,7 @@ use cluster::{ClusterOptions, Reply};
 use serde_json::{Value, json};
 
 use crate::process::Loop;
-use crate::world::{Child, World, condition, control_plane};
+use crate::world::{Child, WorkspaceHandle, World, condition, control_plane};
 
 fn prefixes(route: &Value) -> Vec<String> {
     let http = route["spec"]["http"].as_array().unwrap();
@@ -105,4 +105,46 @@ fn a_route_whose_successor_is_refused_outlives_a_restart_and_edits_of_others() {
         lab.find_child(Child::VirtualService).map_or(Ok(()), |route| Err(route.to_string()))
     });
     running.stop();
+}
+
+/// A server that was started below a path goes on being reached there; what it knows nothing of follows at once.
+#[test]
+fn the_paths_of_a_route_follow_the_running_pod_and_its_headers_the_kind() {
+    let proxy = |template: &mut Value, removes: bool, version: &str| {
+        template["extraEnv"] = json!([{"name": "VERSION", "value": version}]);
+        template["ports"][0]["httpProxy"] =
+            json!({"removePathPrefix": removes, "requestHeaders": {"set": {"X-Version": version}}});
+    };
+    let world = World::new("kept", |template| proxy(template, false, "1"));
+    let (lab, paused) = (world.create("lab", |_| {}), world.create("paused", |spec| spec["paused"] = json!(true)));
+    lab.wait_running();
+    paused.wait_state("Paused");
+    let wait_route = |lab: &WorkspaceHandle<'_>, rewrite: &Value, version: &str| {
+        world.wait(&format!("the route of {}", lab.name), || {
+            let route = lab.child(Child::VirtualService)["spec"]["http"][0].clone();
+            let is_wanted = route["rewrite"] == *rewrite && route["headers"]["request"]["set"]["X-Version"] == version;
+            if is_wanted { Ok(()) } else { Err(route.to_string()) }
+        });
+    };
+    let (none, root) = (Value::Null, json!({"uri": "/"}));
+    wait_route(&lab, &none, "1");
+
+    world.update_kind(|template| proxy(template, true, "2"));
+    wait_route(&paused, &root, "2");
+    wait_route(&lab, &none, "2");
+    lab.wait_status("about to be restarted", |status| status["pendingRestart"] == true);
+    let mark = world.mark();
+    // Restored as it was, not as the kind has it by now.
+    lab.patch_child(Child::VirtualService, &json!({"spec": {"hosts": ["other.example.com"]}}));
+    wait_route(&lab, &none, "2");
+    world.wait("the hosts to be restored", || {
+        let hosts = lab.child(Child::VirtualService)["spec"]["hosts"].clone();
+        if hosts == json!(["*"]) { Ok(()) } else { Err(hosts.to_string()) }
+    });
+    wait_route(&lab, &none, "2");
+    assert_eq!(world.writes(mark).resource("virtualservices").count(), 1);
+
+    world.cluster.api().delete(&lab.pod_path()).and_then(Reply::ok).unwrap();
+    wait_route(&lab, &root, "2");
+    lab.wait_status("on the current template", |status| status["pendingRestart"] == false);
 }

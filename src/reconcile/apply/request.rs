@@ -88,7 +88,7 @@ impl ChildApi<'_> {
     }
 
     /// The object of that name, with its spec.
-    pub(super) async fn read(&self, name: &str) -> Result<Option<WholeChild>, ApplyError> {
+    pub(in crate::reconcile) async fn read(&self, name: &str) -> Result<Option<WholeChild>, ApplyError> {
         match self.request(name, self.api.get_opt(name)).await {
             Ok(None) => Ok(None),
             Ok(Some(incoming)) => incoming.object.map(Some).map_err(|why| self.unreachable(name, why)),

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use super::super::apply::{ApplyError, Next, StoredDifference};
 use super::observe;
 use super::outcome::{ApplyOutcome, ChildOutcome};
-use super::plan::{Inputs, Plan, RenderedAction};
+use super::plan::{Plan, RenderedAction};
+use super::planning::{self, PlanError};
 use super::reasons::StatusReason;
-use super::restart::RestartRecord;
 use super::target::{Memory, Target};
-use crate::render::{self, ChildAction, ChildKind, RenderFault, Serves};
+use crate::render::{self, ChildAction, ChildKind, Serves};
 use crate::stores::child::Child;
 
 /// Reconciles the children of a Workspace of that kind. Without a kind none can be rendered, and all are left unchanged, but
@@ -40,14 +40,20 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
         spec_error: fault.as_ref().map(StatusReason::from),
         ..ApplyOutcome::default()
     };
-    let inputs = inputs(target, kind, memory);
-    let plan = memory.plan.take().filter(|plan| plan.is_for(&inputs));
+    let inputs = planning::inputs(target, kind, memory);
+    let plan = memory.plan.take().filter(|plan| planning::is_current(target, plan, &inputs));
     let settled = plan.and_then(|plan| settled(target, &plan, memory).map(|children| (plan, children)));
     let (plan, children) = match settled {
         Some(settled) => settled,
-        None => match make_plan(target, kind, inputs) {
+        None => match planning::make(target, kind, inputs).await {
             Ok((plan, actions)) => apply_all(target, kind, plan, actions, memory).await,
-            Err(fault) => {
+            Err(PlanError::Unread(error)) => {
+                log(&error);
+                let (kind, name) = (ChildKind::VirtualService, &target.names.service);
+                outcome.children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
+                return outcome;
+            }
+            Err(PlanError::Render(fault)) => {
                 outcome.spec_error = Some(StatusReason::from(&fault));
                 outcome.children.extend(stop_unrendered(target, memory).await);
                 outcome.children.extend(prune_unrendered(target, kind, memory).await);
@@ -60,31 +66,6 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
     outcome.children = children;
     memory.plan = Some(plan);
     outcome
-}
-
-fn inputs(target: &Target<'_>, kind: &WorkspaceKind, memory: &Memory) -> Inputs {
-    let recorded = observe::stateful_set(target).and_then(|set| set.restart.clone());
-    Inputs::new(target.workspace, kind, memory.account_is_foreign, recorded)
-}
-
-/// Renders, with the record of restarts. One that has happened is forgotten where the StatefulSet is written anyway.
-fn make_plan(
-    target: &Target<'_>,
-    kind: &WorkspaceKind,
-    inputs: Inputs,
-) -> Result<(Plan, Vec<RenderedAction>), RenderFault> {
-    let (set, pod) = (observe::stateful_set(target), observe::pod(target));
-    let (set, pod) = (set.as_deref(), pod.as_deref());
-    let make = |inputs: Inputs, record: &RestartRecord| {
-        Plan::make(inputs, record, target.workspace, kind, &target.context.routing)
-    };
-    let record = RestartRecord::next(&target.workspace.spec.pod_template, set, pod);
-    let (plan, actions) = make(inputs.clone(), &record)?;
-    let is_written = set.and_then(|set| set.applied_hash.as_ref()) != plan.stateful_set();
-    match record.without_done(set, pod) {
-        Some(record) if is_written => make(inputs, &record),
-        _ => Ok((plan, actions)),
-    }
 }
 
 /// The outcome where every child is as planned; nothing where some are not.
@@ -129,10 +110,15 @@ async fn apply_all(
     };
     if account_is_foreign != memory.account_is_foreign {
         memory.account_is_foreign = account_is_foreign;
-        match make_plan(target, kind, inputs(target, kind, memory)) {
+        match planning::make(target, kind, planning::inputs(target, kind, memory)).await {
             Ok(remade) => (plan, actions) = remade,
             // It rendered a moment ago.
-            Err(_) => return (plan, children),
+            Err(PlanError::Render(_)) => return (plan, children),
+            Err(PlanError::Unread(error)) => {
+                let (kind, name) = (ChildKind::VirtualService, &target.names.service);
+                children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
+                return (plan, children);
+            }
         }
         drop(take_account(&mut actions));
     }

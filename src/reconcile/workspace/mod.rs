@@ -5,6 +5,7 @@ mod children;
 mod observe;
 mod outcome;
 mod plan;
+mod planning;
 mod pod_replacement;
 mod pod_state;
 mod reasons;

@@ -9,7 +9,7 @@ use crds::labels::RESTART_ANNOTATION;
 use super::super::apply::{Hash, hash};
 use super::restart::RestartRecord;
 use crate::config::Routing;
-use crate::render::{self, Action, ChildAction, ChildKind, Manifest, RenderFault, Route, SkippedMount};
+use crate::render::{self, Action, ChildAction, ChildKind, KeptPaths, Manifest, RenderFault, Route, SkippedMount};
 use crate::stores::workspace::StoredWorkspace;
 
 /// What a rendering depends on. The settings do not change while the process lives.
@@ -48,6 +48,8 @@ pub(super) struct Plan {
     inputs: Inputs,
     /// What the StatefulSet records.
     record: Box<str>,
+    /// Whether the route has the paths of the running pod.
+    pub keeps_paths: bool,
     /// What is to be done about each child, in that order.
     pub actions: Vec<ChildAction<Hash>>,
     /// The replicas of the StatefulSet.
@@ -70,10 +72,10 @@ impl Plan {
         self.inputs == Inputs { recorded: recorded.clone(), ..inputs.clone() }
     }
 
-    /// The hash of the StatefulSet to apply.
-    pub fn stateful_set(&self) -> Option<&Hash> {
-        let set = self.actions.iter().find(|child| child.kind == ChildKind::StatefulSet)?;
-        match &set.action {
+    /// The hash of what is to be applied, of a kind of which there is one.
+    pub fn applied(&self, kind: ChildKind) -> Option<&Hash> {
+        let child = self.actions.iter().find(|child| child.kind == kind)?;
+        match &child.action {
             Action::Apply(hash) => Some(hash),
             Action::KeepExisting | Action::Delete => None,
         }
@@ -88,6 +90,7 @@ impl Plan {
     pub fn make(
         inputs: Inputs,
         record: &RestartRecord,
+        kept: &KeptPaths,
         workspace: &StoredWorkspace,
         kind: &WorkspaceKind,
         routing: &Routing,
@@ -106,11 +109,15 @@ impl Plan {
             }
             replicas = spec.replicas.unwrap_or_default();
         }
+        if let Route::Wanted(route) = &mut desired.route {
+            kept.keep_in(&mut route.spec);
+        }
+        let keeps_paths = *kept != KeptPaths::default();
         let route = desired.route.without_object();
         let skipped_mounts = std::mem::take(&mut desired.skipped_mounts);
         let rendered: Vec<_> = desired.into_actions().into_iter().map(|child| child.map(with_hash)).collect();
         let actions = rendered.iter().map(|child| child.as_ref().map(|(hash, _)| hash.clone())).collect();
-        Ok((Self { inputs, record, actions, replicas, route, skipped_mounts }, rendered))
+        Ok((Self { inputs, record, keeps_paths, actions, replicas, route, skipped_mounts }, rendered))
     }
 }
 

@@ -1,0 +1,149 @@
+//! The paths of a route that follow the running pod, not the kind: a server that was started below one path does not answer
+//! below another one, nor without a prefix that it expects.
+
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::istio::{HttpRewrite, HttpRoute, StringMatch, VirtualServiceSpec};
+
+/// The paths under which the ports of a running pod are reached.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct KeptPaths(Vec<KeptPath>);
+
+/// The path of one port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct KeptPath {
+    port: i32,
+    prefix: String,
+    rewrite: Option<HttpRewrite>,
+}
+
+impl KeptPaths {
+    /// Those in the spec of a stored VirtualService of this Workspace. One that is not below the Workspace is none of ours,
+    /// whoever wrote it.
+    pub fn of_stored(spec: &Value, namespace: &str, workspace: &str) -> Self {
+        let below = format!("/{namespace}/{workspace}/");
+        let is_ours = |prefix: &str| {
+            let last = prefix.strip_suffix('/').and_then(|path| path.rsplit_once(&*below));
+            last.is_some_and(|(start, port_id)| start.starts_with('/') && !port_id.is_empty() && !port_id.contains('/'))
+        };
+        let path = |route: HttpRoute| {
+            let prefix = prefix(&route).filter(|prefix| is_ours(prefix))?.to_owned();
+            Some(KeptPath { port: port(&route)?, prefix, rewrite: route.rewrite.filter(|rewrite| rewrite.uri == "/") })
+        };
+        let http = VirtualServiceSpec::deserialize(spec).map(|spec| spec.http).unwrap_or_default();
+        Self(http.into_iter().filter_map(path).collect())
+    }
+
+    /// Puts them into a rendered spec: into the routes of these ports, and into the redirects to them.
+    pub fn keep_in(&self, spec: &mut VirtualServiceSpec) {
+        for path in &self.0 {
+            let Some(route) = spec.http.iter_mut().find(|route| port(route) == Some(path.port)) else { continue };
+            route.rewrite.clone_from(&path.rewrite);
+            if let Some(rendered) = prefix(route).map(str::to_owned) {
+                spec.http.iter_mut().for_each(|route| path.replace(&rendered, route));
+            }
+        }
+    }
+}
+
+impl KeptPath {
+    /// In the route, or in the redirect, that has the path `rendered`.
+    fn replace(&self, rendered: &str, route: &mut HttpRoute) {
+        let without_slash = |path: &str| path.trim_end_matches('/').to_owned();
+        for uri in route.matches.iter_mut().map(|found| &mut found.uri) {
+            match uri {
+                StringMatch::Prefix(path) if path == rendered => path.clone_from(&self.prefix),
+                StringMatch::Exact(path) if *path == without_slash(rendered) => *path = without_slash(&self.prefix),
+                StringMatch::Prefix(_) | StringMatch::Exact(_) => {}
+            }
+        }
+        if let Some(redirect) = route.redirect.as_mut().filter(|redirect| redirect.uri == rendered) {
+            redirect.uri.clone_from(&self.prefix);
+        }
+    }
+}
+
+/// The port that a route leads to.
+fn port(route: &HttpRoute) -> Option<i32> {
+    Some(route.route.first()?.destination.port.number)
+}
+
+/// The path that a route matches.
+fn prefix(route: &HttpRoute) -> Option<&str> {
+    match &route.matches.first()?.uri {
+        StringMatch::Prefix(path) => Some(path),
+        StringMatch::Exact(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn route(path: &str, port: i32, rewrite: bool) -> Value {
+        let mut route = json!({
+            "match": [{"uri": {"prefix": path}}],
+            "headers": {"request": {"set": {"X-Port": port.to_string()}}},
+            "route": [{"destination": {"host": "h", "port": {"number": port}}}],
+        });
+        if rewrite {
+            route["rewrite"] = json!({"uri": "/"});
+        }
+        route
+    }
+
+    fn redirect(path: &str) -> Value {
+        let uri = json!({"exact": path.trim_end_matches('/')});
+        json!({"match": [{"uri": uri}], "redirect": {"uri": path, "redirectCode": 307}})
+    }
+
+    fn spec(http: &[Value]) -> Value {
+        json!({"gateways": ["g"], "hosts": ["*"], "http": http})
+    }
+
+    fn kept(stored: &Value, rendered: &Value) -> Value {
+        let mut spec: VirtualServiceSpec = serde_json::from_value(rendered.clone()).unwrap();
+        KeptPaths::of_stored(stored, "ns", "lab").keep_in(&mut spec);
+        serde_json::to_value(spec).unwrap()
+    }
+
+    #[test]
+    fn paths_and_rewrites_stay_and_all_else_follows() {
+        let (old, new) = ("/workspace/ns/lab/a/", "/notebooks/ns/lab/a/");
+        let mut headers = route(old, 80, true);
+        headers["headers"]["request"]["set"]["X-Port"] = json!("other");
+        let stored = spec(&[redirect(old), headers, route("/workspace/ns/lab/gone/", 81, false)]);
+        let rendered = spec(&[redirect(new), route(new, 80, false), route("/notebooks/ns/lab/b/", 82, true)]);
+        let expected = spec(&[redirect(old), route(old, 80, true), route("/notebooks/ns/lab/b/", 82, true)]);
+        assert_eq!(kept(&stored, &rendered), expected);
+        assert_eq!(
+            kept(&spec(&[route(old, 80, false)]), &spec(&[route(new, 80, true)])),
+            spec(&[route(old, 80, false)])
+        );
+        assert_eq!(kept(&rendered, &rendered), rendered);
+    }
+
+    #[test]
+    fn a_path_that_is_not_below_the_workspace_is_not_kept() {
+        let rendered = spec(&[route("/workspace/ns/lab/a/", 80, false)]);
+        for foreign in [
+            "/workspace/other/lab/a/",
+            "/workspace/ns/lab/",
+            "/workspace/ns/lab/a",
+            "/workspace/ns/lab/a/b/",
+            "/workspace/ns/lab//",
+            "workspace/ns/lab/a/",
+            "/",
+        ] {
+            assert_eq!(kept(&spec(&[route(foreign, 80, false)]), &rendered), rendered, "{foreign}");
+        }
+        assert_eq!(kept(&json!({"http": 1}), &rendered), rendered);
+        let mut elsewhere = route("/workspace/ns/lab/a/", 80, true);
+        elsewhere["rewrite"]["uri"] = json!("/admin");
+        assert_eq!(kept(&spec(&[elsewhere]), &rendered), rendered);
+    }
+}
