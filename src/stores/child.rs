@@ -8,6 +8,7 @@ use kube::Resource;
 use kube::core::{DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::collection::Collection;
 use super::metadata::{OwnedFields, Owner, WireMetadata};
@@ -148,37 +149,45 @@ impl Slim for Child {
     fn inherit(&mut self, older: &Self) {
         if let (Some(fields), Some(known)) = (&mut self.fields, &older.fields)
             && *fields == *known
-            && known.text.is_none()
+            && known.unsettled.is_none()
         {
-            fields.text = None;
+            fields.unsettled = None;
         }
     }
 }
 
-/// A StatefulSet as its watch delivers it: with what is used of its status.
+/// A child with a spec as its watch delivers it: the spec is kept until it has been compared with what is desired, so that
+/// a start need not read every child once more, and of the status what is used.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WatchedSet(Child);
+pub struct WatchedChild(Child);
 
-impl From<WatchedSet> for Child {
-    fn from(set: WatchedSet) -> Self {
-        set.0
+impl From<WatchedChild> for Child {
+    fn from(watched: WatchedChild) -> Self {
+        watched.0
     }
 }
 
-impl<'de> Deserialize<'de> for WatchedSet {
+impl<'de> Deserialize<'de> for WatchedChild {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Wire {
             metadata: WireMetadata,
-            #[serde(default)]
-            status: WireStatus,
+            spec: Option<Box<RawValue>>,
+            status: Option<Box<RawValue>>,
         }
-        let Wire { metadata, status } = Wire::deserialize(deserializer)?;
-        Ok(Self(Child { revisions: status.revisions(), ..Child::from_metadata(metadata) }))
+        let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
+        // That of another kind than StatefulSet may have any form.
+        let status =
+            status.and_then(|status| serde_json::from_str::<WireStatus>(status.get()).ok()).unwrap_or_default();
+        let mut child = Child { revisions: status.revisions(), ..Child::from_metadata(metadata) };
+        if let Some(unsettled) = child.fields.as_mut().and_then(|fields| fields.unsettled.as_mut()) {
+            unsettled.spec = spec;
+        }
+        Ok(Self(child))
     }
 }
 
-impl Slim for WatchedSet {
+impl Slim for WatchedChild {
     type Of = ChildObject;
 
     fn identity(&self) -> &Identity {

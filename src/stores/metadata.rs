@@ -78,8 +78,17 @@ pub struct Owner {
 pub struct OwnedFields {
     /// Distinguishes two sets.
     pub digest: u64,
-    /// The set; forgotten once it has been found to be what we want.
-    pub text: Option<Box<str>>,
+    /// The set itself; forgotten once it has been found to be what we want.
+    pub unsettled: Option<Box<UnsettledFields>>,
+}
+
+/// Fields that have not been found to be what we want.
+#[derive(Clone, Debug)]
+pub struct UnsettledFields {
+    /// The set.
+    pub text: Box<str>,
+    /// The spec with their values, where it has come with them.
+    pub spec: Option<Box<RawValue>>,
 }
 
 impl PartialEq for OwnedFields {
@@ -112,6 +121,6 @@ impl WireMetadata {
         let text: Box<str> = ours.fields_v1?.get().into();
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
-        Some(OwnedFields { digest: hasher.finish(), text: Some(text) })
+        Some(OwnedFields { digest: hasher.finish(), unsettled: Some(Box::new(UnsettledFields { text, spec: None })) })
     }
 }

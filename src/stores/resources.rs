@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::{Api, Client, Resource};
 use tokio::sync::watch::Receiver;
 
-use super::child::{Child, ChildObject, WatchedSet};
+use super::child::{Child, ChildObject, WatchedChild};
 use super::collection::Progress;
 use super::kind::StoredKind;
 use super::notebook::StoredNotebook;
@@ -132,8 +132,8 @@ impl WatchedResource {
             Self::Children(kind) => async move {
                 let on_event = |event: StoreEvent<'_, Child>| stores.child_event(kind, event);
                 let collection = &stores.children[kind];
-                if kind == ChildKind::StatefulSet {
-                    let api: Api<Incoming<WatchedSet>> = Api::all_with(client, &kind);
+                if kind.row().has_spec {
+                    let api: Api<Incoming<WatchedChild>> = Api::all_with(client, &kind);
                     watch(options, api, collection, on_event).await;
                 } else {
                     let api: Api<Incoming<Child>> = Api::all_with(client, &kind);

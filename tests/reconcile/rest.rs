@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::poison::{Poisoned, folded};
 use crate::process::{Loop, USER};
-use crate::world::{World, control_plane};
+use crate::world::{CHILDREN, World, control_plane};
 
 const WORKSPACES: usize = 300;
 /// After a start: what an earlier version stored wrongly.
@@ -136,6 +136,11 @@ fn three_hundred_workspaces_at_rest_cost_no_write_and_neither_does_a_restart() {
     let is_healing =
         |request: &Request| request.name == folding.kind || names.iter().flatten().any(|name| **name == request.name);
     has_rested(&plain, mark, (&again, WORKSPACES as u64 + 3), REST[1], is_healing);
+    // What is stored has come with the lists.
+    let requests = cluster.audit().since(mark).unwrap().by(USER).verb("get");
+    let reads = requests
+        .filter(|request| CHILDREN.iter().any(|child| child.resource() == request.resource) && !is_healing(request));
+    assert!(reads.is_empty(), "{reads:?}");
     let healing = plain.writes(mark);
     for (resource, count) in [("statefulsets", 2), ("virtualservices", 2), ("serviceaccounts", 0), ("services", 0)] {
         assert_eq!(healing.clone().resource(resource).count(), count, "{healing:?}");

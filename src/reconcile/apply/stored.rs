@@ -17,6 +17,7 @@ use super::request::{ChildApi, Precondition, Purpose, RequestError};
 use crate::istio::{VirtualService, VirtualServiceSpec};
 use crate::render::{ChildRow, Manifest, child_metadata, difference};
 use crate::stores::child::{Child, WholeChild};
+use crate::stores::metadata::UnsettledFields;
 use crate::stores::slim::{Identity, Key};
 
 impl ChildApi<'_> {
@@ -31,14 +32,18 @@ impl ChildApi<'_> {
     ) -> Result<bool, ApplyError> {
         let has_hash = |child: &Child| child.applied_hash.as_deref() == Some(&**hash);
         // The fields of one that was found to be as desired are not kept; they come with the object.
-        let has_fields = seen.fields.as_ref().is_some_and(|fields| fields.text.is_some());
-        if !has_hash(seen) || (has_fields && !covers(seen, object)) {
+        let unsettled = seen.fields.as_ref().and_then(|fields| fields.unsettled.as_deref());
+        if !has_hash(seen) || (unsettled.is_some() && !covers(seen, object)) {
             return Ok(false);
         }
-        let stored = if self.row.has_spec || !has_fields {
-            self.read(&seen.identity.key.name).await?
-        } else {
-            Some(WholeChild { child: seen.clone(), spec: Value::Null })
+        let spec = match unsettled {
+            Some(UnsettledFields { spec: Some(spec), .. }) => serde_json::from_str(spec.get()).ok(),
+            Some(_) if !self.row.has_spec => Some(Value::Null),
+            _ => None,
+        };
+        let stored = match spec {
+            Some(spec) => Some(WholeChild { child: seen.clone(), spec }),
+            None => self.read(&seen.identity.key.name).await?,
         };
         let Some(stored) = stored else { return Ok(false) };
         let child = &stored.child;
@@ -88,7 +93,7 @@ impl ChildApi<'_> {
         self.count_unsafe(&found);
         memory.settled = Settled::of(&child);
         memory.stored = found;
-        child.fields.iter_mut().for_each(|fields| fields.text = None);
+        child.fields.iter_mut().for_each(|fields| fields.unsettled = None);
         self.collection.put_answer(child);
     }
 
@@ -151,8 +156,8 @@ fn is_exactly_ours(stored: &WholeChild, metadata: &ObjectMeta) -> bool {
 
 /// Whether the fields of a child that are ours are those of `object`.
 fn covers(child: &Child, object: &dyn Manifest) -> bool {
-    let Some(fields) = child.fields.as_ref().and_then(|fields| fields.text.as_deref()) else { return false };
-    ownership::covers(fields, &object.value())
+    let unsettled = child.fields.as_ref().and_then(|fields| fields.unsettled.as_deref());
+    unsettled.is_some_and(|fields| ownership::covers(&fields.text, &object.value()))
 }
 
 /// How the spec that is stored differs from that of `object`, and whether a YAML reader may have done it.

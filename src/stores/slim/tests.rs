@@ -4,7 +4,7 @@ use kube::core::{ObjectList, WatchEvent};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::stores::child::{Child, WatchedSet};
+use crate::stores::child::{Child, WatchedChild};
 use crate::stores::collection::Collection;
 use crate::stores::kind::StoredKind;
 use crate::stores::pod::Pod;
@@ -44,7 +44,7 @@ fn a_child_keeps_its_owner_our_fields_and_the_hash() {
     assert!(set.is_owned_by("w-1") && !set.is_owned_by("o-1"));
     assert_eq!(set.workspaces().collect::<Vec<_>>(), ["lab"]);
     assert_eq!(set.applied_hash.as_deref(), Some("abc"));
-    let text = set.fields.unwrap().text.unwrap();
+    let text = set.fields.unwrap().unsettled.unwrap().text;
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({"f:spec": {"f:replicas": {}}}));
 }
 
@@ -54,7 +54,7 @@ fn a_set_has_a_current_revision_once_its_controller_has_seen_it() {
         let mut set = child("7", &json!({}));
         set["metadata"]["annotations"]["notebooks.kubeflow.org/restart"] = json!("abc");
         set["status"] = status;
-        Child::from(serde_json::from_value::<WatchedSet>(set).unwrap())
+        Child::from(serde_json::from_value::<WatchedChild>(set).unwrap())
     };
     let seen = set(json!({"observedGeneration": 1, "updateRevision": "ws-lab-1-7f", "replicas": 1}));
     assert_eq!((seen.current_revision(), seen.restart.as_deref()), (Some("ws-lab-1-7f"), Some("abc")));
@@ -81,6 +81,34 @@ fn a_pod_was_ready_if_its_condition_has_changed_since_it_started() {
 }
 
 #[test]
+fn the_spec_of_a_child_is_kept_until_its_fields_are_known() {
+    let watched = |version: &str, fields: &Value| {
+        let mut set = child(version, fields);
+        set["spec"] = json!({"replicas": 1});
+        Child::from(serde_json::from_str::<WatchedChild>(&set.to_string()).unwrap())
+    };
+    let spec = |child: &Child| Some(child.fields.as_ref()?.unsettled.as_ref()?.spec.as_ref()?.get().to_owned());
+    let ours = json!({"f:spec": {"f:replicas": {}}});
+    let set = watched("7", &ours);
+    assert_eq!(spec(&set).as_deref(), Some(r#"{"replicas":1}"#));
+    let collection = Collection::default();
+    let mut known = set.clone();
+    known.fields.as_mut().unwrap().unsettled = None;
+    collection.put(known).unwrap();
+    let kept = |set: Child| {
+        collection.put(set);
+        spec(&collection.get(&Key::new("ns", "ws-lab-1")).unwrap()).is_some()
+    };
+    assert!(!kept(watched("8", &ours)));
+    assert!(kept(watched("9", &json!({"f:spec": {}}))));
+    // Without fields of ours there is nothing to compare.
+    let mut foreign = child("7", &ours);
+    foreign["metadata"]["managedFields"] = json!([]);
+    foreign["spec"] = json!({"replicas": 1});
+    assert_eq!(Child::from(serde_json::from_value::<WatchedChild>(foreign).unwrap()).fields, None);
+}
+
+#[test]
 fn a_child_concerns_the_workspaces_that_its_label_and_its_owner_name() {
     let mut moved = child("1", &json!({}));
     moved["metadata"]["labels"]["notebooks.kubeflow.org/workspace-name"] = json!("other");
@@ -96,12 +124,13 @@ fn only_another_set_of_our_fields_is_news() {
     collection.put(decoded(&child("1", &ours))).unwrap();
     let key = Key::new("ns", "ws-lab-1");
     let mut known = decoded(&child("1", &ours));
-    known.fields.as_mut().unwrap().text = None;
+    known.fields.as_mut().unwrap().unsettled = None;
     collection.put_answer(known);
     assert!(collection.put(decoded(&child("2", &ours))).is_none());
-    assert_eq!(collection.get(&key).unwrap().fields.as_ref().unwrap().text, None, "what is known is not kept twice");
+    let is_kept = || collection.get(&key).unwrap().fields.as_ref().unwrap().unsettled.is_some();
+    assert!(!is_kept(), "what is known is not kept twice");
     assert!(collection.put(decoded(&child("3", &less))).is_some());
-    assert!(collection.get(&key).unwrap().fields.as_ref().unwrap().text.is_some());
+    assert!(is_kept());
 }
 
 #[test]

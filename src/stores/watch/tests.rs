@@ -406,7 +406,7 @@ async fn a_resource_that_need_not_be_served_is_listed_twice_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn children_whose_status_is_not_used_are_listed_as_metadata_only() {
+async fn children_without_a_spec_are_listed_as_metadata_only() {
     let accepts = Arc::new(Mutex::new(Vec::new()));
     let service = tower::service_fn({
         let accepts = accepts.clone();
@@ -417,8 +417,9 @@ async fn children_whose_status_is_not_used_are_listed_as_metadata_only() {
         }
     });
     let collection = Collection::<Child>::default();
-    let api: Api<Incoming<Child>> = Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::Service);
-    let options = WatchOptions { name: "services", necessity: Necessity::Required, rule: RULE, label: None };
+    let api: Api<Incoming<Child>> =
+        Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::ServiceAccount);
+    let options = WatchOptions { name: "serviceaccounts", necessity: Necessity::Required, rule: RULE, label: None };
     let watching = watch(options, api, &collection, |_| {});
     drop(timeout(Duration::from_secs(1), watching).await);
     let accepts = accepts.lock().unwrap();

@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::stores::child::WatchedSet;
+use crate::stores::child::WatchedChild;
 
 const NOW: &str = "2026-01-01T00:10:00Z";
 
@@ -25,7 +25,7 @@ fn set(record: Option<&str>, observed: i64, revision: &str) -> Child {
     if let Some(record) = record {
         value["metadata"]["annotations"]["notebooks.kubeflow.org/restart"] = json!(record);
     }
-    serde_json::from_value::<WatchedSet>(value).unwrap().into()
+    serde_json::from_value::<WatchedChild>(value).unwrap().into()
 }
 
 fn pod(revision: &str, change: impl FnOnce(&mut Value)) -> Pod {
