@@ -6,6 +6,7 @@ mod captured_log;
 pub mod child;
 pub mod collection;
 mod events;
+pub mod image_source;
 pub mod kind;
 pub mod metadata;
 mod notebook;
@@ -31,6 +32,7 @@ use crate::rbac::AccessRule;
 use crate::render::ChildKind;
 use child::Child;
 use collection::{Collection, Progress};
+use image_source::ImageSource;
 use kind::StoredKind;
 use pod::Pod;
 use read_model::ReadModel;
@@ -155,6 +157,11 @@ impl Stores {
     /// The WorkspaceKinds.
     pub fn kinds(&self) -> &Collection<StoredKind> {
         &self.0.kinds
+    }
+
+    /// The ConfigMaps with images, without these.
+    pub fn image_sources(&self) -> &Collection<ImageSource> {
+        &self.0.image_sources
     }
 
     /// The names of all WorkspaceKinds.

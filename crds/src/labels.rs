@@ -18,6 +18,8 @@ const STATEFULSET_POD_LABELS: [&str; 3] = [POD_NAME_LABEL, "apps.kubernetes.io/p
 pub const APPLIED_HASH_ANNOTATION: &str = "notebooks.kubeflow.org/applied-hash";
 /// The length of its value, in bytes.
 pub const APPLIED_HASH_LENGTH: usize = 32;
+/// Label of ConfigMaps with images, with the value `true`.
+pub const IMAGE_SOURCE_LABEL: &str = "notebooks.kubeflow.org/image-source";
 /// Finalizer of kinds that are used, the same as the Go controller's.
 pub const KIND_FINALIZER: &str = "notebooks.kubeflow.org/workspacekind-protection";
 /// Annotation on the StatefulSet: what its template was made from, and the revision whose pod is restarted for that.

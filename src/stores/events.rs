@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::child::Child;
 use super::collection::Change;
+use super::image_source::ImageSource;
 use super::kind::StoredKind;
 use super::pod::Pod;
 use super::read_model::ReadModel;
@@ -74,6 +75,19 @@ impl ReadModel {
         for pod in change.before.iter().chain(&change.after) {
             if let Some(workspace) = &pod.workspace {
                 self.trigger(&Key::new(&pod.identity.key.namespace, workspace), urgency);
+            }
+        }
+    }
+
+    /// The kinds with an image in the ConfigMap; all that have any when it becomes known whether they may be read.
+    pub(super) fn image_source_event(&self, event: StoreEvent<'_, ImageSource>) {
+        let changed = event.change(Urgency::Debounced).map(|(change, urgency)| (key_of(change), urgency));
+        let urgency = changed.as_ref().map_or(Urgency::Bulk, |(_, urgency)| *urgency);
+        for key in self.kinds.keys() {
+            let Some(kind) = self.kinds.get(&key) else { continue };
+            let is_in = |source: Key| changed.as_ref().is_none_or(|(changed, _)| source == *changed);
+            if kind.image_sources().any(is_in) {
+                self.trigger_kind(&key.name, urgency);
             }
         }
     }

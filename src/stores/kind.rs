@@ -55,6 +55,13 @@ impl StoredKind {
         self.kind.metadata.generation.unwrap_or_default()
     }
 
+    /// The ConfigMaps that its icon and its logo are in.
+    pub fn image_sources(&self) -> impl Iterator<Item = Key> {
+        let spawner = &self.kind.spec.spawner;
+        let sources = [&spawner.icon, &spawner.logo].into_iter().filter_map(|asset| asset.config_map.as_ref());
+        sources.map(|source| Key::new(&source.namespace, &source.name))
+    }
+
     /// Whether nothing that matters to its Workspaces differs from `other`: that is neither status nor finalizers.
     pub(super) fn is_same_template(&self, other: &Self) -> bool {
         self.identity.uid == other.identity.uid

@@ -2,6 +2,7 @@
 
 use super::child::Child;
 use super::collection::Collection;
+use super::image_source::ImageSource;
 use super::kind::StoredKind;
 use super::notebook::StoredNotebook;
 use super::pod::Pod;
@@ -18,6 +19,7 @@ pub(super) struct ReadModel {
     pub notebooks: Collection<StoredNotebook>,
     pub children: PerChild<Collection<Child>>,
     pub pods: Collection<Pod>,
+    pub image_sources: Collection<ImageSource>,
     pub triggers: Triggers,
     pub route_triggers: Triggers,
     pub kind_triggers: Triggers,
@@ -30,7 +32,7 @@ pub(super) struct ReadModel {
 pub struct Watched {
     /// Notebooks, which only admission asks about.
     pub notebooks: bool,
-    /// Children of Workspaces and their pods, which only the reconciler asks about.
+    /// Children of Workspaces, their pods, and ConfigMaps with images, which only the reconciler asks about.
     pub children: bool,
     /// Of the children also VirtualServices.
     pub istio: bool,

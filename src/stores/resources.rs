@@ -11,6 +11,7 @@ use tokio::sync::watch::Receiver;
 
 use super::child::{Child, ChildObject, WatchedChild};
 use super::collection::Progress;
+use super::image_source::ImageSource;
 use super::kind::StoredKind;
 use super::notebook::StoredNotebook;
 use super::pod::Pod;
@@ -30,7 +31,11 @@ pub(super) enum WatchedResource {
     Notebooks,
     Children(ChildKind),
     Pods,
+    ImageSources,
 }
+
+/// The ConfigMaps with images. The API server compares labels, so no other ConfigMap is ever sent.
+const IMAGE_SOURCES: &str = "notebooks.kubeflow.org/image-source=true";
 
 impl WatchedResource {
     /// What is watched under `watched`.
@@ -44,6 +49,7 @@ impl WatchedResource {
             .chain(watched.notebooks.then_some(Self::Notebooks))
             .chain(children.map(Self::Children))
             .chain(watched.children.then_some(Self::Pods))
+            .chain(watched.children.then_some(Self::ImageSources))
     }
 
     /// The plural in paths, which is also its name in logs.
@@ -54,6 +60,7 @@ impl WatchedResource {
             Self::Notebooks => "notebooks",
             Self::Children(kind) => kind.row().plural,
             Self::Pods => "pods",
+            Self::ImageSources => "configmaps",
         }
     }
 
@@ -65,6 +72,7 @@ impl WatchedResource {
             Self::Notebooks => Notebook::url_path(&(), None),
             Self::Children(kind) => ChildObject::url_path(&kind, None),
             Self::Pods => core::Pod::url_path(&(), None),
+            Self::ImageSources => core::ConfigMap::url_path(&(), None),
         }
     }
 
@@ -73,7 +81,7 @@ impl WatchedResource {
         let (group, verbs): (_, &[_]) = match self {
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => (crds::GROUP, &["get", "list", "watch"]),
             Self::Children(kind) => (kind.row().group, kind.row().verbs),
-            Self::Pods => ("", &["list", "watch"]),
+            Self::Pods | Self::ImageSources => ("", &["list", "watch"]),
         };
         AccessRule { group, resource: self.name(), verbs }
     }
@@ -82,6 +90,9 @@ impl WatchedResource {
     pub fn necessity(self) -> Necessity {
         match self {
             Self::Notebooks => Necessity::Optional("a Workspace may get the name of a Notebook"),
+            Self::ImageSources => {
+                Necessity::Optional("the icons and logos of WorkspaceKinds that are in ConfigMaps are not found")
+            }
             Self::Children(kind) => match kind.row().serves {
                 Serves::Pod => Necessity::Required,
                 Serves::Neither => Necessity::Optional("the ClusterRoles of WorkspaceKinds are not granted"),
@@ -99,6 +110,7 @@ impl WatchedResource {
             Self::Notebooks => stores.notebooks.subscribe(),
             Self::Children(kind) => stores.children[kind].subscribe(),
             Self::Pods => stores.pods.subscribe(),
+            Self::ImageSources => stores.image_sources.subscribe(),
         }
     }
 
@@ -108,9 +120,12 @@ impl WatchedResource {
         let label = match self {
             // The objects with the label of children, whichever client created them.
             Self::Children(_) | Self::Pods => Some(WORKSPACE_NAME_LABEL),
+            Self::ImageSources => Some(IMAGE_SOURCES),
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => None,
         };
-        let options = WatchOptions { name: self.name(), necessity: self.necessity(), rule: self.rule(), label };
+        // A ConfigMap can have a megabyte.
+        let page = if self == Self::ImageSources { 10 } else { 500 };
+        let options = WatchOptions { name: self.name(), necessity: self.necessity(), rule: self.rule(), label, page };
         match self {
             Self::WorkspaceKinds => async move {
                 let on_event = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);
@@ -147,6 +162,12 @@ impl WatchedResource {
                 watch(options, api, &stores.pods, on_event).await;
             }
             .boxed(),
+            Self::ImageSources => async move {
+                let on_event = |event: StoreEvent<'_, ImageSource>| stores.image_source_event(event);
+                let api: Api<Incoming<ImageSource>> = Api::all(client);
+                watch(options, api, &stores.image_sources, on_event).await;
+            }
+            .boxed(),
         }
     }
 }
@@ -156,11 +177,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn image_sources_have_the_label() {
+        assert_eq!(IMAGE_SOURCES, format!("{}=true", crds::labels::IMAGE_SOURCE_LABEL));
+    }
+
+    #[test]
     fn every_resource_has_its_path() {
         let watched = Watched { notebooks: true, children: true, istio: true };
         let paths: Vec<String> = WatchedResource::all(watched).map(WatchedResource::path).collect();
-        let of_others =
-            ["/apis/kubeflow.org/v1beta1/workspacekinds", "/apis/kubeflow.org/v1/notebooks", "/api/v1/pods"];
+        let of_others = [
+            "/apis/kubeflow.org/v1beta1/workspacekinds",
+            "/apis/kubeflow.org/v1/notebooks",
+            "/api/v1/pods",
+            "/api/v1/configmaps",
+        ];
         let of_children = ["/api/v1/services", "/apis/networking.istio.io/v1/virtualservices"];
         for path in of_others.iter().chain(&of_children) {
             assert!(paths.iter().any(|found| found == path), "{path} in {paths:?}");

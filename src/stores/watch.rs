@@ -38,8 +38,6 @@ const SILENCE: Duration = Duration::from_secs(75);
 const STREAM_PATIENCE: Duration = Duration::from_secs(10);
 /// The annotation of the bookmark at the end of a streamed list (KEP-3157).
 const LIST_ENDS: &str = "k8s.io/initial-events-end";
-/// Objects in a page of a list.
-const PAGE: u32 = 500;
 
 /// What happened to a collection.
 pub(super) enum StoreEvent<'a, T> {
@@ -167,7 +165,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     async fn list_pages(&self) -> Result<String, WatchFailure> {
         self.collection.begin_list();
         let label_selector = self.options.label.map(str::to_owned);
-        let mut params = ListParams { label_selector, limit: Some(PAGE), ..ListParams::default() };
+        let mut params = ListParams { label_selector, limit: Some(self.options.page), ..ListParams::default() };
         loop {
             let ObjectList { metadata, items, .. } = self.api.list(&params).await?;
             for object in items {

@@ -407,7 +407,7 @@ fn every_right_is_used(cluster: &Cluster, requests: &Requests) {
     let mut silent = BTreeSet::from(["update workspaces/finalizers".to_owned(), "bind clusterroles".to_owned()]);
     // This API server streams lists, to which `watch` is the right. Of what has to be there the process also asks, until it is
     // ready, whether it may be listed.
-    silent.extend(["notebooks", "rolebindings"].map(|optional| format!("list {optional}")));
+    silent.extend(["configmaps", "notebooks", "rolebindings"].map(|optional| format!("list {optional}")));
     silent.extend(children().into_iter().map(|(resource, _)| format!("create {resource}")));
     let unused: BTreeSet<String> = granted.difference(&used).cloned().collect();
     assert_eq!(unused, silent, "granted but not used; used were {used:?}");

@@ -1,4 +1,4 @@
-//! What the loop keeps of kinds: counts in their status, and their finalizer.
+//! What the loop keeps of kinds: counts and images in their status, and their finalizer.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -281,4 +281,64 @@ fn a_workspace_that_is_created_while_its_kind_is_deleted_has_its_kind_or_says_so
     println!("A7 {orphans} of {RACES} without their kind, shown after {slowest:?} at most");
     assert!(slowest < LIMIT, "{slowest:?}");
     assert!(0 < orphans && orphans < RACES, "the deletion was always the later one, or never: {orphans}");
+}
+
+/// A ConfigMap in the namespace, changed by `change`.
+fn apply_config_map(world: &World, change: &Value) {
+    let path = format!("/api/v1/namespaces/{}/configmaps/icons", world.namespace);
+    let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "icons"}});
+    for (field, value) in change.as_object().unwrap() {
+        object[field] = value.clone();
+    }
+    object["metadata"]["name"] = json!("icons");
+    world.cluster.api().apply(&path, "administrator", &object).and_then(Reply::ok).unwrap();
+}
+
+fn wait_images(world: &World, icon: &Value, logo: &Value) {
+    wait_kind(world, "shown with its images", |kind| {
+        kind["status"]["spawnerIcon"] == *icon && kind["status"]["spawnerLogo"] == *logo
+    });
+}
+
+#[test]
+fn images_in_config_maps_are_digested_and_followed() {
+    let world = World::empty("images");
+    let source = |key: &str| {
+        json!({"configMap": {
+            "namespace": world.namespace, "name": "icons", "key": key, "mediaType": "image/svg+xml",
+        }})
+    };
+    let mut kind = serde_json::to_value(crds::testing::workspace_kind(&world.kind)).unwrap();
+    kind["spec"]["spawner"]["icon"] = source("icon.svg");
+    world.cluster.api().create("/apis/kubeflow.org/v1beta1/workspacekinds", &kind).and_then(Reply::ok).unwrap();
+    let error = |type_: &str, message: String| json!({"configMap": {"errorType": type_, "errorMessage": message}});
+    let no_config_map = error(
+        "NotFound",
+        format!(
+            "ConfigMap \"icons\" not found in namespace \"{}\" (if it exists, ensure it has the \
+             \"notebooks.kubeflow.org/image-source\" label)",
+            world.namespace
+        ),
+    );
+    wait_images(&world, &no_config_map, &json!({}));
+    // Without the label it is not read.
+    apply_config_map(&world, &json!({"data": {"icon.svg": "abc"}}));
+    let labels = json!({"labels": {"notebooks.kubeflow.org/image-source": "true"}});
+    apply_config_map(&world, &json!({"metadata": labels, "data": {"icon.svg": "abc"}}));
+    let of_abc = json!({"sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"});
+    wait_images(&world, &of_abc, &json!({}));
+    let change = json!([{"op": "replace", "path": "/spec/spawner/logo", "value": source("logo.svg")}]);
+    world.cluster.api().json_patch(&kind_path(&world), &change).and_then(Reply::ok).unwrap();
+    let no_key = |key: &str| {
+        let namespace = &world.namespace;
+        error("KeyNotFound", format!("key {key:?} not found in ConfigMap \"icons\" in namespace \"{namespace}\""))
+    };
+    wait_images(&world, &of_abc, &no_key("logo.svg"));
+    apply_config_map(&world, &json!({"metadata": labels, "binaryData": {"logo.svg": "YWJj"}}));
+    wait_images(&world, &no_key("icon.svg"), &of_abc);
+    let mark = world.mark();
+    apply_config_map(&world, &json!({"metadata": labels, "binaryData": {"logo.svg": "YWJj", "other": "YWI="}}));
+    apply_config_map(&world, &json!({"metadata": {"labels": {}}, "binaryData": {"logo.svg": "YWJj"}}));
+    wait_images(&world, &no_config_map, &no_config_map);
+    assert_eq!(writes(&world, mark).count(), 1, "another key is no news: {:?}", writes(&world, mark));
 }

@@ -3,21 +3,25 @@
 
 mod counts;
 mod finalizer;
+mod icons;
 mod status;
 mod status_write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::workspace_kind::AssetConfigMap;
 use kube::Client;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::engine::{ReconcileCause, Requeue};
 use crate::stores::Stores;
+use crate::stores::collection::Progress;
 use crate::stores::kind::StoredKind;
 use crate::stores::slim::Key;
 use finalizer::Finalizer;
+use icons::FoundImage;
 use status::StatusFacts;
 
 /// How soon a kind is reconciled again that the stores do not have as it is, if no event comes before.
@@ -70,9 +74,26 @@ async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memo
     };
     let template = &kind.kind.spec.pod_template;
     let options = counts::option_counts(template, |option| stores.workspaces_using_option(name, option, 0).0);
-    let facts = StatusFacts { kind, workspaces, options };
+    let find = |source: &AssetConfigMap| find_image(stores, source);
+    let held = kind.kind.status.as_ref();
+    let spawner = &kind.kind.spec.spawner;
+    let icon = icons::asset_status(&spawner.icon, held.and_then(|held| held.spawner_icon.as_ref()), find);
+    let logo = icons::asset_status(&spawner.logo, held.and_then(|held| held.spawner_logo.as_ref()), find);
+    let facts = StatusFacts { kind, workspaces, options, icon, logo };
     match status_write::write(context, kind, &status::desired(facts), memory).await {
         Ok(too_soon_for) => finalized.or_after(too_soon_for),
         Err(_) => finalized.or_retry(),
+    }
+}
+
+fn find_image(stores: &Stores, source: &AssetConfigMap) -> FoundImage {
+    let sources = stores.image_sources();
+    match (sources.progress(), sources.get(&Key::new(&source.namespace, &source.name))) {
+        (Progress::Listing, _) => FoundImage::Unknown,
+        (Progress::Forbidden, _) => FoundImage::Forbidden,
+        (Progress::Synced | Progress::NotInstalled, None) => FoundImage::NoConfigMap,
+        (Progress::Synced | Progress::NotInstalled, Some(found)) => {
+            found.sha256(&source.key).map_or(FoundImage::NoKey, FoundImage::Sha256)
+        }
     }
 }

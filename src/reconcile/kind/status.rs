@@ -1,6 +1,6 @@
 //! Status: a pure function of what is known of the kind and its use.
 
-use crds::workspace_kind::{OptionCounts, WorkspaceKindStatus};
+use crds::workspace_kind::{AssetStatus, OptionCounts, WorkspaceKindStatus};
 
 use super::counts::count;
 use crate::stores::kind::StoredKind;
@@ -14,19 +14,23 @@ pub(super) struct StatusFacts<'a> {
     pub workspaces: usize,
     /// How many use each of its options.
     pub options: OptionCounts,
+    /// The status of its icon.
+    pub icon: AssetStatus,
+    /// The status of its logo.
+    pub logo: AssetStatus,
 }
 
 /// The status.
 pub(super) fn desired(facts: StatusFacts<'_>) -> WorkspaceKindStatus {
-    let StatusFacts { kind, workspaces, options } = facts;
+    let StatusFacts { kind, workspaces, options, icon, logo } = facts;
     let held = kind.kind.status.clone().unwrap_or_default();
     WorkspaceKindStatus {
         observed_generation: Some(kind.generation()),
         workspaces: count(workspaces),
         pod_template_options: Some(options),
         // The CRD of the Go controller requires them.
-        spawner_icon: Some(held.spawner_icon.clone().unwrap_or_default()),
-        spawner_logo: Some(held.spawner_logo.clone().unwrap_or_default()),
+        spawner_icon: Some(icon),
+        spawner_logo: Some(logo),
         ..held
     }
 }

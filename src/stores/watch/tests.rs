@@ -111,7 +111,7 @@ async fn run_on(
     });
     let log = CapturedLog::start();
     let collection = Collection::<StoredWorkspace>::default();
-    let options = WatchOptions { name: "workspaces", necessity, rule: RULE, label: None };
+    let options = WatchOptions { name: "workspaces", necessity, rule: RULE, label: None, page: 500 };
     let events = Mutex::new(Vec::new());
     let on_event = |event: StoreEvent<'_, StoredWorkspace>| {
         let is_listed = matches!(event, StoreEvent::Listed(_));
@@ -419,7 +419,8 @@ async fn children_without_a_spec_are_listed_as_metadata_only() {
     let collection = Collection::<Child>::default();
     let api: Api<Incoming<Child>> =
         Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::ServiceAccount);
-    let options = WatchOptions { name: "serviceaccounts", necessity: Necessity::Required, rule: RULE, label: None };
+    let options =
+        WatchOptions { name: "serviceaccounts", necessity: Necessity::Required, rule: RULE, label: None, page: 500 };
     let watching = watch(options, api, &collection, |_| {});
     drop(timeout(Duration::from_secs(1), watching).await);
     let accepts = accepts.lock().unwrap();
