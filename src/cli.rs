@@ -231,8 +231,8 @@ fn setting_error(error: &clap::Error) -> SettingError {
             "cannot be used together with flags".to_owned()
         }
         ErrorKind::ArgumentConflict if name.starts_with('-') => "can be given only once, and conflicts with some other flags (--help)".to_owned(),
-        ErrorKind::MissingRequiredArgument if name == "--check" => {
-            "is required: migrate only checks, it changes nothing".to_owned()
+        ErrorKind::MissingRequiredArgument if name.contains("--check") => {
+            "one of them is required: --check changes nothing, --hand-back prepares the way back".to_owned()
         }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
             "unknown command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false".to_owned()

@@ -4,9 +4,11 @@
 //! code. Without a command the controller runs until it is stopped ([`app`]).
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
 use tokio::runtime::Builder;
 
 use crate::api::inventory;
@@ -14,8 +16,9 @@ use crate::app::{self, RunError};
 use crate::cli::Invocation;
 use crate::client::Access;
 use crate::config::SettingError;
+use crate::hand_back::{self, HandBack};
 use crate::offline::migrate::Migrate;
-use crate::offline::{self, CommandOutput, InputFile};
+use crate::offline::{self, CommandOutput};
 use crate::tls;
 
 /// The result of the program; the table in `docs/install.md` has them by code.
@@ -75,6 +78,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
         }
         Invocation::Render(render) => print_output(&offline::render::run(&render, &mut io::stdin().lock())),
         Invocation::Migrate(migrate) => check_migration(*migrate),
+        Invocation::HandBack(command) => hand_back(&command),
         Invocation::Print(text) => print(&text),
         Invocation::Crds { dir: None } => print(&crd_files().map(|(_, yaml)| yaml).join("---\n")),
         Invocation::Crds { dir: Some(dir) } => write_crds(&dir),
@@ -94,14 +98,16 @@ fn wants_colours() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
 }
 
-/// Checks files or a cluster: the only command that connects to one.
+/// Checks files or a cluster.
 fn check_migration(mut migrate: Migrate) -> ExitStatus {
     migrate.options.colours = wants_colours();
-    let stored = match migrate.cluster.as_ref().map(|kubeconfig| read_cluster(kubeconfig.as_deref())) {
+    let read =
+        |kubeconfig: &Option<PathBuf>| on_cluster(kubeconfig.as_deref(), async |client| inventory::read(&client).await);
+    let stored = match migrate.cluster.as_ref().map(read) {
         None => Vec::new(),
         Some(Ok(stored)) => stored,
         Some(Err(ClusterError::Settings(fault))) => return refuse(&[fault]),
-        Some(Err(ClusterError::Read(reason))) => {
+        Some(Err(ClusterError::Request(reason))) => {
             print_error(&reason);
             return ExitStatus::ReadOrWriteFailed;
         }
@@ -109,22 +115,41 @@ fn check_migration(mut migrate: Migrate) -> ExitStatus {
     print_output(&offline::migrate::run(&migrate, stored, &mut io::stdin().lock()))
 }
 
-/// Why the cluster was not read.
+/// Why nothing came of the work on a cluster.
 enum ClusterError {
     /// The kubeconfig is missing or wrong.
     Settings(SettingError),
-    /// A request failed.
-    Read(String),
+    /// A request failed, or was not sent for a reason.
+    Request(String),
 }
 
-fn read_cluster(kubeconfig: Option<&Path>) -> Result<Vec<InputFile>, ClusterError> {
+/// Prepares a cluster for the Go controller: the only command that changes one.
+fn hand_back(command: &HandBack) -> ExitStatus {
+    let done = on_cluster(command.kubeconfig.as_deref(), async |client| {
+        hand_back::run(&client, command, Timestamp::now()).await
+    });
+    match done {
+        Ok(output) => print_output(&output),
+        Err(ClusterError::Settings(fault)) => refuse(&[fault]),
+        Err(ClusterError::Request(reason)) => {
+            print_error(&reason);
+            ExitStatus::ReadOrWriteFailed
+        }
+    }
+}
+
+/// Runs what a command does on a cluster. Its error is a sentence for the user.
+fn on_cluster<T>(
+    kubeconfig: Option<&Path>,
+    work: impl AsyncFnOnce(Client) -> Result<T, String>,
+) -> Result<T, ClusterError> {
     tls::install_crypto_provider();
     let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ClusterError::Read(error.to_string()))?;
+    let runtime = runtime.map_err(|error| ClusterError::Request(error.to_string()))?;
     runtime.block_on(async {
         let access = Access::configure(kubeconfig).await.map_err(ClusterError::Settings)?;
         let client = access.client().map_err(ClusterError::Settings)?;
-        inventory::read(&client).await.map_err(ClusterError::Read)
+        work(client).await.map_err(ClusterError::Request)
     })
 }
 

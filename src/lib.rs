@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+mod hand_back;
 pub mod http;
 pub mod istio;
 pub mod metrics;

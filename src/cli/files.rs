@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use super::invocation::Invocation;
 use crate::config::{self, Environment, SettingError, settings};
+use crate::hand_back::HandBack;
 use crate::offline::finding::Severity;
 use crate::offline::input::source;
 use crate::offline::migrate::Migrate;
@@ -49,6 +50,7 @@ Exit codes: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something co
 
 Examples:
   workspaces-controller migrate --check --cluster --kubeconfig ~/.kube/config
+  workspaces-controller migrate --hand-back --cluster --dry-run
   kubectl get workspaces,workspacekinds,statefulsets -A -o yaml > stored.yaml
   workspaces-controller migrate --check --port-dialects id --fail-on warning stored.yaml";
 
@@ -65,6 +67,7 @@ pub(super) fn invocation(
 ) -> Result<Invocation, Vec<SettingError>> {
     Ok(match name {
         "render" => Invocation::Render(Box::new(render(matches, environment)?)),
+        "migrate" if matches.get_flag("hand-back") => Invocation::HandBack(hand_back(matches, environment)),
         "migrate" => Invocation::Migrate(Box::new(migrate(matches, environment)?)),
         _ => Invocation::Validate(Box::new(validate(matches, environment)?)),
     })
@@ -123,13 +126,30 @@ fn migrate_command() -> Command {
     let check = Arg::new("check")
         .long("check")
         .action(ArgAction::SetTrue)
-        .required(true)
-        .help("Check only (required; nothing is ever changed)");
+        .conflicts_with_all(["hand-back", "dry-run", "restart-pending"])
+        .help("Check what is stored before this controller takes over; changes nothing");
+    let hand_back = Arg::new("hand-back")
+        .long("hand-back")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("inputs")
+        .requires("cluster")
+        .help("Prepare the StatefulSets of a cluster for the Go controller, without a restart of any pod");
+    let dry_run = Arg::new("dry-run")
+        .long("dry-run")
+        .action(ArgAction::SetTrue)
+        .requires("hand-back")
+        .help("Print what --hand-back would do, and change nothing");
+    let restart_pending = Arg::new("restart-pending")
+        .long("restart-pending")
+        .action(ArgAction::SetTrue)
+        .requires("hand-back")
+        .help("Also hand back what has a restart pending: those pods are restarted");
+    let task = ArgGroup::new("task").args(["check", "hand-back"]).required(true);
     let cluster = Arg::new("cluster")
         .long("cluster")
         .action(ArgAction::SetTrue)
         .conflicts_with("inputs")
-        .help("Check the objects of a cluster instead of files");
+        .help("The objects of a cluster instead of files");
     let kubeconfig = Arg::new("kubeconfig")
         .long("kubeconfig")
         .value_name("FILE")
@@ -138,8 +158,9 @@ fn migrate_command() -> Command {
     let dialects =
         settings::policy_arguments().filter(|argument| argument.get_id() != settings::CONNECT_PATH_PREFIX.flag);
     Command::new("migrate")
-        .about("Reports what changes for stored objects when this controller takes over from another one")
-        .args([check, inputs(), cluster, kubeconfig, report_format(), fail_on()])
+        .about("Reports what changes when this controller takes over from the Go controller, and prepares the way back")
+        .args([check, hand_back, dry_run, restart_pending, inputs(), cluster, kubeconfig, report_format(), fail_on()])
+        .group(task)
         .args(dialects)
         .args(settings::routing_arguments())
         .max_term_width(120)
@@ -216,11 +237,22 @@ fn render(matches: &ArgMatches, environment: &Environment) -> Result<Render, Vec
     }
 }
 
+fn hand_back(matches: &ArgMatches, environment: &Environment) -> HandBack {
+    HandBack {
+        kubeconfig: kubeconfig(matches, environment),
+        dry_run: matches.get_flag("dry-run"),
+        restart_pending: matches.get_flag("restart-pending"),
+    }
+}
+
+fn kubeconfig(matches: &ArgMatches, environment: &Environment) -> Option<PathBuf> {
+    let given = matches.get_one::<PathBuf>("kubeconfig").cloned();
+    given.or_else(|| environment.path(&settings::KUBECONFIG))
+}
+
 fn migrate(matches: &ArgMatches, environment: &Environment) -> Result<Migrate, Vec<SettingError>> {
     let inputs = texts(matches, "inputs");
-    let given = matches.get_one::<PathBuf>("kubeconfig").cloned();
-    let kubeconfig = given.or_else(|| environment.path(&settings::KUBECONFIG));
-    let cluster = matches.get_flag("cluster").then_some(kubeconfig);
+    let cluster = matches.get_flag("cluster").then(|| kubeconfig(matches, environment));
     let mut errors = Vec::new();
     if inputs.is_empty() && cluster.is_none() {
         let rule = "needs files or directories with what is stored, or --cluster".to_owned();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::Settings;
+use crate::hand_back::HandBack;
 use crate::offline::migrate::Migrate;
 use crate::offline::render::Render;
 use crate::offline::validate::Validate;
@@ -23,6 +24,8 @@ pub enum Invocation {
     Render(Box<Render>),
     /// Check what is stored before another controller is replaced.
     Migrate(Box<Migrate>),
+    /// Prepare a cluster for the Go controller.
+    HandBack(HandBack),
     /// Print a text: help, version and the like.
     Print(String),
 }

@@ -7,6 +7,7 @@ mod children;
 mod deleted;
 mod drift;
 mod foreign;
+mod hand_back;
 mod istio;
 mod kinds;
 mod mutating;

@@ -1,0 +1,181 @@
+//! The command `migrate --hand-back`: prepares the StatefulSets of Workspaces for the Go controller.
+//!
+//! That one counts on `updateStrategy: RollingUpdate` and never sets it: with `OnDelete` its changes would reach no running
+//! pod, and it would wait for them for ever. No pod is restarted by this, unless asked for.
+
+mod decision;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crds::labels::{FIELD_MANAGER, RESTART_ANNOTATION, WORKSPACE_NAME_LABEL};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::ObjectList;
+use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::client::causes;
+use crate::offline::CommandOutput;
+use crate::stores::pod::Pod;
+use crate::stores::slim::{Incoming, Key};
+use decision::{Decision, decide, live_holder};
+
+/// The Lease of the controller that reconciles, whichever of the two it is.
+const LEASE: &str = "kubeflow-workspace-controller";
+/// Objects per page of a list.
+const PAGE: u32 = 500;
+
+/// The arguments of `migrate --hand-back`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct HandBack {
+    /// The kubeconfig of the cluster.
+    pub kubeconfig: Option<PathBuf>,
+    /// Whether nothing is written.
+    pub dry_run: bool,
+    /// Whether the pods that run an older template are restarted on the current one.
+    pub restart_pending: bool,
+}
+
+/// Hands back what can be handed back, and lists the rest: then the output has findings. Where a StatefulSet cannot be
+/// changed, the others are, and the output is incomplete.
+///
+/// # Errors
+/// A sentence for the user: a controller still runs, or the cluster cannot be read. Nothing has been changed then.
+pub async fn run(client: &Client, command: &HandBack, now: Timestamp) -> Result<CommandOutput, String> {
+    refuse_while_a_controller_runs(client, now).await?;
+    let of_workspaces = || ListParams::default().labels(WORKSPACE_NAME_LABEL);
+    let sets: Vec<StatefulSet> = list(&Api::all(client.clone()), of_workspaces(), "statefulsets").await?;
+    let pods: Vec<Incoming<Pod>> = list(&Api::all(client.clone()), of_workspaces(), "pods").await?;
+    let pods: BTreeMap<Key, Pod> = pods
+        .into_iter()
+        .filter_map(|incoming| incoming.object.ok())
+        .map(|pod| (pod.identity.key.clone(), pod))
+        .collect();
+    let mut tally = Tally::default();
+    for set in &sets {
+        let key = key_of(set);
+        let pod = pods.get(&Key::new(&key.namespace, &format!("{}-0", key.name)));
+        let decision = decide(set, pod);
+        let is_changed = match decision {
+            Decision::HandedBack | Decision::NotOfAWorkspace => false,
+            Decision::Ready => true,
+            Decision::RestartPending | Decision::NotSeen => command.restart_pending,
+        };
+        let written = if is_changed && !command.dry_run { hand_back(client, set).await } else { Ok(()) };
+        tally.add(&key, decision, is_changed, written);
+    }
+    Ok(tally.output(command))
+}
+
+/// The Lease tells of either controller, but only of one that elects a leader.
+async fn refuse_while_a_controller_runs(client: &Client, now: Timestamp) -> Result<(), String> {
+    let named = ListParams::default().fields(&format!("metadata.name={LEASE}"));
+    for lease in list(&Api::<Lease>::all(client.clone()), named, "leases").await? {
+        if let Some(holder) = live_holder(&lease, now) {
+            let namespace = lease.metadata.namespace.as_deref().unwrap_or_default();
+            return Err(format!(
+                "the Lease {namespace}/{LEASE} is held by {holder}: stop that controller first (scale its Deployment to 0) and wait \
+                 until the Lease has expired"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// All objects, page by page.
+async fn list<K: Clone + DeserializeOwned + std::fmt::Debug>(
+    api: &Api<K>,
+    mut params: ListParams,
+    plural: &str,
+) -> Result<Vec<K>, String> {
+    params.limit = Some(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let page = api.list(&params).await.map_err(|error| format!("cannot list {plural}: {}", causes(&error)))?;
+        let ObjectList { items, metadata, .. } = page;
+        all.extend(items);
+        match metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// Gives a StatefulSet, if it is as it was read, the strategy that the Go controller counts on. What is recorded of its user's
+/// edits is removed: the other controller does not keep it, so it would be wrong on the way back.
+async fn hand_back(client: &Client, set: &StatefulSet) -> Result<(), String> {
+    let metadata = &set.metadata;
+    let mut patch = vec![
+        json!({"op": "test", "path": "/metadata/uid", "value": metadata.uid}),
+        json!({"op": "test", "path": "/metadata/generation", "value": metadata.generation}),
+        json!({"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}}),
+    ];
+    if metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(RESTART_ANNOTATION)) {
+        let annotation = format!("/metadata/annotations/{}", RESTART_ANNOTATION.replace('/', "~1"));
+        patch.push(json!({"op": "remove", "path": annotation}));
+    }
+    let patch = serde_json::from_value(json!(patch)).map_err(|error| error.to_string())?;
+    let Key { namespace, name } = key_of(set);
+    let api: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch(&name, &params, &Patch::<()>::Json(patch)).await.map(drop).map_err(|error| causes(&error))
+}
+
+fn key_of(set: &StatefulSet) -> Key {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    Key { namespace: text(&set.metadata.namespace), name: text(&set.metadata.name) }
+}
+
+/// What became of all StatefulSets.
+#[derive(Default)]
+struct Tally {
+    lines: String,
+    errors: String,
+    changed: usize,
+    already: usize,
+    left: usize,
+}
+
+impl Tally {
+    fn add(&mut self, key: &Key, decision: Decision, is_changed: bool, written: Result<(), String>) {
+        match (decision, written) {
+            (Decision::NotOfAWorkspace, _) => return,
+            (_, Err(error)) => {
+                let _ = writeln!(self.errors, "error: StatefulSet {key} is left as it was: {error}");
+                return;
+            }
+            (Decision::HandedBack, Ok(())) => self.already += 1,
+            (_, Ok(())) if is_changed => self.changed += 1,
+            (_, Ok(())) => self.left += 1,
+        }
+        let what = match (decision, is_changed) {
+            (Decision::RestartPending, true) => "RollingUpdate; its pod is restarted on the current template",
+            (Decision::RestartPending, false) => {
+                "left: its pod runs an older template, and would be restarted (--restart-pending does so)"
+            }
+            (Decision::NotSeen, true) => "RollingUpdate; its pod is restarted if it runs an older template",
+            (Decision::NotSeen, false) => {
+                "left: its controller has not seen its latest change, so its pod may be restarted (run this again)"
+            }
+            (Decision::Ready, _) => "RollingUpdate; its pod stays",
+            (Decision::HandedBack | Decision::NotOfAWorkspace, _) => return,
+        };
+        let _ = writeln!(self.lines, "StatefulSet {key}: {what}");
+    }
+
+    fn output(self, command: &HandBack) -> CommandOutput {
+        let Self { lines, errors, changed, already, left } = self;
+        let verb = if command.dry_run { "would be handed back" } else { "handed back" };
+        let mut stdout = format!("{lines}{changed} {verb}, {already} were already, {left} left");
+        if command.dry_run {
+            stdout += " (dry run: nothing was changed)";
+        }
+        stdout.push('\n');
+        CommandOutput { stdout, has_findings: left > 0, has_unreadable: !errors.is_empty(), stderr: errors }
+    }
+}

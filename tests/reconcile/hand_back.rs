@@ -1,0 +1,102 @@
+//! The way back to the Go controller: the command `migrate --hand-back` on a real control plane.
+
+use std::process::Command;
+
+use cluster::{ADMIN, Cluster, ClusterOptions, Reply};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::process::Loop;
+use crate::world::{Child, WorkspaceHandle, World, control_plane};
+
+/// Exit code, standard output and standard error.
+fn hand_back(cluster: &Cluster, flags: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_workspaces-controller"))
+        .args(["migrate", "--hand-back", "--cluster", "--kubeconfig"])
+        .arg(cluster.kubeconfig(ADMIN).unwrap())
+        .args(flags)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn strategy(lab: &WorkspaceHandle<'_>) -> Value {
+    lab.child(Child::StatefulSet)["spec"]["updateStrategy"].clone()
+}
+
+fn pod_uid(lab: &WorkspaceHandle<'_>) -> Value {
+    lab.world.get(&lab.pod_path())["metadata"]["uid"].clone()
+}
+
+#[test]
+fn stateful_sets_are_handed_back_without_a_restart_unless_it_is_asked_for() {
+    let cluster: &'static Cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let (world, edited) = (World::on(cluster, "back"), World::on(cluster, "edited"));
+    for world in [&world, &edited] {
+        world.create_kind(|_| {});
+    }
+    let running = Loop::start(cluster, &[]);
+    let (lab, outdated) = (world.create("lab", |_| {}), edited.create("outdated", |_| {}));
+    let paused = world.create("paused", |spec| spec["paused"] = json!(true));
+    lab.wait_running();
+    outdated.wait_running();
+    paused.wait_state("Paused");
+    edited.update_kind(|template| template["extraEnv"] = json!([{"name": "NEW", "value": "x"}]));
+    outdated.wait_status("about to be restarted", |status| status["pendingRestart"] == true);
+    running.stop();
+    let (pods, on_delete) = ([pod_uid(&lab), pod_uid(&outdated)], json!({"type": "OnDelete"}));
+
+    // Somebody still reconciles.
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "kubeflow-workspace-controller"},
+        "spec": {"holderIdentity": "pod-a", "leaseDurationSeconds": 3600, "renewTime": format!("{:.6}", Timestamp::now())},
+    });
+    cluster.api().create(leases, &lease).and_then(Reply::ok).unwrap();
+    let refused = "error: the Lease default/kubeflow-workspace-controller is held by pod-a: stop that controller first (scale \
+                   its Deployment to 0) and wait until the Lease has expired\n";
+    assert_eq!(hand_back(cluster, &[]), (Some(3), String::new(), refused.to_owned()));
+    cluster.api().delete(&format!("{leases}/kubeflow-workspace-controller")).and_then(Reply::ok).unwrap();
+
+    let line = |lab: &WorkspaceHandle<'_>, what: &str| {
+        format!("StatefulSet {}/{}: {what}\n", lab.world.namespace, lab.names.stateful_set)
+    };
+    let (stays, left) = (
+        "RollingUpdate; its pod stays",
+        "left: its pod runs an older template, and would be restarted (--restart-pending does so)",
+    );
+    let lines = format!("{}{}{}", line(&lab, stays), line(&paused, stays), line(&outdated, left));
+    let dry = format!("{lines}2 would be handed back, 0 were already, 1 left (dry run: nothing was changed)\n");
+    assert_eq!(hand_back(cluster, &["--dry-run"]), (Some(1), dry, String::new()));
+    assert_eq!([&lab, &paused, &outdated].map(strategy), [&on_delete, &on_delete, &on_delete].map(Clone::clone));
+
+    let done = format!("{lines}2 handed back, 0 were already, 1 left\n");
+    assert_eq!(hand_back(cluster, &[]), (Some(1), done, String::new()));
+    let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
+    assert_eq!([&lab, &paused].map(strategy), [&rolling, &rolling].map(Clone::clone));
+    let again = format!("{}0 handed back, 2 were already, 1 left\n", line(&outdated, left));
+    assert_eq!(hand_back(cluster, &[]), (Some(1), again, String::new()));
+    assert_eq!([pod_uid(&lab), pod_uid(&outdated)], pods);
+
+    let restarts = line(&outdated, "RollingUpdate; its pod is restarted on the current template");
+    let all = format!("{restarts}1 handed back, 2 were already, 0 left\n");
+    assert_eq!(hand_back(cluster, &["--restart-pending"]), (Some(0), all, String::new()));
+    world.wait("another pod", || match world.find(&outdated.pod_path()) {
+        Some(pod) if pod["metadata"]["uid"] != pods[1] => Ok(()),
+        pod => Err(format!("{pod:?}")),
+    });
+    assert_eq!(pod_uid(&lab), pods[0]);
+
+    // And here again.
+    let running = Loop::start(cluster, &[]);
+    for lab in [&lab, &paused, &outdated] {
+        world.wait("the strategy to be ours", || {
+            let strategy = strategy(lab);
+            if strategy == on_delete { Ok(()) } else { Err(strategy.to_string()) }
+        });
+    }
+    lab.wait_running();
+    assert_eq!(pod_uid(&lab), pods[0]);
+    running.stop();
+}
