@@ -17,7 +17,7 @@ mod reviews;
 mod workspaces;
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use cluster::{Cluster, ClusterOptions};
@@ -32,11 +32,12 @@ fn main() -> ExitCode {
         [] => run(true, true),
         ["reviews"] => run(true, false),
         ["workspaces"] => run(false, true),
+        ["many", count] => many(count),
         // The processes that the figures are compared with.
         ["null", certificates] => null::serve(certificates),
         ["bare", kubeconfig, writes] => bare::repeat(kubeconfig, writes),
         ["list", kubeconfig] => bare::list(kubeconfig),
-        _ => Err("usage: bench [reviews|workspaces]; without an argument both are measured".into()),
+        _ => Err("usage: bench [reviews|workspaces|many COUNT]; without an argument the first two are measured".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +49,19 @@ fn main() -> ExitCode {
 }
 
 fn run(reviews: bool, workspaces: bool) -> Result<()> {
+    let (cluster, binary) = start()?;
+    if reviews {
+        in_use::measure()?;
+        reviews::measure(&cluster, &binary)?;
+    }
+    if workspaces {
+        at_scale(&cluster, &binary)?;
+    }
+    Ok(())
+}
+
+/// Builds the product and starts a control plane.
+fn start() -> Result<(Cluster, PathBuf)> {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "--package", "workspaces-controller"])
         .status()?;
@@ -57,14 +71,20 @@ fn run(reviews: bool, workspaces: bool) -> Result<()> {
     let binary = std::env::current_exe()?.with_file_name("workspaces-controller");
     let cluster = Cluster::start(ClusterOptions::default())?;
     println!("{:<58} {:>12} {:>22}", "", "figure", "Go controller");
-    if reviews {
-        in_use::measure()?;
-        reviews::measure(&cluster, &binary)?;
-    }
-    if workspaces {
-        at_scale(&cluster, &binary)?;
-    }
-    Ok(())
+    Ok((cluster, binary))
+}
+
+/// So many Workspaces, paused, so that the machine bears it.
+fn many(count: &str) -> Result<()> {
+    let count: usize = count.parse()?;
+    let (cluster, binary) = start()?;
+    population::prepare(&cluster)?;
+    let Restart { controller, resident } = restart::fresh(&cluster, &binary, 0)?;
+    population::create(&cluster, 0..count, true)?;
+    population::wait_state(&cluster, &controller, "Paused", count)?;
+    drop(controller);
+    let controller = restart::measure(&cluster, &binary, count, (0, resident), 64.0)?;
+    kind_edit::measure(&cluster, &controller, count)
 }
 
 /// Workspaces that are new, are edited, rest and are many.
@@ -82,7 +102,8 @@ fn at_scale(cluster: &Cluster, binary: &Path) -> Result<()> {
     population::create_foreign(cluster, FOREIGN)?;
     population::wait_state(cluster, &controller, "Running", MANY)?;
     drop(controller);
-    restart::measure(cluster, binary, MANY, (SOME, resident))
+    restart::measure(cluster, binary, MANY, (SOME, resident), 40.0)?;
+    Ok(())
 }
 
 /// Prints a ratio and its limit.
