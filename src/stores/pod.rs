@@ -34,10 +34,46 @@ pub struct Pod {
     pub ready: bool,
     /// Whether it was ready once: it may be, or its condition Ready has changed since it started.
     pub was_ready: bool,
+    /// When its condition Ready became what it is, in seconds since 1970.
+    pub ready_changed: Option<i64>,
+    /// Whether its volumes are mounted and its network is there, by its condition PodReadyToStartContainers.
+    pub can_start: bool,
     /// Why it is not scheduled; nothing when it is, or not yet known.
     pub unscheduled: Option<Reason>,
     /// The container `main`.
     pub main: ContainerState,
+    /// What pods that run have not.
+    pub troubles: Option<Box<Troubles>>,
+}
+
+/// What may keep a pod from running, or end it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Troubles {
+    /// Its `status.reason` and `status.message`, such as Evicted.
+    pub status: Reason,
+    /// Its condition Ready, where the node does not report.
+    pub node_lost: Option<Reason>,
+    /// Its condition DisruptionTarget: why it is about to be deleted.
+    pub disruption: Option<Reason>,
+    /// When it should be gone, once it is being deleted: with its grace period (RFC 3339).
+    pub gone_by: Box<str>,
+    /// What its deletion waits for.
+    pub finalizers: Vec<Box<str>>,
+    /// The first container beside `main` that failed, init containers first.
+    pub container: Option<FailedContainer>,
+    /// The init container that runs.
+    pub initializing: Box<str>,
+}
+
+/// A container that failed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct FailedContainer {
+    /// Its name.
+    pub name: Box<str>,
+    /// Whether it is an init container.
+    pub is_init: bool,
+    /// Its state.
+    pub state: ContainerState,
 }
 
 /// A reason, as one word and as a sentence.
@@ -68,7 +104,10 @@ pub enum ContainerPhase {
     /// It is waiting to start.
     Waiting(Reason),
     /// It runs.
-    Running,
+    Running {
+        /// Since when, in seconds since 1970, by the clock of the node.
+        since: Option<i64>,
+    },
     /// It has terminated.
     Terminated(Terminated),
 }
@@ -81,6 +120,29 @@ pub struct Terminated {
     pub reason: Box<str>,
     /// The exit code.
     pub exit_code: i32,
+}
+
+impl ContainerState {
+    /// Whether it waits for something else than its turn, or terminated.
+    fn has_failed(&self) -> bool {
+        match &self.now {
+            ContainerPhase::Waiting(reason) => reason.is_failure(),
+            ContainerPhase::Terminated(_) => true,
+            ContainerPhase::Unknown | ContainerPhase::Running { .. } => false,
+        }
+    }
+
+    /// The same of an init container, which is to end.
+    fn has_failed_to_initialize(&self) -> bool {
+        self.has_failed() && !matches!(self.now, ContainerPhase::Terminated(Terminated { exit_code: 0, .. }))
+    }
+}
+
+impl Reason {
+    /// Whether a container that waits for this reason failed: the kubelet has two reasons for those that come to start.
+    pub fn is_failure(&self) -> bool {
+        !matches!(&*self.reason, "" | "ContainerCreating" | "PodInitializing")
+    }
 }
 
 /// The container that the image of a Workspace runs in.
@@ -100,22 +162,29 @@ struct Wire {
 struct WireSpec {
     node_name: Box<str>,
     service_account_name: Box<str>,
-    containers: Vec<Named>,
-    init_containers: Vec<Named>,
+    containers: Vec<WireSpecContainer>,
+    init_containers: Vec<WireSpecContainer>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Named {
+#[serde(rename_all = "camelCase")]
+struct WireSpecContainer {
     name: Box<str>,
+    /// `Always` for sidecars, which do not end.
+    #[serde(default)]
+    restart_policy: Box<str>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct WireStatus {
     phase: Box<str>,
-    start_time: Box<str>,
+    reason: Box<str>,
+    message: Box<str>,
+    start_time: Option<Box<str>>,
     conditions: Vec<WireCondition>,
     container_statuses: Vec<WireContainer>,
+    init_container_statuses: Vec<WireContainer>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -126,7 +195,7 @@ struct WireCondition {
     status: Box<str>,
     reason: Box<str>,
     message: Box<str>,
-    /// Null where a client wrote the condition without it.
+    /// Null where the client that wrote it set none.
     last_transition_time: Option<Box<str>>,
 }
 
@@ -134,6 +203,7 @@ struct WireCondition {
 #[serde(rename_all = "camelCase", default)]
 struct WireContainer {
     name: Box<str>,
+    started: bool,
     state: WireState,
     last_state: WireState,
 }
@@ -142,8 +212,14 @@ struct WireContainer {
 #[serde(default)]
 struct WireState {
     waiting: Option<Reason>,
-    running: Option<serde::de::IgnoredAny>,
+    running: Option<WireRunning>,
     terminated: Option<Terminated>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireRunning {
+    started_at: Option<Box<str>>,
 }
 
 impl From<WireContainer> for ContainerState {
@@ -151,7 +227,9 @@ impl From<WireContainer> for ContainerState {
         let now = match container.state {
             WireState { waiting: Some(reason), .. } => ContainerPhase::Waiting(reason),
             WireState { terminated: Some(terminated), .. } => ContainerPhase::Terminated(terminated),
-            WireState { running: Some(_), .. } => ContainerPhase::Running,
+            WireState { running: Some(running), .. } => {
+                ContainerPhase::Running { since: running.started_at.as_deref().and_then(seconds) }
+            }
             WireState { .. } => ContainerPhase::Unknown,
         };
         Self { now, last_terminated: container.last_state.terminated }
@@ -161,14 +239,20 @@ impl From<WireContainer> for ContainerState {
 impl<'de> Deserialize<'de> for Pod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Wire { mut metadata, spec, status } = Wire::deserialize(deserializer)?;
-        let names = |containers: Vec<Named>| {
+        let names = |containers: Vec<WireSpecContainer>| {
             // Exactly as long: collecting the vector itself would keep the room that decoding left.
             let mut names: Vec<Box<str>> = containers.into_iter().map(|container| container.name).collect();
             names.shrink_to_fit();
             names
         };
+        let mut troubles = Troubles { initializing: initializing(&spec, &status), ..Troubles::default() };
+        let identity = metadata.identity();
+        if identity.deleting {
+            troubles.gone_by = metadata.deletion_timestamp.take().unwrap_or_default().into();
+            troubles.finalizers = std::mem::take(&mut metadata.finalizers);
+        }
         let mut pod = Self {
-            identity: metadata.identity(),
+            identity,
             owner: metadata.owner(),
             workspace: metadata.labels.workspace,
             revision: metadata.labels.revision.unwrap_or_default(),
@@ -180,30 +264,75 @@ impl<'de> Deserialize<'de> for Pod {
             phase: status.phase,
             ..Self::default()
         };
+        troubles.status = Reason { reason: status.reason, message: status.message };
         for condition in status.conditions {
-            match (&*condition.type_, &*condition.status) {
-                ("Ready", "True") => (pod.ready, pod.was_ready) = (true, true),
-                ("Ready", _) => pod.was_ready = has_changed_since(&condition, &status.start_time),
-                ("PodScheduled", "False") => {
-                    pod.unscheduled = Some(Reason { reason: condition.reason, message: condition.message });
-                }
-                _ => {}
-            }
+            pod.take_condition(condition, status.start_time.as_deref(), &mut troubles);
         }
-        let main = status.container_statuses.into_iter().find(|container| &*container.name == MAIN);
-        pod.main = main.map(ContainerState::from).unwrap_or_default();
+        let (main, others): (Vec<_>, Vec<_>) =
+            status.container_statuses.into_iter().partition(|container| &*container.name == MAIN);
+        pod.main = main.into_iter().next().map(ContainerState::from).unwrap_or_default();
+        let failed_init = first_failed(status.init_container_statuses, ContainerState::has_failed_to_initialize);
+        let failed_init = failed_init.map(|container| FailedContainer { is_init: true, ..container });
+        troubles.container = failed_init.or_else(|| first_failed(others, ContainerState::has_failed));
+        pod.troubles = (troubles != Troubles::default()).then(|| Box::new(troubles));
         Ok(pod)
     }
 }
 
+impl Pod {
+    fn take_condition(&mut self, condition: WireCondition, start: Option<&str>, troubles: &mut Troubles) {
+        let is_node_lost = &*condition.status == "Unknown" || &*condition.reason == "NodeStatusUnknown";
+        match (&*condition.type_, &*condition.status) {
+            ("Ready", status) => {
+                self.ready = status == "True";
+                self.was_ready = self.ready || has_changed_since(&condition, start);
+                self.ready_changed = condition.last_transition_time.as_deref().and_then(seconds);
+                troubles.node_lost = is_node_lost.then(|| condition.into());
+            }
+            ("PodScheduled", "False") => self.unscheduled = Some(condition.into()),
+            ("PodReadyToStartContainers", "True") => self.can_start = true,
+            ("DisruptionTarget", "True") => troubles.disruption = Some(condition.into()),
+            _ => {}
+        }
+    }
+}
+
+impl From<WireCondition> for Reason {
+    fn from(WireCondition { reason, message, .. }: WireCondition) -> Self {
+        Self { reason, message }
+    }
+}
+
+fn first_failed(containers: Vec<WireContainer>, failed: impl Fn(&ContainerState) -> bool) -> Option<FailedContainer> {
+    let of = |mut container: WireContainer| FailedContainer {
+        name: std::mem::take(&mut container.name),
+        is_init: false,
+        state: container.into(),
+    };
+    containers.into_iter().map(of).find(|container| failed(&container.state))
+}
+
+/// The name of the init container that the others wait for: it runs, and is no sidecar that has started.
+fn initializing(spec: &WireSpec, status: &WireStatus) -> Box<str> {
+    let is_sidecar = |name: &str| {
+        spec.init_containers.iter().any(|container| &*container.name == name && &*container.restart_policy == "Always")
+    };
+    let mut running = status.init_container_statuses.iter().filter(|container| container.state.running.is_some());
+    let found = running.find(|container| !(container.started && is_sidecar(&container.name)));
+    found.map(|container| container.name.clone()).unwrap_or_default()
+}
+
+/// A time (RFC 3339) in seconds since 1970.
+fn seconds(time: &str) -> Option<i64> {
+    time.parse().ok().map(Timestamp::as_second)
+}
+
 /// Whether a condition is not what it was when the pod started. The kubelet writes its first value together with the start
 /// time, in whole seconds. What cannot be read counts as changed: nothing may follow from a pod that was never ready then.
-fn has_changed_since(condition: &WireCondition, start: &str) -> bool {
+fn has_changed_since(condition: &WireCondition, start: Option<&str>) -> bool {
     const SAME_WRITE: i64 = 1;
-    let seconds = |time: &str| time.parse::<Timestamp>().map(Timestamp::as_second);
-    let changed = condition.last_transition_time.as_deref().unwrap_or_default();
-    match (seconds(changed), seconds(start)) {
-        (Ok(changed), Ok(start)) => changed > start + SAME_WRITE,
+    match (condition.last_transition_time.as_deref().and_then(seconds), start.and_then(seconds)) {
+        (Some(changed), Some(start)) => changed > start + SAME_WRITE,
         _ => true,
     }
 }

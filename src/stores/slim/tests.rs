@@ -7,7 +7,7 @@ use super::*;
 use crate::stores::child::{Child, WatchedChild};
 use crate::stores::collection::Collection;
 use crate::stores::kind::StoredKind;
-use crate::stores::pod::Pod;
+use crate::stores::pod::{ContainerPhase, Pod};
 use crate::stores::workspace::StoredWorkspace;
 
 fn child(version: &str, fields: &Value) -> Value {
@@ -78,6 +78,17 @@ fn a_pod_was_ready_if_its_condition_has_changed_since_it_started() {
     let without_time = json!([{"type": "Ready", "status": "False", "lastTransitionTime": null}]);
     assert!(was_ready(without_time), "as the API server stores a condition that was written without its time");
     assert!(was_ready(ready("False", "yesterday")), "what cannot be read must not cost a pod");
+}
+
+/// Go writes a time that was not set as null.
+#[test]
+fn times_of_a_pod_may_be_null() {
+    let status = json!({
+        "phase": "Running", "startTime": null, "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": null}],
+        "containerStatuses": [{"name": "main", "state": {"running": {"startedAt": null}}}],
+    });
+    let pod: Pod = serde_json::from_value(json!({"metadata": {"creationTimestamp": null}, "status": status})).unwrap();
+    assert!(pod.ready && pod.main.now == ContainerPhase::Running { since: None });
 }
 
 #[test]
