@@ -165,7 +165,8 @@ pub struct WorkspaceStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activity: Option<WorkspaceActivity>,
 
-    /// When the Workspace last became Running, in milliseconds since 1970 (UTC); 0 if it never was. Not reported yet.
+    /// When the container of the Workspace last became ready after it had newly started, in milliseconds since 1970 (UTC); 0
+    /// if it never did. A container that is ready again did not newly start.
     #[schemars(extend("default" = 0))]
     pub last_running_time: i64,
 
@@ -194,9 +195,11 @@ pub struct WorkspaceStatus {
     pub state_message: String,
 
     /// Observations of the current state, by type. `Ready`: what exists matches the spec; a paused Workspace is Ready
-    /// once its pod is gone, with reason `Paused`. `RouteReady`: the VirtualService is in place; Unknown where Istio is off
-    /// or not installed, and where the route was not rendered or not applied yet. `PendingRestart`: the pod stays on an older
-    /// template until it is restarted, and what a restart would change; only while that is so.
+    /// once its pod is gone, with reason `Paused`. `Available`: it can be opened now. `RouteReady`: the VirtualService is in
+    /// place; Unknown where Istio is off or not installed, and where the route was not rendered or not applied yet. Only
+    /// while they are True: `Reconciling`: something is being done about what is not as desired; `Stalled`: nothing more can
+    /// be done until somebody changes something; `PendingRestart`: what a restart would change, for the pod stays on an older
+    /// template until then, or which update is available.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
 };
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -54,6 +54,9 @@ const DELETE_ACCOUNTS: AccessRule = rule::<ServiceAccount>(&["delete"]);
 /// To put the finalizer on kinds that are used, and to remove it.
 const KIND_FINALIZERS: AccessRule = AccessRule { group: crds::GROUP, resource: "workspacekinds", verbs: &["patch"] };
 
+/// To quote what Events say about a pod that does not start.
+const LIST_EVENTS: AccessRule = rule::<Event>(&["list"]);
+
 /// The rights that only some cases need, under these settings, and what is not done without each.
 fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
     let mut needed = Vec::new();
@@ -63,6 +66,7 @@ fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
             "WorkspaceKinds in use are protected by admission alone, and a finalizer on them stays",
         ));
         needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
+        needed.push((LIST_EVENTS, "statuses do not quote the Events that say why a pod does not start"));
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
         needed.push((DELETE_PODS, "the pod of a Workspace that its user edits is not restarted"));
         needed.push((READ_REVISIONS, "what a pending restart would change is not named"));

@@ -9,6 +9,12 @@ pub(super) const READY: &str = "Ready";
 pub(super) const ROUTE_READY: &str = "RouteReady";
 /// The condition that the pod stays on an older template until it is restarted; only while that is so.
 pub(super) const PENDING_RESTART: &str = "PendingRestart";
+/// The condition that a Workspace can be opened now.
+pub(super) const AVAILABLE: &str = "Available";
+/// The condition that something is being done about what is not as desired; only while that is so.
+pub(super) const RECONCILING: &str = "Reconciling";
+/// The condition that nothing more can be done until somebody changes something; only while that is so.
+pub(super) const STALLED: &str = "Stalled";
 /// The longest message of a condition, in bytes.
 pub(super) const MESSAGE_MAX: usize = 1024;
 

@@ -335,7 +335,7 @@ fn workspaces_run(cluster: &Cluster) {
         let status = wait_status(cluster, name, "it to run", |status| status["state"] == "Running");
         let expected = json!({
             "activity": {"lastActivity": 0, "lastUpdate": 0},
-            "lastRunningTime": 0,
+            "lastRunningTime": status["lastRunningTime"],
             "pauseTime": 0,
             "pendingRestart": false,
             "podTemplateOptions": {"imageConfig": {"desired": "tidyverse"}, "podConfig": {"desired": "small"}},
@@ -349,6 +349,7 @@ fn workspaces_run(cluster: &Cluster) {
             "stateMessage": "Workspace is running",
         });
         assert_eq!(status, expected);
+        assert!(status["lastRunningTime"].as_i64().unwrap() > 1_700_000_000_000, "{status}");
     }
     kinds_are_counted(cluster);
 }
@@ -447,7 +448,7 @@ fn the_rules_and_the_crds_are_added(cluster: &Cluster, process: &Process) {
         .ok()
         .unwrap();
     wait_status(cluster, "analysis", "conditions", |status| {
-        status["observedGeneration"] == 2 && status["conditions"].as_array().is_some_and(|all| all.len() == 2)
+        status["observedGeneration"] == 2 && status["conditions"].as_array().is_some_and(|all| all.len() == 3)
     });
 }
 

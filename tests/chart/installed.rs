@@ -200,12 +200,13 @@ fn admission_asks_the_api_server(cluster: &Cluster) {
 
 /// The whole life of a Workspace: created, running, paused, its kind in use, deleted.
 fn live_through_everything(cluster: &Cluster, process: &mut Process) {
-    offer_a_volume(cluster);
     let mut kind = documents(&text("docs/examples/jupyterlab-kind.yaml")).pop().unwrap();
     kind["spec"]["podTemplate"]["serviceAccount"] = json!({"clusterRoles": [{"name": "view"}]});
     for document in [kind.to_string(), text("docs/examples/jupyterlab-workspace.yaml")] {
         cluster.kubectl_stdin(&["apply", "-f", "-"], &document).unwrap().ok().unwrap();
     }
+    events_are_read_while_there_is_no_volume(cluster);
+    offer_a_volume(cluster);
     let mut state_is = |wanted: &str| {
         let seen = cluster.wait_for(&format!("the Workspace to be {wanted}"), TIMEOUT, || {
             process.must_run();
@@ -252,6 +253,19 @@ fn restart_the_pod(cluster: &Cluster) {
     wait(true, "of-kind");
     cluster.api().merge_patch(WORKSPACE, &labelled("of-user")).unwrap().ok().unwrap();
     wait(false, "of-user");
+}
+
+/// The pod of the example waits for its claim.
+fn events_are_read_while_there_is_no_volume(cluster: &Cluster) {
+    let read = cluster.wait_for("Events to be read", TIMEOUT, || {
+        let requests = cluster.audit().all().unwrap().by(CONTROLLER_USER);
+        let read = requests.filter(|request| request.verb == "list" && request.resource == "events");
+        if read.is_empty() { Err(cluster.api().get(WORKSPACE).unwrap().body) } else { Ok(()) }
+    });
+    read.unwrap();
+    let status = cluster.api().get(WORKSPACE).unwrap().json()["status"].clone();
+    assert_eq!(status["state"], "Pending", "{status}");
+    assert!(status["stateMessage"].as_str().unwrap().starts_with("Workspace Pod is unschedulable: "), "{status}");
 }
 
 /// A policy of an administrator, in force when this returns: the process can only scale.

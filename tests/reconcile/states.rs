@@ -12,8 +12,8 @@ fn the_state_shows_what_is_wrong_with_the_pod() {
     let world = World::new("states", |_| {});
     let not_running = "Workspace Container is not running";
     let cases = [
-        ("image-pull-error", "Error", format!("{not_running} (ImagePullBackOff)")),
-        ("crash-loop", "Error", format!("{not_running} (CrashLoopBackOff)")),
+        ("image-pull-error", "Error", format!("{not_running} (ImagePullBackOff): ImagePullBackOff of container main")),
+        ("crash-loop", "Error", format!("{not_running} (CrashLoopBackOff): Error, exit code 1")),
         (
             "config-error",
             "Error",

@@ -126,6 +126,15 @@ impl ApplyError {
         }
     }
 
+    /// Whether the API server refused it, or what it asks on the way: another try is of no use unless something changes.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::TooLarge { .. } => true,
+            Self::NeitherAppliedNorScaled { scale, apply } => scale.is_refusal() || apply.is_refusal(),
+            _ => false,
+        }
+    }
+
     /// Whether a child of ours is as it was: what was written was refused, or no answer says that it was stored. After a
     /// timeout it may have been.
     pub fn leaves_child_as_it_was(&self) -> bool {

@@ -2,18 +2,22 @@
 //! status.
 
 mod children;
+mod events;
+mod last_running;
 mod observe;
 mod outcome;
 mod plan;
 mod planning;
 mod pod_replacement;
 mod pod_state;
+mod progress;
 mod reasons;
 mod restart;
 mod revision_change;
 mod status;
 mod status_write;
 mod target;
+mod warning;
 
 use std::sync::Arc;
 
@@ -53,13 +57,25 @@ async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut 
     let now = Timestamp::now();
     let replacement = pod_replacement::reconcile(&target, now, memory).await;
     let pod = observe::pod(&target);
-    let (pod, names) = (pod.as_deref(), &target.names);
-    let patience = context.scheduling_patience;
-    let replacement = &replacement;
-    let facts = StatusFacts { workspace: &workspace, names, pod, replacement, outcome: &outcome, patience, now };
+    let pod = pod.as_deref();
+    let events_after = events::read(&target, pod, &outcome, now, memory).await;
+    memory.refusals = if outcome.is_refused() { memory.refusals.saturating_add(1) } else { 0 };
+    let facts = StatusFacts {
+        workspace: &workspace,
+        names: &target.names,
+        pod,
+        warnings: memory.warnings.as_ref().map(|read| &*read.warnings).unwrap_or_default(),
+        replacement: &replacement,
+        outcome: &outcome,
+        refusals: memory.refusals,
+        patience: context.scheduling_patience,
+        now,
+    };
     let (status, status_changes_after) = status::desired(facts);
-    let written = status_write::write(&target, &status, pod.is_some(), kind.is_some(), memory).await;
-    let requeue = outcome.requeue().or_after(status_changes_after).or_after(replacement.restart.after());
+    let patience = status_write::patience(&status, pod.is_some(), &replacement);
+    let written = status_write::write(&target, &status, patience, kind.is_some(), memory).await;
+    let requeue = outcome.requeue().or_after(status_changes_after).or_after(events_after);
+    let requeue = requeue.or_after(replacement.restart.after());
     let requeue = if replacement.error.is_some() { requeue.or_retry() } else { requeue };
     match written {
         Ok(too_soon_for) => requeue.or_after(too_soon_for),

@@ -55,14 +55,19 @@ impl ChildOutcome {
 }
 
 impl ApplyOutcome {
-    /// Whether something failed that may work the next time: too early to report an error.
-    pub fn keep_conditions(&self) -> bool {
-        self.children.iter().any(|child| child.is_transient)
+    /// An error that may be over by the next reconcile: too early to report it.
+    pub fn transient_error(&self) -> Option<&ApplyError> {
+        self.children.iter().find(|child| child.is_transient)?.result.as_ref().err()
     }
 
     /// Whether the API server could not be reached.
     pub fn is_unreachable(&self) -> bool {
         self.errors().any(|error| matches!(error, ApplyError::Unreachable { .. }))
+    }
+
+    /// Whether the API server refused a child.
+    pub fn is_refused(&self) -> bool {
+        self.errors().any(ApplyError::is_refusal)
     }
 
     /// The first error to report of a child that serves this. None after a transient one: later errors may follow from it.
@@ -146,7 +151,7 @@ mod tests {
         ]);
         assert!(matches!(all.reported_error(Serves::Pod), Some(ApplyError::Foreign { .. })));
         assert!(matches!(all.reported_error(Serves::Route), Some(ApplyError::Refused { .. })));
-        assert!(!all.keep_conditions());
+        assert!(all.transient_error().is_none());
     }
 
     #[test]
@@ -155,7 +160,7 @@ mod tests {
             |before| ChildOutcome::new(ChildKind::Service, &name(), Err(unreachable()), before).is_transient;
         assert_eq!([0, 1, 2, 3].map(transient), [true, true, false, false]);
         let first = outcome([(ChildKind::StatefulSet, Err(unreachable())), (ChildKind::Service, Err(refused()))]);
-        assert!(first.is_unreachable() && first.keep_conditions());
+        assert!(first.is_unreachable() && first.transient_error().is_some());
         assert!(first.reported_error(Serves::Pod).is_none(), "later errors may follow from the transient one");
     }
 }

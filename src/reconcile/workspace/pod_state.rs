@@ -1,11 +1,18 @@
-//! The state of a Workspace as its pod alone shows it. The texts are those that the user interface knows.
+//! The state of a Workspace as its pod and its recent warning Events show it. The first words of each text are those that
+//! the user interface of the Go controller knows.
 
 use std::time::Duration;
 
 use crds::workspace::WorkspaceState;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::stores::pod::{ContainerPhase, Pod, Reason, Terminated};
+use super::warning::Warning;
+use crate::stores::pod::{ContainerPhase, ContainerState, Pod, Reason, Terminated, Troubles};
+
+/// After how long a pod that starts shows what it waits for.
+const SLOW_START: Duration = Duration::from_secs(30);
+/// How long after its grace period the deletion of a pod is stuck.
+const DELETION_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A state, what it means, and when it may become another one without any event.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,37 +26,110 @@ pub(super) struct PodState {
 }
 
 impl PodState {
-    fn new(state: WorkspaceState, message: impl Into<String>) -> Self {
+    pub fn new(state: WorkspaceState, message: impl Into<String>) -> Self {
         Self { state, message: message.into(), changes_after: None }
+    }
+
+    fn error(message: impl Into<String>) -> Self {
+        Self::new(WorkspaceState::Error, message)
+    }
+
+    pub fn pending(message: impl Into<String>) -> Self {
+        Self::new(WorkspaceState::Pending, message)
+    }
+
+    fn unknown(why: &str) -> Self {
+        Self::new(WorkspaceState::Unknown, format!("Workspace is in an unknown state{why}"))
     }
 }
 
-/// The state of a Workspace that has this pod. `patience`: how long a pod may wait for a place before that counts as an
-/// error, for autoscalers need minutes for a new node.
-pub(super) fn of(pod: &Pod, patience: Duration, now: Timestamp) -> PodState {
+/// The state of a Workspace that has this pod. `warnings`: its recent warning Events, newest first. `patience`: how long a pod
+/// may wait for a place before that counts as an error, for autoscalers need minutes for a new node.
+pub(super) fn of(pod: &Pod, warnings: &[Warning], patience: Duration, now: Timestamp) -> PodState {
     if pod.identity.deleting {
-        return PodState::new(WorkspaceState::Terminating, "Workspace is terminating");
+        return terminating(pod, warnings, now);
+    }
+    if let Some(state) = ended(pod) {
+        return state;
     }
     if let Some(state) = pod.unscheduled.as_ref().and_then(|reason| unscheduled(pod, reason, patience, now)) {
         return state;
     }
-    let running = &*pod.phase == "Running";
-    if running && pod.ready {
+    if &*pod.phase == "Running" && pod.ready {
         return PodState::new(WorkspaceState::Running, "Workspace is running");
     }
+    if let Some(node_lost) = pod.troubles.as_ref().and_then(|troubles| troubles.node_lost.as_ref()) {
+        return PodState::unknown(&format!(": node {} does not report{}", pod.node, colon(&node_lost.message)));
+    }
     if let Some(message) = container_fault(pod) {
-        return PodState::new(WorkspaceState::Error, message);
+        return PodState::error(message);
     }
-    // A container that has started but is not ready is still pending.
-    if &*pod.phase == "Pending" || (running && pod.main.now == ContainerPhase::Running) {
-        return PodState::new(WorkspaceState::Pending, "Workspace is pending");
+    if let Some(warning) = warnings.iter().find(|warning| applies(warning, pod)) {
+        return warned(pod, warning, patience, now);
     }
-    unknown()
+    match (&*pod.phase, &pod.main.now) {
+        // A container that has started but is not ready is still pending.
+        ("Running", ContainerPhase::Running { .. }) => {
+            PodState::pending(format!("Workspace is pending{}", restarted(&pod.main)))
+        }
+        ("Running", ContainerPhase::Waiting(_)) | ("Pending", _) => starting(pod, now),
+        _ => PodState::unknown(""),
+    }
 }
 
-/// The state of a Workspace whose pod should exist but does not.
-pub(super) fn unknown() -> PodState {
-    PodState::new(WorkspaceState::Unknown, "Workspace is in an unknown state")
+/// The state of a Workspace whose pod should exist but does not. `warnings`: those of its StatefulSet.
+pub(super) fn without_pod(warnings: &[Warning]) -> PodState {
+    match warnings.first() {
+        Some(warning) => PodState::error(format!("Workspace StatefulSet has warning event: {}", warning.message)),
+        None => PodState::unknown(""),
+    }
+}
+
+/// When the deletion of a pod is stuck: its containers had their grace period.
+pub(super) fn is_stuck_after(pod: &Pod) -> Option<Timestamp> {
+    let gone_by: Timestamp = pod.troubles.as_ref()?.gone_by.parse().ok()?;
+    gone_by.checked_add(DELETION_PATIENCE).ok()
+}
+
+fn terminating(pod: &Pod, warnings: &[Warning], now: Timestamp) -> PodState {
+    let terminating = |why: &str| format!("Workspace is terminating{why}");
+    let none = Troubles::default();
+    let troubles = pod.troubles.as_deref().unwrap_or(&none);
+    let left = is_stuck_after(pod).map(|stuck| until(stuck, now));
+    if left == Some(Duration::ZERO) {
+        let what = match (&*troubles.finalizers, warnings.first()) {
+            ([], Some(warning)) => warning.message.to_string(),
+            ([], None) if pod.node.is_empty() => "nothing has removed it".to_owned(),
+            ([], None) => format!("node {} has not reported that it ended", pod.node),
+            (finalizers, _) => format!("it has the finalizers {}", finalizers.join(", ")),
+        };
+        let Troubles { gone_by, .. } = troubles;
+        let why = format!(": its pod should have been gone by {gone_by}, but {what}");
+        return PodState::new(WorkspaceState::Terminating, terminating(&why));
+    }
+    let why = troubles.disruption.as_ref().map_or_else(String::new, |reason| colon(&reason.message));
+    PodState { changes_after: left, ..PodState::new(WorkspaceState::Terminating, terminating(&why)) }
+}
+
+/// The state of a pod whose containers will not run again, or of which nothing is known.
+fn ended(pod: &Pod) -> Option<PodState> {
+    let status = pod.troubles.as_ref().map(|troubles| &troubles.status).filter(|status| !status.reason.is_empty());
+    match (&*pod.phase, status) {
+        ("Unknown", _) => Some(PodState::unknown("")),
+        ("Failed", Some(Reason { reason, message })) if &**reason == "Evicted" => {
+            Some(PodState::error(format!("Workspace Pod was evicted{}", colon(message))))
+        }
+        ("Failed", Some(Reason { reason, message })) => {
+            Some(PodState::error(format!("Workspace Pod has failed ({reason}){}", colon(message))))
+        }
+        ("Failed", None) => {
+            Some(PodState::error(container_fault(pod).unwrap_or_else(|| "Workspace Pod has failed".to_owned())))
+        }
+        ("Succeeded", _) => {
+            Some(PodState::error(container_fault(pod).unwrap_or_else(|| "Workspace Pod has ended".to_owned())))
+        }
+        _ => None,
+    }
 }
 
 fn unscheduled(pod: &Pod, reason: &Reason, patience: Duration, now: Timestamp) -> Option<PodState> {
@@ -60,44 +140,85 @@ fn unscheduled(pod: &Pod, reason: &Reason, patience: Duration, now: Timestamp) -
         _ => return None,
     };
     let message = format!("Workspace Pod {what}: {}", reason.message);
-    let age = pod
-        .created
-        .parse::<Timestamp>()
-        .map_or(patience, |created| Duration::try_from(now.duration_since(created)).unwrap_or_default());
-    let left = patience.saturating_sub(age);
+    let left = created(pod).and_then(|created| created.checked_add(patience).ok()).map(|end| until(end, now));
+    let left = left.unwrap_or_default();
     if left.is_zero() || &*reason.reason == "SchedulerError" {
-        return Some(PodState::new(WorkspaceState::Error, message));
+        return Some(PodState::error(message));
     }
-    Some(PodState { state: WorkspaceState::Pending, message, changes_after: Some(left) })
+    Some(PodState { changes_after: Some(left), ..PodState::pending(message) })
 }
 
-/// Why the container does not run, if it should.
-fn container_fault(pod: &Pod) -> Option<String> {
-    match &pod.main.now {
-        ContainerPhase::Waiting(Reason { reason, message }) => match &**reason {
-            "CrashLoopBackOff" => {
-                let out_of_memory =
-                    pod.main.last_terminated.as_ref().filter(|terminated| &*terminated.reason == "OOMKilled");
-                let why = out_of_memory.map(|terminated| format!(": {}", described(terminated))).unwrap_or_default();
-                Some(format!("Workspace Container is not running (CrashLoopBackOff){why}"))
-            }
-            "ImagePullBackOff" => Some("Workspace Container is not running (ImagePullBackOff)".to_owned()),
-            "ErrImagePull"
-            | "ErrImageNeverPull"
-            | "InvalidImageName"
-            | "CreateContainerConfigError"
-            | "CreateContainerError"
-            | "RunContainerError" => {
-                let why = if message.is_empty() { String::new() } else { format!(": {message}") };
-                Some(format!("Workspace Container is not running ({reason}){why}"))
-            }
-            _ => None,
-        },
-        ContainerPhase::Terminated(terminated) => {
-            Some(format!("Workspace Container is not running ({})", described(terminated)))
-        }
-        ContainerPhase::Unknown | ContainerPhase::Running => None,
+/// Whether a warning says something about the pod as it is now.
+fn applies(warning: &Warning, pod: &Pod) -> bool {
+    let is_before_the_node = pod.node.is_empty();
+    match (&*warning.reason, &pod.main.now) {
+        ("FailedScheduling", _) => is_before_the_node,
+        // What it was before it started is over.
+        (_, ContainerPhase::Running { since }) => since.is_none_or(|since| warning.time.as_second() >= since),
+        ("FailedMount" | "FailedAttachVolume" | "FailedMapVolume" | "FailedCreatePodSandBox", _) => !pod.can_start,
+        _ => true,
     }
+}
+
+fn warned(pod: &Pod, warning: &Warning, patience: Duration, now: Timestamp) -> PodState {
+    let message = format!("Workspace Pod has warning event: {}", warning.message);
+    match &*warning.reason {
+        "FailedScheduling" => {
+            let reason = Reason { reason: "Unschedulable".into(), message: warning.message.clone() };
+            unscheduled(pod, &reason, patience, now).unwrap_or_else(|| PodState::error(message))
+        }
+        // The container may well run.
+        "NodeNotReady" => PodState::new(WorkspaceState::Unknown, message),
+        _ if is_running(&pod.main) => PodState::pending(message),
+        _ => PodState::error(message),
+    }
+}
+
+/// The state of a pod that comes to start. What it waits for is shown where that takes long.
+fn starting(pod: &Pod, now: Timestamp) -> PodState {
+    let plain = PodState::pending("Workspace is pending");
+    let initializing = pod.troubles.as_ref().map(|troubles| &*troubles.initializing).unwrap_or_default();
+    let slow = created(pod).and_then(|created| created.checked_add(SLOW_START).ok());
+    match slow.map(|slow| until(slow, now)) {
+        _ if initializing.is_empty() => plain,
+        None | Some(Duration::ZERO) => {
+            PodState::pending(format!("Workspace is pending: init container {initializing} is running"))
+        }
+        left => PodState { changes_after: left, ..plain },
+    }
+}
+
+/// Why the pod does not run, by its containers.
+fn container_fault(pod: &Pod) -> Option<String> {
+    let failed = pod.troubles.as_ref().and_then(|troubles| troubles.container.as_ref());
+    let of_failed = || {
+        let failed = failed?;
+        let what = if failed.is_init { "Init Container" } else { "Container" };
+        fault(&format!("{what} {}", failed.name), &failed.state)
+    };
+    // The container `main` waits for the init containers, and is what others are there for.
+    fault("Container", &pod.main).or_else(of_failed)
+}
+
+fn fault(container: &str, state: &ContainerState) -> Option<String> {
+    match &state.now {
+        ContainerPhase::Waiting(waits) if waits.is_failure() => {
+            let Reason { reason, message } = waits;
+            let last = state.last_terminated.as_ref().filter(|_| &**reason == "CrashLoopBackOff").map(described);
+            let why = last.map_or_else(|| colon(message), |last| colon(&last));
+            Some(format!("Workspace {container} is not running ({reason}){why}"))
+        }
+        ContainerPhase::Terminated(terminated) => {
+            Some(format!("Workspace {container} is not running ({})", described(terminated)))
+        }
+        ContainerPhase::Waiting(_) | ContainerPhase::Unknown | ContainerPhase::Running { .. } => None,
+    }
+}
+
+/// How the container ended before it started again, if it did.
+fn restarted(state: &ContainerState) -> String {
+    let last = state.last_terminated.as_ref().map(described);
+    last.map_or_else(String::new, |last| format!(": its container was restarted ({last})"))
 }
 
 /// The reason and exit code of a terminated container.
@@ -106,94 +227,20 @@ fn described(Terminated { reason, exit_code }: &Terminated) -> String {
     format!("{reason}, exit code {exit_code}")
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use serde_json::{Value, json};
+fn is_running(state: &ContainerState) -> bool {
+    matches!(state.now, ContainerPhase::Running { .. })
+}
 
-    use super::*;
+/// The message after a colon, unless there is none.
+fn colon(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
 
-    const NOW: &str = "2026-01-01T00:10:00Z";
+fn created(pod: &Pod) -> Option<Timestamp> {
+    pod.created.parse().ok()
+}
 
-    fn state(pod: Value) -> PodState {
-        of(&serde_json::from_value(pod).unwrap(), Duration::from_mins(5), NOW.parse().unwrap())
-    }
-
-    fn pod(status: &Value) -> Value {
-        json!({"metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:08:00Z"}, "spec": {"containers": [{"name": "main"}]}, "status": status})
-    }
-
-    fn container(phase: &str, state: &Value, last: &Value) -> PodState {
-        let statuses =
-            json!([{"name": "sidecar", "state": {"running": {}}}, {"name": "main", "state": state, "lastState": last}]);
-        let scheduled = json!([{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]);
-        self::state(pod(&json!({"phase": phase, "conditions": scheduled, "containerStatuses": statuses})))
-    }
-
-    #[test]
-    fn follows_the_life_of_a_pod() {
-        let plain = |phase: &str, ready: &str| {
-            let state = state(pod(&json!({"phase": phase, "conditions": [{"type": "Ready", "status": ready}]})));
-            (state.state, state.message)
-        };
-        assert_eq!(plain("Pending", "False"), (WorkspaceState::Pending, "Workspace is pending".into()));
-        assert_eq!(plain("Running", "True"), (WorkspaceState::Running, "Workspace is running".into()));
-        assert_eq!(plain("Failed", "False"), (WorkspaceState::Unknown, "Workspace is in an unknown state".into()));
-        let mut deleted = pod(&json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}));
-        deleted["metadata"]["deletionTimestamp"] = json!(NOW);
-        assert_eq!(state(deleted), PodState::new(WorkspaceState::Terminating, "Workspace is terminating"));
-        let starting = container("Running", &json!({"running": {"startedAt": NOW}}), &json!({}));
-        assert_eq!(starting, PodState::new(WorkspaceState::Pending, "Workspace is pending"));
-    }
-
-    #[test]
-    fn names_why_a_container_does_not_run() {
-        let waiting = |reason: &str, message: &str| {
-            container("Pending", &json!({"waiting": {"reason": reason, "message": message}}), &json!({})).message
-        };
-        let not_running = "Workspace Container is not running";
-        assert_eq!(waiting("CrashLoopBackOff", "back-off 5m0s"), format!("{not_running} (CrashLoopBackOff)"));
-        assert_eq!(waiting("ImagePullBackOff", "Back-off"), format!("{not_running} (ImagePullBackOff)"));
-        assert_eq!(waiting("ErrImagePull", "no such image"), format!("{not_running} (ErrImagePull): no such image"));
-        assert_eq!(
-            waiting("CreateContainerConfigError", "secret \"s\" not found"),
-            format!("{not_running} (CreateContainerConfigError): secret \"s\" not found")
-        );
-        assert_eq!(waiting("ContainerCreating", ""), "Workspace is pending");
-        assert_eq!(waiting("PodInitializing", ""), "Workspace is pending");
-        let killed = json!({"terminated": {"reason": "OOMKilled", "exitCode": 137}});
-        assert_eq!(
-            container("Running", &killed, &json!({})).message,
-            format!("{not_running} (OOMKilled, exit code 137)")
-        );
-        assert_eq!(
-            container("Running", &json!({"waiting": {"reason": "CrashLoopBackOff"}}), &killed).message,
-            format!("{not_running} (CrashLoopBackOff): OOMKilled, exit code 137")
-        );
-    }
-
-    #[test]
-    fn a_pod_without_a_place_is_pending_for_five_minutes() {
-        let unscheduled = |reason: &str, created: &str| {
-            let condition =
-                json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/1 nodes"});
-            let mut pod = pod(&json!({"phase": "Pending", "conditions": [condition]}));
-            pod["metadata"]["creationTimestamp"] = json!(created);
-            state(pod)
-        };
-        let fresh = unscheduled("Unschedulable", "2026-01-01T00:08:00Z");
-        assert_eq!(fresh.state, WorkspaceState::Pending);
-        assert_eq!(fresh.message, "Workspace Pod is unschedulable: 0/1 nodes");
-        assert_eq!(fresh.changes_after, Some(Duration::from_mins(3)));
-        let old = unscheduled("Unschedulable", "2026-01-01T00:05:00Z");
-        assert_eq!((old.state, old.changes_after), (WorkspaceState::Error, None));
-        assert_eq!(old.message, fresh.message);
-        let gated = unscheduled("SchedulingGated", "2026-01-01T00:00:00Z");
-        assert_eq!(
-            gated,
-            PodState::new(WorkspaceState::Error, "Workspace Pod is waiting for scheduling gate: 0/1 nodes")
-        );
-        let broken = unscheduled("SchedulerError", NOW);
-        assert_eq!(broken, PodState::new(WorkspaceState::Error, "Workspace Pod has scheduler error: 0/1 nodes"));
-    }
+/// How long it is until a time; zero when it has come.
+fn until(time: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(now)).unwrap_or_default()
 }

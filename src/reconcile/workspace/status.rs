@@ -2,24 +2,34 @@
 
 use std::time::Duration;
 
-use crds::conditions::ConditionStatus;
-use crds::workspace::{ContainerStatus, PodStatus, WorkspaceState, WorkspaceStatus};
+use crds::conditions::{Condition, ConditionStatus};
+use crds::workspace::{ContainerStatus, PodStatus, PodTemplateOptionsStatus, WorkspaceState, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
 
 use super::super::apply::{ApplyError, StoredDifference};
-use super::super::conditions::{self, ConditionDraft, PENDING_RESTART, READY, ROUTE_READY, bounded};
+use super::super::conditions::{
+    self, AVAILABLE, ConditionDraft, PENDING_RESTART, READY, RECONCILING, ROUTE_READY, STALLED, bounded,
+};
+use super::last_running;
 use super::outcome::ApplyOutcome;
 use super::pod_replacement::PodReplacement;
 use super::pod_state::{self, PodState};
+use super::progress::{self, reason_of};
 use super::reasons::StatusReason;
-use super::restart::Rollout;
+use super::restart::{Restart, Rollout};
+use super::warning::Warning;
 use crate::render::names::ChildNames;
 use crate::render::{ChildKind, Route, Serves, SkippedMount};
 use crate::stores::pod::Pod;
 use crate::stores::workspace::StoredWorkspace;
 
 /// The types of conditions that are ours.
-const OURS: [&str; 3] = [READY, ROUTE_READY, PENDING_RESTART];
+const OURS: [&str; 6] = [READY, AVAILABLE, ROUTE_READY, RECONCILING, STALLED, PENDING_RESTART];
+
+/// The reason of PendingRestart where the pod is on an older template.
+const TEMPLATE_CHANGED: &str = "TemplateChanged";
+/// The reason of PendingRestart where an option is redirected.
+const UPDATE_AVAILABLE: &str = "UpdateAvailable";
 
 /// What a status follows from.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +42,12 @@ pub(super) struct StatusFacts<'a> {
     pub pod: Option<&'a Pod>,
     /// How the pod compares with the template, and what was done about it.
     pub replacement: &'a PodReplacement,
+    /// The recent warning Events of the pod, or of the StatefulSet where there is no pod; newest first.
+    pub warnings: &'a [Warning],
     /// What this reconcile did about its children.
     pub outcome: &'a ApplyOutcome,
+    /// How many reconciles in a row, this one included, the API server refused a child.
+    pub refusals: u32,
     /// How long a pod that cannot be scheduled counts as Pending.
     pub patience: Duration,
     /// The time of the transitions that this status shows.
@@ -46,12 +60,22 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
     let held = &workspace.status;
     // The CRDs of the Go controller require them, and `activity`.
     let options = outcome.options.clone().or_else(|| held.pod_template_options.clone()).unwrap_or_default();
-    let has_update = !options.image_config.redirect_chain.is_empty() || !options.pod_config.redirect_chain.is_empty();
-    let pending_restart = pending_restart(facts);
+    let updates = updates(&options);
+    let pending_restart = pending_restart(facts, &updates);
     let PodState { state, mut message, changes_after } = state(facts);
-    if state == WorkspaceState::Running && (has_update || pending_restart.is_some()) {
-        message.push_str(" (a restart is pending)");
+    if state == WorkspaceState::Running
+        && let Some(pending) = &pending_restart
+    {
+        message = match &*pending.reason {
+            // No restart brings it: the user has to select it.
+            UPDATE_AVAILABLE => format!("{message} ({})", pending.message),
+            _ => message + " (a restart is pending)",
+        };
     }
+    let (last_running_time, activity) = match pod {
+        Some(pod) if state == WorkspaceState::Running => last_running::of_ready(held, pod, now),
+        _ => (held.last_running_time, held.activity.clone().unwrap_or_default()),
+    };
     let mut status = WorkspaceStatus {
         observed_generation: Some(workspace.generation),
         pause_time: match (workspace.spec.paused, held.pause_time) {
@@ -59,52 +83,110 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
             (true, 0) => now.as_millisecond(),
             (true, since) => since,
         },
-        pending_restart: has_update || pending_restart.is_some(),
-        activity: Some(held.activity.clone().unwrap_or_default()),
+        pending_restart: pending_restart.is_some(),
+        activity: Some(activity),
+        last_running_time,
         pod_template_options: Some(options),
         pod_template_pod: Some(pod_status(pod, outcome.service_account.clone())),
         state,
         state_message: bounded(message),
         conditions: Vec::new(),
-        ..held.clone()
     };
-    status.conditions = if outcome.keep_conditions() {
-        held.conditions.clone()
-    } else {
-        let route_ready = route_ready(facts);
-        let ready = ready(facts, &status, &route_ready);
-        let drafts = [ready, route_ready].into_iter().chain(pending_restart);
-        conditions::merged(&held.conditions, &OURS, drafts, workspace.generation, now)
-    };
+    status.conditions = conditions(facts, &status, pending_restart);
     (status, changes_after)
 }
 
-/// The condition that the pod stays on an older template until it is restarted, if it does.
-fn pending_restart(facts: StatusFacts<'_>) -> Option<ConditionDraft> {
+/// The condition that a restart would change something, or an update is available.
+fn pending_restart(facts: StatusFacts<'_>, updates: &str) -> Option<ConditionDraft> {
+    let pending = |reason, message| Some(ConditionDraft::new(PENDING_RESTART, ConditionStatus::True, reason, message));
+    match changed_template(facts) {
+        Some(change) => pending(TEMPLATE_CHANGED, change.to_owned()),
+        None if updates.is_empty() => None,
+        None => pending(UPDATE_AVAILABLE, format!("an update is available: {updates}")),
+    }
+}
+
+/// What a restart would change, where the pod stays on an older template until then.
+fn changed_template(facts: StatusFacts<'_>) -> Option<&str> {
     let PodReplacement { rollout, restart, change, .. } = facts.replacement;
-    let held = || facts.workspace.status.conditions.iter().find(|condition| condition.type_ == PENDING_RESTART);
-    let message = match rollout {
-        _ if restart.replaces_pod() => return None,
-        Rollout::Outdated => change.as_deref().unwrap_or_default(),
+    match rollout {
+        _ if restart.replaces_pod() => None,
+        Rollout::Outdated => Some(change.as_deref().unwrap_or_default()),
         // As it was before: what the StatefulSet controller makes of the template is not known yet.
-        Rollout::Unseen => &held()?.message,
-        Rollout::Current | Rollout::NoPod => return None,
+        Rollout::Unseen => {
+            let mut held = facts.workspace.status.conditions.iter();
+            let held = held.find(|held| held.type_ == PENDING_RESTART && held.reason == TEMPLATE_CHANGED);
+            held.map(|held| &*held.message)
+        }
+        Rollout::Current | Rollout::NoPod => None,
+    }
+}
+
+/// The options that an administrator redirects to others: `imageConfig X, podConfig Y`.
+fn updates(options: &PodTemplateOptionsStatus) -> String {
+    let options = [("imageConfig", &options.image_config), ("podConfig", &options.pod_config)];
+    let redirected = options.iter().filter(|(_, option)| !option.redirect_chain.is_empty());
+    let targets = redirected.map(|(name, option)| format!("{name} {}", option.desired.as_deref().unwrap_or_default()));
+    targets.collect::<Vec<_>>().join(", ")
+}
+
+fn conditions(
+    facts: StatusFacts<'_>,
+    status: &WorkspaceStatus,
+    pending_restart: Option<ConditionDraft>,
+) -> Vec<Condition> {
+    let StatusFacts { workspace, pod, outcome, now, .. } = facts;
+    let (held, generation) = (&workspace.status.conditions, workspace.generation);
+    let of_this_generation = |type_: &str| {
+        held.iter().find(|condition| condition.type_ == type_ && condition.observed_generation == Some(generation))
     };
-    Some(ConditionDraft::new(PENDING_RESTART, ConditionStatus::True, "TemplateChanged", message))
+    if let Some(error) = outcome.transient_error() {
+        if of_this_generation(READY).is_some() {
+            return held.clone();
+        }
+        // What they say is about an earlier spec.
+        let StatusReason { reason, message } = StatusReason::from(error);
+        let reconciling = ConditionDraft::new(RECONCILING, ConditionStatus::True, reason, message);
+        return conditions::merged(held, &[RECONCILING, STALLED], [reconciling], generation, now);
+    }
+    let route_ready = route_ready(facts);
+    let ready = ready(facts, status, &route_ready);
+    let available = progress::available(pod, status, &ready, &route_ready);
+    let stalled = of_this_generation(STALLED);
+    let progress = progress::progress(outcome, facts.refusals, stalled, pod.is_some(), &ready, &route_ready);
+    let drafts = [ready, available, route_ready].into_iter().chain(progress).chain(pending_restart);
+    conditions::merged(held, &OURS, drafts, generation, now)
 }
 
 /// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, because users start a Workspace
 /// only from there.
 fn state(facts: StatusFacts<'_>) -> PodState {
-    let StatusFacts { workspace, pod, outcome, patience, now, .. } = facts;
-    let of = |state, message: &str| PodState { state, message: message.to_owned(), changes_after: None };
+    let StatusFacts { workspace, pod, warnings, outcome, patience, now, .. } = facts;
     match (pod, &outcome.spec_error, pod_error(facts)) {
-        (None, _, _) if workspace.spec.paused => of(WorkspaceState::Paused, "Workspace is paused"),
-        (_, Some(error), _) => of(WorkspaceState::Error, &error.message),
-        (None, None, Some(error)) => of(WorkspaceState::Error, &error.message),
-        (Some(pod), None, _) => pod_state::of(pod, patience, now),
-        (None, None, None) => pod_state::unknown(),
+        (None, _, _) if workspace.spec.paused => PodState::new(WorkspaceState::Paused, "Workspace is paused"),
+        (_, Some(error), _) => PodState::new(WorkspaceState::Error, &*error.message),
+        (None, None, Some(error)) => PodState::new(WorkspaceState::Error, &*error.message),
+        (Some(pod), None, _) => of_this_template(facts, pod_state::of(pod, warnings, patience, now)),
+        (None, None, None) => pod_state::without_pod(warnings),
     }
+}
+
+/// A pod that is about to be replaced does not run what was asked for, and neither may one whose template the StatefulSet
+/// controller has not seen.
+fn of_this_template(facts: StatusFacts<'_>, of_pod: PodState) -> PodState {
+    let PodReplacement { rollout, restart, .. } = facts.replacement;
+    if of_pod.state != WorkspaceState::Running || facts.workspace.spec.paused {
+        return of_pod;
+    }
+    let why = match restart {
+        Restart::Awaited => "Workspace is restarting: its user changed the Workspace",
+        Restart::Due(cause) => return PodState::pending(format!("Workspace is restarting: {}", cause.as_str())),
+        _ if *rollout == Rollout::Unseen => {
+            "Workspace is pending: the StatefulSet controller has not seen its StatefulSet yet"
+        }
+        _ => return of_pod,
+    };
+    PodState::pending(why)
 }
 
 fn pod_status(pod: Option<&Pod>, service_account_name: Option<String>) -> PodStatus {
@@ -135,13 +217,9 @@ fn ready(facts: StatusFacts<'_>, status: &WorkspaceStatus, route_ready: &Conditi
         return broken("RouteNotReady", &route_ready.message);
     }
     let (holds, reason) = match status.state {
-        WorkspaceState::Running if !facts.workspace.spec.paused => (ConditionStatus::True, "Running"),
-        WorkspaceState::Paused => (ConditionStatus::True, "Paused"),
-        WorkspaceState::Running => (ConditionStatus::False, "Pausing"),
-        WorkspaceState::Terminating => (ConditionStatus::False, "Terminating"),
-        WorkspaceState::Pending => (ConditionStatus::False, "Pending"),
-        WorkspaceState::Error => (ConditionStatus::False, "PodError"),
-        WorkspaceState::Unknown => (ConditionStatus::False, "PodUnknown"),
+        WorkspaceState::Running if facts.workspace.spec.paused => (ConditionStatus::False, "Pausing"),
+        state @ (WorkspaceState::Running | WorkspaceState::Paused) => (ConditionStatus::True, reason_of(state)),
+        state => (ConditionStatus::False, reason_of(state)),
     };
     let message = status.state_message.clone() + &skipped_mounts(&outcome.skipped_mounts) + &changed(facts);
     ConditionDraft::new(READY, holds, reason, message)

@@ -8,6 +8,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::status_patch::{self, Patched, StatusError};
+use super::pod_replacement::PodReplacement;
+use super::restart::Rollout;
 use super::target::{Memory, Target};
 use crate::stores::StatusOf;
 
@@ -16,12 +18,25 @@ const STATUS_PAUSE: Duration = Duration::from_secs(1);
 /// How long the status of a Workspace whose StatefulSet was just written waits for the pod, so as not to report that there
 /// is none.
 const POD_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the StatefulSet controller may take to see a StatefulSet that was written.
+const ROLLOUT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Writes the status if it differs; after how long to try again where it is too soon after the last write.
+/// How long after a write of the StatefulSet a status waits for what its controller makes of it, so that it shows no state
+/// that lasts for a moment only.
+pub(super) fn patience(desired: &WorkspaceStatus, has_pod: bool, replacement: &PodReplacement) -> Option<Duration> {
+    let is_unseen = replacement.rollout == Rollout::Unseen && !replacement.restart.replaces_pod();
+    match desired.state {
+        WorkspaceState::Unknown if !has_pod => Some(POD_PATIENCE),
+        WorkspaceState::Pending | WorkspaceState::Running if is_unseen => Some(ROLLOUT_PATIENCE),
+        _ => None,
+    }
+}
+
+/// Writes the status if it differs, but not before `patience` has passed since the last write of the StatefulSet; after how long to try again where it is too soon after the last write.
 pub(super) async fn write(
     target: &Target<'_>,
     desired: &WorkspaceStatus,
-    has_pod: bool,
+    patience: Option<Duration>,
     has_kind: bool,
     memory: &mut Memory,
 ) -> Result<Option<Duration>, StatusError> {
@@ -30,8 +45,7 @@ pub(super) async fn write(
         return Ok(None);
     }
     let Some(change) = change(target, held, desired) else { return Ok(None) };
-    let waits_for_pod = !has_pod && desired.state == WorkspaceState::Unknown;
-    let patience = memory.stateful_set_written.filter(|_| waits_for_pod).map(|written| written + POD_PATIENCE);
+    let patience = memory.stateful_set_written.zip(patience).map(|(written, patience)| written + patience);
     // A missing kind brings no flood of events, and the user who just created the Workspace waits for the report.
     let pause = memory.status_written.filter(|_| has_kind).map(|written| written + STATUS_PAUSE);
     let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
 
 use super::super::apply::{ChildApi, ChildMemories};
 use super::plan::Plan;
+use super::warning::ReadWarnings;
 use crate::config::Routing;
 use crate::metrics::Metrics;
 use crate::render::ChildKind;
@@ -37,6 +39,12 @@ pub(in crate::reconcile) struct Memory {
     pub(super) account_is_foreign: bool,
     /// How many reconciles in a row could not reach the API server.
     pub(super) unreachable: u32,
+    /// How many reconciles in a row the API server refused a child.
+    pub(super) refusals: u32,
+    /// When it was last seen to have a pod.
+    pub(super) pod_seen: Option<Timestamp>,
+    /// The warnings about what it waits for; none while it waits for nothing.
+    pub(super) warnings: Option<Box<ReadWarnings>>,
     /// Whether its kind was missing at its first reconcile.
     pub(super) missed_kind: bool,
     /// When its StatefulSet was last written.

@@ -10,8 +10,11 @@ use crate::reconcile::workspace::outcome::ChildOutcome;
 use crate::reconcile::workspace::restart::{Restart, RestartCause};
 use crate::render::{RouteFault, UnsafeHeader};
 
+mod pods;
+
 const NOW: &str = "2026-01-01T00:00:10.5Z";
 const PATIENCE: Duration = Duration::from_mins(5);
+const NOW_IN_SECONDS: &str = "2026-01-01T00:00:10Z";
 const EARLIER: &str = "2025-12-31T00:00:00Z";
 
 fn now() -> Timestamp {
@@ -71,8 +74,26 @@ fn reason(message: &str) -> StatusReason {
 }
 
 fn status(workspace: &StoredWorkspace, pod: Option<&Pod>, outcome: &ApplyOutcome) -> WorkspaceStatus {
-    let (names, replacement) = (names(workspace), &CURRENT);
-    desired(StatusFacts { workspace, names: &names, pod, replacement, outcome, patience: PATIENCE, now: now() }).0
+    desired(facts(workspace, &names(workspace), pod, outcome)).0
+}
+
+fn facts<'a>(
+    workspace: &'a StoredWorkspace,
+    names: &'a ChildNames,
+    pod: Option<&'a Pod>,
+    outcome: &'a ApplyOutcome,
+) -> StatusFacts<'a> {
+    StatusFacts {
+        workspace,
+        names,
+        pod,
+        warnings: &[],
+        replacement: &CURRENT,
+        outcome,
+        refusals: 0,
+        patience: PATIENCE,
+        now: now(),
+    }
 }
 
 /// A pod that is what a new one would be.
@@ -93,14 +114,14 @@ fn the_status_of_a_running_workspace_is_exactly_this() {
     let status = status(&workspace(false, &json!({})), Some(&running()), &applied());
     let condition = |type_: &str, reason: &str, message: &str| {
         json!({
-            "type": type_, "status": "True", "observedGeneration": 7, "lastTransitionTime": "2026-01-01T00:00:10Z",
+            "type": type_, "status": "True", "observedGeneration": 7, "lastTransitionTime": NOW_IN_SECONDS,
             "reason": reason, "message": message,
         })
     };
     let expected = json!({
         "observedGeneration": 7,
         "activity": {"lastActivity": 0, "lastUpdate": 0},
-        "lastRunningTime": 0,
+        "lastRunningTime": 1_767_225_610_500_i64,
         "pauseTime": 0,
         "pendingRestart": false,
         "podTemplateOptions": {"imageConfig": {"desired": "small"}, "podConfig": {"desired": "tiny"}},
@@ -115,6 +136,7 @@ fn the_status_of_a_running_workspace_is_exactly_this() {
         "stateMessage": "Workspace is running",
         "conditions": [
             condition("Ready", "Running", "Workspace is running"),
+            condition("Available", "Available", "the pod is ready and the VirtualService is in place"),
             condition("RouteReady", "Routed", "the VirtualService is in place"),
         ],
     });
@@ -143,9 +165,9 @@ fn nothing_that_a_crd_may_require_is_ever_absent() {
         "lastActivity": 5, "lastUpdate": 6, "rules": {"pauseWorkspace": {"eligibleAfter": 9}},
         "lastProbe": {"startTime": 6, "endTime": 7, "result": "Success", "message": "m"},
     });
-    let held = json!({"activity": activity, "lastRunningTime": 4});
+    let held = json!({"activity": activity, "lastRunningTime": now().as_millisecond()});
     let status = serde_json::to_value(status(&workspace(false, &held), Some(&running()), &applied())).unwrap();
-    assert_eq!((&status["activity"], &status["lastRunningTime"]), (&activity, &json!(4)));
+    assert_eq!((&status["activity"], &status["lastRunningTime"]), (&activity, &held["lastRunningTime"]));
 }
 
 #[test]
@@ -153,15 +175,9 @@ fn a_status_is_its_own_next_status() {
     let first = status(&workspace(false, &json!({})), Some(&running()), &applied());
     let again = workspace(false, &serde_json::to_value(&first).unwrap());
     let names = names(&again);
-    let later = StatusFacts {
-        workspace: &again,
-        names: &names,
-        pod: Some(&running()),
-        replacement: &CURRENT,
-        outcome: &applied(),
-        patience: PATIENCE,
-        now: "2027-01-01T00:00:00Z".parse().unwrap(),
-    };
+    let (pod, outcome) = (running(), applied());
+    let later =
+        StatusFacts { now: "2027-01-01T00:00:00Z".parse().unwrap(), ..facts(&again, &names, Some(&pod), &outcome) };
     assert_eq!(desired(later).0, first);
 }
 
@@ -274,9 +290,18 @@ fn a_redirect_is_a_pending_restart() {
         desired: Some("large".to_owned()),
         redirect_chain: vec![RedirectStep { source: "small".to_owned(), target: "large".to_owned() }],
     };
-    let status = status(&workspace(false, &json!({})), Some(&running()), &outcome);
-    assert!(status.pending_restart);
-    assert_eq!(status.state_message, "Workspace is running (a restart is pending)");
+    let one = status(&workspace(false, &json!({})), Some(&running()), &outcome);
+    assert!(one.pending_restart);
+    assert_eq!(one.state_message, "Workspace is running (an update is available: imageConfig large)");
+    outcome.options.as_mut().unwrap().pod_config = OptionStatus {
+        desired: Some("huge".to_owned()),
+        redirect_chain: vec![RedirectStep { source: "tiny".to_owned(), target: "huge".to_owned() }],
+    };
+    let both = status(&workspace(false, &json!({})), Some(&running()), &outcome);
+    let message = "Workspace is running (an update is available: imageConfig large, podConfig huge)";
+    assert_eq!((both.pending_restart, &*both.state_message), (true, message));
+    let paused = status(&workspace(true, &json!({})), None, &outcome);
+    assert_eq!((paused.pending_restart, &*paused.state_message), (true, "Workspace is paused"));
 }
 
 #[test]
@@ -293,7 +318,10 @@ fn conditions_of_others_stay_and_times_change_with_the_status_only() {
     let held = |type_: &str, status: &str| json!({"type": type_, "status": status, "lastTransitionTime": EARLIER, "reason": "Old", "message": "old"});
     let workspace = workspace(
         false,
-        &json!({"conditions": [held("Ready", "True"), held("Backup", "False"), held("RouteReady", "False")]}),
+        &json!({"conditions": [
+            held("Ready", "True"), held("Backup", "False"), held("Reconciling", "True"), held("RouteReady", "False"),
+            held("Stalled", "False"),
+        ]}),
     );
     let status = status(&workspace, Some(&running()), &applied());
     let times: Vec<(&str, &str)> = status
@@ -301,7 +329,10 @@ fn conditions_of_others_stay_and_times_change_with_the_status_only() {
         .iter()
         .map(|condition| (condition.type_.as_str(), condition.last_transition_time.as_str()))
         .collect();
-    assert_eq!(times, [("Backup", EARLIER), ("Ready", EARLIER), ("RouteReady", "2026-01-01T00:00:10Z")]);
+    assert_eq!(
+        times,
+        [("Backup", EARLIER), ("Ready", EARLIER), ("Available", NOW_IN_SECONDS), ("RouteReady", NOW_IN_SECONDS)]
+    );
     assert_eq!(status.conditions[0].reason, "Old");
 }
 
@@ -337,8 +368,7 @@ fn a_pod_on_an_older_template_waits_for_a_restart() {
     let status = |workspace: &StoredWorkspace, replacement: &PodReplacement| {
         let names = names(workspace);
         let (pod, outcome) = (Some(&running()), &applied());
-        let facts = StatusFacts { workspace, names: &names, pod, replacement, outcome, patience: PATIENCE, now: now() };
-        desired(facts).0
+        desired(StatusFacts { replacement, ..facts(workspace, &names, pod, outcome) }).0
     };
     let pending = |status: &WorkspaceStatus| {
         let condition = status.conditions.iter().find(|condition| condition.type_ == PENDING_RESTART);
@@ -350,8 +380,123 @@ fn a_pod_on_an_older_template_waits_for_a_restart() {
     // What the template has become is not known yet.
     let known = workspace(false, &serde_json::to_value(&stays).unwrap());
     let unseen = PodReplacement { rollout: Rollout::Unseen, ..outdated(Restart::None, None) };
-    assert_eq!(status(&known, &unseen), stays);
+    assert_eq!(pending(&status(&known, &unseen)), pending(&stays));
     assert_eq!(pending(&status(&workspace(false, &json!({})), &unseen)), (false, None));
     assert_eq!(pending(&status(&known, &outdated(Restart::Due(RestartCause::Edited), None))), (false, None));
     assert_eq!(pending(&status(&known, &CURRENT)), (false, None));
+}
+
+/// As kstatus (sigs.k8s.io/cli-utils), and with it Flux and `helm --wait`, reads a status.
+fn kstatus(workspace: &StoredWorkspace, status: &WorkspaceStatus) -> &'static str {
+    let holds = |type_: &str| {
+        status.conditions.iter().any(|condition| condition.type_ == type_ && condition.status == ConditionStatus::True)
+    };
+    if status.observed_generation != Some(workspace.generation) {
+        return "InProgress";
+    }
+    match (holds("Reconciling"), holds("Stalled"), holds("Ready")) {
+        (true, true, _) => panic!("which of the two counts depends on their order"),
+        (true, ..) => "InProgress",
+        (_, true, _) => "Failed",
+        (_, _, true) => "Current",
+        _ => "InProgress",
+    }
+}
+
+#[test]
+fn kstatus_takes_each_for_what_it_is() {
+    let (lab, paused) = (workspace(false, &json!({})), workspace(true, &json!({})));
+    let spec = ApplyOutcome { spec_error: Some(reason("kind gone")), ..applied() };
+    let foreign = ApplyError::Foreign { kind: "ServiceAccount", name: "ws-lab".to_owned() };
+    let foreign = with_child(ChildKind::ServiceAccount, Err(foreign));
+    let header = UnsafeHeader { field: "spec.x".to_owned(), detail: "bad".to_owned() };
+    let refused_route =
+        ApplyOutcome { route: Some(Route::Refused(RouteFault::Headers(vec![header.clone()]))), ..applied() };
+    let stored = StoredDifference { unsafe_headers: vec![header], ..StoredDifference::default() };
+    let stored = with_child(ChildKind::VirtualService, Ok(stored));
+    let pod = running();
+    for (workspace, pod, outcome, expected) in [
+        (&lab, Some(&pod), &applied(), "Current"),
+        (&paused, None, &applied(), "Current"),
+        (&paused, Some(&pod), &applied(), "InProgress"),
+        (&lab, None, &applied(), "InProgress"),
+        (&lab, Some(&pod), &spec, "Failed"),
+        (&paused, None, &spec, "Failed"),
+        (&lab, None, &foreign, "Failed"),
+        (&lab, Some(&pod), &refused_route, "Failed"),
+        (&lab, Some(&pod), &stored, "Failed"),
+        (&lab, Some(&pod), &with_child(ChildKind::Service, Err(refused())), "InProgress"),
+    ] {
+        let status = status(workspace, pod, outcome);
+        assert_eq!(kstatus(workspace, &status), expected, "{:?}", status.conditions);
+    }
+}
+
+#[test]
+fn what_is_refused_three_times_is_stalled_and_stays_so_after_a_start() {
+    let outcome = with_child(ChildKind::Service, Err(refused()));
+    let after = |held: &WorkspaceStatus, refusals| {
+        let workspace = workspace(false, &serde_json::to_value(held).unwrap());
+        let names = names(&workspace);
+        let facts = StatusFacts { refusals, ..facts(&workspace, &names, None, &outcome) };
+        desired(facts).0
+    };
+    let shown = |status: &WorkspaceStatus| {
+        let progress = status.conditions.last().unwrap();
+        (progress.type_.clone(), progress.reason.clone(), progress.message.clone())
+    };
+    let message = "Workspace Service ws-lab-1 was refused: quota";
+    let of = |type_: &str| (type_.to_owned(), "Refused".to_owned(), message.to_owned());
+    let first = after(&WorkspaceStatus::default(), 1);
+    assert_eq!(shown(&first), of("Reconciling"));
+    assert_eq!(after(&first, 2), first, "nothing is written in between");
+    let stalled = after(&first, 3);
+    assert_eq!(shown(&stalled), of("Stalled"));
+    assert_eq!(after(&stalled, 1), stalled, "a start of the controller writes nothing");
+    let edited = WorkspaceStatus {
+        conditions: stalled
+            .conditions
+            .iter()
+            .cloned()
+            .map(|held| Condition { observed_generation: Some(6), ..held })
+            .collect(),
+        ..stalled.clone()
+    };
+    assert_eq!(shown(&after(&edited, 1)), of("Reconciling"), "an edit is tried three times again");
+}
+
+/// Conditions of an earlier spec must not pass for those of this one.
+#[test]
+fn what_may_work_the_next_time_is_in_progress_after_an_edit() {
+    let first = status(&workspace(false, &json!({})), Some(&running()), &applied());
+    let mut edited = workspace(false, &serde_json::to_value(&first).unwrap());
+    edited.generation = 8;
+    let contested = ApplyError::Contested { kind: "Service", name: "ws-lab-1".to_owned() };
+    let status = status(&edited, Some(&running()), &with_child(ChildKind::Service, Err(contested)));
+    assert_eq!(kstatus(&edited, &status), "InProgress");
+    let message = "Workspace Service ws-lab-1 is being modified by another client";
+    assert_eq!(condition(&status, "Reconciling"), (ConditionStatus::True, "Contested", message));
+    assert_eq!(status.conditions[..3], first.conditions);
+}
+
+#[test]
+fn it_can_be_opened_exactly_while_its_pod_is_ready_and_routed() {
+    let lab = workspace(false, &json!({}));
+    let available = |pod: Option<&Pod>, outcome: &ApplyOutcome| {
+        let status = status(&lab, pod, outcome);
+        let (holds, reason, _) = condition(&status, "Available");
+        (holds, reason.to_owned())
+    };
+    let of = |holds, reason: &str| (holds, reason.to_owned());
+    let pod = running();
+    let off = ApplyOutcome { route: Some(Route::Off), ..applied() };
+    assert_eq!(available(Some(&pod), &off), of(ConditionStatus::True, "Available"));
+    let unrendered = ApplyOutcome { route: None, spec_error: Some(reason("kind gone")), ..applied() };
+    assert_eq!(available(Some(&pod), &unrendered), of(ConditionStatus::Unknown, "RouteNotReady"));
+    assert_eq!(available(None, &unrendered), of(ConditionStatus::False, "Test"));
+    let failed = with_child(ChildKind::VirtualService, Err(refused_route()));
+    assert_eq!(available(Some(&pod), &failed), of(ConditionStatus::False, "RouteNotReady"));
+    // A refusal by itself closes nothing.
+    let refused = with_child(ChildKind::Service, Err(refused()));
+    assert_eq!(available(Some(&pod), &refused), of(ConditionStatus::True, "Available"));
 }
