@@ -224,14 +224,14 @@ impl Stores {
         &self.0.route_triggers
     }
 
-    /// The Workspace with that uid is being deleted, or gone: so its VirtualService is deleted too.
-    pub fn abandon_route(&self, workspace: &Key, uid: &str) {
-        self.0.abandon_route(workspace, uid);
+    /// The Workspace with that uid is being deleted, or gone: so its VirtualServices are deleted too.
+    pub fn abandon_routes(&self, workspace: &Key, uid: &str) {
+        self.0.abandon_routes(workspace, uid);
     }
 
-    /// Whether the Workspace is known, not being deleted, and the one whose VirtualService has the name `route`.
-    pub fn has_route(&self, workspace: &Key, route: &str) -> bool {
-        self.0.has_route(workspace, route)
+    /// Whether a route is ours, or was taken over, and was made for a Workspace that is not known to exist.
+    pub fn is_abandoned(&self, route: &Child) -> bool {
+        self.0.is_abandoned(route)
     }
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
 };
-use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -53,6 +53,9 @@ const DELETE_ACCOUNTS: AccessRule = rule::<ServiceAccount>(&["delete"]);
 
 /// To put the finalizer on kinds that are used, and to remove it.
 const KIND_FINALIZERS: AccessRule = AccessRule { group: crds::GROUP, resource: "workspacekinds", verbs: &["patch"] };
+/// To delete what there are two of after a take-over.
+const DELETE_SETS: AccessRule = rule::<StatefulSet>(&["delete"]);
+const DELETE_SERVICES: AccessRule = rule::<Service>(&["delete"]);
 
 /// To quote what Events say about a pod that does not start.
 const LIST_EVENTS: AccessRule = rule::<Event>(&["list"]);
@@ -74,6 +77,8 @@ fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
             BIND,
             "of the ClusterRoles of WorkspaceKinds only those are granted whose permissions the controller holds",
         ));
+        needed.push((DELETE_SETS, "of two StatefulSets of one Workspace none is deleted"));
+        needed.push((DELETE_SERVICES, "of two Services of one Workspace none is deleted"));
         needed.push((DELETE_ACCOUNTS, "the ServiceAccount of a Workspace whose kind has moved to another one stays"));
     }
     if settings.enable_webhooks {

@@ -14,10 +14,8 @@ use kube::{Api, Client};
 use super::engine::Requeue;
 use crate::client::{delete_only, names_object};
 use crate::render::ChildKind;
-use crate::render::names::ChildNames;
 use crate::stores::Stores;
 use crate::stores::child::Child;
-use crate::stores::metadata::Owner;
 use crate::stores::slim::{Incoming, Key};
 use crate::stores::workspace::StoredWorkspace;
 
@@ -39,30 +37,19 @@ pub(super) async fn reconcile(client: Client, stores: Stores, key: Key) -> Reque
     }
 }
 
-/// The VirtualService, if we made it and the Workspace that it was made for is not known to exist.
+/// The VirtualService, if the Workspace that it was made for is not known to exist.
 fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child>> {
     let route = stores.children(ChildKind::VirtualService).get(key).filter(|route| !route.identity.deleting)?;
-    let is_ours = route.owner.is_none() || is_named_after_owner(&route);
-    let workspace = route.made_for().filter(|_| is_ours)?;
-    (!stores.has_route(&Key::new(&key.namespace, workspace), &key.name)).then_some(route)
-}
-
-/// Whether a VirtualService has the name that we give to that of the Workspace which owns it.
-fn is_named_after_owner(route: &Child) -> bool {
-    let name = &route.identity.key.name;
-    let is_after =
-        |owner: &Owner| &*owner.kind == "Workspace" && *name == ChildNames::new(&owner.name, &owner.uid).service;
-    route.owner.as_ref().is_some_and(is_after)
+    stores.is_abandoned(&route).then_some(route)
 }
 
 async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube::Result<()> {
     let Some(workspace) = route.made_for() else { return Ok(()) };
     let key = Key::new(&route.identity.key.namespace, workspace);
-    let name = &route.identity.key.name;
     let known = stores.workspaces().get(&key);
-    let is_deleting = known.is_some_and(|known| known.identity.deleting && known.identity.has_route(name));
+    let is_deleting = known.is_some_and(|known| known.identity.deleting && route.is_made_for(&known.identity));
     // One that is not in the store may be so new that the watch has not delivered it yet.
-    if !is_deleting && exists(client, &key, name).await? {
+    if !is_deleting && exists(client, &key, route).await? {
         return Ok(());
     }
     remove(client, route).await?;
@@ -71,13 +58,13 @@ async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube
     Ok(())
 }
 
-/// Whether there is a Workspace of that name whose VirtualService is called `route`, and that is not being deleted.
-async fn exists(client: &Client, key: &Key, route: &str) -> kube::Result<bool> {
+/// Whether there is a Workspace of that name that the VirtualService was made for, and that is not being deleted.
+async fn exists(client: &Client, key: &Key, route: &Child) -> kube::Result<bool> {
     let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(client.clone(), &key.namespace);
     match api.get(&key.name).await {
         Ok(incoming) => {
             let identity = incoming.identity();
-            Ok(identity.has_route(route) && !identity.deleting)
+            Ok(route.is_made_for(&identity) && !identity.deleting)
         }
         // Unless it is the resource that is not served: the Workspace may exist.
         Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => Ok(false),
@@ -130,11 +117,9 @@ async fn remove_once(client: &Client, stores: &Stores) -> kube::Result<()> {
     }
 }
 
-/// Whether it is the VirtualService that we made for an existing Workspace. Those of others go with their owners.
+/// Whether it is the VirtualService of an existing Workspace, whoever made it. Those of others go with their owners.
 fn belongs_to_workspace(route: &Child, stores: &Stores) -> bool {
-    let owner = route.owner.as_ref().filter(|_| is_named_after_owner(route));
-    owner.is_some_and(|owner| {
-        let workspace = stores.workspaces().get(&Key::new(&route.identity.key.namespace, &owner.name));
-        workspace.is_some_and(|workspace| workspace.identity.uid == owner.uid)
-    })
+    let Some(name) = route.owner.as_ref().and_then(|_| route.made_for()) else { return false };
+    let workspace = stores.workspaces().get(&Key::new(&route.identity.key.namespace, name));
+    workspace.is_some_and(|workspace| route.is_made_for(&workspace.identity))
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::context::RenderContext;
 use super::fault::RenderFault;
 use super::manifest::{Action, Manifest};
+use super::names::ChildNames;
 use super::virtual_service::{self, Route, UnsafeHeader};
 use super::volumes::SkippedMount;
 use super::{role_bindings, service, service_account, stateful_set};
@@ -46,15 +47,28 @@ macro_rules! children {
 
 children! {
     /// The account that the pod runs as. First, because no pod may run under an account of another owner.
-    ServiceAccount = ChildRow::of::<ServiceAccount>(Serves::Pod).without_spec().deleted();
+    ServiceAccount = ChildRow::of::<ServiceAccount>(Serves::Pod).without_spec();
     /// What the account may do in its namespace: one for each ClusterRole of the kind.
-    RoleBinding = ChildRow::of::<RoleBinding>(Serves::Neither).without_spec().deleted();
+    RoleBinding = ChildRow::of::<RoleBinding>(Serves::Neither).without_spec();
     /// The pod.
     StatefulSet = ChildRow::of::<StatefulSet>(Serves::Pod);
     /// The ports of the pod.
     Service = ChildRow::of::<Service>(Serves::Pod);
     /// The route from outside to the ports.
-    VirtualService = ChildRow::of::<VirtualService>(Serves::Route).checked_by(virtual_service::check_stored).deleted();
+    VirtualService = ChildRow::of::<VirtualService>(Serves::Route).checked_by(virtual_service::check_stored);
+}
+
+impl ChildKind {
+    /// The name of the only child of that kind; none where there may be several.
+    pub fn name(self, names: &ChildNames) -> Option<&str> {
+        match self {
+            Self::ServiceAccount => Some(&names.service_account),
+            Self::RoleBinding => None,
+            Self::StatefulSet => Some(&names.stateful_set),
+            Self::Service => Some(&names.service),
+            Self::VirtualService => Some(&names.virtual_service),
+        }
+    }
 }
 
 /// Whether the pod or the route depends on a child.
@@ -81,9 +95,6 @@ pub struct ChildRow {
     pub plural: &'static str,
     /// What depends on it.
     pub serves: Serves,
-    /// What the controller does with such children: server-side apply is a patch, which also creates. Where it does not
-    /// delete them, the garbage collector does.
-    pub verbs: &'static [&'static str],
     /// Whether it has a spec.
     pub has_spec: bool,
     /// The headers in a stored spec that may break the routes of other Workspaces.
@@ -91,6 +102,10 @@ pub struct ChildRow {
 }
 
 impl ChildRow {
+    /// What the controller does with children: server-side apply is a patch, which also creates. The garbage collector deletes
+    /// them; what a Workspace has too many of, or loses before it goes, the controller does.
+    pub const VERBS: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+
     const fn of<K: Resource>(serves: Serves) -> Self {
         Self {
             group: K::GROUP,
@@ -98,7 +113,6 @@ impl ChildRow {
             kind: K::KIND,
             plural: K::URL_PATH_SEGMENT,
             serves,
-            verbs: &["get", "list", "watch", "create", "patch"],
             has_spec: true,
             check_stored: |_| Vec::new(),
         }
@@ -110,10 +124,6 @@ impl ChildRow {
 
     const fn checked_by(self, check_stored: fn(&Value) -> Vec<UnsafeHeader>) -> Self {
         Self { check_stored, ..self }
-    }
-
-    const fn deleted(self) -> Self {
-        Self { verbs: &["get", "list", "watch", "create", "patch", "delete"], ..self }
     }
 }
 
@@ -142,6 +152,8 @@ pub struct Desired {
     pub service: Service,
     /// The route to the ports.
     pub route: Route,
+    /// The name of the VirtualService.
+    pub route_name: String,
     /// Mounts of the kind or the Workspace that could not be made, because another one has their path.
     pub skipped_mounts: Vec<SkippedMount>,
 }
@@ -155,6 +167,7 @@ impl Desired {
             stateful_set,
             service: service::desired(context),
             route: virtual_service::desired(context, routing),
+            route_name: context.fixed.names.virtual_service.clone(),
             skipped_mounts,
         })
     }
@@ -163,12 +176,12 @@ impl Desired {
     /// deleted.
     pub fn into_actions(self) -> Vec<ChildAction<Box<dyn Manifest>>> {
         // Without `..`: a child that is forgotten here does not compile.
-        let Self { service_account, role_bindings, stateful_set, service, route, skipped_mounts: _ } = self;
+        let Self { service_account, role_bindings, stateful_set, service, route, route_name, skipped_mounts: _ } = self;
         let mut virtual_service = match route {
             Route::Off => None,
             Route::Wanted(route) => Some(ChildAction::apply(ChildKind::VirtualService, *route)),
             Route::Refused(fault) => {
-                let name = service.metadata.name.clone().unwrap_or_default().into();
+                let name = route_name.into();
                 let action = if fault.keeps_existing() { Action::KeepExisting } else { Action::Delete };
                 Some(ChildAction { kind: ChildKind::VirtualService, name, action })
             }

@@ -8,7 +8,7 @@ use crds::workspace::WorkspaceSpec;
 use crds::workspace_kind::{ImageConfigSpec, PodConfigSpec, PodTemplate};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use super::names::ChildNames;
+use super::names::Fixed;
 
 /// The Workspace to render for.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ impl<'a> From<&'a crds::Workspace> for RenderInput<'a> {
 /// The input of the renderers of children. The options exist and no port number is there twice.
 pub(super) struct RenderContext<'a> {
     pub input: RenderInput<'a>,
-    pub names: ChildNames,
+    pub fixed: Fixed,
     pub template: &'a PodTemplate,
     pub image: &'a ImageConfigSpec,
     pub pod: &'a PodConfigSpec,

@@ -27,7 +27,7 @@ use crds::workspace_kind::{ImageConfigSpec, WorkspaceKindSpec};
 
 use crate::config::Routing;
 use context::RenderContext;
-use names::ChildNames;
+use names::Fixed;
 
 pub use children::{ChildAction, ChildKind, ChildRow, Desired, PerChild, Serves};
 pub use context::{RenderInput, child_metadata};
@@ -40,10 +40,26 @@ pub use service_account::service_account_name;
 pub use virtual_service::{Route, RouteFault, UnsafeHeader, describe_headers};
 pub use volumes::SkippedMount;
 
-/// Renders all children of a Workspace.
+/// Renders all children of a Workspace that has none yet.
+///
+/// # Errors
+/// As [`render_existing`].
+pub fn render(input: RenderInput<'_>, kind: &WorkspaceKindSpec, routing: &Routing) -> Result<Desired, RenderFault> {
+    render_existing(input, Fixed::new(input.name, input.uid), kind, routing)
+}
+
+/// Renders all children of a Workspace, those that exist under the names that they have.
 ///
 /// A route that would be unsafe is a part of the answer, not a fault: the pod does not depend on it.
-pub fn render(input: RenderInput<'_>, kind: &WorkspaceKindSpec, routing: &Routing) -> Result<Desired, RenderFault> {
+///
+/// # Errors
+/// The Workspace or its kind cannot be rendered until one of them changes.
+pub fn render_existing(
+    input: RenderInput<'_>,
+    fixed: Fixed,
+    kind: &WorkspaceKindSpec,
+    routing: &Routing,
+) -> Result<Desired, RenderFault> {
     if !labels::is_dns_label(input.name) {
         return Err(RenderFault::Name);
     }
@@ -57,7 +73,7 @@ pub fn render(input: RenderInput<'_>, kind: &WorkspaceKindSpec, routing: &Routin
     let known = template.known_port_ids();
     let context = RenderContext {
         input,
-        names: ChildNames::new(input.name, input.uid),
+        fixed,
         template,
         image,
         pod,

@@ -1,5 +1,5 @@
 //! What the children of a Workspace are called: a function of its name and uid, so that retries and two replicas can
-//! never make two of one.
+//! never make two of one. Those that another controller made keep their names.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -33,6 +33,23 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
+/// What about the children of a Workspace is as it is, because it cannot be changed: a function of name and uid, unless they
+/// exist otherwise.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fixed {
+    /// Their names.
+    pub names: ChildNames,
+    /// Whether the StatefulSet has `podManagementPolicy: OrderedReady`.
+    pub ordered_ready: bool,
+}
+
+impl Fixed {
+    /// That of a Workspace without children.
+    pub fn new(workspace: &str, uid: &str) -> Self {
+        Self { names: ChildNames::new(workspace, uid), ordered_ready: false }
+    }
+}
+
 /// The names of a Workspace's children.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ChildNames {
@@ -40,8 +57,10 @@ pub struct ChildNames {
     pub service_account: String,
     /// The StatefulSet: `ws-<workspace>-<suffix>`, at most 52 characters.
     pub stateful_set: String,
-    /// Service and VirtualService: the same, at most 63 characters.
+    /// The Service: the same, at most 63 characters.
     pub service: String,
+    /// The VirtualService: as that of the Service.
+    pub virtual_service: String,
 }
 
 impl ChildNames {
@@ -56,21 +75,25 @@ impl ChildNames {
             let cut = prefix.floor_char_boundary(room.min(prefix.len()));
             format!("{}-{suffix}", prefix[..cut].trim_end_matches('-'))
         };
+        let service = named(SERVICE_MAX);
         Self {
             service_account: format!("ws-{workspace}"),
             stateful_set: named(STATEFUL_SET_MAX),
-            service: named(SERVICE_MAX),
+            virtual_service: service.clone(),
+            service,
         }
     }
 
     /// Whether it is one of them.
     pub fn has(&self, name: &str) -> bool {
-        [&self.service_account, &self.stateful_set, &self.service].into_iter().any(|own| own == name)
+        [&self.service_account, &self.stateful_set, &self.service, &self.virtual_service]
+            .into_iter()
+            .any(|own| own == name)
     }
 
     /// Each name once.
-    pub fn into_distinct(self) -> BTreeSet<String> {
-        [self.service_account, self.stateful_set, self.service].into()
+    pub fn distinct(&self) -> BTreeSet<&str> {
+        [&*self.service_account, &self.stateful_set, &self.service, &self.virtual_service].into()
     }
 
     /// The name of the one pod of the StatefulSet.

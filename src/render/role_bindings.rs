@@ -34,7 +34,7 @@ fn binding(context: &RenderContext<'_>, role: &str, name: &str) -> RoleBinding {
         },
         subjects: Some(vec![Subject {
             kind: ServiceAccount::KIND.to_owned(),
-            name: context.names.service_account.clone(),
+            name: context.fixed.names.service_account.clone(),
             namespace: Some(context.input.namespace.to_owned()),
             api_group: None,
         }]),

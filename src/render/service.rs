@@ -12,9 +12,9 @@ use super::context::{RenderContext, port_name};
 /// The selector names the one pod of our StatefulSet: labels alone would also let foreign pods of the namespace in.
 pub(super) fn desired(context: &RenderContext<'_>) -> Service {
     let mut selector = context.pod_labels();
-    selector.insert(POD_NAME_LABEL.to_owned(), context.names.pod());
+    selector.insert(POD_NAME_LABEL.to_owned(), context.fixed.names.pod());
     Service {
-        metadata: context.metadata(&context.names.service),
+        metadata: context.metadata(&context.fixed.names.service),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             ports: Some(context.image.ports.iter().map(port).collect()),

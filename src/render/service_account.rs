@@ -10,7 +10,7 @@ use super::names::ChildNames;
 pub(super) fn desired(context: &RenderContext<'_>) -> Option<ServiceAccount> {
     let existing = context.template.service_account.as_ref().and_then(|account| account.name.as_ref());
     existing.is_none().then(|| ServiceAccount {
-        metadata: context.metadata(&context.names.service_account),
+        metadata: context.metadata(&context.fixed.names.service_account),
         ..ServiceAccount::default()
     })
 }

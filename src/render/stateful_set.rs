@@ -27,7 +27,10 @@ pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<S
         metadata: metadata(context),
         spec: Some(StatefulSetSpec {
             replicas: Some(i32::from(!context.input.spec.paused)),
-            pod_management_policy: Some("Parallel".to_owned()),
+            // It cannot be changed.
+            pod_management_policy: Some(
+                if context.fixed.ordered_ready { "OrderedReady" } else { "Parallel" }.to_owned(),
+            ),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("OnDelete".to_owned()),
                 rolling_update: None,
@@ -46,7 +49,7 @@ pub(super) fn desired(context: &RenderContext<'_>) -> Result<(StatefulSet, Vec<S
 
 /// Metadata of the StatefulSet itself: that of the kind, and ours, which wins.
 fn metadata(context: &RenderContext<'_>) -> ObjectMeta {
-    let mut metadata = context.metadata(&context.names.stateful_set);
+    let mut metadata = context.metadata(&context.fixed.names.stateful_set);
     if let Some(StatefulSetMetadata { labels, annotations }) = &context.template.stateful_set_metadata {
         let mut all = labels.clone();
         all.extend(metadata.labels.take().unwrap_or_default());

@@ -32,7 +32,7 @@ fn rendered(workspace: &Workspace, kind: &WorkspaceKind, routing: &Routing) -> D
 }
 
 fn suffix() -> String {
-    let names = ChildNames::new("lab", UID);
+    let names = names::ChildNames::new("lab", UID);
     names.service.strip_prefix("ws-lab-").unwrap().to_owned()
 }
 

@@ -125,7 +125,7 @@ pub(super) fn desired(context: &RenderContext<'_>, routing: &Routing) -> Route {
         return Route::Refused(RouteFault::NoPorts);
     }
     let spec = VirtualServiceSpec { gateways: routing.gateways.clone(), hosts: routing.hosts.clone(), http };
-    Route::Wanted(Box::new(VirtualService::new(context.metadata(&context.names.service), spec)))
+    Route::Wanted(Box::new(VirtualService::new(context.metadata(&context.fixed.names.virtual_service), spec)))
 }
 
 fn path(context: &RenderContext<'_>, port: &ImagePort) -> String {
@@ -143,7 +143,7 @@ fn route(
 ) -> HttpRoute {
     let proxy = entry.and_then(|entry| entry.http_proxy.as_ref());
     let removes_prefix = proxy.is_some_and(|proxy| proxy.remove_path_prefix);
-    let host = format!("{}.{}.svc.{}", context.names.service, context.input.namespace, routing.cluster_domain);
+    let host = format!("{}.{}.svc.{}", context.fixed.names.service, context.input.namespace, routing.cluster_domain);
     HttpRoute {
         matches: vec![HttpMatch { uri: StringMatch::Prefix(path) }],
         redirect: None,

@@ -68,6 +68,8 @@ pub struct Child {
     pub revisions: Option<Revisions>,
     /// Which restart was asked for when its template was last applied, from its annotation; for StatefulSets only.
     pub restart: Option<Box<str>>,
+    /// Whether it has `podManagementPolicy: OrderedReady`, which cannot be changed; for StatefulSets only.
+    pub ordered_ready: bool,
 }
 
 /// How far the StatefulSet controller is with a StatefulSet, from its status.
@@ -90,6 +92,7 @@ impl Child {
             applied_hash: metadata.annotations.applied_hash,
             revisions: None,
             restart: metadata.annotations.restart,
+            ordered_ready: false,
         }
     }
 
@@ -111,6 +114,21 @@ impl Child {
             Some(owner) => (&*owner.kind == "Workspace").then_some(&*owner.name),
             None => self.workspace.as_deref().filter(|_| self.applied_hash.is_some() && self.fields.is_some()),
         }
+    }
+
+    /// Whether it was made for that Workspace, in its namespace. One that has lost its owner is known by its name.
+    pub fn is_made_for(&self, workspace: &Identity) -> bool {
+        match &self.owner {
+            Some(owner) => owner.uid == workspace.uid,
+            None => ChildNames::new(&workspace.key.name, &workspace.uid).has(&self.identity.key.name),
+        }
+    }
+
+    /// Whether we applied something to it, or it has a name that we give. What others own by a Workspace is not ours to delete
+    /// once that is gone.
+    pub fn is_ours(&self) -> bool {
+        let is_named = |owner: &Owner| ChildNames::new(&owner.name, &owner.uid).has(&self.identity.key.name);
+        self.fields.is_some() || self.owner.as_ref().is_some_and(is_named)
     }
 
     /// The names of the Workspaces that it may concern, in its namespace.
@@ -176,10 +194,12 @@ impl<'de> Deserialize<'de> for WatchedChild {
             status: Option<Box<RawValue>>,
         }
         let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
-        // That of another kind than StatefulSet may have any form.
+        // Those of another kind than StatefulSet may have any form.
         let status =
             status.and_then(|status| serde_json::from_str::<WireStatus>(status.get()).ok()).unwrap_or_default();
-        let mut child = Child { revisions: status.revisions(), ..Child::from_metadata(metadata) };
+        let set_spec = spec.as_ref().and_then(|spec| serde_json::from_str::<WireSetSpec>(spec.get()).ok());
+        let ordered_ready = set_spec.is_some_and(|spec| spec.pod_management_policy == ORDERED_READY);
+        let mut child = Child { revisions: status.revisions(), ordered_ready, ..Child::from_metadata(metadata) };
         if let Some(unsettled) = child.fields.as_mut().and_then(|fields| fields.unsettled.as_mut()) {
             unsettled.spec = spec;
         }
@@ -193,6 +213,15 @@ impl Slim for WatchedChild {
     fn identity(&self) -> &Identity {
         &self.0.identity
     }
+}
+
+const ORDERED_READY: &str = "OrderedReady";
+
+/// The spec of a StatefulSet, as far as it is used.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireSetSpec {
+    pod_management_policy: String,
 }
 
 /// The status of a StatefulSet; that of another kind has no revisions.
@@ -214,10 +243,10 @@ impl Collection<Child> {
     /// All that belong to the Workspace, whatever their names. What refers to it from another namespace does not.
     pub fn owned_by(&self, workspace: &Identity) -> Vec<Arc<Child>> {
         let Identity { key, uid, .. } = workspace;
-        let named = ChildNames::new(&key.name, uid).into_distinct().into_iter();
-        let named = named.filter_map(|name| self.get(&Key { namespace: key.namespace.clone(), name }));
+        let names = ChildNames::new(&key.name, uid);
+        let by_name = names.distinct().into_iter().filter_map(|name| self.get(&Key::new(&key.namespace, name)));
         let is_here = |child: &Arc<Child>| child.identity.key.namespace == key.namespace;
-        named.filter(|child| child.is_owned_by(uid)).chain(self.indexed(uid).into_iter().filter(is_here)).collect()
+        by_name.filter(|child| child.is_owned_by(uid)).chain(self.indexed(uid).into_iter().filter(is_here)).collect()
     }
 }
 
@@ -243,7 +272,9 @@ impl<'de> Deserialize<'de> for WholeChild {
         let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
         // That of another kind may have any form.
         let status = WireStatus::deserialize(status).unwrap_or_default();
-        Ok(Self { child: Child { revisions: status.revisions(), ..Child::from_metadata(metadata) }, spec })
+        let ordered_ready = spec["podManagementPolicy"] == ORDERED_READY;
+        let child = Child { revisions: status.revisions(), ordered_ready, ..Child::from_metadata(metadata) };
+        Ok(Self { child, spec })
     }
 }
 

@@ -12,7 +12,6 @@ use super::slim::{Identity, Key, Slim};
 use super::triggers::Urgency;
 use super::watch::StoreEvent;
 use super::workspace::StoredWorkspace;
-use crate::render::names::ChildNames;
 use crate::render::{ChildKind, Serves};
 
 impl ReadModel {
@@ -43,7 +42,7 @@ impl ReadModel {
             let Identity { key, uid, .. } = &workspace.identity;
             let stays = after.is_some_and(|after| after.identity.uid == *uid && !after.identity.deleting);
             if !stays {
-                self.abandon_route(key, uid);
+                self.abandon_routes(key, uid);
             }
         }
     }
@@ -92,25 +91,29 @@ impl ReadModel {
         }
     }
 
-    /// The Workspace with that uid is being deleted, or gone: so its route is deleted too.
-    pub(super) fn abandon_route(&self, workspace: &Key, uid: &str) {
+    /// The Workspace with that uid is being deleted, or gone: so its routes are deleted too, whatever their names.
+    pub(super) fn abandon_routes(&self, workspace: &Key, uid: &str) {
         if self.watched.istio && !uid.is_empty() {
-            let route = Key::new(&workspace.namespace, &ChildNames::new(&workspace.name, uid).service);
-            self.route_triggers.add(route, Urgency::Now);
+            let identity = Identity { key: workspace.clone(), uid: uid.into(), ..Identity::default() };
+            for route in self.children[ChildKind::VirtualService].owned_by(&identity) {
+                self.route_triggers.add(route.identity.key.clone(), Urgency::Now);
+            }
         }
     }
 
-    /// Whether the Workspace is known, not being deleted, and the one whose VirtualService has the name `route`.
-    pub(super) fn has_route(&self, workspace: &Key, route: &str) -> bool {
-        let workspace = self.workspaces.get(workspace);
-        workspace.is_some_and(|workspace| !workspace.identity.deleting && workspace.identity.has_route(route))
+    /// Whether a route is ours, or was taken over, and was made for a Workspace that is not known to exist.
+    pub(super) fn is_abandoned(&self, route: &Child) -> bool {
+        let workspace =
+            route.made_for().filter(|_| route.is_ours()).map(|name| Key::new(&route.identity.key.namespace, name));
+        workspace.is_some_and(|workspace| {
+            let known = self.workspaces.get(&workspace);
+            !known.is_some_and(|known| !known.identity.deleting && route.is_made_for(&known.identity))
+        })
     }
 
     fn trigger_abandoned(&self, route: &Child) {
-        let Identity { key, .. } = &route.identity;
-        let workspace = route.made_for().map(|name| Key::new(&key.namespace, name));
-        if workspace.is_some_and(|workspace| !self.has_route(&workspace, &key.name)) {
-            self.route_triggers.add(key.clone(), Urgency::Now);
+        if self.is_abandoned(route) {
+            self.route_triggers.add(route.identity.key.clone(), Urgency::Now);
         }
     }
 

@@ -74,13 +74,18 @@ pub struct Owner {
     pub uid: Box<str>,
 }
 
+/// The field manager of the Go controller: the name of its binary.
+pub const PEER_MANAGER: &str = "manager";
+
 /// Which fields of an object are ours: the `fieldsV1` of our own apply.
 #[derive(Clone, Debug)]
 pub struct OwnedFields {
     /// Distinguishes two sets.
     pub digest: u64,
-    /// The set itself; forgotten once it has been found to be what we want.
+    /// The sets themselves; forgotten once they have been found to be what we want.
     pub unsettled: Option<Box<UnsettledFields>>,
+    /// Whether the Go controller still has fields of the object.
+    pub has_peer: bool,
 }
 
 /// Fields that have not been found to be what we want.
@@ -88,6 +93,8 @@ pub struct OwnedFields {
 pub struct UnsettledFields {
     /// The set.
     pub text: Box<str>,
+    /// The set of the Go controller.
+    pub peer: Option<Box<str>>,
     /// The spec with their values, where it has come with them.
     pub spec: Option<Box<RawValue>>,
 }
@@ -114,14 +121,22 @@ impl WireMetadata {
         Some(Owner { kind: owner.kind, name: owner.name, uid: owner.uid })
     }
 
-    /// The fields of our own apply.
+    /// The fields of our own apply, and what the Go controller still has of the object.
     pub(super) fn owned_fields(&mut self) -> Option<OwnedFields> {
-        let ours = std::mem::take(&mut self.managed_fields).into_iter().find(|entry| {
-            entry.manager == crds::labels::FIELD_MANAGER && entry.operation == "Apply" && entry.subresource.is_empty()
-        })?;
-        let text: Box<str> = ours.fields_v1?.get().into();
+        let entries = std::mem::take(&mut self.managed_fields);
+        let fields_of = |manager: &str, operation: &str| {
+            let is_it = |entry: &&WireFields| {
+                entry.manager == manager && entry.operation == operation && entry.subresource.is_empty()
+            };
+            let fields = entries.iter().find(is_it)?.fields_v1.as_ref()?;
+            Some(Box::<str>::from(fields.get()))
+        };
+        let text = fields_of(crds::labels::FIELD_MANAGER, "Apply")?;
+        let peer = fields_of(PEER_MANAGER, "Update");
         let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        Some(OwnedFields { digest: hasher.finish(), unsettled: Some(Box::new(UnsettledFields { text, spec: None })) })
+        (&text, &peer).hash(&mut hasher);
+        let has_peer = peer.is_some();
+        let unsettled = Some(Box::new(UnsettledFields { text, peer, spec: None }));
+        Some(OwnedFields { digest: hasher.finish(), unsettled, has_peer })
     }
 }

@@ -21,7 +21,7 @@ use super::watch::{Necessity, StoreEvent, WatchOptions, watch};
 use super::workspace::StoredWorkspace;
 use crate::notebook::Notebook;
 use crate::rbac::AccessRule;
-use crate::render::{ChildKind, Serves};
+use crate::render::{ChildKind, ChildRow, Serves};
 
 /// A resource that is watched.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,7 +80,7 @@ impl WatchedResource {
     pub fn rule(self) -> AccessRule {
         let (group, verbs): (_, &[_]) = match self {
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => (crds::GROUP, &["get", "list", "watch"]),
-            Self::Children(kind) => (kind.row().group, kind.row().verbs),
+            Self::Children(kind) => (kind.row().group, ChildRow::VERBS),
             Self::Pods | Self::ImageSources => ("", &["list", "watch"]),
         };
         AccessRule { group, resource: self.name(), verbs }

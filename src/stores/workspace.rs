@@ -8,7 +8,6 @@ use super::collection::Collection;
 use super::metadata::WireMetadata;
 use super::slim::{Identity, Key, Slim};
 use crate::render::RenderInput;
-use crate::render::names::ChildNames;
 
 /// A Workspace without the metadata that is not used.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,13 +22,6 @@ pub struct StoredWorkspace {
     pub status: WorkspaceStatus,
     /// When its user asked for a restart, from its annotation (RFC 3339, if it is right).
     pub restart_at: Option<Box<str>>,
-}
-
-impl Identity {
-    /// Whether `name` is that of the VirtualService of the Workspace that this is: names follow from name and uid.
-    pub fn has_route(&self, name: &str) -> bool {
-        ChildNames::new(&self.key.name, &self.uid).service == name
-    }
 }
 
 impl StoredWorkspace {

@@ -227,6 +227,7 @@ fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     lose_the_labels_of_children(cluster);
     leave_a_route_behind(cluster);
     take_roles_and_accounts_away(cluster);
+    make_some_twice(cluster);
     let refused = cluster.api().delete(KIND).unwrap();
     assert_eq!(refused.status, 409, "{}", refused.body);
     refuse_changes_of_stateful_sets(cluster);
@@ -366,6 +367,31 @@ fn leave_a_route_behind(cluster: &Cluster) {
         if reply.status == 404 { Ok(()) } else { Err(reply.body) }
     });
     gone.unwrap();
+}
+
+/// A second StatefulSet and a second Service, as another controller that runs at the same time may make them.
+fn make_some_twice(cluster: &Cluster) {
+    let owner = cluster.api().get(WORKSPACE).unwrap().ok().unwrap();
+    let metadata = json!({
+        "name": "ws-my-notebook-other",
+        "labels": {"notebooks.kubeflow.org/workspace-name": "my-notebook"},
+        "ownerReferences": [controller_reference(&owner)],
+    });
+    let labels = json!({"other": "set"});
+    let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "i"}]}});
+    let set = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
+    for (collection, api_version, kind, spec) in [
+        ("/apis/apps/v1/namespaces/default/statefulsets", "apps/v1", "StatefulSet", set),
+        ("/api/v1/namespaces/default/services", "v1", "Service", json!({"ports": [{"port": 80}]})),
+    ] {
+        let object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec});
+        cluster.api().create(collection, &object).unwrap().ok().unwrap();
+        let gone = cluster.wait_for("the second one to go", TIMEOUT, || {
+            let reply = cluster.api().get(&format!("{collection}/ws-my-notebook-other")).unwrap();
+            if reply.status == 404 { Ok(()) } else { Err(reply.body) }
+        });
+        gone.unwrap_or_else(|error| panic!("{kind}: {error}"));
+    }
 }
 
 /// A role that the kind no longer grants, and an account of the Workspace that its pod does not run as.

@@ -214,7 +214,7 @@ fn an_account_goes_when_its_kind_has_moved_to_an_existing_one_and_no_pod_runs_as
         (world.create("running", |_| {}), world.create("paused", |spec| spec["paused"] = json!(true)));
     running.wait_running();
     paused.wait_state("Paused");
-    world.delete_kind();
+    world.remove_kind();
     world.create_kind(|template| template["serviceAccount"] = json!({"name": "shared"}));
     wait_granted(&world, &[]);
     world.wait("the account of the paused one to go", || {

@@ -58,14 +58,6 @@ impl World {
         self.cluster.api().create(&format!("{GROUP}/workspacekinds"), &kind).and_then(Reply::ok).unwrap();
     }
 
-    /// Deletes the kind, although it may be in use.
-    pub fn delete_kind(&self) {
-        let path = format!("{GROUP}/workspacekinds/{}", self.kind);
-        self.cluster.api().delete(&path).and_then(Reply::ok).unwrap();
-        // A finalizer may hold it.
-        drop(self.cluster.api().merge_patch(&path, &json!({"metadata": {"finalizers": null}})).unwrap());
-    }
-
     pub fn kind_path(&self) -> String {
         format!("{GROUP}/workspacekinds/{}", self.kind)
     }
@@ -73,9 +65,15 @@ impl World {
     /// Replaces what `change` changes within the kind's podTemplate.
     pub fn update_kind(&self, change: impl FnOnce(&mut Value)) {
         let path = self.kind_path();
-        let mut kind = self.get(&path);
-        change(&mut kind["spec"]["podTemplate"]);
-        self.cluster.api().replace(&path, &kind).and_then(Reply::ok).unwrap();
+        let mut template = self.get(&path)["spec"]["podTemplate"].take();
+        change(&mut template);
+        // Its status and its finalizer may be written meanwhile.
+        self.wait("the kind to be replaced", || {
+            let mut kind = self.get(&path);
+            kind["spec"]["podTemplate"] = template.clone();
+            let reply = self.cluster.api().replace(&path, &kind).unwrap();
+            if reply.status == 409 { Err(reply.body) } else { Ok(reply.ok().unwrap()) }
+        });
     }
 
     /// Removes the kind although Workspaces use it.

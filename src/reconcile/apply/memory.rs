@@ -78,6 +78,11 @@ pub(in crate::reconcile) struct StoredDifference {
 }
 
 impl ChildMemory {
+    /// It exists, although the cache does not have it.
+    pub fn expect_existing(&mut self) {
+        self.existed = true;
+    }
+
     /// Whether a child is as it was when it was last found to be as desired, and that is still what is desired.
     pub(super) fn holds(&self, child: &Child, hash: &Hash) -> bool {
         child.applied_hash.as_ref() == Some(hash) && self.holds_any(child)

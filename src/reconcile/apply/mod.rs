@@ -5,6 +5,7 @@
 //! reported, and not changed back.
 
 mod error;
+mod field_sets;
 mod hash;
 mod memory;
 mod ownership;
@@ -13,6 +14,7 @@ mod request;
 mod response;
 mod scale;
 mod stored;
+mod take_over;
 
 use std::sync::Arc;
 
@@ -190,6 +192,7 @@ impl ChildApi<'_> {
         if memory.written.as_ref().is_some_and(is_same) {
             return Err(ApplyError::Contested { kind: self.row.kind, name: key.name.clone() });
         }
+        self.take_over(existing, object).await?;
         let mut written = self.write(object, Precondition::Uid(uid)).await;
         if let Err(RequestError::UpdateStrategyConflict(_)) = written {
             self.replace_update_strategy(&existing.identity, object).await?;

@@ -53,10 +53,7 @@ fn covers_list(fields: &Map<String, Value>, desired: &[Value]) -> bool {
         && members.iter().all(|(path, fields)| {
             let item = match path.split_once(':') {
                 Some(("k", keys)) => desired.iter().find(|item| has_keys(item, keys)),
-                Some(("v", value)) => {
-                    let value: Value = serde_json::from_str(value).unwrap_or_default();
-                    desired.iter().find(|item| **item == value)
-                }
+                Some(("v", value)) => desired.iter().find(|item| **item == item_value(value)),
                 _ => None,
             };
             item.is_some_and(|item| covers_value(fields, item))
@@ -72,8 +69,13 @@ fn members(fields: &Map<String, Value>) -> Vec<(&str, &Map<String, Value>)> {
         .collect()
 }
 
+/// The item of a set of values that a path element names.
+pub(super) fn item_value(value: &str) -> Value {
+    serde_json::from_str(value).unwrap_or_default()
+}
+
 /// Whether a list item has all the key values of `keys`, a JSON object.
-fn has_keys(item: &Value, keys: &str) -> bool {
+pub(super) fn has_keys(item: &Value, keys: &str) -> bool {
     let Ok(Value::Object(keys)) = serde_json::from_str(keys) else { return false };
     keys.iter().all(|(key, value)| item.get(key) == Some(value))
 }

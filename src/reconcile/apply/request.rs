@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::labels::FIELD_MANAGER;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::json;
@@ -94,6 +94,17 @@ impl ChildApi<'_> {
             Ok(Some(incoming)) => incoming.object.map(Some).map_err(|why| self.unreachable(name, why)),
             Err(error) => Err(self.error(name, error)),
         }
+    }
+
+    /// All that belong to the Workspace, of all in its namespace, whatever their labels.
+    pub async fn list_owned(&self) -> Result<Vec<Arc<Child>>, ApplyError> {
+        const ALL: &str = "(list)";
+        let list = match self.request(ALL, self.api.list(&ListParams::default())).await {
+            Ok(list) => list,
+            Err(error) => return Err(self.error(ALL, error)),
+        };
+        let children = list.items.into_iter().filter_map(|incoming| Some(incoming.object.ok()?.child));
+        Ok(children.filter(|child| child.is_owned_by(&self.owner.uid)).map(Arc::new).collect())
     }
 
     /// Applies `object`; the answer is what is stored.

@@ -12,8 +12,8 @@ use serde_json::Value;
 use super::error::ApplyError;
 use super::hash::{Hash, hash};
 use super::memory::{ChildMemory, Settled, StoredDifference};
-use super::ownership;
 use super::request::{ChildApi, Precondition, Purpose, RequestError};
+use super::{field_sets, ownership};
 use crate::istio::{VirtualService, VirtualServiceSpec};
 use crate::render::{ChildRow, Manifest, child_metadata, difference};
 use crate::stores::child::{Child, WholeChild};
@@ -142,7 +142,7 @@ fn is_ours(stored: &WholeChild, metadata: &ObjectMeta) -> bool {
     let mut route = VirtualService::new(metadata.clone(), VirtualServiceSpec::default());
     let hash = stored.child.applied_hash.as_deref().unwrap_or_default().to_owned();
     route.metadata.annotations = Some([(APPLIED_HASH_ANNOTATION.to_owned(), hash)].into());
-    covers(&stored.child, &route)
+    covers_ours(&stored.child, &route)
 }
 
 /// Whether what is stored is, to the byte, what was applied.
@@ -154,8 +154,17 @@ fn is_exactly_ours(stored: &WholeChild, metadata: &ObjectMeta) -> bool {
     })
 }
 
-/// Whether the fields of a child that are ours are those of `object`.
+/// Whether the fields of a child that are ours are those of `object`, and none of them is the Go controller's too.
 fn covers(child: &Child, object: &dyn Manifest) -> bool {
+    let Some(fields) = child.fields.as_ref().and_then(|fields| fields.unsettled.as_deref()) else { return false };
+    let set = |text: &str| serde_json::from_str(text).unwrap_or_default();
+    let is_theirs_too =
+        |theirs: &str| !field_sets::divide(&set(theirs), &set(&fields.text), &object.value()).moved.is_empty();
+    covers_ours(child, object) && !fields.peer.as_deref().is_some_and(is_theirs_too)
+}
+
+/// Whether the fields of a child that are ours are those of `object`.
+fn covers_ours(child: &Child, object: &dyn Manifest) -> bool {
     let unsettled = child.fields.as_ref().and_then(|fields| fields.unsettled.as_deref());
     unsettled.is_some_and(|fields| ownership::covers(&fields.text, &object.value()))
 }

@@ -30,6 +30,16 @@ pub(super) async fn reconcile(target: &Target<'_>, kind: Option<&WorkspaceKind>,
     outcome
 }
 
+/// Nothing is done while it is not known which StatefulSet there is.
+pub(super) fn unknown(target: &Target<'_>, error: ApplyError, memory: &mut Memory) -> ApplyOutcome {
+    log(&error);
+    let name = &target.names().stateful_set;
+    let set = ChildOutcome::new(ChildKind::StatefulSet, name, Err(error), memory.unreachable);
+    let outcome = ApplyOutcome { children: vec![set], ..ApplyOutcome::default() };
+    memory.unreachable = if outcome.is_unreachable() { memory.unreachable.saturating_add(1) } else { 0 };
+    outcome
+}
+
 async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &mut Memory) -> ApplyOutcome {
     let (workspace, template) = (target.workspace.render_input(), &kind.spec.pod_template);
     let (options, fault) = render::resolve_options(template, &workspace.spec.pod_template.options);
@@ -49,7 +59,7 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
             Ok((plan, actions)) => apply_all(target, kind, plan, actions, memory).await,
             Err(PlanError::Unread(error)) => {
                 log(&error);
-                let (kind, name) = (ChildKind::VirtualService, &target.names.service);
+                let (kind, name) = (ChildKind::VirtualService, &target.names().virtual_service);
                 outcome.children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
                 return outcome;
             }
@@ -70,7 +80,8 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
 
 /// The outcome where every child is as planned; nothing where some are not.
 fn settled(target: &Target<'_>, plan: &Plan, memory: &Memory) -> Option<Vec<ChildOutcome>> {
-    if !unwanted_bindings(target, plan).is_empty() || !unused_accounts(target, plan).is_empty() {
+    let has_unwanted = ChildKind::ALL.into_iter().any(|kind| !unwanted_of(target, plan, kind).is_empty());
+    if has_unwanted {
         return None;
     }
     let mut children = Vec::with_capacity(plan.actions.len());
@@ -115,14 +126,15 @@ async fn apply_all(
             // It rendered a moment ago.
             Err(PlanError::Render(_)) => return (plan, children),
             Err(PlanError::Unread(error)) => {
-                let (kind, name) = (ChildKind::VirtualService, &target.names.service);
+                let (kind, name) = (ChildKind::VirtualService, &target.names().virtual_service);
                 children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
                 return (plan, children);
             }
         }
         drop(take_account(&mut actions));
     }
-    for binding in unwanted_bindings(target, &plan) {
+    // Before anything runs with what is no longer granted; all others go once those that stay are in place.
+    for binding in unwanted_of(target, &plan, ChildKind::RoleBinding) {
         children.push(remove(target, ChildKind::RoleBinding, &binding, memory).await);
     }
     for action in actions {
@@ -136,10 +148,14 @@ async fn apply_all(
         }
         children.push(child);
     }
-    let is_set_applied = children.iter().any(|child| child.kind == ChildKind::StatefulSet && child.result.is_ok());
-    if is_set_applied {
-        for account in unused_accounts(target, &plan) {
-            children.push(remove(target, ChildKind::ServiceAccount, &account, memory).await);
+    for kind in ChildKind::ALL {
+        // Accounts follow the pod.
+        let needed = if kind == ChildKind::ServiceAccount { ChildKind::StatefulSet } else { kind };
+        let is_in_place = children.iter().any(|child| child.kind == needed && child.result.is_ok());
+        if is_in_place && kind != ChildKind::RoleBinding {
+            for child in unwanted_of(target, &plan, kind) {
+                children.push(remove(target, kind, &child, memory).await);
+            }
         }
     }
     memory.children.retain(|kind, name| plan.names(kind, name));
@@ -151,24 +167,23 @@ fn take_account(actions: &mut Vec<RenderedAction>) -> Option<RenderedAction> {
     Some(actions.remove(position))
 }
 
-/// Our RoleBindings that are not planned.
-fn unwanted_bindings(target: &Target<'_>, plan: &Plan) -> Vec<Arc<Child>> {
-    unwanted(target, ChildKind::RoleBinding, |name| plan.names(ChildKind::RoleBinding, name))
-}
-
-/// Our ServiceAccounts that are not planned and that no pod runs as: the kind has moved to an existing account.
-fn unused_accounts(target: &Target<'_>, plan: &Plan) -> Vec<Arc<Child>> {
-    let accounts = unwanted(target, ChildKind::ServiceAccount, |name| plan.names(ChildKind::ServiceAccount, name));
-    if accounts.is_empty() {
-        return accounts;
+/// Our children of that kind that are not planned. Of accounts those that no pod runs as: the kind has moved to an existing
+/// one. Of others there are two, because another controller made one.
+fn unwanted_of(target: &Target<'_>, plan: &Plan, kind: ChildKind) -> Vec<Arc<Child>> {
+    // Routes are not made, and those of earlier runs are deleted all at once.
+    if kind.row().serves == Serves::Route && !target.context.routing.use_istio {
+        return Vec::new();
     }
-    let pod = observe::pod(target);
-    // A pod that has not been seen yet may have been created from the previous template.
-    let is_unused = |account: &Arc<Child>| match &pod {
-        Some(pod) => *pod.service_account != *account.identity.key.name,
-        None => plan.replicas == 0,
-    };
-    accounts.into_iter().filter(is_unused).collect()
+    let mut children = unwanted(target, kind, |name| plan.names(kind, name));
+    if kind == ChildKind::ServiceAccount && !children.is_empty() {
+        let pod = observe::pod(target);
+        // A pod that has not been seen yet may have been created from the previous template.
+        children.retain(|account| match &pod {
+            Some(pod) => *pod.service_account != *account.identity.key.name,
+            None => plan.replicas == 0,
+        });
+    }
+    children
 }
 
 /// Our children of that kind whose names are not wanted.
@@ -227,11 +242,11 @@ async fn stop_unrendered(target: &Target<'_>, memory: &mut Memory) -> Option<Chi
         return None;
     }
     let error = scale(target, 0, memory).await.err()?;
-    Some(ChildOutcome::new(ChildKind::StatefulSet, &target.names.stateful_set, Err(error), memory.unreachable))
+    Some(ChildOutcome::new(ChildKind::StatefulSet, &target.names().stateful_set, Err(error), memory.unreachable))
 }
 
 async fn scale(target: &Target<'_>, replicas: i32, memory: &mut Memory) -> Result<(), ApplyError> {
-    let (kind, name) = (ChildKind::StatefulSet, &target.names.stateful_set);
+    let (kind, name) = (ChildKind::StatefulSet, &target.names().stateful_set);
     let child = memory.children.of(kind, name);
     if target.api(kind).scale(&target.key(name), replicas, child).await.inspect_err(log)? {
         memory.stateful_set_written = Some(Instant::now());

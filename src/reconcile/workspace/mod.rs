@@ -3,6 +3,7 @@
 
 mod children;
 mod events;
+mod existing;
 mod last_running;
 mod observe;
 mod outcome;
@@ -25,6 +26,7 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::Instrument as _;
 
 use super::engine::{ReconcileCause, Requeue};
+use crate::render::names::Fixed;
 use crate::stores::slim::Key;
 use observe::{Observed, observe};
 use status::StatusFacts;
@@ -52,8 +54,16 @@ pub(super) async fn reconcile(
 
 async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut Memory) -> Requeue {
     let Observed { workspace, kind } = observed;
-    let target = Target::new(context, &workspace);
-    let outcome = children::reconcile(&target, kind.as_deref(), memory).await;
+    let existing = existing::find(context, &workspace, memory).await;
+    let (fixed, unknown) = match existing {
+        Ok(fixed) => (fixed, None),
+        Err(error) => (Fixed::new(&workspace.identity.key.name, &workspace.identity.uid), Some(error)),
+    };
+    let target = Target { context, workspace: &workspace, fixed };
+    let outcome = match unknown {
+        None => children::reconcile(&target, kind.as_deref(), memory).await,
+        Some(error) => children::unknown(&target, error, memory),
+    };
     let now = Timestamp::now();
     let replacement = pod_replacement::reconcile(&target, now, memory).await;
     let pod = observe::pod(&target);
@@ -62,7 +72,7 @@ async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut 
     memory.refusals = if outcome.is_refused() { memory.refusals.saturating_add(1) } else { 0 };
     let facts = StatusFacts {
         workspace: &workspace,
-        names: &target.names,
+        names: target.names(),
         pod,
         warnings: memory.warnings.as_ref().map(|read| &*read.warnings).unwrap_or_default(),
         replacement: &replacement,

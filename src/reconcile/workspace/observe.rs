@@ -32,7 +32,7 @@ pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resu
     if uid != Some(&memory.uid) {
         // The previous reconcile may just have written the route of a Workspace that is gone. Its other children are left
         // to the garbage collector, which follows their owner references.
-        stores.abandon_route(key, &memory.uid);
+        stores.abandon_routes(key, &memory.uid);
         *memory = Memory { uid: uid.cloned().unwrap_or_default(), ..Memory::default() };
     }
     let workspace = workspace.ok_or(Requeue::Forget)?;
@@ -47,16 +47,16 @@ pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resu
 /// Our StatefulSet.
 pub(super) fn stateful_set(target: &Target<'_>) -> Option<Arc<Child>> {
     let sets = target.context.stores.children(ChildKind::StatefulSet);
-    let set = sets.get(&target.key(&target.names.stateful_set))?;
+    let set = sets.get(&target.key(&target.names().stateful_set))?;
     set.is_owned_by(&target.workspace.identity.uid).then_some(set)
 }
 
 /// The pod of our StatefulSet.
 pub(super) fn pod(target: &Target<'_>) -> Option<Arc<Pod>> {
     let stores = &target.context.stores;
-    let key = target.key(&target.names.stateful_set);
+    let key = target.key(&target.names().stateful_set);
     let set = stateful_set(target);
-    let pod = stores.pods().get(&target.key(&target.names.pod()))?;
+    let pod = stores.pods().get(&target.key(&target.names().pod()))?;
     let owner = pod.owner.as_ref().filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *key.name)?;
     let is_ours = set.is_none_or(|set| set.identity.uid == owner.uid);
     is_ours.then_some(pod)

@@ -8,9 +8,9 @@ use crds::labels::RESTART_ANNOTATION;
 
 use super::super::apply::{Hash, hash};
 use super::restart::RestartRecord;
-use crate::config::Routing;
+use super::target::Target;
+use crate::render::names::ChildNames;
 use crate::render::{self, Action, ChildAction, ChildKind, KeptPaths, Manifest, RenderFault, Route, SkippedMount};
-use crate::stores::workspace::StoredWorkspace;
 
 /// What a rendering depends on. The settings do not change while the process lives.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -23,21 +23,25 @@ pub(super) struct Inputs {
     account_is_foreign: bool,
     /// What is recorded on the StatefulSet, see [`RestartRecord`].
     recorded: Option<Box<str>>,
+    /// Whether the existing StatefulSet has `podManagementPolicy: OrderedReady`.
+    ordered_ready: bool,
 }
 
 impl Inputs {
     pub fn new(
-        workspace: &StoredWorkspace,
+        target: &Target<'_>,
         kind: &WorkspaceKind,
         account_is_foreign: bool,
         recorded: Option<Box<str>>,
     ) -> Self {
+        let workspace = target.workspace;
         let metadata = &kind.metadata;
         Self {
             workspace: (workspace.identity.uid.clone(), workspace.generation),
             kind: (metadata.uid.clone().unwrap_or_default(), metadata.generation.unwrap_or_default()),
             account_is_foreign,
             recorded,
+            ordered_ready: target.fixed.ordered_ready,
         }
     }
 }
@@ -64,12 +68,13 @@ pub(super) struct Plan {
 pub(super) type RenderedAction = ChildAction<(Hash, Box<dyn Manifest>)>;
 
 impl Plan {
-    /// Whether it was made from these.
-    pub fn is_for(&self, inputs: &Inputs) -> bool {
+    /// Whether it was made from these, for children of these names.
+    pub fn is_for(&self, inputs: &Inputs, names: &ChildNames) -> bool {
         // Once it has been written, what it records is what is recorded.
         let is_written = inputs.recorded.as_ref() == Some(&self.record);
         let recorded = if is_written { &self.inputs.recorded } else { &inputs.recorded };
-        self.inputs == Inputs { recorded: recorded.clone(), ..inputs.clone() }
+        let is_called = |action: &ChildAction<Hash>| action.kind.name(names).is_none_or(|name| *action.name == *name);
+        self.inputs == Inputs { recorded: recorded.clone(), ..inputs.clone() } && self.actions.iter().all(is_called)
     }
 
     /// The hash of what is to be applied, of a kind of which there is one.
@@ -91,11 +96,11 @@ impl Plan {
         inputs: Inputs,
         record: &RestartRecord,
         kept: &KeptPaths,
-        workspace: &StoredWorkspace,
+        target: &Target<'_>,
         kind: &WorkspaceKind,
-        routing: &Routing,
     ) -> Result<(Self, Vec<RenderedAction>), RenderFault> {
-        let mut desired = render::render(workspace.render_input(), &kind.spec, routing)?;
+        let (workspace, routing) = (target.workspace.render_input(), &target.context.routing);
+        let mut desired = render::render_existing(workspace, target.fixed.clone(), &kind.spec, routing)?;
         let record: Box<str> = record.to_string().into();
         let annotations = desired.stateful_set.metadata.annotations.get_or_insert_default();
         annotations.insert(RESTART_ANNOTATION.to_owned(), record.to_string());

@@ -27,14 +27,14 @@ pub(super) enum PlanError {
 /// What a plan depends on.
 pub(super) fn inputs(target: &Target<'_>, kind: &WorkspaceKind, memory: &Memory) -> Inputs {
     let recorded = observe::stateful_set(target).and_then(|set| set.restart.clone());
-    Inputs::new(target.workspace, kind, memory.account_is_foreign, recorded)
+    Inputs::new(target, kind, memory.account_is_foreign, recorded)
 }
 
 /// Whether a plan is still one for these inputs, and for the pod.
 pub(super) fn is_current(target: &Target<'_>, plan: &Plan, inputs: &Inputs) -> bool {
     let runs_older =
         || is_older(Rollout::of(observe::stateful_set(target).as_deref(), observe::pod(target).as_deref()));
-    plan.is_for(inputs) && (!plan.keeps_paths || runs_older())
+    plan.is_for(inputs, target.names()) && (!plan.keeps_paths || runs_older())
 }
 
 /// Renders what should exist.
@@ -45,9 +45,7 @@ pub(super) async fn make(
 ) -> Result<(Plan, Vec<RenderedAction>), PlanError> {
     let (set, pod) = (observe::stateful_set(target), observe::pod(target));
     let (set, pod) = (set.as_deref(), pod.as_deref());
-    let make = |record: &RestartRecord, kept: &KeptPaths| {
-        Plan::make(inputs.clone(), record, kept, target.workspace, kind, &target.context.routing)
-    };
+    let make = |record: &RestartRecord, kept: &KeptPaths| Plan::make(inputs.clone(), record, kept, target, kind);
     let mut record = RestartRecord::next(&target.workspace.spec.pod_template, set, pod);
     let mut rendered = make(&record, &KeptPaths::default())?;
     let is_set_written = differs(set, &rendered.0, ChildKind::StatefulSet);
@@ -70,13 +68,14 @@ async fn kept_paths(
     (set, pod): (Option<&Child>, Option<&Pod>),
 ) -> Result<KeptPaths, ApplyError> {
     let rollout = Rollout::of(set, pod);
-    let route = target.context.stores.children(ChildKind::VirtualService).get(&target.key(&target.names.service));
+    let route =
+        target.context.stores.children(ChildKind::VirtualService).get(&target.key(&target.names().virtual_service));
     let is_route_written = route.is_some_and(|route| differs(Some(&route), plan, ChildKind::VirtualService));
     if !is_route_written || !(is_older(rollout) || is_set_written && rollout == Rollout::Current) {
         return Ok(KeptPaths::default());
     }
     let Identity { key: Key { namespace, name }, uid, .. } = &target.workspace.identity;
-    let stored = target.api(ChildKind::VirtualService).read(&target.names.service).await?;
+    let stored = target.api(ChildKind::VirtualService).read(&target.names().virtual_service).await?;
     let stored = stored.filter(|stored| stored.child.is_owned_by(uid));
     Ok(stored.map(|stored| KeptPaths::of_stored(&stored.spec, namespace, name)).unwrap_or_default())
 }

@@ -267,7 +267,9 @@ fn route_ready(facts: StatusFacts<'_>) -> ConditionDraft {
             Some(stored) if stored.unsafe_headers.is_empty() => {
                 ConditionDraft::new(ROUTE_READY, ConditionStatus::True, "Routed", "the VirtualService is in place")
             }
-            Some(stored) => broken(StatusReason::unsafe_route_stored(&facts.names.service, &stored.unsafe_headers)),
+            Some(stored) => {
+                broken(StatusReason::unsafe_route_stored(&facts.names.virtual_service, &stored.unsafe_headers))
+            }
             None => unknown("NotApplied", "the VirtualService has not been applied yet"),
         },
     }

@@ -13,7 +13,7 @@ use super::warning::ReadWarnings;
 use crate::config::Routing;
 use crate::metrics::Metrics;
 use crate::render::ChildKind;
-use crate::render::names::ChildNames;
+use crate::render::names::{ChildNames, Fixed};
 use crate::stores::Stores;
 use crate::stores::slim::Key;
 use crate::stores::workspace::StoredWorkspace;
@@ -35,6 +35,10 @@ pub(in crate::reconcile) struct Memory {
     pub(super) uid: Box<str>,
     pub(super) plan: Option<Plan>,
     pub(super) children: ChildMemories,
+    /// What about its children does not follow from name and uid, if anything.
+    pub(super) fixed: Option<Box<Fixed>>,
+    /// Whether it is known that no StatefulSet is hidden by a lost label.
+    pub(super) has_looked_for_set: bool,
     /// Whether the ServiceAccount belongs to another owner: so no pod may run, and nothing is granted.
     pub(super) account_is_foreign: bool,
     /// How many reconciles in a row could not reach the API server.
@@ -59,13 +63,13 @@ pub(in crate::reconcile) struct Memory {
 pub(super) struct Target<'a> {
     pub context: &'a Context,
     pub workspace: &'a StoredWorkspace,
-    pub names: ChildNames,
+    pub fixed: Fixed,
 }
 
 impl<'a> Target<'a> {
-    pub fn new(context: &'a Context, workspace: &'a StoredWorkspace) -> Self {
-        let names = ChildNames::new(&workspace.identity.key.name, &workspace.identity.uid);
-        Self { context, workspace, names }
+    /// What its children are called.
+    pub fn names(&self) -> &ChildNames {
+        &self.fixed.names
     }
 
     /// Namespace and name of a child or a pod of that name.

@@ -1,0 +1,114 @@
+//! Takes a child over from the Go controller, before it is applied for the first time, or after that controller ran again.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, Patch};
+use serde_json::{Map, Value, json};
+
+use super::error::ApplyError;
+use super::field_sets::{Divided, divide, unite};
+use super::request::{ChildApi, RequestError, as_field_manager};
+use crate::render::Manifest;
+use crate::stores::child::Child;
+use crate::stores::metadata::PEER_MANAGER;
+
+/// How often to try anew where the object changed meanwhile, as sets do whenever their pod does.
+const TRIES: u32 = 3;
+
+impl ChildApi<'_> {
+    /// Moves the fields of an existing child that we want, or that nobody wants any longer, from the Go controller's to ours, and
+    /// replaces the update strategy that apply cannot replace: in one patch, which no write can come in between of. A child
+    /// that it does not know of is left alone.
+    pub(super) async fn take_over(&self, existing: &Child, object: &dyn Manifest) -> Result<(), ApplyError> {
+        if existing.fields.as_ref().is_some_and(|fields| !fields.has_peer) {
+            return Ok(());
+        }
+        let name = &existing.identity.key.name;
+        let desired = object.value();
+        let mut outdated = String::new();
+        for _ in 0..TRIES {
+            let stored = match self.request(name, self.dynamic().get(name)).await {
+                Ok(stored) => stored,
+                Err(error) => return Err(self.error(name, error)),
+            };
+            if stored.metadata.uid.as_deref() != Some(&existing.identity.uid) {
+                return Err(self.unreachable(name, "it was replaced meanwhile".to_owned()));
+            }
+            let Some(patch) = patch(&stored, &desired) else { return Ok(()) };
+            let Ok(patch) = serde_json::from_value(patch) else { return Ok(()) };
+            let params = as_field_manager();
+            match self.request(name, self.dynamic().patch(name, &params, &Patch::<()>::Json(patch))).await {
+                Ok(_) => {
+                    tracing::info!(kind = self.row.kind, name, "taken over from the Go controller");
+                    return Ok(());
+                }
+                Err(RequestError::Outdated(why)) => outdated = why,
+                Err(error) => return Err(self.error(name, error)),
+            }
+        }
+        Err(self.unreachable(name, outdated))
+    }
+
+    /// Where whole objects are read, with all of their metadata.
+    fn dynamic(&self) -> Api<DynamicObject> {
+        let row = self.row;
+        let version = [row.group, row.version].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        let resource = ApiResource {
+            group: row.group.to_owned(),
+            version: row.version.to_owned(),
+            api_version: version.join("/"),
+            kind: row.kind.to_owned(),
+            plural: row.plural.to_owned(),
+        };
+        Api::namespaced_with(self.api.clone().into_client(), &self.owner.key.namespace, &resource)
+    }
+}
+
+/// The JSON patch that takes over what is stored; none where nothing has to be.
+fn patch(stored: &DynamicObject, desired: &Value) -> Option<Value> {
+    let managed_fields = moved(stored.metadata.managed_fields.as_deref().unwrap_or_default(), desired)?;
+    let mut patch = vec![
+        // With another resourceVersion the API server refuses it as a conflict.
+        json!({"op": "replace", "path": "/metadata/resourceVersion", "value": stored.metadata.resource_version}),
+        json!({"op": "replace", "path": "/metadata/managedFields", "value": managed_fields}),
+    ];
+    let strategy = &desired["spec"]["updateStrategy"];
+    if !strategy.is_null() && stored.data["spec"]["updateStrategy"] != *strategy {
+        patch.push(json!({"op": "replace", "path": "/spec/updateStrategy", "value": strategy}));
+    }
+    Some(patch.into())
+}
+
+/// The entries of `managedFields` with what is ours moved from the Go controller's into ours; none where there is nothing.
+fn moved(entries: &[ManagedFieldsEntry], desired: &Value) -> Option<Vec<ManagedFieldsEntry>> {
+    let theirs = entries.iter().find(|entry| is_of(entry, PEER_MANAGER, "Update"))?;
+    let ours = entries.iter().find(|entry| is_of(entry, crds::labels::FIELD_MANAGER, "Apply"));
+    let mut our_fields = ours.map(fields).unwrap_or_default();
+    let Divided { moved, rest } = divide(&fields(theirs), &our_fields, desired);
+    if moved.is_empty() {
+        return None;
+    }
+    unite(&mut our_fields, moved);
+    let ours = ManagedFieldsEntry {
+        manager: Some(crds::labels::FIELD_MANAGER.to_owned()),
+        operation: Some("Apply".to_owned()),
+        fields_v1: Some(FieldsV1(our_fields.into())),
+        ..ours.unwrap_or(theirs).clone()
+    };
+    let rest =
+        (!rest.is_empty()).then(|| ManagedFieldsEntry { fields_v1: Some(FieldsV1(rest.into())), ..theirs.clone() });
+    let is_other = |entry: &&ManagedFieldsEntry| {
+        !is_of(entry, PEER_MANAGER, "Update") && !is_of(entry, crds::labels::FIELD_MANAGER, "Apply")
+    };
+    Some(std::iter::once(ours).chain(rest).chain(entries.iter().filter(is_other).cloned()).collect())
+}
+
+fn is_of(entry: &ManagedFieldsEntry, manager: &str, operation: &str) -> bool {
+    entry.manager.as_deref() == Some(manager)
+        && entry.operation.as_deref() == Some(operation)
+        && entry.subresource.as_deref().unwrap_or_default().is_empty()
+}
+
+fn fields(entry: &ManagedFieldsEntry) -> Map<String, Value> {
+    entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object()).cloned().unwrap_or_default()
+}

@@ -1,0 +1,143 @@
+//! Existing children: which of the objects that belong to a Workspace are its children, and under which names.
+//!
+//! Names follow from name and uid of the Workspace, but the Go controller gave its objects random ones. What belongs to the
+//! Workspace, by the uid of its controller, is its child whatever it is called. Should there be two, one is kept.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use crds::workspace::WorkspaceStatus;
+
+use super::super::apply::{ApplyError, ChildApi};
+use super::target::{Context, Memory};
+use crate::render::ChildKind;
+use crate::render::names::Fixed;
+use crate::stores::child::Child;
+use crate::stores::slim::Key;
+use crate::stores::workspace::StoredWorkspace;
+
+/// What about the children of the Workspace is as it is.
+///
+/// # Errors
+/// Its StatefulSet is not known to be absent.
+pub(super) async fn find(
+    context: &Context,
+    workspace: &StoredWorkspace,
+    memory: &mut Memory,
+) -> Result<Fixed, ApplyError> {
+    let identity = &workspace.identity;
+    let owned = |kind| context.stores.children(kind).owned_by(identity);
+    let mut sets = owned(ChildKind::StatefulSet);
+    let is_new = workspace.status == WorkspaceStatus::default();
+    if sets.is_empty() && !is_new && !memory.has_looked_for_set {
+        sets = hidden_sets(context, workspace).await?;
+        for set in &sets {
+            memory.children.of(ChildKind::StatefulSet, &set.identity.key.name).expect_existing();
+        }
+    }
+    memory.has_looked_for_set = true;
+    let mut fixed = match memory.fixed.take() {
+        // The cache loses what loses its label.
+        Some(known) => *known,
+        None => Fixed::new(&identity.key.name, &identity.uid),
+    };
+    if let Some(set) = kept(&sets, |set| pod_of(context, set)) {
+        fixed.names.stateful_set.clone_from(&set.identity.key.name);
+        fixed.ordered_ready = set.ordered_ready;
+    }
+    for (kind, name) in
+        [(ChildKind::Service, &mut fixed.names.service), (ChildKind::VirtualService, &mut fixed.names.virtual_service)]
+    {
+        if let Some(child) = kept(&owned(kind), |_| PodOf::None) {
+            name.clone_from(&child.identity.key.name);
+        }
+    }
+    if fixed != Fixed::new(&identity.key.name, &identity.uid) {
+        memory.fixed = Some(Box::new(fixed.clone()));
+    }
+    Ok(fixed)
+}
+
+/// The StatefulSets that belong to the Workspace, of all in its namespace: one that has lost its label is not watched.
+async fn hidden_sets(context: &Context, workspace: &StoredWorkspace) -> Result<Vec<Arc<Child>>, ApplyError> {
+    let Context { client, stores, metrics, .. } = context;
+    let kind = ChildKind::StatefulSet;
+    let api = ChildApi::new(kind, client, metrics, &workspace.identity, stores.children(kind));
+    let sets = api.list_owned().await?;
+    for set in &sets {
+        tracing::info!(kind = kind.row().kind, name = set.identity.key.name, "found without its label");
+    }
+    Ok(sets)
+}
+
+/// Whether a StatefulSet has a pod.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum PodOf {
+    None,
+    NotRunning,
+    Running,
+}
+
+fn pod_of(context: &Context, set: &Child) -> PodOf {
+    let Key { namespace, name } = &set.identity.key;
+    let pod = context.stores.pods().get(&Key::new(namespace, &format!("{name}-0")));
+    let pod = pod.filter(|pod| pod.owner.as_ref().is_some_and(|owner| owner.uid == set.identity.uid));
+    match pod {
+        None => PodOf::None,
+        Some(pod) if &*pod.phase == "Running" => PodOf::Running,
+        Some(_) => PodOf::NotRunning,
+    }
+}
+
+/// Which of several objects that are the same child is kept: one that is not being deleted before one that is, then that
+/// with the running pod, then one that we applied to, then the first by name. Pure.
+fn kept(children: &[Arc<Child>], pod_of: impl Fn(&Child) -> PodOf) -> Option<&Arc<Child>> {
+    children.iter().max_by_key(|child| {
+        let Child { identity, applied_hash, .. } = &***child;
+        (!identity.deleting, pod_of(child), applied_hash.is_some(), Reverse(&identity.key.name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn child(name: &str, deleting: bool, applied: bool) -> Arc<Child> {
+        let deleted = deleting.then_some("2026-01-01T00:00:00Z");
+        let annotations = if applied { json!({"notebooks.kubeflow.org/applied-hash": "h"}) } else { json!({}) };
+        let metadata = json!({
+            "name": name, "namespace": "ns", "uid": name, "annotations": annotations, "deletionTimestamp": deleted,
+        });
+        Arc::new(serde_json::from_value(json!({"metadata": metadata})).unwrap())
+    }
+
+    #[test]
+    fn the_one_with_the_running_pod_is_kept() {
+        let pods = |child: &Child| match &*child.identity.key.name {
+            "ws-running" => PodOf::Running,
+            "ws-pending" => PodOf::NotRunning,
+            _ => PodOf::None,
+        };
+        let table = [
+            (vec![], None),
+            (vec![("ws-a", false, false)], Some("ws-a")),
+            (vec![("ws-a", true, true)], Some("ws-a")),
+            (vec![("ws-a", true, true), ("ws-b", false, false)], Some("ws-b")),
+            (vec![("ws-running", true, false), ("ws-b", false, false)], Some("ws-b")),
+            (vec![("ws-a", false, true), ("ws-running", false, false)], Some("ws-running")),
+            (vec![("ws-pending", false, true), ("ws-running", false, false)], Some("ws-running")),
+            (vec![("ws-a", false, true), ("ws-pending", false, false)], Some("ws-pending")),
+            (vec![("ws-a", false, false), ("ws-b", false, true)], Some("ws-b")),
+            (vec![("ws-b", false, false), ("ws-a", false, false)], Some("ws-a")),
+        ];
+        for (candidates, expected) in table {
+            let children: Vec<_> =
+                candidates.iter().map(|(name, deleting, applied)| child(name, *deleting, *applied)).collect();
+            let found = kept(&children, pods).map(|child| &*child.identity.key.name);
+            assert_eq!(found, expected, "{candidates:?}");
+        }
+    }
+}
