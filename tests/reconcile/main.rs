@@ -21,4 +21,5 @@ mod routes;
 mod states;
 mod stop;
 mod text;
+mod warnings;
 mod world;

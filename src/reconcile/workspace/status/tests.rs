@@ -500,3 +500,27 @@ fn it_can_be_opened_exactly_while_its_pod_is_ready_and_routed() {
     let refused = with_child(ChildKind::Service, Err(refused()));
     assert_eq!(available(Some(&pod), &refused), of(ConditionStatus::True, "Available"));
 }
+
+/// What runs is not what the user asked for.
+#[test]
+fn a_pod_that_is_about_to_be_replaced_is_not_said_to_run() {
+    let state = |paused, rollout, restart| {
+        let replacement = PodReplacement { rollout, restart, change: None, error: None };
+        let lab = workspace(paused, &json!({}));
+        let (names, pod, outcome) = (names(&lab), running(), applied());
+        let facts = StatusFacts { replacement: &replacement, ..facts(&lab, &names, Some(&pod), &outcome) };
+        let status = desired(facts).0;
+        assert_eq!(condition(&status, "Available").0, ConditionStatus::True, "it can be opened until then");
+        (status.state, status.state_message, kstatus(&lab, &status), status.last_running_time != 0)
+    };
+    let pending = |why: &str| (WorkspaceState::Pending, format!("Workspace is {why}"), "InProgress", false);
+    let edited = "restarting: its user changed the Workspace";
+    assert_eq!(state(false, Rollout::Unseen, Restart::Awaited), pending(edited));
+    assert_eq!(state(false, Rollout::Outdated, Restart::Due(RestartCause::Edited)), pending(edited));
+    let requested = "restarting: its user asked for a restart";
+    assert_eq!(state(false, Rollout::Current, Restart::Due(RestartCause::Requested)), pending(requested));
+    let unseen = "pending: the StatefulSet controller has not seen its StatefulSet yet";
+    assert_eq!(state(false, Rollout::Unseen, Restart::None), pending(unseen));
+    let stopping = (WorkspaceState::Running, "Workspace is running".to_owned(), "InProgress", true);
+    assert_eq!(state(true, Rollout::Unseen, Restart::None), stopping);
+}
