@@ -511,7 +511,8 @@ fn a_pod_that_is_about_to_be_replaced_is_not_said_to_run() {
         let facts = StatusFacts { replacement: &replacement, ..facts(&lab, &names, Some(&pod), &outcome) };
         let status = desired(facts).0;
         assert_eq!(condition(&status, "Available").0, ConditionStatus::True, "it can be opened until then");
-        (status.state, status.state_message, kstatus(&lab, &status), status.last_running_time != 0)
+        let kstatus = kstatus(&lab, &status);
+        (status.state, status.state_message, kstatus, status.last_running_time != 0)
     };
     let pending = |why: &str| (WorkspaceState::Pending, format!("Workspace is {why}"), "InProgress", false);
     let edited = "restarting: its user changed the Workspace";
