@@ -91,8 +91,8 @@ fn warnings_about_a_pod_are_quoted_until_it_is_ready_and_not_read_while_it_is() 
     let status = lab.wait_status(&message, |status| status["stateMessage"] == json!(message));
     assert_eq!(status["state"], "Error");
     let patch = json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
-    let path = format!("{}/status", lab.pod_path());
-    world.cluster.api().merge_patch(&path, &patch).and_then(Reply::ok).unwrap();
+    let pod_status = format!("{}/status", lab.pod_path());
+    world.cluster.api().merge_patch(&pod_status, &patch).and_then(Reply::ok).unwrap();
     lab.wait_running();
     let events = world.cluster.audit().all().unwrap().by(USER).namespace(&world.namespace);
     let events = events.filter(|request| request.resource == "events");
