@@ -10,6 +10,7 @@ mod drift;
 mod foreign;
 mod hand_back;
 mod istio;
+mod killed;
 mod kinds;
 mod mutating;
 mod poison;

@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cluster::Cluster;
+use http::{Method, Request, Response};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use workspaces_controller::cli::{self, Invocation};
 use workspaces_controller::config::{Environment, Settings};
@@ -35,8 +38,50 @@ pub fn settings(args: &[&str]) -> Settings {
     }
 }
 
+/// After how many writes a loop can write no more, as a process that is killed then.
+pub struct WriteLimit {
+    allowed: usize,
+    done: AtomicUsize,
+}
+
+impl WriteLimit {
+    pub fn new(allowed: usize) -> Arc<Self> {
+        Arc::new(Self { allowed, done: AtomicUsize::new(0) })
+    }
+
+    /// Whether all that were allowed have been answered.
+    pub fn is_reached(&self) -> bool {
+        self.done.load(Ordering::SeqCst) >= self.allowed
+    }
+}
+
+/// Sends a request; writes one at a time, and none beyond the limit.
+async fn send_limited(
+    client: Client,
+    limit: Option<Arc<WriteLimit>>,
+    turn: Arc<Mutex<()>>,
+    request: Request<Body>,
+) -> kube::Result<Response<Body>> {
+    let is_review = request.uri().path().ends_with("accessreviews");
+    let Some(limit) = limit.filter(|_| request.method() != Method::GET && !is_review) else {
+        return client.send(request).await;
+    };
+    let _turn = turn.lock().await;
+    if limit.is_reached() {
+        std::future::pending::<()>().await;
+    }
+    let answer = client.send(request).await;
+    limit.done.fetch_add(1, Ordering::SeqCst);
+    answer
+}
+
 impl Loop {
     pub fn start(cluster: &Cluster, args: &[&str]) -> Self {
+        Self::start_limited(cluster, args, None)
+    }
+
+    /// One that can write only so often.
+    pub fn start_limited(cluster: &Cluster, args: &[&str], limit: Option<Arc<WriteLimit>>) -> Self {
         // Another test of this process may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -48,7 +93,10 @@ impl Loop {
             let metrics = metrics.clone();
             async move {
                 let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-                let client = Client::try_from(config).unwrap();
+                let service = Client::try_from(config).unwrap();
+                let turn = Arc::default();
+                let sent = move |request| send_limited(service.clone(), limit.clone(), Arc::clone(&turn), request);
+                let client = Client::new(tower::service_fn(sent), "default");
                 let watched = Watched { notebooks: false, children: true, istio: settings.routing.use_istio };
                 let (stores, tasks) = Stores::start(&client, watched);
                 for (_, watch) in tasks {
@@ -78,6 +126,11 @@ impl Loop {
         let text = self.metrics.encode().unwrap();
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
         value.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
+    /// Ends it as a kill does: nothing more is done.
+    pub fn kill(mut self) {
+        self.runtime.take().unwrap().shutdown_background();
     }
 
     /// Stops the loop and its watches.
