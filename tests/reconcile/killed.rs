@@ -80,7 +80,9 @@ fn whatever_a_killed_process_has_written_the_next_one_finishes() {
         })
         .collect();
     let running = Loop::start(cluster, &[]);
-    created.iter().for_each(|lab| drop(lab.wait_running()));
+    for lab in &created {
+        lab.wait_running();
+    }
     running.stop();
     all_have_the_same(&world, created.len());
     survived("a creation", WRITES);
@@ -108,11 +110,12 @@ fn whatever_a_killed_process_has_written_the_next_one_finishes() {
         run_and_kill(cluster, &world, writes, || false);
     }
     let pods: Vec<Value> = created.iter().map(|lab| world.get(&lab.pod_path())["metadata"]["uid"].clone()).collect();
+    let last = (WRITES + 1).to_string();
     let running = Loop::start(cluster, &[]);
     for lab in &created {
         world.wait("the last version of the kind", || {
             let route = lab.child(Child::VirtualService)["spec"]["http"][0]["headers"]["request"]["set"].clone();
-            if route["X-Version"] == (WRITES + 1).to_string() { Ok(()) } else { Err(route.to_string()) }
+            if route["X-Version"] == last { Ok(()) } else { Err(route.to_string()) }
         });
         lab.wait_status("about to be restarted", |status| status["pendingRestart"] == true);
     }
