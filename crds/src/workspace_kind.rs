@@ -113,7 +113,8 @@ pub struct WorkspaceKindStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spawner_logo: Option<AssetStatus>,
 
-    /// Observations of the current state, by type. No condition is reported yet.
+    /// Observations of the current state, by type: `Accepted` (the API server takes the StatefulSet of every pair of options in
+    /// use), `ResolvedRefs` (the ports, options and redirects that the kind refers to exist) and `Ready` (neither is False).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -15,6 +15,10 @@ pub(super) const AVAILABLE: &str = "Available";
 pub(super) const RECONCILING: &str = "Reconciling";
 /// The condition that nothing more can be done until somebody changes something; only while that is so.
 pub(super) const STALLED: &str = "Stalled";
+/// The condition that the API server takes what a kind makes.
+pub(super) const ACCEPTED: &str = "Accepted";
+/// The condition that what a kind refers to exists.
+pub(super) const RESOLVED_REFS: &str = "ResolvedRefs";
 /// The longest message of a condition, in bytes.
 pub(super) const MESSAGE_MAX: usize = 1024;
 

@@ -56,9 +56,11 @@ pub async fn run(
     let workspaces = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, reconcile);
     // These do not return by themselves.
     let kinds = async {
-        let context = Arc::new(kind::Context { client: client.clone(), stores: stores.clone() });
+        let (routing, policy) = (settings.routing.clone(), settings.policy.clone());
+        let (client, stores, counted) = (client.clone(), stores.clone(), metrics.clone());
+        let context = Arc::new(kind::Context { client, stores, routing, policy, metrics: counted });
         let reconcile = |key, cause, memory| kind::reconcile(context.clone(), key, cause, memory);
-        let (triggers, never) = (stores.kind_triggers(), std::future::pending());
+        let (triggers, never) = (context.stores.kind_triggers(), std::future::pending());
         engine::run(Controller::WorkspaceKind, triggers, limit, &metrics, never, reconcile).await;
     };
     let routes = async {

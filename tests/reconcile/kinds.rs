@@ -1,4 +1,4 @@
-//! What the loop keeps of kinds: counts and images in their status, and their finalizer.
+//! What the loop keeps of kinds: their finalizer, and counts, images and conditions in their status.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -341,4 +341,127 @@ fn images_in_config_maps_are_digested_and_followed() {
     apply_config_map(&world, &json!({"metadata": {"labels": {}}, "binaryData": {"logo.svg": "YWJj"}}));
     wait_images(&world, &no_config_map, &no_config_map);
     assert_eq!(writes(&world, mark).count(), 1, "another key is no news: {:?}", writes(&world, mark));
+}
+
+/// Status, reason and message of a condition, and whether it is about the kind as it is.
+fn kind_condition(kind: &Value, type_: &str) -> [Value; 3] {
+    let condition = condition(&kind["status"], type_);
+    if condition["observedGeneration"] != kind["metadata"]["generation"] {
+        return [Value::Null, Value::Null, Value::Null];
+    }
+    ["status", "reason", "message"].map(|field| condition[field].clone())
+}
+
+fn dry_runs(world: &World, mark: Mark) -> Requests {
+    let requests = world.cluster.audit().since(mark).unwrap().by(USER).namespace(&world.namespace);
+    requests.resource("statefulsets").filter(|request| request.uri.contains("dryRun=All"))
+}
+
+#[test]
+fn what_the_api_server_says_to_a_pair_of_options_is_quoted() {
+    let world = World::new("accepted", |_| {});
+    let unused = "no Workspace uses the kind yet, so nothing has been tried";
+    wait_kind(&world, "accepted", |kind| {
+        kind_condition(kind, "Accepted") == ["True", "NotInUse", unused].map(Value::from)
+    });
+    let waited = world.cluster.kubectl(&[
+        "wait",
+        "--for=condition=Ready",
+        &format!("workspacekind/{}", world.kind),
+        "--timeout=10s",
+    ]);
+    waited.unwrap().ok().unwrap();
+    let mark = world.mark();
+    let labs = [world.create("a", |_| {}), world.create("b", |_| {})];
+    for lab in &labs {
+        lab.wait_running();
+    }
+    let accepted = "the API server accepts the StatefulSet of every pair of options in use";
+    let is_accepted =
+        |kind: &Value| kind_condition(kind, "Accepted") == ["True", "Accepted", accepted].map(Value::from);
+    wait_kind(&world, "accepted", is_accepted);
+    assert_eq!(dry_runs(&world, mark).count(), 1, "{:?}", dry_runs(&world, mark));
+
+    refuse_sets_with(&world, "team");
+    let mark = world.mark();
+    world.update_kind(|template| template["podMetadata"] = json!({"labels": {"team": "a"}}));
+    let name = &labs[0].names.stateful_set;
+    let words = format!(
+        "imageConfig \"small\" with podConfig \"tiny\", tried for {0}/a: statefulsets.apps \"{name}\" is forbidden: \
+         ValidatingAdmissionPolicy '{0}' with binding '{0}' denied request: no teams here",
+        world.namespace
+    );
+    let refused = |condition: &[Value; 3]| *condition == ["False", "Refused", words.as_str()].map(Value::from);
+    let kind = wait_kind(&world, "refused", |kind| refused(&kind_condition(kind, "Accepted")));
+    assert!(refused(&kind_condition(&kind, "Ready")), "{kind}");
+    assert_eq!(kind_condition(&kind, "ResolvedRefs")[0], "True");
+    // A Workspace more of the same pair is no reason to ask again.
+    world.create("c", |spec| spec["paused"] = json!(true));
+    wait_counts(&world, 3, [3, 0], [3, 0]);
+    assert!(dry_runs(&world, mark).count() <= 2, "{:?}", dry_runs(&world, mark));
+    let policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
+    world.cluster.api().delete(&format!("{policies}/{}", world.namespace)).and_then(Reply::ok).unwrap();
+    wait_kind(&world, "accepted again", is_accepted);
+}
+
+/// Refuses StatefulSets whose pods have the label, and waits until it does.
+fn refuse_sets_with(world: &World, label: &str) {
+    let (api, namespace) = (world.cluster.api(), &world.namespace);
+    let group = "admissionregistration.k8s.io/v1";
+    let policy = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": namespace},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["statefulsets"], "operations": ["CREATE", "UPDATE"],
+            }]},
+            "validations": [{
+                "expression": format!("!('{label}' in object.spec.template.metadata.labels)"), "message": "no teams here",
+            }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": namespace},
+        "spec": {
+            "policyName": namespace, "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+        },
+    });
+    for (resource, object) in [("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", binding)]
+    {
+        api.create(&format!("/apis/{group}/{resource}"), &object).and_then(Reply::ok).unwrap();
+    }
+    let labels = json!({"statefulset": "probe", label: "a"});
+    let probe = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "probe"},
+        "spec": {
+            "serviceName": "", "selector": {"matchLabels": {"statefulset": "probe"}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "a"}]}},
+        },
+    });
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/statefulsets?dryRun=All");
+    world.wait("the policy to be in force", || {
+        let reply = api.create(&path, &probe).unwrap();
+        if reply.status == 422 { Ok(()) } else { Err(reply.body) }
+    });
+}
+
+/// An older webhook let it through: it renders as Go would, and says what is wrong.
+#[test]
+fn a_stored_template_that_names_what_does_not_exist_is_reported_by_the_kind() {
+    let world = World::new("unresolved", |template| {
+        template["extraEnv"] = json!([{"name": "PREFIX", "value": "{{ httpPathPrefix \"jupyterlabs\" }}"}]);
+    });
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let message = "spec.podTemplate.extraEnv[PREFIX].value: Invalid value: \"{{ httpPathPrefix \\\"jupyterlabs\\\" }}\": failed to \
+        execute template \"{{ httpPathPrefix \\\"jupyterlabs\\\" }}\": template: value:1:3: executing \"value\" at <httpPathPrefix \
+        \"jupyterlabs\">: error calling httpPathPrefix: port id \"jupyterlabs\" does not exist, did you mean \"jupyterlab\"? (valid \
+        ids: \"jupyterlab\", \"tensorboard\")";
+    let unresolved = |condition: &[Value; 3]| *condition == ["False", "InvalidTemplate", message].map(Value::from);
+    let kind = wait_kind(&world, "unresolved", |kind| unresolved(&kind_condition(kind, "ResolvedRefs")));
+    assert!(unresolved(&kind_condition(&kind, "Ready")), "{kind}");
+    assert_eq!(kind_condition(&kind, "Accepted")[0], "True");
+    world.update_kind(|template| template["extraEnv"][0]["value"] = json!("{{ httpPathPrefix \"jupyterlab\" }}"));
+    wait_kind(&world, "resolved", |kind| kind_condition(kind, "Ready")[0] == "True");
 }

@@ -15,6 +15,7 @@ mod response;
 mod scale;
 mod stored;
 mod take_over;
+mod trial;
 
 use std::sync::Arc;
 

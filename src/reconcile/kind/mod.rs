@@ -1,27 +1,35 @@
-//! The reconcile of one WorkspaceKind: its finalizer while Workspaces use it, and how many use it and its options, in its
-//! status.
+//! The reconcile of one WorkspaceKind: its finalizer while Workspaces use it, and in its status how many use it and its
+//! options, its images, and conditions.
 
+mod acceptance;
 mod counts;
 mod finalizer;
 mod icons;
+mod references;
 mod status;
 mod status_write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crds::workspace_kind::AssetConfigMap;
+use crds::workspace_kind::{AssetConfigMap, WorkspaceKindStatus};
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
 use tracing::Instrument as _;
+use webhook::Policy;
 
 use super::engine::{ReconcileCause, Requeue};
+use crate::config::Routing;
+use crate::metrics::Metrics;
 use crate::stores::Stores;
 use crate::stores::collection::Progress;
 use crate::stores::kind::StoredKind;
 use crate::stores::slim::Key;
+use acceptance::Trials;
 use finalizer::Finalizer;
 use icons::FoundImage;
+use references::References;
 use status::StatusFacts;
 
 /// How soon a kind is reconciled again that the stores do not have as it is, if no event comes before.
@@ -31,6 +39,9 @@ const OUTDATED_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Context {
     pub client: Client,
     pub stores: Stores,
+    pub routing: Routing,
+    pub policy: Policy,
+    pub metrics: Arc<Metrics>,
 }
 
 /// What is remembered of a kind between two reconciles.
@@ -38,6 +49,10 @@ pub(super) struct Context {
 pub(super) struct Memory {
     /// The uid of the kind that this is about.
     uid: Box<str>,
+    /// What the API server was asked about it.
+    trials: Trials,
+    /// Whether what it refers to exists, by the generation that this was found out of.
+    references: Option<(i64, References)>,
     /// When its status was last written.
     status_written: Option<Instant>,
 }
@@ -60,10 +75,8 @@ pub(super) async fn reconcile(
 }
 
 async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memory) -> Requeue {
-    let stores = &context.stores;
-    let name = &kind.identity.key.name;
-    let workspaces = stores.count_workspaces_using_kind(name);
-    let finalized = match finalizer::reconcile(context, kind, workspaces).await {
+    let users = context.stores.count_workspaces_using_kind(&kind.identity.key.name);
+    let finalized = match finalizer::reconcile(context, kind, users).await {
         Ok(Finalizer::Released) => return Requeue::Done,
         Ok(Finalizer::Settled) => Requeue::Done,
         Ok(Finalizer::Outdated) => Requeue::After(OUTDATED_AGAIN),
@@ -72,18 +85,43 @@ async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memo
             Requeue::Retry(None)
         }
     };
-    let template = &kind.kind.spec.pod_template;
-    let options = counts::option_counts(template, |option| stores.workspaces_using_option(name, option, 0).0);
-    let find = |source: &AssetConfigMap| find_image(stores, source);
-    let held = kind.kind.status.as_ref();
-    let spawner = &kind.kind.spec.spawner;
-    let icon = icons::asset_status(&spawner.icon, held.and_then(|held| held.spawner_icon.as_ref()), find);
-    let logo = icons::asset_status(&spawner.logo, held.and_then(|held| held.spawner_logo.as_ref()), find);
-    let facts = StatusFacts { kind, workspaces, options, icon, logo };
-    match status_write::write(context, kind, &status::desired(facts), memory).await {
-        Ok(too_soon_for) => finalized.or_after(too_soon_for),
-        Err(_) => finalized.or_retry(),
+    let (status, status_changes_after) = observe_status(context, kind, users, memory).await;
+    let requeue = finalized.or_after(status_changes_after);
+    match status_write::write(context, kind, &status, memory).await {
+        Ok(too_soon_for) => requeue.or_after(too_soon_for),
+        Err(_) => requeue.or_retry(),
     }
+}
+
+/// The status, and after how long it may become another one without any event.
+async fn observe_status(
+    context: &Context,
+    kind: &StoredKind,
+    workspaces: usize,
+    memory: &mut Memory,
+) -> (WorkspaceKindStatus, Option<Duration>) {
+    let (stores, name) = (&context.stores, &kind.identity.key.name);
+    let (spec, generation) = (&kind.kind.spec, kind.generation());
+    let held = kind.kind.status.clone().unwrap_or_default();
+    let options = counts::option_counts(&spec.pod_template, |option| stores.workspaces_using_option(name, option, 0).0);
+    let is_known = status::says_accepted(&held, generation, workspaces, &options);
+    let (acceptance, again) = acceptance::reconcile(context, kind, &mut memory.trials, is_known).await;
+    let found = memory.references.take().filter(|(of, _)| *of == generation);
+    let (_, references) =
+        memory.references.insert(found.unwrap_or_else(|| (generation, References::of(spec, &context.policy))));
+    let find = |source: &AssetConfigMap| find_image(stores, source);
+    let status = status::desired(StatusFacts {
+        generation,
+        held: &held,
+        workspaces,
+        options,
+        icon: icons::asset_status(&spec.spawner.icon, held.spawner_icon.as_ref(), find),
+        logo: icons::asset_status(&spec.spawner.logo, held.spawner_logo.as_ref(), find),
+        acceptance: &acceptance,
+        references,
+        now: Timestamp::now(),
+    });
+    (status, again)
 }
 
 fn find_image(stores: &Stores, source: &AssetConfigMap) -> FoundImage {
