@@ -148,18 +148,22 @@ async fn apply_all(
         }
         children.push(child);
     }
-    for kind in ChildKind::ALL {
+    remove_unwanted(target, &plan, &mut children, memory).await;
+    memory.children.retain(|kind, name| plan.names(kind, name));
+    (plan, children)
+}
+
+/// Deletes what is not planned, of each kind whose planned child is in place.
+async fn remove_unwanted(target: &Target<'_>, plan: &Plan, children: &mut Vec<ChildOutcome>, memory: &Memory) {
+    for kind in ChildKind::ALL.into_iter().filter(|kind| *kind != ChildKind::RoleBinding) {
         // Accounts follow the pod.
         let needed = if kind == ChildKind::ServiceAccount { ChildKind::StatefulSet } else { kind };
-        let is_in_place = children.iter().any(|child| child.kind == needed && child.result.is_ok());
-        if is_in_place && kind != ChildKind::RoleBinding {
-            for child in unwanted_of(target, &plan, kind) {
+        if children.iter().any(|child| child.kind == needed && child.result.is_ok()) {
+            for child in unwanted_of(target, plan, kind) {
                 children.push(remove(target, kind, &child, memory).await);
             }
         }
     }
-    memory.children.retain(|kind, name| plan.names(kind, name));
-    (plan, children)
 }
 
 fn take_account(actions: &mut Vec<RenderedAction>) -> Option<RenderedAction> {
