@@ -9,6 +9,7 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
 };
 use k8s_openapi::api::core::v1::{Event, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::events::v1::Event as ReportedEvent;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -59,6 +60,8 @@ const DELETE_SERVICES: AccessRule = rule::<Service>(&["delete"]);
 
 /// To quote what Events say about a pod that does not start.
 const LIST_EVENTS: AccessRule = rule::<Event>(&["list"]);
+/// To report what was done to a Workspace.
+const CREATE_EVENTS: AccessRule = rule::<ReportedEvent>(&["create"]);
 
 /// The rights that only some cases need, under these settings, and what is not done without each.
 fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
@@ -70,6 +73,7 @@ fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
         ));
         needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
         needed.push((LIST_EVENTS, "statuses do not quote the Events that say why a pod does not start"));
+        needed.push((CREATE_EVENTS, "no Events report restarts and what is wrong with Workspaces"));
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
         needed.push((DELETE_PODS, "the pod of a Workspace that its user edits is not restarted"));
         needed.push((READ_REVISIONS, "what a pending restart would change is not named"));

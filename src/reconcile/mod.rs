@@ -7,6 +7,7 @@
 mod apply;
 mod conditions;
 mod engine;
+mod events;
 mod kind;
 mod route_cleanup;
 mod status_patch;
@@ -21,6 +22,7 @@ use kube::Client;
 use crate::config::Settings;
 use crate::metrics::{Controller, Metrics};
 use crate::stores::{Stores, Urgency};
+use events::EventRecorder;
 use workspace::Context;
 
 /// Reconciles Workspaces until `shutdown`. Waits for the stores first: what is not known to exist would be created again.
@@ -50,6 +52,7 @@ pub async fn run(
         routing,
         scheduling_patience: settings.scheduling_patience,
         metrics: metrics.clone(),
+        recorder: EventRecorder::new(client.clone()),
     });
     let reconcile = |key, cause, memory| workspace::reconcile(context.clone(), key, cause, memory);
     let limit = settings.max_concurrent_reconciles;

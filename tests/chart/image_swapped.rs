@@ -255,6 +255,9 @@ const DELETE_PODS: &str = r#"{apiGroups: [""], resources: ["pods"], verbs: ["del
 const NO_REVISIONS: &str = "a right is missing: what a pending restart would change is not named; to change that, add to the \
     rules of the ClusterRole: ";
 const REVISIONS: &str = r#"{apiGroups: ["apps"], resources: ["controllerrevisions"], verbs: ["get"]}"#;
+const NO_EVENTS: &str = "a right is missing: no Events report restarts and what is wrong with Workspaces; to change that, add \
+    to the rules of the ClusterRole: ";
+const EVENTS: &str = r#"{apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"]}"#;
 const SCALE: &str = r#"{apiGroups: ["apps"], resources: ["statefulsets/scale"], verbs: ["patch"]}"#;
 const NOTEBOOKS: &str = r#"{apiGroups: ["kubeflow.org"], resources: ["notebooks"], verbs: ["get", "list", "watch"]}"#;
 const REVIEWS: &str =
@@ -309,6 +312,7 @@ fn what_is_missing_is_one_line_each(cluster: &Cluster, process: &Process) {
     let rules = [
         (NO_NOTEBOOKS, NOTEBOOKS),
         (NO_REVIEWS, REVIEWS),
+        (NO_EVENTS, EVENTS),
         (NO_SCALE, SCALE),
         (NO_RESTARTS, DELETE_PODS),
         (NO_REVISIONS, REVISIONS),

@@ -7,6 +7,7 @@ mod adoption;
 mod children;
 mod deleted;
 mod drift;
+mod events;
 mod foreign;
 mod hand_back;
 mod istio;

@@ -13,6 +13,7 @@ mod pod_replacement;
 mod pod_state;
 mod progress;
 mod reasons;
+mod reported;
 mod restart;
 mod revision_change;
 mod status;
@@ -30,6 +31,7 @@ use crate::render::names::Fixed;
 use crate::stores::slim::Key;
 use observe::{Observed, observe};
 use status::StatusFacts;
+use status_write::StatusWrite;
 use target::Target;
 
 pub(super) use target::{Context, Memory};
@@ -84,11 +86,19 @@ async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut 
     let (status, status_changes_after) = status::desired(facts);
     let patience = status_write::patience(&status, pod.is_some(), &replacement);
     let written = status_write::write(&target, &status, patience, kind.is_some(), memory).await;
+    let stalled = match written {
+        Ok(StatusWrite::Written) => reported::stalled(&workspace.status.conditions, &status.conditions),
+        _ => None,
+    };
+    let events =
+        [reported::restarted(&replacement, &target.names.pod()), reported::contested(&outcome, memory), stalled];
+    context.recorder.record(&workspace.identity, events.into_iter().flatten()).await;
     let requeue = outcome.requeue().or_after(status_changes_after).or_after(events_after);
     let requeue = requeue.or_after(replacement.restart.after());
     let requeue = if replacement.error.is_some() { requeue.or_retry() } else { requeue };
     match written {
-        Ok(too_soon_for) => requeue.or_after(too_soon_for),
+        Ok(StatusWrite::After(left)) => requeue.or_after(Some(left)),
+        Ok(StatusWrite::Unneeded | StatusWrite::Written) => requeue,
         Err(_) => requeue.or_retry(),
     }
 }

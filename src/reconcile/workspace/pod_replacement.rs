@@ -20,6 +20,8 @@ pub(super) struct PodReplacement {
     pub restart: Restart,
     /// What a pending restart would change; none where none is pending.
     pub change: Option<Box<str>>,
+    /// Why it was deleted, if it was.
+    pub deleted: Option<RestartCause>,
     /// Why it could not be deleted.
     pub error: Option<ApplyError>,
 }
@@ -30,19 +32,23 @@ pub(super) async fn reconcile(target: &Target<'_>, now: Timestamp, memory: &mut 
     let (set, pod) = (set.as_deref(), pod.as_deref());
     let rollout = Rollout::of(set, pod);
     let restart = Restart::of(target.workspace, set, pod, now);
-    let error = match (restart, pod) {
-        (Restart::Due(cause), Some(pod)) => replace(target, pod, cause).await.err(),
-        _ => None,
+    let (deleted, error) = match (restart, pod) {
+        (Restart::Due(cause), Some(pod)) => match replace(target, pod, cause).await {
+            Ok(is_deleted) => (is_deleted.then_some(cause), None),
+            Err(error) => (None, Some(error)),
+        },
+        _ => (None, None),
     };
     let change = match (rollout, set, pod) {
         (Rollout::Outdated, Some(set), Some(pod)) if !restart.replaces_pod() => change(target, set, pod, memory).await,
         _ => None,
     };
     memory.revision_change.clone_from(&change);
-    PodReplacement { rollout, restart, change, error }
+    PodReplacement { rollout, restart, change, deleted, error }
 }
 
-async fn replace(target: &Target<'_>, pod: &Pod, cause: RestartCause) -> Result<(), ApplyError> {
+/// Deletes the pod; true when that took a write.
+async fn replace(target: &Target<'_>, pod: &Pod, cause: RestartCause) -> Result<bool, ApplyError> {
     let state = match cause {
         // It may have become ready in the meantime.
         RestartCause::NeverReady => DeletedState::Observed,
@@ -62,7 +68,7 @@ async fn replace(target: &Target<'_>, pod: &Pod, cause: RestartCause) -> Result<
         Ok(false) => {}
         Err(error) => tracing::warn!(error = error.without_server_message(), "failed to restart the pod; will retry"),
     }
-    deleted.map(drop)
+    deleted
 }
 
 async fn change(target: &Target<'_>, set: &Child, pod: &Pod, memory: &Memory) -> Option<Box<str>> {

@@ -135,7 +135,7 @@ pub(super) enum Restart {
 }
 
 impl RestartCause {
-    /// For log lines.
+    /// For log lines, statuses and Events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Edited => "its user changed the Workspace",

@@ -32,25 +32,36 @@ pub(super) fn patience(desired: &WorkspaceStatus, has_pod: bool, replacement: &P
     }
 }
 
-/// Writes the status if it differs, but not before `patience` has passed since the last write of the StatefulSet; after how long to try again where it is too soon after the last write.
+/// What became of a status.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum StatusWrite {
+    /// It is what is stored already, or there is nothing any longer to write it to.
+    Unneeded,
+    /// It is stored now.
+    Written,
+    /// It is too soon after the last write: after that long.
+    After(Duration),
+}
+
+/// Writes the status if it differs, but not before `patience` has passed since the last write of the StatefulSet.
 pub(super) async fn write(
     target: &Target<'_>,
     desired: &WorkspaceStatus,
     patience: Option<Duration>,
     has_kind: bool,
     memory: &mut Memory,
-) -> Result<Option<Duration>, StatusError> {
+) -> Result<StatusWrite, StatusError> {
     let held = &target.workspace.status;
     if desired == held {
-        return Ok(None);
+        return Ok(StatusWrite::Unneeded);
     }
-    let Some(change) = change(target, held, desired) else { return Ok(None) };
+    let Some(change) = change(target, held, desired) else { return Ok(StatusWrite::Unneeded) };
     let patience = memory.stateful_set_written.zip(patience).map(|(written, patience)| written + patience);
     // A missing kind brings no flood of events, and the user who just created the Workspace waits for the report.
     let pause = memory.status_written.filter(|_| has_kind).map(|written| written + STATUS_PAUSE);
     let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
     if !left.is_zero() {
-        return Ok(Some(left));
+        return Ok(StatusWrite::After(left));
     }
     memory.status_written = Some(Instant::now());
     let patched = patch(target, change).await;
@@ -59,7 +70,7 @@ pub(super) async fn write(
         Ok(false) => {}
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }
-    patched.map(|_| None)
+    patched.map(|written| if written { StatusWrite::Written } else { StatusWrite::Unneeded })
 }
 
 /// What has to be written.

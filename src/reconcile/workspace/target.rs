@@ -8,7 +8,9 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::super::apply::{ChildApi, ChildMemories};
+use super::super::events::EventRecorder;
 use super::plan::Plan;
+use super::reported::Contest;
 use super::warning::ReadWarnings;
 use crate::config::Routing;
 use crate::metrics::Metrics;
@@ -26,6 +28,7 @@ pub(in crate::reconcile) struct Context {
     /// How long a pod that cannot be scheduled counts as Pending.
     pub scheduling_patience: Duration,
     pub metrics: Arc<Metrics>,
+    pub recorder: EventRecorder,
 }
 
 /// What is remembered of a Workspace between two reconciles. Losing it costs reads and renderings, never a write.
@@ -55,6 +58,8 @@ pub(in crate::reconcile) struct Memory {
     pub(super) stateful_set_written: Option<Instant>,
     /// What a pending restart would change.
     pub(super) revision_change: Option<Box<str>>,
+    /// Whether another client keeps modifying its children.
+    pub(super) contest: Option<Box<Contest>>,
     /// When its status was last written.
     pub(super) status_written: Option<Instant>,
 }

@@ -98,7 +98,7 @@ fn facts<'a>(
 
 /// A pod that is what a new one would be.
 const CURRENT: PodReplacement =
-    PodReplacement { rollout: Rollout::Current, restart: Restart::None, change: None, error: None };
+    PodReplacement { rollout: Rollout::Current, restart: Restart::None, change: None, deleted: None, error: None };
 
 fn names(workspace: &StoredWorkspace) -> ChildNames {
     ChildNames::new(&workspace.identity.key.name, &workspace.identity.uid)
@@ -363,6 +363,7 @@ fn a_pod_on_an_older_template_waits_for_a_restart() {
         rollout: Rollout::Outdated,
         restart,
         change: change.map(Into::into),
+        deleted: None,
         error: None,
     };
     let status = |workspace: &StoredWorkspace, replacement: &PodReplacement| {
