@@ -4,6 +4,7 @@ use cluster::{Cluster, ClusterOptions, Reply};
 use serde_json::{Value, json};
 use workspaces_controller::render::names;
 
+use crate::events::{event, wait_events};
 use crate::process::{Loop, USER};
 use crate::world::{Child, WorkspaceHandle, World, control_plane, grant};
 
@@ -435,5 +436,9 @@ fn of_two_sets_the_one_with_the_running_pod_is_kept() {
     );
     let host = format!("{}.{}.svc.cluster.local", name(&service), world.namespace);
     assert_eq!(world.get(&ours[2])["spec"]["http"][0]["route"][0]["destination"]["host"], json!(host));
+    let deleted = ours[0].rsplit('/').next().unwrap();
+    let note = format!("Deleted StatefulSet {deleted}: the Workspace has another one, StatefulSet {}", name(&peer.set));
+    let event = event(&peer.lab, "Normal", "DuplicateDeleted", "Adopt", &note);
+    assert_eq!(wait_events(&peer.lab, 1), [event]);
     running.stop();
 }

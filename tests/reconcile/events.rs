@@ -25,14 +25,14 @@ fn events(lab: &WorkspaceHandle<'_>) -> Vec<Value> {
     parts.collect()
 }
 
-fn wait_events(lab: &WorkspaceHandle<'_>, count: usize) -> Vec<Value> {
+pub fn wait_events(lab: &WorkspaceHandle<'_>, count: usize) -> Vec<Value> {
     lab.world.wait(&format!("{count} Events about {}", lab.name), || {
         let events = events(lab);
         if events.len() == count { Ok(events) } else { Err(format!("{events:?}")) }
     })
 }
 
-fn event(lab: &WorkspaceHandle<'_>, type_: &str, reason: &str, action: &str, note: &str) -> Value {
+pub fn event(lab: &WorkspaceHandle<'_>, type_: &str, reason: &str, action: &str, note: &str) -> Value {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     json!({
         "regarding": {

@@ -90,9 +90,12 @@ async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut 
         Ok(StatusWrite::Written) => reported::stalled(&workspace.status.conditions, &status.conditions),
         _ => None,
     };
-    let events =
-        [reported::restarted(&replacement, &target.names.pod()), reported::contested(&outcome, memory), stalled];
-    context.recorder.record(&workspace.identity, events.into_iter().flatten()).await;
+    let names = target.names();
+    let restarted = reported::restarted(&replacement, &names.pod());
+    let contested = reported::contested(&outcome, memory);
+    let duplicates = reported::duplicates_deleted(&outcome, &names.stateful_set);
+    let events = duplicates.chain(restarted).chain(contested).chain(stalled);
+    context.recorder.record(&workspace.identity, events).await;
     let requeue = outcome.requeue().or_after(status_changes_after).or_after(events_after);
     let requeue = requeue.or_after(replacement.restart.after());
     let requeue = if replacement.error.is_some() { requeue.or_retry() } else { requeue };

@@ -11,7 +11,7 @@ use super::super::events::{NewEvent, Severity};
 use super::outcome::{ApplyOutcome, ChildOutcome};
 use super::pod_replacement::PodReplacement;
 use super::target::Memory;
-use crate::render::ChildKind;
+use crate::render::{ChildKind, Serves};
 
 /// How often in a row a client has to modify a child again just after it was written before that is reported: nobody does
 /// so by hand.
@@ -33,6 +33,17 @@ pub(super) fn restarted(replacement: &PodReplacement, pod: &str) -> Option<NewEv
     let cause = replacement.deleted?;
     let note = format!("Deleted Pod {pod}, for its StatefulSet to make a new one: {}", cause.as_str());
     Some(NewEvent { severity: Severity::Normal, reason: "Restarted", action: "Restart", note })
+}
+
+/// That a second StatefulSet was deleted, of two that the Go controller made.
+pub(super) fn duplicates_deleted(outcome: &ApplyOutcome, kept: &str) -> impl Iterator<Item = NewEvent> {
+    let deleted = outcome.children.iter().filter(|child| {
+        child.kind == ChildKind::StatefulSet && child.serves == Serves::Neither && child.result.is_ok()
+    });
+    deleted.map(move |ChildOutcome { name, .. }| {
+        let note = format!("Deleted StatefulSet {name}: the Workspace has another one, StatefulSet {kept}");
+        NewEvent { severity: Severity::Normal, reason: "DuplicateDeleted", action: "Adopt", note }
+    })
 }
 
 /// That another client keeps modifying what is ours, once until it has stopped for a while.

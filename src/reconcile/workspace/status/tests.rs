@@ -506,7 +506,7 @@ fn it_can_be_opened_exactly_while_its_pod_is_ready_and_routed() {
 #[test]
 fn a_pod_that_is_about_to_be_replaced_is_not_said_to_run() {
     let state = |paused, rollout, restart| {
-        let replacement = PodReplacement { rollout, restart, change: None, error: None };
+        let replacement = PodReplacement { rollout, restart, change: None, deleted: None, error: None };
         let lab = workspace(paused, &json!({}));
         let (names, pod, outcome) = (names(&lab), running(), applied());
         let facts = StatusFacts { replacement: &replacement, ..facts(&lab, &names, Some(&pod), &outcome) };
