@@ -90,6 +90,8 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         istio: settings.enable_reconcile && settings.routing.use_istio,
     };
     let (stores, tasks) = Stores::start(&client, watched);
+    let counted = stores.clone();
+    metrics.count_workspaces(move || counted.workspace_counts());
     for (name, watch) in tasks {
         process.steady.spawn(name, watch);
     }

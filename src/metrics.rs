@@ -1,8 +1,8 @@
 //! What the process counts, under the names that dashboards for controller-runtime know.
 //!
 //! This file has the registry, its encoding and the methods for the rest of the program; each subject registers its own
-//! series. Labels are closed sets (controllers, results, webhook paths), never names of objects: the number of series
-//! does not grow with the cluster.
+//! series. Labels are closed sets (controllers, results, webhook paths), but for WorkspaceKinds and their options, never
+//! names of namespaces or Workspaces: the number of series does not grow with these.
 
 mod admission;
 mod certificates;
@@ -11,14 +11,18 @@ mod process;
 mod reconcile;
 mod register;
 mod routes;
+mod workspaces;
+mod writes;
 
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 
 pub use connections::InFlight;
 pub use reconcile::{Controller, ReconcileResult};
+pub use workspaces::{OptionUsers, WorkspaceCounts};
 
 use admission::AdmissionMetrics;
 use certificates::CertificateMetrics;
@@ -26,6 +30,8 @@ use connections::ConnectionMetrics;
 use process::ProcessCollector;
 use reconcile::ReconcileMetrics;
 use routes::RouteMetrics;
+use workspaces::WorkspaceCollector;
+use writes::WriteMetrics;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,6 +50,8 @@ pub struct Metrics {
     certificates: CertificateMetrics,
     connections: ConnectionMetrics,
     routes: RouteMetrics,
+    writes: WriteMetrics,
+    workspaces: WorkspaceCollector,
 }
 
 impl Default for Metrics {
@@ -60,6 +68,8 @@ impl Metrics {
             Info::new(vec![("version", env!("CARGO_PKG_VERSION")), ("rust_version", env!("CARGO_PKG_RUST_VERSION"))]);
         registry.register("workspaces_build", "The running build", build);
         registry.register_collector(Box::new(ProcessCollector::new()));
+        let workspaces = WorkspaceCollector::default();
+        registry.register_collector(Box::new(workspaces.clone()));
         // The order of the output.
         Self {
             reconcile: ReconcileMetrics::register(&mut registry),
@@ -67,6 +77,8 @@ impl Metrics {
             certificates: CertificateMetrics::register(&mut registry),
             connections: ConnectionMetrics::register(&mut registry),
             routes: RouteMetrics::register(&mut registry),
+            writes: WriteMetrics::register(&mut registry),
+            workspaces,
             registry,
         }
     }
@@ -111,6 +123,32 @@ impl Metrics {
     /// How many objects wait now.
     pub fn set_queue_depth(&self, controller: Controller, depth: usize) {
         self.reconcile.set_queue_depth(controller, depth);
+    }
+
+    /// An object of the queue is reconciled now, this long after it was due.
+    pub fn queue_waited(&self, controller: Controller, waited: Duration) {
+        self.reconcile.queue_waited(controller, waited);
+    }
+
+    /// Since when the object waits that has been due longest; none where none is due. A time to come is when one will be.
+    pub fn set_queue_oldest(&self, controller: Controller, due: Option<Instant>) {
+        self.reconcile.set_queue_oldest(controller, due);
+    }
+
+    /// An object, or a part of one such as `workspaces/status`, was written or deleted; `cause`: why it was reconciled. Both
+    /// are of a closed set.
+    pub fn written(&self, resource: &'static str, cause: &'static str) {
+        self.writes.written(resource, cause);
+    }
+
+    /// A write was put off because another client had changed the same fields again at once.
+    pub fn write_contested(&self, resource: &'static str) {
+        self.writes.contested(resource);
+    }
+
+    /// Counts the Workspaces with `count`, at each [`Metrics::encode`].
+    pub fn count_workspaces(&self, count: impl Fn() -> WorkspaceCounts + Send + Sync + 'static) {
+        self.workspaces.count_with(Box::new(count));
     }
 
     /// A VirtualService was found whose stored headers are not what was applied, and unsafe.

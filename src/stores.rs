@@ -16,6 +16,7 @@ mod resources;
 mod served;
 pub mod slim;
 mod triggers;
+mod usage;
 mod watch;
 pub mod workspace;
 

@@ -1,18 +1,27 @@
 //! Reconciles and their queues, by controller, under the names of controller-runtime.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 
 use super::register::{HistogramFamily, counters, gauges, histograms};
 
 /// Bounds in seconds of a reconcile: from one without a write to one that waits for a slow API server.
 const RECONCILE_SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+/// Bounds in seconds of the time in the queue: from none to that of a start with thousands of objects.
+const QUEUE_SECONDS: [f64; 8] = [0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0];
 
 /// A controller of this process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,7 +48,7 @@ pub enum ReconcileResult {
 }
 
 /// The value of the label `controller`.
-#[derive(Clone, Copy, Debug, Eq, EncodeLabelValue, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, EncodeLabelValue, Hash, Ord, PartialEq, PartialOrd)]
 #[allow(non_camel_case_types)] // the label value is the name of the variant
 enum ControllerName {
     workspace,
@@ -73,6 +82,31 @@ struct QueueLabels {
     controller: ControllerName,
 }
 
+/// When the object is, or was, due that has waited longest in each queue. Its age is that of the scrape: a gauge that is set
+/// would stand still with a queue that does.
+#[derive(Clone, Debug, Default)]
+struct OldestWaiting(Arc<Mutex<BTreeMap<ControllerName, Option<Instant>>>>);
+
+impl OldestWaiting {
+    fn set(&self, controller: ControllerName, due: Option<Instant>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(controller, due);
+    }
+}
+
+impl Collector for OldestWaiting {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let help = "How long the object has been due that waits longest for a reconcile";
+        let name = "workqueue_longest_waiting_seconds";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (name, due) in &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            let labels = QueueLabels { name: *name, controller: *name };
+            let age = due.map_or(Duration::ZERO, |due| due.elapsed());
+            ConstGauge::new(age.as_secs_f64()).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The series of all controllers.
 #[derive(Debug)]
 pub(super) struct ReconcileMetrics {
@@ -85,10 +119,14 @@ pub(super) struct ReconcileMetrics {
     queue_depth: Family<QueueLabels, Gauge>,
     queue_adds: Family<QueueLabels, Counter>,
     queue_retries: Family<QueueLabels, Counter>,
+    queue_seconds: HistogramFamily<QueueLabels>,
+    queue_oldest: OldestWaiting,
 }
 
 impl ReconcileMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
+        let queue_oldest = OldestWaiting::default();
+        registry.register_collector(Box::new(queue_oldest.clone()));
         Self {
             reconciles: counters(registry, "controller_runtime_reconcile", "Reconciles by result"),
             errors: counters(registry, "controller_runtime_reconcile_errors", "Reconciles that failed"),
@@ -105,6 +143,13 @@ impl ReconcileMetrics {
             queue_depth: gauges(registry, "workqueue_depth", "Objects waiting for a reconcile"),
             queue_adds: counters(registry, "workqueue_adds", "Objects put into the queue"),
             queue_retries: counters(registry, "workqueue_retries", "Objects put back into the queue after a failure"),
+            queue_seconds: histograms(
+                registry,
+                "workqueue_queue_duration_seconds",
+                "How long an object was due before its reconcile began",
+                || Histogram::new(QUEUE_SECONDS),
+            ),
+            queue_oldest,
         }
     }
 
@@ -122,6 +167,8 @@ impl ReconcileMetrics {
         drop(self.queue_depth.get_or_create(&queue));
         drop(self.queue_adds.get_or_create(&queue));
         drop(self.queue_retries.get_or_create(&queue));
+        drop(self.queue_seconds.get_or_create(&queue));
+        self.queue_oldest.set(labels.controller, None);
     }
 
     pub(super) fn started(&self, controller: Controller) {
@@ -149,6 +196,14 @@ impl ReconcileMetrics {
 
     pub(super) fn queue_retried(&self, controller: Controller) {
         self.queue_retries.get_or_create(&controller.queue_labels()).inc();
+    }
+
+    pub(super) fn queue_waited(&self, controller: Controller, waited: Duration) {
+        self.queue_seconds.get_or_create(&controller.queue_labels()).observe(waited.as_secs_f64());
+    }
+
+    pub(super) fn set_queue_oldest(&self, controller: Controller, due: Option<Instant>) {
+        self.queue_oldest.set(controller.name(), due);
     }
 
     pub(super) fn set_queue_depth(&self, controller: Controller, depth: usize) {

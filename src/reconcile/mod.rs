@@ -68,8 +68,13 @@ pub async fn run(
     };
     let routes = async {
         if use_istio {
+            let context = Arc::new(route_cleanup::Context {
+                client: client.clone(),
+                stores: stores.clone(),
+                metrics: metrics.clone(),
+            });
             let reconcile =
-                |key, _, ()| route_cleanup::reconcile(client.clone(), stores.clone(), key).map(|requeue| ((), requeue));
+                |key, cause, ()| route_cleanup::reconcile(context.clone(), key, cause).map(|requeue| ((), requeue));
             let (triggers, never) = (stores.route_triggers(), std::future::pending());
             engine::run(Controller::RouteCleanup, triggers, limit, &metrics, never, reconcile).await;
         } else {

@@ -10,9 +10,11 @@ use std::time::Duration;
 use crds::labels::WORKSPACE_NAME_LABEL;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use tracing::Instrument as _;
 
-use super::engine::Requeue;
+use super::engine::{ReconcileCause, Requeue};
 use crate::client::{delete_only, names_object};
+use crate::metrics::Metrics;
 use crate::render::ChildKind;
 use crate::stores::Stores;
 use crate::stores::child::Child;
@@ -25,11 +27,25 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// How many are listed at a time.
 const PAGE: u32 = 500;
 
+/// What every reconcile needs.
+pub(super) struct Context {
+    pub client: Client,
+    pub stores: Stores,
+    pub metrics: Arc<Metrics>,
+}
+
 /// Deletes the VirtualService of that name if it is that of a Workspace which is being deleted, or gone.
-pub(super) async fn reconcile(client: Client, stores: Stores, key: Key) -> Requeue {
-    let Some(route) = abandoned(&stores, &key) else { return Requeue::Forget };
-    match remove_if_gone(&client, &stores, &route).await {
-        Ok(()) => Requeue::Forget,
+pub(super) async fn reconcile(context: Arc<Context>, key: Key, cause: ReconcileCause) -> Requeue {
+    let Context { client, stores, metrics } = &*context;
+    let Some(route) = abandoned(stores, &key) else { return Requeue::Forget };
+    let span = tracing::error_span!("reconcile", object = %key, cause = cause.as_str());
+    match remove_if_gone(client, stores, &route).instrument(span).await {
+        Ok(is_removed) => {
+            if is_removed {
+                metrics.written(ChildKind::VirtualService.row().plural, cause.label());
+            }
+            Requeue::Forget
+        }
         Err(error) => {
             tracing::warn!(object = %key, %error, "failed to delete the route of a deleted Workspace; will retry");
             Requeue::Retry(None)
@@ -43,19 +59,20 @@ fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child>> {
     stores.is_abandoned(&route).then_some(route)
 }
 
-async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube::Result<()> {
-    let Some(workspace) = route.made_for() else { return Ok(()) };
+/// True when that took a write.
+async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube::Result<bool> {
+    let Some(workspace) = route.made_for() else { return Ok(false) };
     let key = Key::new(&route.identity.key.namespace, workspace);
     let known = stores.workspaces().get(&key);
     let is_deleting = known.is_some_and(|known| known.identity.deleting && route.is_made_for(&known.identity));
     // One that is not in the store may be so new that the watch has not delivered it yet.
     if !is_deleting && exists(client, &key, route).await? {
-        return Ok(());
+        return Ok(false);
     }
-    remove(client, route).await?;
+    let is_removed = remove(client, route).await?;
     // Reconciled again before the watch delivers the deletion, it would be deleted twice.
     drop(stores.children(ChildKind::VirtualService).remove(&route.identity));
-    Ok(())
+    Ok(is_removed)
 }
 
 /// Whether there is a Workspace of that name that the VirtualService was made for, and that is not being deleted.
@@ -72,16 +89,16 @@ async fn exists(client: &Client, key: &Key, route: &Child) -> kube::Result<bool>
     }
 }
 
-/// Deletes a VirtualService, unless it is another one by now.
-async fn remove(client: &Client, route: &Child) -> kube::Result<()> {
+/// Deletes a VirtualService, unless it is another one by now; true when that took a write.
+async fn remove(client: &Client, route: &Child) -> kube::Result<bool> {
     let Key { namespace, name } = &route.identity.key;
     let api: Api<Incoming<Child>> = Api::namespaced_with(client.clone(), namespace, &ChildKind::VirtualService);
     match api.delete(name, &delete_only(&route.identity.uid)).await {
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
         result => {
             result?;
             tracing::info!(kind = "VirtualService", namespace, name, "deleted");
-            Ok(())
+            Ok(true)
         }
     }
 }

@@ -110,6 +110,11 @@ impl<T: Slim> Collection<T> {
         self.read().by_key.iter().map(|entry| entry.object.identity().key.clone()).collect()
     }
 
+    /// Calls `visit` with every object. It must not use the collection.
+    pub fn for_each(&self, mut visit: impl FnMut(&T)) {
+        self.read().by_key.iter().for_each(|entry| visit(&entry.object));
+    }
+
     /// How far it is.
     pub fn progress(&self) -> Progress {
         *self.progress.borrow()

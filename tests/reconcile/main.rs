@@ -13,6 +13,7 @@ mod hand_back;
 mod istio;
 mod killed;
 mod kinds;
+mod metrics;
 mod mutating;
 mod poison;
 mod process;

@@ -99,6 +99,8 @@ impl Loop {
                 let client = Client::new(tower::service_fn(sent), "default");
                 let watched = Watched { notebooks: false, children: true, istio: settings.routing.use_istio };
                 let (stores, tasks) = Stores::start(&client, watched);
+                let counted = stores.clone();
+                metrics.count_workspaces(move || counted.workspace_counts());
                 for (_, watch) in tasks {
                     tokio::spawn(watch);
                 }
@@ -119,6 +121,13 @@ impl Loop {
         let of_controller = format!("controller_runtime_reconcile_total{{controller=\"{controller}\",");
         let samples = text.lines().filter(|line| line.starts_with(&of_controller));
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// The samples of a metric, with their labels.
+    pub fn samples(&self, name: &str) -> Vec<(String, u64)> {
+        let text = self.metrics.encode().unwrap();
+        let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.split_once("} "));
+        lines.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
     }
 
     /// The value of a metric without labels.

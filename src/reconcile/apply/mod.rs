@@ -122,7 +122,10 @@ impl ChildApi<'_> {
     pub async fn delete(&self, child: &Identity) -> Result<(), ApplyError> {
         let Identity { key: Key { name, .. }, uid, .. } = child;
         match self.request(name, self.api.delete(name, &delete_only(uid))).await {
-            Ok(_) => tracing::info!(kind = self.row.kind, name, "deleted"),
+            Ok(_) => {
+                tracing::info!(kind = self.row.kind, name, "deleted");
+                self.count_write();
+            }
             Err(RequestError::Outdated(_)) => {}
             Err(error) => return Err(self.error(name, error)),
         }
@@ -191,6 +194,7 @@ impl ChildApi<'_> {
         let Identity { key, uid, .. } = &existing.identity;
         let is_same = |(written, at): &(Hash, Instant)| written == hash && at.elapsed() < SAME_WRITE_AGAIN;
         if memory.written.as_ref().is_some_and(is_same) {
+            self.metrics.write_contested(self.row.plural);
             return Err(ApplyError::Contested { kind: self.row.kind, name: key.name.clone() });
         }
         self.take_over(existing, object).await?;
@@ -222,6 +226,7 @@ impl ChildApi<'_> {
         answer: WholeChild,
         object: &dyn Manifest,
     ) {
+        self.count_write();
         memory.existed = true;
         memory.foreign = None;
         memory.written = Some((hash.clone(), Instant::now()));

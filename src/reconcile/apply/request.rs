@@ -10,6 +10,7 @@ use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::json;
 
+use super::super::engine::ReconcileCause;
 use super::error::ApplyError;
 use super::response::Meaning;
 use crate::metrics::Metrics;
@@ -65,6 +66,7 @@ pub(in crate::reconcile) struct ChildApi<'a> {
     pub(super) collection: &'a Collection<Child>,
     pub(super) owner: &'a Identity,
     pub(super) metrics: &'a Metrics,
+    cause: ReconcileCause,
 }
 
 impl<'a> ChildApi<'a> {
@@ -77,11 +79,27 @@ impl<'a> ChildApi<'a> {
         collection: &'a Collection<Child>,
     ) -> Self {
         let api = Api::namespaced_with(client.clone(), &owner.key.namespace, &kind);
-        Self { row: kind.row(), api, collection, owner, metrics }
+        Self { row: kind.row(), api, collection, owner, metrics, cause: ReconcileCause::default() }
+    }
+
+    /// The same, with why the Workspace is reconciled.
+    #[must_use]
+    pub fn because(self, cause: ReconcileCause) -> Self {
+        Self { cause, ..self }
     }
 }
 
 impl ChildApi<'_> {
+    /// The child was written or deleted.
+    pub(super) fn count_write(&self) {
+        self.metrics.written(self.row.plural, self.cause.label());
+    }
+
+    /// The child was scaled.
+    pub(super) fn count_scale(&self) {
+        self.metrics.written("statefulsets/scale", self.cause.label());
+    }
+
     /// What is kept of the object of that name, as the API server has it.
     pub(super) async fn get(&self, name: &str) -> Result<Option<Arc<Child>>, ApplyError> {
         Ok(self.read(name).await?.map(|stored| Arc::new(stored.child)))
@@ -148,8 +166,10 @@ impl ChildApi<'_> {
         let name = &of.key.name;
         self.request(name, self.api.patch(name, &as_field_manager(), &Patch::<()>::Json(patch)))
             .await
-            .map(drop)
-            .map_err(|error| self.error(name, error))
+            .map_err(|error| self.error(name, error))?;
+        tracing::info!(kind = self.row.kind, name, "update strategy replaced");
+        self.count_write();
+        Ok(())
     }
 
     pub(super) async fn request<T>(

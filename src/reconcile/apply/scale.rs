@@ -39,6 +39,7 @@ impl ChildApi<'_> {
             other => other,
         })?;
         tracing::info!(kind = self.row.kind, name = key.name, replicas, "scaled");
+        self.count_scale();
         Ok(true)
     }
 }

@@ -40,6 +40,7 @@ impl ChildApi<'_> {
             match self.request(name, self.dynamic().patch(name, &params, &Patch::<()>::Json(patch))).await {
                 Ok(_) => {
                     tracing::info!(kind = self.row.kind, name, "taken over from the Go controller");
+                    self.count_write();
                     return Ok(());
                 }
                 Err(RequestError::Outdated(why)) => outdated = why,

@@ -83,6 +83,17 @@ impl ReconcileCause {
             Self::Retry => "retry",
         }
     }
+
+    /// The label of metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::DependentChanged => "dependent_changed",
+            Self::Bulk => "bulk",
+            Self::Timer => "timer",
+            Self::Retry => "retry",
+        }
+    }
 }
 
 /// Every n-th turn is for an object of a bulk event, so that those are reconciled too.
@@ -114,6 +125,8 @@ struct Slot {
     due: [Option<Instant>; 2],
     /// Why, by [`Class`].
     causes: [ReconcileCause; 2],
+    /// How long it was due before the reconcile that runs, or ran last.
+    waited: Duration,
     /// The class of the reconcile that runs, or ran last.
     class: Class,
     running: bool,
@@ -148,6 +161,7 @@ impl Queue {
         self.since_bulk = if class == Class::Bulk { 0 } else { self.since_bulk + 1 };
         let Reverse((_, key)) = self.orders[class as usize].pop()?;
         let slot = self.slots.get_mut(&key)?;
+        slot.waited = now - slot.due[class as usize].unwrap_or(now);
         // One reconcile does for both.
         slot.due = [None; 2];
         slot.class = class;
@@ -159,6 +173,11 @@ impl Queue {
     /// Why the object that is reconciled now is.
     pub fn cause(&self, key: &Key) -> ReconcileCause {
         self.slots.get(key).map_or_else(ReconcileCause::default, |slot| slot.causes[slot.class as usize])
+    }
+
+    /// How long the object that is reconciled now was due before.
+    pub fn waited(&self, key: &Key) -> Duration {
+        self.slots.get(key).map_or(Duration::ZERO, |slot| slot.waited)
     }
 
     /// The time at which [`Queue::start`] has something next.

@@ -64,7 +64,9 @@ pub(in crate::reconcile) async fn run<M, F>(
             runner.begin(key, now, &reconcile);
         }
         metrics.set_queue_depth(controller, runner.queue.len());
-        let due = if runner.running.len() < concurrency { runner.queue.next_due() } else { None };
+        let next = runner.queue.next_due();
+        metrics.set_queue_oldest(controller, next);
+        let due = next.filter(|_| runner.running.len() < concurrency);
         if let Some(due) = due
             && due != timer.deadline()
         {
@@ -98,6 +100,7 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
     {
         let memory = self.memories.remove(&key).map(|memory| *memory).unwrap_or_default();
         self.metrics.reconcile_started(self.controller);
+        self.metrics.queue_waited(self.controller, self.queue.waited(&key));
         let cause = self.queue.cause(&key);
         let id = self.tasks.spawn(reconcile(key.clone(), cause, memory)).id();
         self.running.insert(id, (key, now));

@@ -10,6 +10,7 @@ use kube::api::Patch;
 use serde_json::{Value, json};
 
 use super::super::apply::{REQUEST_TIMEOUT, as_field_manager};
+use super::super::engine::ReconcileCause;
 use super::Context;
 use crate::stores::kind::StoredKind;
 use crate::stores::slim::Incoming;
@@ -49,7 +50,12 @@ pub(super) enum FinalizerError {
 }
 
 /// Adds or removes the finalizer, if it has to be; `users` is how many Workspaces use the kind, as far as is known.
-pub(super) async fn reconcile(context: &Context, kind: &StoredKind, users: usize) -> Result<Finalizer, FinalizerError> {
+pub(super) async fn reconcile(
+    context: &Context,
+    kind: &StoredKind,
+    users: usize,
+    cause: ReconcileCause,
+) -> Result<Finalizer, FinalizerError> {
     let (client, name) = (&context.client, &kind.identity.key.name);
     let step = step(finalizers(kind), kind.identity.deleting, users);
     let change = match step {
@@ -72,6 +78,7 @@ pub(super) async fn reconcile(context: &Context, kind: &StoredKind, users: usize
     let stored = answer.object.map_err(FinalizerError::Answer)?;
     context.stores.kinds().put_answer(stored);
     tracing::info!(users, finalizer = KIND_FINALIZER, "{}", if step == Step::Add { "added" } else { "removed" });
+    context.metrics.written("workspacekinds", cause.label());
     Ok(if kind.identity.deleting { Finalizer::Released } else { Finalizer::Settled })
 }
 

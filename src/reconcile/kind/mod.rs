@@ -53,6 +53,8 @@ pub(super) struct Memory {
     trials: Trials,
     /// Whether what it refers to exists, by the generation that this was found out of.
     references: Option<(i64, References)>,
+    /// Why it is reconciled.
+    cause: ReconcileCause,
     /// When its status was last written.
     status_written: Option<Instant>,
 }
@@ -68,15 +70,16 @@ pub(super) async fn reconcile(
     if kind.identity.uid != memory.uid {
         memory = Memory { uid: kind.identity.uid.clone(), ..Memory::default() };
     }
-    let (generation, cause) = (kind.generation(), cause.as_str());
-    let span = tracing::error_span!("reconcile", object = %key, generation, cause);
+    memory.cause = cause;
+    let generation = kind.generation();
+    let span = tracing::error_span!("reconcile", object = %key, generation, cause = cause.as_str());
     let requeue = reconcile_known(&context, &kind, &mut memory).instrument(span).await;
     (memory, requeue)
 }
 
 async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memory) -> Requeue {
     let users = context.stores.count_workspaces_using_kind(&kind.identity.key.name);
-    let finalized = match finalizer::reconcile(context, kind, users).await {
+    let finalized = match finalizer::reconcile(context, kind, users, memory.cause).await {
         Ok(Finalizer::Released) => return Requeue::Done,
         Ok(Finalizer::Settled) => Requeue::Done,
         Ok(Finalizer::Outdated) => Requeue::After(OUTDATED_AGAIN),

@@ -34,7 +34,10 @@ pub(super) async fn write(
     let api = Api::all(context.client.clone());
     let patched = status_patch::patch(&api, stores.kinds(), &kind.identity, change).await;
     match &patched {
-        Ok(Patched::Written) => tracing::info!(workspaces = desired.workspaces, "status written"),
+        Ok(Patched::Written) => {
+            tracing::info!(workspaces = desired.workspaces, "status written");
+            context.metrics.written("workspacekinds/status", memory.cause.label());
+        }
         Ok(Patched::Gone | Patched::NotServed) => {}
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }

@@ -47,21 +47,26 @@ pub(super) async fn reconcile(
         Ok(observed) => observed,
         Err(requeue) => return (memory, requeue),
     };
-    let (generation, cause) = (observed.workspace.generation, cause.as_str());
+    let generation = observed.workspace.generation;
     // Its level is that of the most severe line, so that errors keep their context at any log level.
-    let span = tracing::error_span!("reconcile", object = %key, generation, cause);
-    let requeue = reconcile_observed(&context, observed, &mut memory).instrument(span).await;
+    let span = tracing::error_span!("reconcile", object = %key, generation, cause = cause.as_str());
+    let requeue = reconcile_observed(&context, observed, cause, &mut memory).instrument(span).await;
     (memory, requeue)
 }
 
-async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut Memory) -> Requeue {
+async fn reconcile_observed(
+    context: &Context,
+    observed: Observed,
+    cause: ReconcileCause,
+    memory: &mut Memory,
+) -> Requeue {
     let Observed { workspace, kind } = observed;
     let existing = existing::find(context, &workspace, memory).await;
     let (fixed, unknown) = match existing {
         Ok(fixed) => (fixed, None),
         Err(error) => (Fixed::new(&workspace.identity.key.name, &workspace.identity.uid), Some(error)),
     };
-    let target = Target { context, workspace: &workspace, fixed };
+    let target = Target { context, workspace: &workspace, cause, fixed };
     let outcome = match unknown {
         None => children::reconcile(&target, kind.as_deref(), memory).await,
         Some(error) => children::unknown(&target, error, memory),
@@ -95,7 +100,9 @@ async fn reconcile_observed(context: &Context, observed: Observed, memory: &mut 
     let contested = reported::contested(&outcome, memory);
     let duplicates = reported::duplicates_deleted(&outcome, &names.stateful_set);
     let events = duplicates.chain(restarted).chain(contested).chain(stalled);
-    context.recorder.record(&workspace.identity, events).await;
+    for _ in 0..context.recorder.record(&workspace.identity, events).await {
+        target.count_write("events");
+    }
     let requeue = outcome.requeue().or_after(status_changes_after).or_after(events_after);
     let requeue = requeue.or_after(replacement.restart.after());
     let requeue = if replacement.error.is_some() { requeue.or_retry() } else { requeue };

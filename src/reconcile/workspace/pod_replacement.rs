@@ -64,6 +64,7 @@ async fn replace(target: &Target<'_>, pod: &Pod, cause: RestartCause) -> Result<
                 why = cause.as_str(),
                 "deleted, to be made anew"
             );
+            target.count_write("pods");
         }
         Ok(false) => {}
         Err(error) => tracing::warn!(error = error.without_server_message(), "failed to restart the pod; will retry"),

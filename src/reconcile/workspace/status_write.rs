@@ -66,7 +66,10 @@ pub(super) async fn write(
     memory.status_written = Some(Instant::now());
     let patched = patch(target, change).await;
     match &patched {
-        Ok(true) => tracing::info!(state = ?desired.state, "status written"),
+        Ok(true) => {
+            tracing::info!(state = ?desired.state, "status written");
+            target.count_write("workspaces/status");
+        }
         Ok(false) => {}
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }

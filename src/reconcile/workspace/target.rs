@@ -8,6 +8,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use super::super::apply::{ChildApi, ChildMemories};
+use super::super::engine::ReconcileCause;
 use super::super::events::EventRecorder;
 use super::plan::Plan;
 use super::reported::Contest;
@@ -68,6 +69,8 @@ pub(in crate::reconcile) struct Memory {
 pub(super) struct Target<'a> {
     pub context: &'a Context,
     pub workspace: &'a StoredWorkspace,
+    /// Why it is reconciled.
+    pub cause: ReconcileCause,
     pub fixed: Fixed,
 }
 
@@ -82,9 +85,14 @@ impl<'a> Target<'a> {
         Key::new(&self.workspace.identity.key.namespace, name)
     }
 
+    /// Something was written or deleted that is not a child.
+    pub fn count_write(&self, resource: &'static str) {
+        self.context.metrics.written(resource, self.cause.label());
+    }
+
     /// Where a child is read and written.
     pub fn api(&self, kind: ChildKind) -> ChildApi<'a> {
         let Context { client, stores, metrics, .. } = self.context;
-        ChildApi::new(kind, client, metrics, &self.workspace.identity, stores.children(kind))
+        ChildApi::new(kind, client, metrics, &self.workspace.identity, stores.children(kind)).because(self.cause)
     }
 }
