@@ -89,8 +89,9 @@ async fn reconcile_observed(
         now,
     };
     let (status, status_changes_after) = status::desired(facts);
-    let patience = status_write::patience(&status, pod.is_some(), &replacement);
-    let written = status_write::write(&target, &status, patience, kind.is_some(), memory).await;
+    let is_set_observed = observe::stateful_set(&target).is_some_and(|set| set.current_revision().is_some());
+    let patience = status_write::patience(&status, pod.is_some(), is_set_observed, &replacement);
+    let written = status_write::write(&target, &status, patience, memory).await;
     let stalled = match written {
         Ok(StatusWrite::Written) => reported::stalled(&workspace.status.conditions, &status.conditions),
         _ => None,

@@ -23,11 +23,18 @@ const ROLLOUT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long after a write of the StatefulSet a status waits for what its controller makes of it, so that it shows no state
 /// that lasts for a moment only.
-pub(super) fn patience(desired: &WorkspaceStatus, has_pod: bool, replacement: &PodReplacement) -> Option<Duration> {
+pub(super) fn patience(
+    desired: &WorkspaceStatus,
+    has_pod: bool,
+    is_set_observed: bool,
+    replacement: &PodReplacement,
+) -> Option<Duration> {
     let is_unseen = replacement.rollout == Rollout::Unseen && !replacement.restart.replaces_pod();
     match desired.state {
         WorkspaceState::Unknown if !has_pod => Some(POD_PATIENCE),
         WorkspaceState::Pending | WorkspaceState::Running if is_unseen => Some(ROLLOUT_PATIENCE),
+        // It may be about to create the pod of a StatefulSet as it was.
+        WorkspaceState::Paused if !is_set_observed => Some(ROLLOUT_PATIENCE),
         _ => None,
     }
 }
@@ -48,7 +55,6 @@ pub(super) async fn write(
     target: &Target<'_>,
     desired: &WorkspaceStatus,
     patience: Option<Duration>,
-    has_kind: bool,
     memory: &mut Memory,
 ) -> Result<StatusWrite, StatusError> {
     let held = &target.workspace.status;
@@ -56,10 +62,7 @@ pub(super) async fn write(
         return Ok(StatusWrite::Unneeded);
     }
     let Some(change) = change(target, held, desired) else { return Ok(StatusWrite::Unneeded) };
-    let patience = memory.stateful_set_written.zip(patience).map(|(written, patience)| written + patience);
-    // A missing kind brings no flood of events, and the user who just created the Workspace waits for the report.
-    let pause = memory.status_written.filter(|_| has_kind).map(|written| written + STATUS_PAUSE);
-    let left = patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+    let left = left(patience, memory, Instant::now());
     if !left.is_zero() {
         return Ok(StatusWrite::After(left));
     }
@@ -74,6 +77,13 @@ pub(super) async fn write(
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }
     patched.map(|written| if written { StatusWrite::Written } else { StatusWrite::Unneeded })
+}
+
+/// How long it is until a status may be written. The first one of a Workspace has no pause, for its user waits for it.
+fn left(patience: Option<Duration>, memory: &Memory, now: Instant) -> Duration {
+    let patience = memory.stateful_set_written.zip(patience).map(|(written, patience)| written + patience);
+    let pause = memory.status_written.map(|written| written + STATUS_PAUSE);
+    patience.max(pause).map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
 }
 
 /// What has to be written.
@@ -91,4 +101,40 @@ async fn patch(target: &Target<'_>, change: Value) -> Result<bool, StatusError> 
         stores.forget_workspace(identity);
     }
     Ok(patched == Patched::Written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::restart::Restart;
+    use super::*;
+
+    fn patience_of(state: WorkspaceState, has_pod: bool, is_set_observed: bool, rollout: Rollout) -> Option<Duration> {
+        let replacement = PodReplacement { rollout, restart: Restart::None, change: None, deleted: None, error: None };
+        patience(&WorkspaceStatus { state, ..WorkspaceStatus::default() }, has_pod, is_set_observed, &replacement)
+    }
+
+    #[test]
+    fn what_the_stateful_set_controller_is_about_to_change_is_waited_for() {
+        use WorkspaceState::{Error, Paused, Running, Unknown};
+        assert_eq!(patience_of(Unknown, false, true, Rollout::NoPod), Some(POD_PATIENCE));
+        assert_eq!(patience_of(Running, true, false, Rollout::Unseen), Some(ROLLOUT_PATIENCE));
+        assert_eq!(patience_of(Running, true, true, Rollout::Current), None);
+        assert_eq!(patience_of(Paused, false, false, Rollout::NoPod), Some(ROLLOUT_PATIENCE));
+        assert_eq!(patience_of(Paused, false, true, Rollout::NoPod), None);
+        assert_eq!(patience_of(Error, false, false, Rollout::NoPod), None);
+    }
+
+    #[test]
+    fn the_first_status_is_written_at_once_and_the_next_one_after_a_pause() {
+        let now = Instant::now();
+        let seconds = Duration::from_secs;
+        let mut memory = Memory::default();
+        assert_eq!(left(None, &memory, now), Duration::ZERO);
+        assert_eq!(left(Some(ROLLOUT_PATIENCE), &memory, now), Duration::ZERO, "nothing was written to wait for");
+        memory.status_written = Some(now);
+        assert_eq!(left(None, &memory, now), STATUS_PAUSE);
+        assert_eq!(left(None, &memory, now + seconds(1)), Duration::ZERO);
+        memory.stateful_set_written = Some(now);
+        assert_eq!(left(Some(ROLLOUT_PATIENCE), &memory, now + seconds(2)), seconds(3));
+    }
 }
