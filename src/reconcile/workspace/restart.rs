@@ -140,7 +140,7 @@ impl RestartCause {
         match self {
             Self::Edited => "its user changed the Workspace",
             Self::Requested => "its user asked for a restart",
-            Self::NeverReady => "it never became ready and the template has changed",
+            Self::NeverReady => "its pod never became ready and the template has changed",
         }
     }
 }
