@@ -51,8 +51,9 @@ pub struct Pod {
 pub struct Troubles {
     /// Its `status.reason` and `status.message`, such as Evicted.
     pub status: Reason,
-    /// Its condition Ready, where the node does not report.
-    pub node_lost: Option<Reason>,
+    /// Whether its node does not report. Then the node lifecycle controller sets the condition Ready to False and nothing else:
+    /// no reason comes with it, as the kubelet gives one, and the container `main` still is said to run and to be ready.
+    pub is_node_lost: bool,
     /// Its condition DisruptionTarget: why it is about to be deleted.
     pub disruption: Option<Reason>,
     /// When it should be gone, once it is being deleted: with its grace period (RFC 3339).
@@ -203,6 +204,7 @@ struct WireCondition {
 #[serde(rename_all = "camelCase", default)]
 struct WireContainer {
     name: Box<str>,
+    ready: bool,
     started: bool,
     state: WireState,
     last_state: WireState,
@@ -265,12 +267,15 @@ impl<'de> Deserialize<'de> for Pod {
             ..Self::default()
         };
         troubles.status = Reason { reason: status.reason, message: status.message };
+        let is_unready_for_no_reason = status.conditions.iter().any(WireCondition::is_unready_for_no_reason);
         for condition in status.conditions {
             pod.take_condition(condition, status.start_time.as_deref(), &mut troubles);
         }
         let (main, others): (Vec<_>, Vec<_>) =
             status.container_statuses.into_iter().partition(|container| &*container.name == MAIN);
-        pod.main = main.into_iter().next().map(ContainerState::from).unwrap_or_default();
+        let main = main.into_iter().next().unwrap_or_default();
+        troubles.is_node_lost = is_unready_for_no_reason && main.ready && main.state.running.is_some();
+        pod.main = main.into();
         let failed_init = first_failed(status.init_container_statuses, ContainerState::has_failed_to_initialize);
         let failed_init = failed_init.map(|container| FailedContainer { is_init: true, ..container });
         troubles.container = failed_init.or_else(|| first_failed(others, ContainerState::has_failed));
@@ -281,19 +286,24 @@ impl<'de> Deserialize<'de> for Pod {
 
 impl Pod {
     fn take_condition(&mut self, condition: WireCondition, start: Option<&str>, troubles: &mut Troubles) {
-        let is_node_lost = &*condition.status == "Unknown" || &*condition.reason == "NodeStatusUnknown";
         match (&*condition.type_, &*condition.status) {
             ("Ready", status) => {
                 self.ready = status == "True";
                 self.was_ready = self.ready || has_changed_since(&condition, start);
                 self.ready_changed = condition.last_transition_time.as_deref().and_then(seconds);
-                troubles.node_lost = is_node_lost.then(|| condition.into());
             }
             ("PodScheduled", "False") => self.unscheduled = Some(condition.into()),
             ("PodReadyToStartContainers", "True") => self.can_start = true,
             ("DisruptionTarget", "True") => troubles.disruption = Some(condition.into()),
             _ => {}
         }
+    }
+}
+
+impl WireCondition {
+    /// Whether it says that the pod is not ready, as the kubelet never does it: without a reason.
+    fn is_unready_for_no_reason(&self) -> bool {
+        &*self.type_ == "Ready" && &*self.status == "False" && self.reason.is_empty()
     }
 }
 

@@ -111,7 +111,7 @@ fn a_deletion_that_is_stuck_says_what_it_waits_for() {
     assert_eq!(lab.wait_state("Terminating")["stateMessage"], "Workspace is terminating");
     let gone_by = world.get(&lab.pod_path())["metadata"]["deletionTimestamp"].as_str().unwrap().to_owned();
     let message = format!(
-        "Workspace is terminating: its pod should have been gone by {gone_by}, but it has the finalizers example.com/hold"
+        "Workspace is terminating: the pod's deletion grace period ended at {gone_by}, but it has the finalizers example.com/hold"
     );
     lab.wait_status(&message, |status| status["stateMessage"] == json!(message));
     api.merge_patch(&lab.pod_path(), &json!({"metadata": {"finalizers": null}})).and_then(Reply::ok).unwrap();

@@ -49,11 +49,13 @@ pub(super) async fn read(
     now: Timestamp,
     memory: &mut Memory,
 ) -> Option<Duration> {
+    if pod.is_some() {
+        memory.pod_seen = Some(now);
+    }
     let subject = match pod {
-        Some(pod) => {
-            memory.pod_seen = Some(now);
-            of_pod(pod)
-        }
+        // That is what the state shows.
+        _ if outcome.spec_error.is_some() => None,
+        Some(pod) => of_pod(pod, target.context.scheduling_patience, now),
         None => without_pod(target, outcome, now, memory),
     };
     let Some(subject) = subject else {
@@ -86,8 +88,11 @@ pub(super) async fn read(
     Some(pause)
 }
 
-/// A pod that is not ready, or that should be gone.
-fn of_pod(pod: &Pod) -> Option<Subject> {
+/// A pod that is not ready, or that should be gone, and does not say why by itself.
+fn of_pod(pod: &Pod, patience: Duration, now: Timestamp) -> Option<Subject> {
+    if !pod_state::depends_on_warnings(pod, patience, now) {
+        return None;
+    }
     let after = |time: Option<Timestamp>, pause: Duration| time.and_then(|time| time.checked_add(pause).ok());
     let second = |second: Option<i64>| second.and_then(|second| Timestamp::from_second(second).ok());
     let from = if pod.identity.deleting {
@@ -107,8 +112,7 @@ fn of_pod(pod: &Pod) -> Option<Subject> {
 
 /// The StatefulSet that should have a pod.
 fn without_pod(target: &Target<'_>, outcome: &ApplyOutcome, now: Timestamp, memory: &Memory) -> Option<Subject> {
-    let is_shown = outcome.spec_error.is_some() || outcome.reported_error(Serves::Pod).is_some();
-    if target.workspace.spec.paused || is_shown {
+    if target.workspace.spec.paused || outcome.reported_error(Serves::Pod).is_some() {
         return None;
     }
     let set = observe::stateful_set(target)?;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crds::workspace::WorkspaceState;
+use crds::workspace::{WorkspaceState, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
 
 use super::warning::Warning;
@@ -13,6 +13,20 @@ use crate::stores::pod::{ContainerPhase, ContainerState, Pod, Reason, Terminated
 const SLOW_START: Duration = Duration::from_secs(30);
 /// How long after its grace period the deletion of a pod is stuck.
 const DELETION_PATIENCE: Duration = Duration::from_secs(30);
+/// The reasons of the kubelet's and the attach controller's warnings about what a pod needs before any of its containers can
+/// start. Others, such as DNSConfigForming, keep nothing from running.
+const BLOCKS_START: [&str; 8] = [
+    "FailedMount",
+    "FailedAttachVolume",
+    "FailedMapVolume",
+    "FailedMountOnFilesystemMismatch",
+    "FailedPrepareDynamicResources",
+    "FailedCreatePodContainer",
+    "FailedCreatePodSandBox",
+    "NetworkNotReady",
+];
+/// How the state begins where the StatefulSet has no pod.
+const NO_POD: &str = "Workspace StatefulSet has warning event: ";
 
 /// A state, what it means, and when it may become another one without any event.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,22 +63,12 @@ pub(super) fn of(pod: &Pod, warnings: &[Warning], patience: Duration, now: Times
     if pod.identity.deleting {
         return terminating(pod, warnings, now);
     }
-    if let Some(state) = ended(pod) {
+    if let Some(state) = whatever_is_warned(pod, patience, now) {
         return state;
     }
-    if let Some(state) = pod.unscheduled.as_ref().and_then(|reason| unscheduled(pod, reason, patience, now)) {
-        return state;
-    }
-    if &*pod.phase == "Running" && pod.ready {
-        return PodState::new(WorkspaceState::Running, "Workspace is running");
-    }
-    if let Some(node_lost) = pod.troubles.as_ref().and_then(|troubles| troubles.node_lost.as_ref()) {
-        return PodState::unknown(&format!(": node {} does not report{}", pod.node, colon(&node_lost.message)));
-    }
-    if let Some(message) = container_fault(pod) {
-        return PodState::error(message);
-    }
-    if let Some(warning) = warnings.iter().find(|warning| applies(warning, pod)) {
+    // The first of the least: the newest of those that matter as much.
+    let applying = warnings.iter().filter(|warning| applies(warning, pod));
+    if let Some(warning) = applying.min_by_key(|warning| urgency(warning, pod)) {
         return warned(pod, warning, patience, now);
     }
     match (&*pod.phase, &pod.main.now) {
@@ -77,11 +81,38 @@ pub(super) fn of(pod: &Pod, warnings: &[Warning], patience: Duration, now: Times
     }
 }
 
-/// The state of a Workspace whose pod should exist but does not. `warnings`: those of its StatefulSet.
-pub(super) fn without_pod(warnings: &[Warning]) -> PodState {
-    match warnings.first() {
-        Some(warning) => PodState::error(format!("Workspace StatefulSet has warning event: {}", warning.message)),
-        None => PodState::unknown(""),
+/// Whether the state of a pod depends on its warning Events.
+pub(super) fn depends_on_warnings(pod: &Pod, patience: Duration, now: Timestamp) -> bool {
+    let has_finalizers = pod.troubles.as_ref().is_some_and(|troubles| !troubles.finalizers.is_empty());
+    if pod.identity.deleting { !has_finalizers } else { whatever_is_warned(pod, patience, now).is_none() }
+}
+
+/// The state of a pod that is not being deleted, where it shows all that matters by itself.
+fn whatever_is_warned(pod: &Pod, patience: Duration, now: Timestamp) -> Option<PodState> {
+    if let Some(state) = ended(pod) {
+        return Some(state);
+    }
+    if let Some(state) = pod.unscheduled.as_ref().and_then(|reason| unscheduled(pod, reason, patience, now)) {
+        return Some(state);
+    }
+    if &*pod.phase == "Running" && pod.ready {
+        return Some(PodState::new(WorkspaceState::Running, "Workspace is running"));
+    }
+    if pod.troubles.as_ref().is_some_and(|troubles| troubles.is_node_lost) {
+        return Some(PodState::unknown(&format!(": node {} does not report", pod.node)));
+    }
+    container_fault(pod).map(PodState::error)
+}
+
+/// The state of a Workspace whose pod should exist but does not. `warnings`: those of its StatefulSet. `held`: the status of
+/// this generation. The pauses of the StatefulSet controller get longer than an Event is recent, so an error that a former
+/// run of the controller reported holds until there is a pod.
+pub(super) fn without_pod(warnings: &[Warning], held: Option<&WorkspaceStatus>) -> PodState {
+    let held = held.filter(|held| held.state == WorkspaceState::Error && held.state_message.starts_with(NO_POD));
+    match (warnings.first(), held) {
+        (Some(warning), _) => PodState::error(format!("{NO_POD}{}", warning.message)),
+        (None, Some(held)) => PodState::error(&*held.state_message),
+        (None, None) => PodState::unknown(""),
     }
 }
 
@@ -104,7 +135,7 @@ fn terminating(pod: &Pod, warnings: &[Warning], now: Timestamp) -> PodState {
             (finalizers, _) => format!("it has the finalizers {}", finalizers.join(", ")),
         };
         let Troubles { gone_by, .. } = troubles;
-        let why = format!(": its pod should have been gone by {gone_by}, but {what}");
+        let why = format!(": the pod's deletion grace period ended at {gone_by}, but {what}");
         return PodState::new(WorkspaceState::Terminating, terminating(&why));
     }
     let why = troubles.disruption.as_ref().map_or_else(String::new, |reason| colon(&reason.message));
@@ -155,8 +186,29 @@ fn applies(warning: &Warning, pod: &Pod) -> bool {
         ("FailedScheduling", _) => is_before_the_node,
         // What it was before it started is over.
         (_, ContainerPhase::Running { since }) => since.is_none_or(|since| warning.time.as_second() >= since),
-        ("FailedMount" | "FailedAttachVolume" | "FailedMapVolume" | "FailedCreatePodSandBox", _) => !pod.can_start,
+        (reason, _) if BLOCKS_START.contains(&reason) => !pod.can_start,
         _ => true,
+    }
+}
+
+/// Whether a warning says why no container runs. `Failed` is what the kubelet says of an image or a container.
+fn blocks(warning: &Warning, pod: &Pod) -> bool {
+    let is_initializing = pod.troubles.as_ref().is_some_and(|troubles| !troubles.initializing.is_empty());
+    match &pod.main.now {
+        ContainerPhase::Running { .. } => false,
+        _ if BLOCKS_START.contains(&&*warning.reason) => true,
+        ContainerPhase::Waiting(_) => &*warning.reason == "Failed" && !is_initializing,
+        ContainerPhase::Unknown | ContainerPhase::Terminated(_) => false,
+    }
+}
+
+/// Which of the warnings that apply says most; the least first. That a volume is attached to another node is why the kubelet,
+/// which says so later, waits for it in vain.
+fn urgency(warning: &Warning, pod: &Pod) -> u8 {
+    match &*warning.reason {
+        _ if !blocks(warning, pod) => 2,
+        "FailedAttachVolume" => 0,
+        _ => 1,
     }
 }
 
@@ -169,8 +221,8 @@ fn warned(pod: &Pod, warning: &Warning, patience: Duration, now: Timestamp) -> P
         }
         // The container may well run.
         "NodeNotReady" => PodState::new(WorkspaceState::Unknown, message),
-        _ if is_running(&pod.main) => PodState::pending(message),
-        _ => PodState::error(message),
+        _ if blocks(warning, pod) => PodState::error(message),
+        _ => PodState::pending(message),
     }
 }
 
@@ -225,10 +277,6 @@ fn restarted(state: &ContainerState) -> String {
 fn described(Terminated { reason, exit_code }: &Terminated) -> String {
     let reason = if reason.is_empty() { "Terminated" } else { reason };
     format!("{reason}, exit code {exit_code}")
-}
-
-fn is_running(state: &ContainerState) -> bool {
-    matches!(state.now, ContainerPhase::Running { .. })
 }
 
 /// The message after a colon, unless there is none.

@@ -162,12 +162,14 @@ fn conditions(
 /// only from there.
 fn state(facts: StatusFacts<'_>) -> PodState {
     let StatusFacts { workspace, pod, warnings, outcome, patience, now, .. } = facts;
+    let held = &workspace.status;
+    let of_this_generation = (held.observed_generation == Some(workspace.generation)).then_some(held);
     match (pod, &outcome.spec_error, pod_error(facts)) {
         (None, _, _) if workspace.spec.paused => PodState::new(WorkspaceState::Paused, "Workspace is paused"),
         (_, Some(error), _) => PodState::new(WorkspaceState::Error, &*error.message),
         (None, None, Some(error)) => PodState::new(WorkspaceState::Error, &*error.message),
         (Some(pod), None, _) => of_this_template(facts, pod_state::of(pod, warnings, patience, now)),
-        (None, None, None) => pod_state::without_pod(warnings),
+        (None, None, None) => pod_state::without_pod(warnings, of_this_generation),
     }
 }
 
@@ -182,7 +184,7 @@ fn of_this_template(facts: StatusFacts<'_>, of_pod: PodState) -> PodState {
         Restart::Awaited => "Workspace is restarting: its user changed the Workspace",
         Restart::Due(cause) => return PodState::pending(format!("Workspace is restarting: {}", cause.as_str())),
         _ if *rollout == Rollout::Unseen => {
-            "Workspace is pending: the StatefulSet controller has not seen its StatefulSet yet"
+            "Workspace is pending: the StatefulSet controller has not observed the latest StatefulSet yet"
         }
         _ => return of_pod,
     };

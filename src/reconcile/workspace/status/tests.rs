@@ -521,8 +521,31 @@ fn a_pod_that_is_about_to_be_replaced_is_not_said_to_run() {
     assert_eq!(state(false, Rollout::Outdated, Restart::Due(RestartCause::Edited)), pending(edited));
     let requested = "restarting: its user asked for a restart";
     assert_eq!(state(false, Rollout::Current, Restart::Due(RestartCause::Requested)), pending(requested));
-    let unseen = "pending: the StatefulSet controller has not seen its StatefulSet yet";
+    let unseen = "pending: the StatefulSet controller has not observed the latest StatefulSet yet";
     assert_eq!(state(false, Rollout::Unseen, Restart::None), pending(unseen));
     let stopping = (WorkspaceState::Running, "Workspace is running".to_owned(), "InProgress", true);
     assert_eq!(state(true, Rollout::Unseen, Restart::None), stopping);
+}
+
+/// The last Event about it may be older than those that count.
+#[test]
+fn an_error_of_its_stateful_set_holds_until_there_is_a_pod_also_after_a_restart_of_the_controller() {
+    let message = "Workspace StatefulSet has warning event: exceeded quota";
+    let held = |generation: i64, state: &str, message: &str| {
+        workspace(false, &json!({"observedGeneration": generation, "state": state, "stateMessage": message}))
+    };
+    let shown = |lab: &StoredWorkspace, pod: Option<&Pod>| {
+        let status = status(lab, pod, &applied());
+        (status.state, status.state_message)
+    };
+    let unknown = (WorkspaceState::Unknown, "Workspace is in an unknown state".to_owned());
+    let known = held(7, "Error", message);
+    assert_eq!(shown(&known, None), (WorkspaceState::Error, message.to_owned()));
+    let first = status(&known, None, &applied());
+    let again = StoredWorkspace { status: first.clone(), ..known.clone() };
+    assert_eq!(status(&again, None, &applied()), first, "nothing is written");
+    assert_eq!(shown(&held(6, "Error", message), None), unknown, "the spec is another one");
+    assert_eq!(shown(&held(7, "Error", "Workspace Pod has failed"), None), unknown);
+    assert_eq!(shown(&held(7, "Pending", message), None), unknown);
+    assert_eq!(shown(&known, Some(&running())).0, WorkspaceState::Running);
 }

@@ -105,3 +105,26 @@ fn every_pod_has_its_state_message_and_conditions() {
         assert!(status.conditions.iter().all(|condition| !condition.message.is_empty()), "{}", row.name);
     }
 }
+
+/// Events are read only of those pods whose state may follow from them.
+#[test]
+fn the_state_depends_on_warnings_exactly_where_one_changes_it() {
+    let now: Timestamp = NOW.parse().unwrap();
+    let warnings = ["Unhealthy", "FailedMount"].map(|reason| Warning {
+        reason: reason.into(),
+        message: "anything".into(),
+        time: now,
+    });
+    let rows: Vec<Row> = serde_saphyr::from_str(TABLE).unwrap();
+    let mut counts = [0, 0];
+    for row in rows {
+        let Some(pod) = row.pod() else { continue };
+        let of = |warnings: &[Warning]| pod_state::of(&pod, warnings, super::PATIENCE, now);
+        let depends = pod_state::depends_on_warnings(&pod, super::PATIENCE, now);
+        // A deletion is waited for first.
+        let is_early = pod_state::is_stuck_after(&pod).is_some_and(|stuck| stuck > now);
+        assert_eq!(depends && !is_early, of(&warnings) != of(&[]), "{}", row.name);
+        counts[usize::from(depends)] += 1;
+    }
+    assert!(counts.iter().all(|count| *count >= 10), "{counts:?}");
+}
