@@ -73,7 +73,10 @@ impl Stores {
         };
         let mut tasks: Vec<WatchTask> = WatchedResource::all(watched).map(task).collect();
         let (model, client) = (stores.0.clone(), client.clone());
-        tasks.push(("schemas of the CRDs".to_owned(), async move { model.served.keep(client).await }.boxed()));
+        tasks.push((
+            "schemas of the CRDs".to_owned(),
+            async move { model.served.keep(client, || model.trigger_all()).await }.boxed(),
+        ));
         (stores, tasks)
     }
 

@@ -2,7 +2,7 @@
 //! status.
 //!
 //! Triggers from the stores fill a queue; a bounded number of objects is reconciled at a time. The only place that writes
-//! children, finalizers and statuses. Restarts and activity have their own steps and are not part of this one yet.
+//! children, finalizers and statuses, and deletes pods for a restart. Activity is not part of this yet.
 
 mod apply;
 mod conditions;

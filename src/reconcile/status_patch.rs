@@ -15,6 +15,8 @@ use crate::stores::slim::{Identity, Incoming, Slim};
 pub(super) enum StatusError {
     #[error("the API server did not answer in time")]
     TimedOut,
+    #[error("the API server does not serve the resource now")]
+    NotServed,
     #[error(transparent)]
     Api(#[from] kube::Error),
     #[error("the answer cannot be decoded: {0}")]
@@ -28,8 +30,6 @@ pub(super) enum Patched {
     Written,
     /// There is no such object any longer.
     Gone,
-    /// The API server does not serve the resource now.
-    NotServed,
 }
 
 /// What has to be written, of what the API server keeps (`kept`). A status that was never written is written whole, for
@@ -57,7 +57,8 @@ pub(super) async fn patch<T: Slim>(
     match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
         Err(_) => Err(StatusError::TimedOut),
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-            Ok(if names_object(&status) { Patched::Gone } else { Patched::NotServed })
+            // Unless it is the resource that is unknown.
+            if names_object(&status) { Ok(Patched::Gone) } else { Err(StatusError::NotServed) }
         }
         Ok(answer) => {
             let object = answer?.object.map_err(StatusError::Answer)?;

@@ -111,6 +111,16 @@ impl ReadModel {
         })
     }
 
+    /// What can be stored of a status has changed.
+    pub(super) fn trigger_all(&self) {
+        for key in self.workspaces.keys() {
+            self.trigger(&key, Urgency::Bulk);
+        }
+        for key in self.kinds.keys() {
+            self.trigger_kind(&key.name, Urgency::Bulk);
+        }
+    }
+
     fn trigger_abandoned(&self, route: &Child) {
         if self.is_abandoned(route) {
             self.route_triggers.add(route.identity.key.clone(), Urgency::Now);

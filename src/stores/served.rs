@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const NAMED: usize = 12;
 
 /// A schema, as far as it says which fields an object keeps.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PublishedSchema {
     properties: BTreeMap<String, PublishedSchema>,
@@ -96,26 +96,35 @@ impl Served {
         status
     }
 
-    fn learn(&self, statuses: [Option<PublishedSchema>; 2]) {
-        *self.statuses.write().unwrap_or_else(PoisonError::into_inner) = statuses.map(|status| status.map(Arc::new));
+    /// Whether other fields of a status are kept from now on.
+    fn learn(&self, statuses: [Option<PublishedSchema>; 2]) -> bool {
+        let statuses = statuses.map(|status| status.map(Arc::new));
+        let mut held = self.statuses.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = *held != statuses;
+        *held = statuses;
         self.known.send_replace(true);
+        is_other
     }
 
-    /// Reads the schemas whenever they change, and reports each CRD that is older than this version. Never returns.
-    pub async fn keep(&self, client: Client) {
+    /// Reads the schemas whenever they change, and reports each CRD that is older than this version. Calls `on_other` when
+    /// other fields of a status are kept than before. Never returns.
+    pub async fn keep(&self, client: Client, on_other: impl Fn()) {
         let give_up = async {
             sleep(PATIENCE).await;
             self.known.send_replace(true);
         };
-        futures::join!(give_up, self.follow(client));
+        futures::join!(give_up, self.follow(client, on_other));
     }
 
-    async fn follow(&self, client: Client) {
+    async fn follow(&self, client: Client, on_other: impl Fn()) {
         let (mut read, mut reported) = (String::new(), false);
         loop {
             let pause = match published(&client, &mut read).await {
                 Ok(Some(schemas)) => {
-                    let older = self.compare(schemas);
+                    let (older, is_other) = self.compare(schemas);
+                    if is_other {
+                        on_other();
+                    }
                     for crd in &older {
                         tracing::warn!("{crd}");
                     }
@@ -137,7 +146,8 @@ impl Served {
         }
     }
 
-    fn compare(&self, mut schemas: PublishedSchemas) -> Vec<OlderCrd> {
+    /// The CRDs that are older than this version, and whether other fields of a status are kept than before.
+    fn compare(&self, mut schemas: PublishedSchemas) -> (Vec<OlderCrd>, bool) {
         let compared = [
             ("workspaces.kubeflow.org", crds::generate::workspace_crd(), &schemas.workspace),
             ("workspacekinds.kubeflow.org", crds::generate::workspace_kind_crd(), &schemas.kind),
@@ -146,8 +156,9 @@ impl Served {
         let drops_status = |older: &OlderCrd| older.dropped.iter().any(|field| field.starts_with("status."));
         let [workspace, kind] =
             [&mut schemas.workspace, &mut schemas.kind].map(|schema| schema.properties.remove("status"));
-        self.learn([workspace.filter(|_| drops_status(&compared[0])), kind.filter(|_| drops_status(&compared[1]))]);
-        compared.into_iter().filter(OlderCrd::is_older).collect()
+        let statuses = [workspace.filter(|_| drops_status(&compared[0])), kind.filter(|_| drops_status(&compared[1]))];
+        let is_other = self.learn(statuses);
+        (compared.into_iter().filter(OlderCrd::is_older).collect(), is_other)
     }
 }
 

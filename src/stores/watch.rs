@@ -74,7 +74,7 @@ pub(super) async fn watch<T: Slim + From<W>, W: Slim>(
         match watch.list().await {
             Ok((version, events)) => {
                 // A list whose changes cannot be followed is not enough.
-                if events.is_some() || !watch.outdated {
+                if !watch.outdated {
                     watch.worked();
                 }
                 watch.follow(version, events).await;
@@ -209,8 +209,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     async fn follow(&mut self, mut version: String, mut events: Option<Events<W>>) {
         let name = self.options.name;
         loop {
-            // A list has come that way.
-            let mut started = events.is_some();
+            let mut started = false;
             let watched = match events.take() {
                 Some(events) => Ok(events),
                 None => self.start(self.params(), &version).await,
@@ -320,8 +319,8 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
         self.pause = FIRST_PAUSE;
         self.outdated = false;
         // The watch was resumed from where it was before, so nothing is missing.
-        if self.collection.progress() == Progress::Forbidden {
-            self.collection.set_progress(Progress::Synced);
+        if self.collection.progress() == Progress::Forbidden && self.collection.set_progress(Progress::Synced) {
+            (self.on_event)(StoreEvent::Installed);
         }
         if std::mem::take(&mut self.failing) {
             tracing::info!(resource = self.options.name, "the watch works again");

@@ -32,9 +32,6 @@ use icons::FoundImage;
 use references::References;
 use status::StatusFacts;
 
-/// How soon a kind is reconciled again that the stores do not have as it is, if no event comes before.
-const OUTDATED_AGAIN: Duration = Duration::from_secs(1);
-
 /// What every reconcile needs.
 pub(super) struct Context {
     pub client: Client,
@@ -82,7 +79,8 @@ async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memo
     let finalized = match finalizer::reconcile(context, kind, users, memory.cause).await {
         Ok(Finalizer::Released) => return Requeue::Done,
         Ok(Finalizer::Settled) => Requeue::Done,
-        Ok(Finalizer::Outdated) => Requeue::After(OUTDATED_AGAIN),
+        // An event of what is missing comes before, unless it is a Workspace that cannot be decoded.
+        Ok(Finalizer::Outdated) => Requeue::Retry(None),
         Err(error) => {
             tracing::warn!(%error, "failed to change the finalizer; will retry");
             Requeue::Retry(None)

@@ -38,7 +38,7 @@ pub(super) async fn write(
             tracing::info!(workspaces = desired.workspaces, "status written");
             context.metrics.written("workspacekinds/status", memory.cause.label());
         }
-        Ok(Patched::Gone | Patched::NotServed) => {}
+        Ok(Patched::Gone) => {}
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }
     patched.map(|_| None)

@@ -54,7 +54,7 @@ fn compared(schemas: [Value; 2]) -> (Served, Vec<String>) {
     let served = Served::default();
     let [workspace, kind] = schemas.map(|schema| serde_json::from_value(schema).unwrap());
     let lines = served.compare(PublishedSchemas { workspace, kind });
-    (served, lines.iter().map(ToString::to_string).collect())
+    (served, lines.0.iter().map(ToString::to_string).collect())
 }
 
 const APPLY: &str = "install the CRDs, with `workspaces-controller crds | kubectl apply --server-side -f -`";
@@ -142,7 +142,7 @@ async fn kept(
         }
     });
     let served = Served::default();
-    drop(timeout(Duration::from_secs(seconds), served.keep(Client::new(service, "default"))).await);
+    drop(timeout(Duration::from_secs(seconds), served.keep(Client::new(service, "default"), || {})).await);
     let requests = requests.lock().unwrap().clone();
     (requests, *served.known.borrow())
 }
@@ -203,7 +203,7 @@ async fn older_crds_that_come_back_are_reported_and_what_they_drop_is_not_writte
     });
     let served = Served::default();
     let status = json!({"observedGeneration": 1, "state": "Running"});
-    let keeping = served.keep(Client::new(service, "default"));
+    let keeping = served.keep(Client::new(service, "default"), || {});
     let observing = async {
         served.wait_known().await;
         let before = served.kept(StatusOf::Workspace, status.clone());
@@ -224,7 +224,7 @@ async fn the_reconciler_waits_half_a_minute_where_there_is_no_answer() {
     let served = Served::default();
     let began = Instant::now();
     tokio::select! {
-        () = served.keep(Client::new(silent, "default")) => {}
+        () = served.keep(Client::new(silent, "default"), || {}) => {}
         () = served.wait_known() => {}
     }
     assert_eq!(began.elapsed().as_secs(), 30);
