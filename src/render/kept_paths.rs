@@ -35,32 +35,49 @@ impl KeptPaths {
         Self(http.into_iter().filter_map(path).collect())
     }
 
-    /// Puts them into a rendered spec: into the routes of these ports, and into the redirects to them.
+    /// Puts them into a rendered spec: into the routes of these ports, and into the redirects to them. A route of another port
+    /// under a path that is kept is left out until then: the running pod is reached there.
     pub fn keep_in(&self, spec: &mut VirtualServiceSpec) {
-        for path in &self.0 {
-            let Some(route) = spec.http.iter_mut().find(|route| port(route) == Some(path.port)) else { continue };
-            route.rewrite.clone_from(&path.rewrite);
-            if let Some(rendered) = prefix(route).map(str::to_owned) {
-                spec.http.iter_mut().for_each(|route| path.replace(&rendered, route));
+        let of_port = |number: i32| self.0.iter().find(|path| path.port == number);
+        let kept: Vec<(String, &KeptPath)> =
+            spec.http.iter().filter_map(|route| Some((prefix(route)?.to_owned(), of_port(port(route)?)?))).collect();
+        let by_rendered = |rendered: &str| kept.iter().find(|(path, _)| path == rendered).map(|(_, path)| *path);
+        let is_kept = |path: &str| kept.iter().any(|(_, kept)| kept.prefix == path);
+        spec.http.retain_mut(|route| {
+            let target = match (port(route), &mut route.redirect) {
+                (Some(number), _) => of_port(number),
+                (None, Some(redirect)) => by_rendered(&redirect.uri),
+                (None, None) => None,
+            };
+            if let Some(path) = target {
+                path.put_into(route);
             }
-        }
+            target.is_some() || !path_of(route).is_some_and(|path| is_kept(&path))
+        });
     }
 }
 
 impl KeptPath {
-    /// In the route, or in the redirect, that has the path `rendered`.
-    fn replace(&self, rendered: &str, route: &mut HttpRoute) {
-        let without_slash = |path: &str| path.trim_end_matches('/').to_owned();
+    /// Into the route to its port, or into the redirect to that.
+    fn put_into(&self, route: &mut HttpRoute) {
         for uri in route.matches.iter_mut().map(|found| &mut found.uri) {
             match uri {
-                StringMatch::Prefix(path) if path == rendered => path.clone_from(&self.prefix),
-                StringMatch::Exact(path) if *path == without_slash(rendered) => *path = without_slash(&self.prefix),
-                StringMatch::Prefix(_) | StringMatch::Exact(_) => {}
+                StringMatch::Prefix(path) => path.clone_from(&self.prefix),
+                StringMatch::Exact(path) => self.prefix.trim_end_matches('/').clone_into(path),
             }
         }
-        if let Some(redirect) = route.redirect.as_mut().filter(|redirect| redirect.uri == rendered) {
-            redirect.uri.clone_from(&self.prefix);
+        match &mut route.redirect {
+            Some(redirect) => redirect.uri.clone_from(&self.prefix),
+            None => route.rewrite.clone_from(&self.rewrite),
         }
+    }
+}
+
+/// The path that a route or a redirect is about, with its final slash.
+fn path_of(route: &HttpRoute) -> Option<String> {
+    match &route.matches.first()?.uri {
+        StringMatch::Prefix(path) => Some(path.clone()),
+        StringMatch::Exact(path) => Some(format!("{path}/")),
     }
 }
 
@@ -125,6 +142,21 @@ mod tests {
             spec(&[route(old, 80, false)])
         );
         assert_eq!(kept(&rendered, &rendered), rendered);
+    }
+
+    #[test]
+    fn ids_that_move_between_ports_leave_each_path_at_its_port() {
+        let path = |id: &str| format!("/workspace/ns/lab/{id}/");
+        let (a, b) = (path("a"), path("b"));
+        let stored = spec(&[route(&a, 80, false), route(&b, 81, false)]);
+        let swapped = spec(&[redirect(&b), route(&b, 80, false), redirect(&a), route(&a, 81, false)]);
+        let expected = spec(&[redirect(&a), route(&a, 80, false), redirect(&b), route(&b, 81, false)]);
+        assert_eq!(kept(&stored, &swapped), expected);
+        let moved = spec(&[route(&path("c"), 80, false), route(&a, 81, false)]);
+        assert_eq!(kept(&stored, &moved), stored);
+        // The path of the pod belongs to its port until the pod is another one.
+        let other_port = spec(&[redirect(&a), route(&a, 82, false), route(&path("c"), 80, false)]);
+        assert_eq!(kept(&spec(&[route(&a, 80, false)]), &other_port), spec(&[route(&a, 80, false)]));
     }
 
     #[test]

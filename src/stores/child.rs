@@ -124,6 +124,13 @@ impl Child {
         }
     }
 
+    /// Whether the field at that JSON pointer into `fieldsV1` is ours; false where the fields are not kept any longer.
+    pub fn owns(&self, pointer: &str) -> bool {
+        let text = self.fields.as_ref().and_then(|fields| Some(&fields.unsettled.as_ref()?.text));
+        let fields = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+        fields.is_some_and(|fields| fields.pointer(pointer).is_some())
+    }
+
     /// Whether we applied something to it, or it has a name that we give. What others own by a Workspace is not ours to delete
     /// once that is gone.
     pub fn is_ours(&self) -> bool {

@@ -6,7 +6,7 @@ use workspaces_controller::render::names;
 
 use crate::events::{event, wait_events};
 use crate::process::{Loop, USER};
-use crate::world::{Child, WorkspaceHandle, World, control_plane, grant};
+use crate::world::{Child, WorkspaceHandle, World, condition, control_plane, grant};
 
 const LABEL: &str = "notebooks.kubeflow.org/workspace-name";
 const HASH: &str = "notebooks.kubeflow.org/applied-hash";
@@ -440,5 +440,37 @@ fn of_two_sets_the_one_with_the_running_pod_is_kept() {
     let note = format!("Deleted StatefulSet {deleted}: the Workspace has another one, StatefulSet {}", name(&peer.set));
     let event = event(&peer.lab, "Normal", "DuplicateDeleted", "Adopt", &note);
     assert_eq!(wait_events(&peer.lab, 1), [event]);
+    running.stop();
+}
+
+#[test]
+fn of_two_sets_with_running_pods_none_is_deleted_until_the_workspace_is_paused() {
+    let world = World::on(cluster(), "both-run");
+    let prefix = json!({"name": "NB_PREFIX", "value": "{{ httpPathPrefix \"jupyterlab\" }}"});
+    world.create_kind(|template| kind(template, &json!([prefix])));
+    let running = Loop::start(world.cluster, &[]);
+    let lab = workspace(&world, "lab", false);
+    lab.wait_running();
+    running.stop();
+    let (ours, path) = (world.get(&lab.pod_path())["metadata"]["uid"].clone(), lab.pod_path());
+    let account = lab.names.service_account.clone();
+    let peer = OfPeer::create(lab, &account, &json!([path_variable(&world, "lab")]));
+    peer.wait_settled();
+    let theirs = world.get(&peer.pod_path())["metadata"]["uid"].clone();
+    let running = Loop::start(world.cluster, &[]);
+    let status = peer.lab.wait_status("reported", |status| condition(status, "Ready")["reason"] == "SecondStatefulSet");
+    let message = condition(&status, "Ready")["message"].to_string();
+    assert!(
+        message.contains("is a second one of the Workspace and its pod runs: pause the Workspace to delete it"),
+        "{message}"
+    );
+    let uid = |path: &str| world.get(path)["metadata"]["uid"].clone();
+    assert_eq!((uid(&path), uid(&peer.pod_path())), (ours, theirs));
+    peer.lab.patch(&json!({"paused": true}));
+    peer.lab.wait_state("Paused");
+    world.wait("one set", || {
+        let sets = world.get(&Child::StatefulSet.collection(&world.namespace))["items"].as_array().map_or(0, Vec::len);
+        if sets == 1 { Ok(()) } else { Err(sets.to_string()) }
+    });
     running.stop();
 }

@@ -4,7 +4,7 @@ use cluster::{ClusterOptions, Reply, Server};
 use serde_json::{Value, json};
 
 use crate::process::Loop;
-use crate::world::{WorkspaceHandle, World, condition, control_plane};
+use crate::world::{Child, WorkspaceHandle, World, condition, control_plane};
 
 const RESTART_AT: &str = "notebooks.kubeflow.org/restart-at";
 
@@ -96,7 +96,12 @@ fn the_users_own_edit_restarts_at_once_and_a_later_edit_of_the_kind_does_not() {
     wait_restarted(&lab, &first);
     let writes = world.writes(mark);
     assert_eq!(writes.clone().resource("pods").count(), 1, "{writes:?}");
-    assert_eq!(writes.clone().resource("statefulsets").count(), 1, "{writes:?}");
+    // The edit, and that its restart has happened.
+    let recorded =
+        || lab.child(Child::StatefulSet)["metadata"]["annotations"]["notebooks.kubeflow.org/restart"].to_string();
+    world.wait("the record to be settled", || if recorded().contains("replaces") { Err(recorded()) } else { Ok(()) });
+    let writes = world.writes(mark);
+    assert_eq!(writes.clone().resource("statefulsets").count(), 2, "{writes:?}");
 
     let second = pod_uid(&lab).unwrap();
     let mark = world.mark();
@@ -170,4 +175,56 @@ fn an_edit_restarts_the_pod_although_the_process_died_in_between() {
     let running = Loop::start(world.cluster, &[]);
     wait_restarted(&lab, &before);
     running.stop();
+}
+
+/// It leaves nothing behind that another client could set off.
+#[test]
+fn an_edit_without_effect_restarts_nothing_later_either() {
+    let world = World::new("no-effect", |template| {
+        let values = template["options"]["imageConfig"]["values"].as_array_mut().unwrap();
+        let mut twin = values[0].clone();
+        twin["id"] = json!("twin");
+        values.push(twin);
+    });
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let before = pod_uid(&lab).unwrap();
+    let recorded =
+        || lab.child(Child::StatefulSet)["metadata"]["annotations"]["notebooks.kubeflow.org/restart"].clone();
+    let made = recorded();
+    lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "twin"}}}));
+    world.wait("the record to be settled", || {
+        let now = recorded();
+        let is_settled = now != made && !now.to_string().contains("replaces");
+        if is_settled { Ok(()) } else { Err(now.to_string()) }
+    });
+    let of_others = json!({"spec": {"template": {"metadata": {"annotations": {"other-tool": "x"}}}}});
+    lab.patch_child(Child::StatefulSet, &of_others);
+    wait_pending_restart(&lab);
+    assert_eq!(pod_uid(&lab), Some(before));
+}
+
+#[test]
+fn the_pod_of_somebody_elses_set_is_left_alone() {
+    let world = World::new("foreign-set", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let before = pod_uid(&lab).unwrap();
+    let owner = json!([{
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": "5d6d2bf6-1c9c-4b7e-8f8c-6a5f4d1f0001",
+        "controller": true, "blockOwnerDeletion": false,
+    }]);
+    // Held, for there is no such owner.
+    let metadata = json!({"ownerReferences": owner, "finalizers": ["example.com/held"]});
+    lab.patch_child(Child::StatefulSet, &json!({"metadata": metadata}));
+    let status = lab.wait_status("foreign", |status| condition(status, "Ready")["reason"] == "ForeignObject");
+    assert_eq!(status["podTemplatePod"]["name"], "", "{status}");
+    let mark = world.mark();
+    let restart = json!({"metadata": {"annotations": {RESTART_AT: "2037-01-01T00:00:00Z"}}});
+    world.cluster.api().merge_patch(&lab.path(), &restart).and_then(Reply::ok).unwrap();
+    lab.patch(&json!({"podTemplate": {"podMetadata": {"labels": {"edited": "yes"}}}}));
+    lab.wait_status("reconciled", |_| true);
+    assert_eq!(world.writes(mark).resource("pods").count(), 0);
+    assert_eq!(pod_uid(&lab), Some(before));
+    lab.patch_child(Child::StatefulSet, &json!({"metadata": {"finalizers": null}}));
 }

@@ -29,6 +29,14 @@ pub(in crate::reconcile) enum ApplyError {
         /// Its name.
         name: String,
     },
+    /// Wait: there is a second one, which must not be deleted while its pod runs.
+    #[error("{kind} {name} is a second one of the Workspace and its pod runs: pause the Workspace to delete it")]
+    SecondRuns {
+        /// Its kind.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// Retry, slower and slower: the API server, a quota or another webhook refuses it. The message is quoted.
     #[error("{kind} {name} was refused: {message}")]
     Refused {
@@ -121,7 +129,7 @@ impl ApplyError {
             Self::LeftBehind { .. } => Next::Wait(Some(LEFT_BEHIND_PATIENCE)),
             Self::Contested { .. } => Next::Wait(Some(SAME_WRITE_AGAIN)),
             Self::TooLarge { .. } => Next::Wait(Some(TOO_LARGE_AGAIN)),
-            Self::BeingDeleted { .. } | Self::NotInstalled { .. } => Next::Wait(None),
+            Self::BeingDeleted { .. } | Self::NotInstalled { .. } | Self::SecondRuns { .. } => Next::Wait(None),
             Self::Refused { .. } | Self::Unreachable { .. } | Self::NeitherAppliedNorScaled { .. } => Next::Retry,
         }
     }

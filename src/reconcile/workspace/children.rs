@@ -10,7 +10,7 @@ use super::super::apply::{ApplyError, Next, StoredDifference};
 use super::observe;
 use super::outcome::{ApplyOutcome, ChildOutcome};
 use super::plan::{Plan, RenderedAction};
-use super::planning::{self, PlanError};
+use super::planning::{self, Planned};
 use super::reasons::StatusReason;
 use super::target::{Memory, Target};
 use crate::render::{self, ChildAction, ChildKind, Serves};
@@ -52,18 +52,13 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
     };
     let inputs = planning::inputs(target, kind, memory);
     let plan = memory.plan.take().filter(|plan| planning::is_current(target, plan, &inputs));
+    let kept = plan.as_ref().map(|plan| plan.kept.clone()).unwrap_or_default();
     let settled = plan.and_then(|plan| settled(target, &plan, memory).map(|children| (plan, children)));
     let (plan, children) = match settled {
         Some(settled) => settled,
-        None => match planning::make(target, kind, inputs).await {
-            Ok((plan, actions)) => apply_all(target, kind, plan, actions, memory).await,
-            Err(PlanError::Unread(error)) => {
-                log(&error);
-                let (kind, name) = (ChildKind::VirtualService, &target.names().virtual_service);
-                outcome.children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
-                return outcome;
-            }
-            Err(PlanError::Render(fault)) => {
+        None => match planning::make(target, kind, inputs, kept).await {
+            Ok(planned) => apply_all(target, kind, planned, memory).await,
+            Err(fault) => {
                 outcome.spec_error = Some(StatusReason::from(&fault));
                 outcome.children.extend(stop_unrendered(target, memory).await);
                 outcome.children.extend(prune_unrendered(target, kind, memory).await);
@@ -101,10 +96,10 @@ fn settled(target: &Target<'_>, plan: &Plan, memory: &Memory) -> Option<Vec<Chil
 async fn apply_all(
     target: &Target<'_>,
     kind: &WorkspaceKind,
-    mut plan: Plan,
-    mut actions: Vec<RenderedAction>,
+    planned: Planned,
     memory: &mut Memory,
 ) -> (Plan, Vec<ChildOutcome>) {
+    let Planned { mut plan, mut actions, mut unread } = planned;
     let mut children = Vec::with_capacity(actions.len());
     if let Some(account) = take_account(&mut actions) {
         children.push(apply(target, account, memory).await);
@@ -121,15 +116,10 @@ async fn apply_all(
     };
     if account_is_foreign != memory.account_is_foreign {
         memory.account_is_foreign = account_is_foreign;
-        match planning::make(target, kind, planning::inputs(target, kind, memory)).await {
-            Ok(remade) => (plan, actions) = remade,
+        match planning::make(target, kind, planning::inputs(target, kind, memory), plan.kept.clone()).await {
+            Ok(remade) => Planned { plan, actions, unread } = remade,
             // It rendered a moment ago.
-            Err(PlanError::Render(_)) => return (plan, children),
-            Err(PlanError::Unread(error)) => {
-                let (kind, name) = (ChildKind::VirtualService, &target.names().virtual_service);
-                children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
-                return (plan, children);
-            }
+            Err(_) => return (plan, children),
         }
         drop(take_account(&mut actions));
     }
@@ -147,6 +137,11 @@ async fn apply_all(
             child = scale_unapplied(target, plan.replicas, child, memory).await;
         }
         children.push(child);
+    }
+    if let Some(error) = unread {
+        log(&error);
+        let (kind, name) = (ChildKind::VirtualService, &target.names().virtual_service);
+        children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
     }
     remove_unwanted(target, &plan, &mut children, memory).await;
     memory.children.retain(|kind, name| plan.names(kind, name));
@@ -197,9 +192,14 @@ fn unwanted(target: &Target<'_>, kind: ChildKind, is_wanted: impl Fn(&str) -> bo
     owned.into_iter().filter(is_unwanted).collect()
 }
 
-/// Deletes one of our children that is not planned. Neither pod nor route depends on whether that works.
+/// Deletes one of our children that is not planned, but not a pod with it that goes on running. Neither pod nor route
+/// depends on whether that works.
 async fn remove(target: &Target<'_>, kind: ChildKind, child: &Child, memory: &Memory) -> ChildOutcome {
-    let result = target.api(kind).delete(&child.identity).await.inspect_err(log).map(|()| StoredDifference::default());
+    let result = if kind == ChildKind::StatefulSet && !target.workspace.spec.paused && observe::runs(target, child) {
+        Err(ApplyError::SecondRuns { kind: kind.row().kind, name: child.identity.key.name.clone() })
+    } else {
+        target.api(kind).delete(&child.identity).await.inspect_err(log).map(|()| StoredDifference::default())
+    };
     let outcome = ChildOutcome::new(kind, &child.identity.key.name, result, memory.unreachable);
     ChildOutcome { serves: Serves::Neither, ..outcome }
 }

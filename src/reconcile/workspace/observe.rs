@@ -51,13 +51,22 @@ pub(super) fn stateful_set(target: &Target<'_>) -> Option<Arc<Child>> {
     set.is_owned_by(&target.workspace.identity.uid).then_some(set)
 }
 
-/// The pod of our StatefulSet.
+/// Whether the pod of that StatefulSet goes on running.
+pub(super) fn runs(target: &Target<'_>, set: &Child) -> bool {
+    let pod = target.context.stores.pods().get(&target.key(&format!("{}-0", set.identity.key.name)));
+    pod.is_some_and(|pod| {
+        !pod.identity.deleting && pod.owner.as_ref().is_some_and(|owner| owner.uid == set.identity.uid)
+    })
+}
+
+/// The pod of our StatefulSet; also where that is gone, but not that of somebody else's set of its name.
 pub(super) fn pod(target: &Target<'_>) -> Option<Arc<Pod>> {
     let stores = &target.context.stores;
     let key = target.key(&target.names().stateful_set);
-    let set = stateful_set(target);
+    let set = stores.children(ChildKind::StatefulSet).get(&key);
     let pod = stores.pods().get(&target.key(&target.names().pod()))?;
     let owner = pod.owner.as_ref().filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *key.name)?;
-    let is_ours = set.is_none_or(|set| set.identity.uid == owner.uid);
+    let is_ours =
+        set.is_none_or(|set| set.is_owned_by(&target.workspace.identity.uid) && set.identity.uid == owner.uid);
     is_ours.then_some(pod)
 }

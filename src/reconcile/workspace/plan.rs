@@ -52,8 +52,8 @@ pub(super) struct Plan {
     inputs: Inputs,
     /// What the StatefulSet records.
     record: Box<str>,
-    /// Whether the route has the paths of the running pod.
-    pub keeps_paths: bool,
+    /// The paths of the running pod that the route keeps.
+    pub kept: KeptPaths,
     /// What is to be done about each child, in that order.
     pub actions: Vec<ChildAction<Hash>>,
     /// The replicas of the StatefulSet.
@@ -95,7 +95,7 @@ impl Plan {
     pub fn make(
         inputs: Inputs,
         record: &RestartRecord,
-        kept: &KeptPaths,
+        kept: KeptPaths,
         target: &Target<'_>,
         kind: &WorkspaceKind,
     ) -> Result<(Self, Vec<RenderedAction>), RenderFault> {
@@ -117,12 +117,11 @@ impl Plan {
         if let Route::Wanted(route) = &mut desired.route {
             kept.keep_in(&mut route.spec);
         }
-        let keeps_paths = *kept != KeptPaths::default();
         let route = desired.route.without_object();
         let skipped_mounts = std::mem::take(&mut desired.skipped_mounts);
         let rendered: Vec<_> = desired.into_actions().into_iter().map(|child| child.map(with_hash)).collect();
         let actions = rendered.iter().map(|child| child.as_ref().map(|(hash, _)| hash.clone())).collect();
-        Ok((Self { inputs, record, keeps_paths, actions, replicas, route, skipped_mounts }, rendered))
+        Ok((Self { inputs, record, kept, actions, replicas, route, skipped_mounts }, rendered))
     }
 }
 

@@ -13,15 +13,12 @@ use crate::stores::child::Child;
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Identity, Key};
 
-/// Why there is no plan.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PlanError {
-    /// Nothing can be rendered.
-    #[error(transparent)]
-    Render(#[from] RenderFault),
-    /// The route that may have to stay could not be read.
-    #[error(transparent)]
-    Unread(#[from] ApplyError),
+/// A plan, and what is to be done about it.
+pub(super) struct Planned {
+    pub plan: Plan,
+    pub actions: Vec<RenderedAction>,
+    /// Why the route is left as it is: the paths that it may have to keep could not be read.
+    pub unread: Option<ApplyError>,
 }
 
 /// What a plan depends on.
@@ -32,52 +29,59 @@ pub(super) fn inputs(target: &Target<'_>, kind: &WorkspaceKind, memory: &Memory)
 
 /// Whether a plan is still one for these inputs, and for the pod.
 pub(super) fn is_current(target: &Target<'_>, plan: &Plan, inputs: &Inputs) -> bool {
-    let runs_older =
-        || is_older(Rollout::of(observe::stateful_set(target).as_deref(), observe::pod(target).as_deref()));
-    plan.is_for(inputs, target.names()) && (!plan.keeps_paths || runs_older())
+    let (set, pod) = (observe::stateful_set(target), observe::pod(target));
+    let (set, pod) = (set.as_deref(), pod.as_deref());
+    plan.is_for(inputs, target.names())
+        && !RestartRecord::is_done(set, pod)
+        && (plan.kept == KeptPaths::default() || is_older(Rollout::of(set, pod)))
 }
 
-/// Renders what should exist.
+/// Renders what should exist. `kept` are the paths that the route had to keep until now.
 pub(super) async fn make(
     target: &Target<'_>,
     kind: &WorkspaceKind,
     inputs: Inputs,
-) -> Result<(Plan, Vec<RenderedAction>), PlanError> {
+    kept: KeptPaths,
+) -> Result<Planned, RenderFault> {
     let (set, pod) = (observe::stateful_set(target), observe::pod(target));
     let (set, pod) = (set.as_deref(), pod.as_deref());
-    let make = |record: &RestartRecord, kept: &KeptPaths| Plan::make(inputs.clone(), record, kept, target, kind);
-    let mut record = RestartRecord::next(&target.workspace.spec.pod_template, set, pod);
-    let mut rendered = make(&record, &KeptPaths::default())?;
-    let is_set_written = differs(set, &rendered.0, ChildKind::StatefulSet);
-    // One that has happened is forgotten where the StatefulSet is written anyway.
-    let without_done = record.without_done(set, pod).filter(|_| is_set_written);
-    let kept = kept_paths(target, &rendered.0, is_set_written, (set, pod)).await?;
-    if without_done.is_some() || kept != KeptPaths::default() {
-        record = without_done.unwrap_or(record);
-        rendered = make(&record, &kept)?;
+    let record = RestartRecord::next(&target.workspace.spec.pod_template, set, pod);
+    let make = |kept: KeptPaths| Plan::make(inputs.clone(), &record, kept, target, kind);
+    let knows_paths = kept != KeptPaths::default();
+    let (mut plan, mut actions) = make(kept)?;
+    let mut unread = None;
+    if !knows_paths {
+        match kept_paths(target, &plan, set, pod).await {
+            Ok(kept) if kept == KeptPaths::default() => {}
+            Ok(kept) => (plan, actions) = make(kept)?,
+            Err(error) => {
+                actions.retain(|action| action.kind != ChildKind::VirtualService);
+                unread = Some(error);
+            }
+        }
     }
-    Ok(rendered)
+    Ok(Planned { plan, actions, unread })
 }
 
 /// The paths that a route about to be written must keep, because a pod runs that is not, or will not be, on the current
-/// template.
+/// template. Only what is still ours of the route counts.
 async fn kept_paths(
     target: &Target<'_>,
     plan: &Plan,
-    is_set_written: bool,
-    (set, pod): (Option<&Child>, Option<&Pod>),
+    set: Option<&Child>,
+    pod: Option<&Pod>,
 ) -> Result<KeptPaths, ApplyError> {
-    let rollout = Rollout::of(set, pod);
-    let route =
-        target.context.stores.children(ChildKind::VirtualService).get(&target.key(&target.names().virtual_service));
+    let (rollout, name) = (Rollout::of(set, pod), &target.names().virtual_service);
+    let route = target.context.stores.children(ChildKind::VirtualService).get(&target.key(name));
     let is_route_written = route.is_some_and(|route| differs(Some(&route), plan, ChildKind::VirtualService));
-    if !is_route_written || !(is_older(rollout) || is_set_written && rollout == Rollout::Current) {
+    let will_be_older = rollout == Rollout::Current && differs(set, plan, ChildKind::StatefulSet);
+    if target.workspace.spec.paused || !is_route_written || !(is_older(rollout) || will_be_older) {
         return Ok(KeptPaths::default());
     }
-    let Identity { key: Key { namespace, name }, uid, .. } = &target.workspace.identity;
-    let stored = target.api(ChildKind::VirtualService).read(&target.names().virtual_service).await?;
-    let stored = stored.filter(|stored| stored.child.is_owned_by(uid));
-    Ok(stored.map(|stored| KeptPaths::of_stored(&stored.spec, namespace, name)).unwrap_or_default())
+    let Identity { key: Key { namespace, name: workspace }, uid, .. } = &target.workspace.identity;
+    let stored = target.api(ChildKind::VirtualService).read(name).await?;
+    let stored = stored.filter(|stored| stored.child.is_owned_by(uid) && stored.child.owns("/f:spec/f:http"));
+    Ok(stored.map(|stored| KeptPaths::of_stored(&stored.spec, namespace, workspace)).unwrap_or_default())
 }
 
 /// Whether a pod runs that may be on an older template.

@@ -1,6 +1,9 @@
 //! Replaces the running pod where that is due, and reads what a pending restart would change.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::super::apply::{ApplyError, DeletedState, delete_pod};
 use super::super::conditions::PENDING_RESTART;
@@ -8,8 +11,12 @@ use super::observe;
 use super::restart::{Restart, RestartCause, Rollout};
 use super::revision_change;
 use super::target::{Memory, Target};
+use crate::render::ChildKind;
 use crate::stores::child::Child;
 use crate::stores::pod::Pod;
+
+/// The least time between two deletions of pods of a Workspace that never became ready.
+const NEVER_READY_PAUSE: Duration = Duration::from_mins(1);
 
 /// What became of the pod.
 #[derive(Debug)]
@@ -31,9 +38,9 @@ pub(super) async fn reconcile(target: &Target<'_>, now: Timestamp, memory: &mut 
     let (set, pod) = (observe::stateful_set(target), observe::pod(target));
     let (set, pod) = (set.as_deref(), pod.as_deref());
     let rollout = Rollout::of(set, pod);
-    let restart = Restart::of(target.workspace, set, pod, now);
+    let restart = paced(Restart::of(target.workspace, set, pod, memory.restarted_for.as_deref(), now), memory);
     let (deleted, error) = match (restart, pod) {
-        (Restart::Due(cause), Some(pod)) => match replace(target, pod, cause).await {
+        (Restart::Due(cause), Some(pod)) => match replace(target, pod, cause, now, memory).await {
             Ok(is_deleted) => (is_deleted.then_some(cause), None),
             Err(error) => (None, Some(error)),
         },
@@ -47,8 +54,29 @@ pub(super) async fn reconcile(target: &Target<'_>, now: Timestamp, memory: &mut 
     PodReplacement { rollout, restart, change, deleted, error }
 }
 
-/// Deletes the pod; true when that took a write.
-async fn replace(target: &Target<'_>, pod: &Pod, cause: RestartCause) -> Result<bool, ApplyError> {
+/// Where two clients keep changing a template, its pod must have the time to become ready.
+fn paced(restart: Restart, memory: &Memory) -> Restart {
+    let last = memory.never_ready_replaced.filter(|_| restart == Restart::Due(RestartCause::NeverReady));
+    let left = last.map_or(Duration::ZERO, |last| NEVER_READY_PAUSE.saturating_sub(last.elapsed()));
+    if left.is_zero() { restart } else { Restart::After(left) }
+}
+
+/// Deletes the pod, if the StatefulSet as it is now still asks for that; true when that took a write.
+async fn replace(
+    target: &Target<'_>,
+    pod: &Pod,
+    cause: RestartCause,
+    now: Timestamp,
+    memory: &mut Memory,
+) -> Result<bool, ApplyError> {
+    // The one in the store may be out of date, and a pod is not brought back.
+    let live = target.api(ChildKind::StatefulSet).read(&target.names().stateful_set).await?.map(|stored| stored.child);
+    let is_its = |set: &Child| pod.owner.as_ref().is_some_and(|owner| owner.uid == set.identity.uid);
+    let live = live.filter(|set| set.is_owned_by(&target.workspace.identity.uid) && is_its(set));
+    let handled = memory.restarted_for.as_deref();
+    if Restart::of(target.workspace, live.as_ref(), Some(pod), handled, now) != Restart::Due(cause) {
+        return Ok(false);
+    }
     let state = match cause {
         // It may have become ready in the meantime.
         RestartCause::NeverReady => DeletedState::Observed,
@@ -58,6 +86,11 @@ async fn replace(target: &Target<'_>, pod: &Pod, cause: RestartCause) -> Result<
     let deleted = delete_pod(client, pods, pod, state).await;
     match &deleted {
         Ok(true) => {
+            match cause {
+                RestartCause::Requested => memory.restarted_for.clone_from(&target.workspace.restart_at),
+                RestartCause::NeverReady => memory.never_ready_replaced = Some(Instant::now()),
+                RestartCause::Edited => {}
+            }
             tracing::info!(
                 kind = "Pod",
                 name = pod.identity.key.name,

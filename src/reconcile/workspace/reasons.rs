@@ -62,6 +62,7 @@ fn reason_of_apply(error: &ApplyError) -> &'static str {
         ApplyError::Foreign { .. } => "ForeignObject",
         ApplyError::LeftBehind { .. } => "LeftBehind",
         ApplyError::BeingDeleted { .. } => "BeingDeleted",
+        ApplyError::SecondRuns { .. } => "SecondStatefulSet",
         ApplyError::Refused { .. } => "Refused",
         ApplyError::TooLarge { .. } => "TooLarge",
         ApplyError::NotInstalled { .. } => "NotInstalled",

@@ -50,30 +50,28 @@ impl FromStr for RestartRecord {
 
 impl RestartRecord {
     /// What a write of the StatefulSet records. Where nothing readable is recorded, as on a set that another controller made,
-    /// it is not known whether the user edited anything: then nothing is replaced.
+    /// it is not known whether the user edited anything: then nothing is replaced. A restart that has happened is forgotten:
+    /// a later change of the template is none of the user's doing.
     pub fn next(template: &WorkspacePodTemplate, set: Option<&Child>, pod: Option<&Pod>) -> Self {
         let inputs = hash_of(template);
-        let recorded = Self::of(set);
-        let replaces = match recorded {
+        let replaces = match Self::of(set) {
             None => None,
-            Some(recorded) if recorded.inputs == inputs => recorded.replaces,
+            Some(recorded) if recorded.inputs == inputs => recorded.replaces.filter(|_| !Self::is_done(set, pod)),
             Some(_) => revision_in_use(set, pod),
         };
         Self { inputs, replaces }
     }
 
+    /// Whether a restart is recorded that has happened, or was none because the template is the same.
+    pub fn is_done(set: Option<&Child>, pod: Option<&Pod>) -> bool {
+        let asked = Self::of(set).is_some_and(|recorded| recorded.replaces.is_some());
+        let is_current = |current: &str| pod.is_none_or(|pod| *pod.revision == *current);
+        asked && set.and_then(Child::current_revision).is_some_and(is_current)
+    }
+
     /// What is recorded on a set.
     fn of(set: Option<&Child>) -> Option<Self> {
         set?.restart.as_ref()?.parse().ok()
-    }
-
-    /// The same without a restart that is recorded and has happened: a later change of the kind is none of the user's doing,
-    /// even if the pod has the revision of then again.
-    pub fn without_done(&self, set: Option<&Child>, pod: Option<&Pod>) -> Option<Self> {
-        let current = set?.current_revision()?;
-        let is_recorded = self.replaces.is_some() && Self::of(set).as_ref() == Some(self);
-        let is_done = is_recorded && pod.is_none_or(|pod| *pod.revision == *current);
-        is_done.then(|| Self { inputs: self.inputs.clone(), replaces: None })
     }
 }
 
@@ -159,19 +157,26 @@ impl Restart {
         matches!(self, Self::Awaited | Self::Due(_))
     }
 
-    /// Of the pod of that set. A paused Workspace is left to the StatefulSet controller, which deletes its pod.
-    pub fn of(workspace: &StoredWorkspace, set: Option<&Child>, pod: Option<&Pod>, now: Timestamp) -> Self {
-        let Some(pod) = pod.filter(|pod| !pod.identity.deleting && !workspace.spec.paused) else { return Self::None };
-        let recorded = set.and_then(|set| set.restart.as_ref()?.parse::<RestartRecord>().ok());
-        let is_edited =
-            recorded.and_then(|recorded| recorded.replaces).is_some_and(|revision| revision == pod.revision);
+    /// Of the pod of that set. A paused Workspace is left to the StatefulSet controller, which deletes its pod. `handled` is the
+    /// value of the annotation that a pod was deleted for already.
+    pub fn of(
+        workspace: &StoredWorkspace,
+        set: Option<&Child>,
+        pod: Option<&Pod>,
+        handled: Option<&str>,
+        now: Timestamp,
+    ) -> Self {
+        let pod = pod.filter(|pod| !pod.identity.deleting && !workspace.spec.paused);
+        let (Some(pod), Some(_)) = (pod, set) else { return Self::None };
+        let recorded = RestartRecord::of(set).and_then(|recorded| recorded.replaces);
+        let is_edited = recorded.is_some_and(|revision| revision == pod.revision);
         match Rollout::of(set, Some(pod)) {
             Rollout::Outdated if is_edited => return Self::Due(RestartCause::Edited),
             Rollout::Outdated if !pod.was_ready => return Self::Due(RestartCause::NeverReady),
             Rollout::Unseen if is_edited => return Self::Awaited,
             _ => {}
         }
-        match requested(workspace, pod, now) {
+        match requested(workspace, pod, now).filter(|_| workspace.restart_at.as_deref() != handled) {
             None => Self::None,
             Some(Duration::ZERO) => Self::Due(RestartCause::Requested),
             Some(left) => Self::After(left),
@@ -179,11 +184,12 @@ impl Restart {
     }
 }
 
-/// After how long the annotation asks for a restart of this pod, if it was not created since.
+/// After how long the annotation asks for a restart of this pod, if it was not created since. Pods are created at whole
+/// seconds.
 fn requested(workspace: &StoredWorkspace, pod: &Pod, now: Timestamp) -> Option<Duration> {
     let at: Timestamp = workspace.restart_at.as_ref()?.parse().ok()?;
     let created: Timestamp = pod.created.parse().ok()?;
-    (created < at).then(|| Duration::try_from(at.duration_since(now)).unwrap_or_default())
+    (created.as_second() < at.as_second()).then(|| Duration::try_from(at.duration_since(now)).unwrap_or_default())
 }
 
 #[cfg(test)]

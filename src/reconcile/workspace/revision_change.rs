@@ -16,7 +16,9 @@ const LISTED_MAX: usize = 5;
 /// on, is about the same two.
 pub(super) async fn describe(target: &Target<'_>, running: &str, current: &str, known: Option<&str>) -> String {
     let start = format!("the pod was made from revision {}, the current one is {}", hash_of(running), hash_of(current));
-    if let Some(known) = known.filter(|known| known.strip_prefix(&*start).is_some_and(|rest| rest.starts_with(':'))) {
+    // Also where they could not be read: what is missing is usually a right, and thousands may be pending.
+    let is_about_these = |rest: &str| rest.is_empty() || rest.starts_with(':');
+    if let Some(known) = known.filter(|known| known.strip_prefix(&*start).is_some_and(is_about_these)) {
         return known.to_owned();
     }
     match tokio::try_join!(template(target, running), template(target, current)) {

@@ -57,6 +57,10 @@ pub(in crate::reconcile) struct Memory {
     pub(super) missed_kind: bool,
     /// When its StatefulSet was last written.
     pub(super) stateful_set_written: Option<Instant>,
+    /// The value of the annotation `restart-at` that a pod was last deleted for.
+    pub(super) restarted_for: Option<Box<str>>,
+    /// When a pod that never became ready was last deleted.
+    pub(super) never_ready_replaced: Option<Instant>,
     /// What a pending restart would change.
     pub(super) revision_change: Option<Box<str>>,
     /// Whether another client keeps modifying its children.

@@ -60,7 +60,7 @@ fn record(workspace: &StoredWorkspace, set: Option<&Child>, pod: Option<&Pod>) -
 }
 
 fn restart(workspace: &StoredWorkspace, set: &Child, pod: &Pod) -> Restart {
-    Restart::of(workspace, Some(set), Some(pod), NOW.parse().unwrap())
+    Restart::of(workspace, Some(set), Some(pod), None, NOW.parse().unwrap())
 }
 
 /// Were it to change, an upgrade of the controller would look like an edit of every user.
@@ -108,18 +108,16 @@ fn what_is_not_known_to_be_an_edit_replaces_nothing() {
 
 #[test]
 fn a_restart_that_has_happened_is_forgotten() {
-    let text = "inputs=i,replaces=r1";
-    let edited: RestartRecord = text.parse().unwrap();
-    let set = |observed, revision| set(Some(text), observed, revision);
-    let after = |set: &Child, pod: Option<&Pod>| edited.without_done(Some(set), pod).map(|record| record.to_string());
-    assert_eq!(after(&set(2, "r2"), Some(&running("r2"))).as_deref(), Some("inputs=i"));
-    assert_eq!(after(&set(2, "r2"), None).as_deref(), Some("inputs=i"));
-    assert_eq!(after(&set(2, "r2"), Some(&running("r1"))), None, "the old pod is still there");
-    assert_eq!(after(&set(1, "r2"), Some(&running("r2"))), None, "the template has changed again");
-    let new: RestartRecord = "inputs=j,replaces=r2".parse().unwrap();
-    assert_eq!(new.without_done(Some(&set(2, "r2")), Some(&running("r2"))), None, "it is only about to be recorded");
-    let none: RestartRecord = "inputs=i".parse().unwrap();
-    assert_eq!(none.without_done(Some(&set(2, "r2")), None), None);
+    let lab = workspace("a");
+    let made = record(&lab, None, None);
+    let edited = format!("{made},replaces=r1");
+    let next =
+        |observed, revision: &str, pod: Option<&Pod>| record(&lab, Some(&set(Some(&edited), observed, revision)), pod);
+    assert_eq!(next(2, "r2", Some(&running("r2"))), made);
+    assert_eq!(next(2, "r2", None), made);
+    assert_eq!(next(2, "r1", Some(&running("r1"))), made, "the edit changed nothing of the template");
+    assert_eq!(next(2, "r2", Some(&running("r1"))), edited, "the old pod is still there");
+    assert_eq!(next(1, "r2", Some(&running("r2"))), edited, "the template has changed again");
 }
 
 #[test]
@@ -163,6 +161,7 @@ fn a_restart_is_asked_for_by_a_time_after_the_creation_of_the_pod() {
     let cases = [
         ("2025-12-31T23:59:59Z", Restart::None),
         ("2026-01-01T00:00:00Z", Restart::None),
+        ("2026-01-01T00:00:00.900Z", Restart::None),
         ("2026-01-01T00:00:01Z", due),
         ("2026-01-01T01:10:00+01:00", due),
         ("2026-01-01T00:11:30Z", Restart::After(Duration::from_secs(90))),
@@ -171,4 +170,14 @@ fn a_restart_is_asked_for_by_a_time_after_the_creation_of_the_pod() {
     for (at, expected) in cases {
         assert_eq!(restart(&asked_at(at), &set, &pod), expected, "{at}");
     }
+}
+
+#[test]
+fn a_restart_is_asked_for_once_whatever_the_clocks_say() {
+    let (lab, set, pod) = (asked_at("2026-01-01T00:05:00Z"), set(None, 2, "r1"), running("r1"));
+    let of = |handled| Restart::of(&lab, Some(&set), Some(&pod), handled, NOW.parse().unwrap());
+    assert_eq!(of(Some("2026-01-01T00:04:00Z")), Restart::Due(RestartCause::Requested));
+    assert_eq!(of(Some("2026-01-01T00:05:00Z")), Restart::None);
+    let without_set = Restart::of(&lab, None, Some(&pod), None, NOW.parse().unwrap());
+    assert_eq!(without_set, Restart::None, "it may be the pod of somebody else");
 }
