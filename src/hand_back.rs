@@ -51,16 +51,18 @@ pub async fn run(client: &Client, command: &HandBack, now: Timestamp) -> Result<
     let of_workspaces = || ListParams::default().labels(WORKSPACE_NAME_LABEL);
     let sets: Vec<StatefulSet> = list(&Api::all(client.clone()), of_workspaces(), "statefulsets").await?;
     let pods: Vec<Incoming<Pod>> = list(&Api::all(client.clone()), of_workspaces(), "pods").await?;
-    let pods: BTreeMap<Key, Pod> = pods
-        .into_iter()
-        .filter_map(|incoming| incoming.object.ok())
-        .map(|pod| (pod.identity.key.clone(), pod))
-        .collect();
+    let pods: BTreeMap<Key, Result<Pod, String>> =
+        pods.into_iter().map(|incoming| (incoming.identity().key, incoming.object)).collect();
     let mut tally = Tally::default();
     for set in &sets {
         let key = key_of(set);
         let pod = pods.get(&Key::new(&key.namespace, &format!("{}-0", key.name)));
-        let decision = decide(set, pod);
+        let decision = match pod {
+            // It may run an older template.
+            Some(Err(_)) => Decision::NotSeen,
+            Some(Ok(pod)) => decide(set, Some(pod)),
+            None => decide(set, None),
+        };
         let is_changed = match decision {
             Decision::HandedBack | Decision::NotOfAWorkspace => false,
             Decision::Ready => true,
