@@ -7,12 +7,13 @@ use crds::WorkspaceKind;
 use tokio::time::Instant;
 
 use super::super::apply::{ApplyError, Next, StoredDifference};
+use super::memory::Memory;
 use super::observe;
 use super::outcome::{ApplyOutcome, ChildOutcome};
 use super::plan::{Plan, RenderedAction};
 use super::planning::{self, Planned};
 use super::reasons::StatusReason;
-use super::target::{Memory, Target};
+use super::target::Target;
 use crate::render::{self, ChildAction, ChildKind, Serves};
 use crate::stores::child::Child;
 

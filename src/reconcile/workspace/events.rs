@@ -12,10 +12,11 @@ use kube::api::ListParams;
 use tokio::time::Instant;
 
 use super::super::apply::REQUEST_TIMEOUT;
+use super::memory::Memory;
 use super::observe;
 use super::outcome::ApplyOutcome;
 use super::pod_state;
-use super::target::{Memory, Target};
+use super::target::Target;
 use super::warning::{ReadWarnings, recent};
 use crate::render::Serves;
 use crate::stores::pod::{ContainerPhase, Pod};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use crds::workspace::WorkspaceStatus;
 
 use super::super::apply::{ApplyError, ChildApi};
-use super::target::{Context, Memory};
+use super::memory::Memory;
+use super::target::Context;
 use crate::render::ChildKind;
 use crate::render::names::Fixed;
 use crate::stores::child::Child;

@@ -2,9 +2,11 @@
 //! status.
 
 mod children;
+mod contest;
 mod events;
 mod existing;
 mod last_running;
+mod memory;
 mod observe;
 mod outcome;
 mod plan;
@@ -34,7 +36,8 @@ use status::StatusFacts;
 use status_write::StatusWrite;
 use target::Target;
 
-pub(super) use target::{Context, Memory};
+pub(super) use memory::Memory;
+pub(super) use target::Context;
 
 /// Reconciles one Workspace and reports the result in its status.
 pub(super) async fn reconcile(
@@ -98,7 +101,7 @@ async fn reconcile_observed(
     };
     let names = target.names();
     let restarted = reported::restarted(&replacement, &names.pod());
-    let contested = reported::contested(&outcome, memory);
+    let contested = contest::contested(&outcome, &mut memory.contest);
     let duplicates = reported::duplicates_deleted(&outcome, &names.stateful_set);
     let events = duplicates.chain(restarted).chain(contested).chain(stalled);
     for _ in 0..context.recorder.record(&workspace.identity, events).await {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crds::WorkspaceKind;
 
 use super::super::engine::Requeue;
-use super::target::{Context, Memory, Target};
+use super::memory::Memory;
+use super::target::{Context, Target};
 use crate::render::ChildKind;
 use crate::stores::child::Child;
 use crate::stores::pod::Pod;

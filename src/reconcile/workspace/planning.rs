@@ -4,10 +4,11 @@
 use crds::WorkspaceKind;
 
 use super::super::apply::ApplyError;
+use super::memory::Memory;
 use super::observe;
 use super::plan::{Inputs, Plan, RenderedAction};
 use super::restart::{RestartRecord, Rollout};
-use super::target::{Memory, Target};
+use super::target::Target;
 use crate::render::{ChildKind, KeptPaths, RenderFault};
 use crate::stores::child::Child;
 use crate::stores::pod::Pod;

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 
 use super::super::apply::{ApplyError, DeletedState, delete_pod};
 use super::super::conditions::PENDING_RESTART;
+use super::memory::Memory;
 use super::observe;
 use super::restart::{Restart, RestartCause, Rollout};
 use super::revision_change;
-use super::target::{Memory, Target};
+use super::target::Target;
 use crate::render::ChildKind;
 use crate::stores::child::Child;
 use crate::stores::pod::Pod;

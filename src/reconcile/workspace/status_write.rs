@@ -8,9 +8,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::status_patch::{self, Patched, StatusError};
+use super::memory::Memory;
 use super::pod_replacement::PodReplacement;
 use super::restart::Rollout;
-use super::target::{Memory, Target};
+use super::target::Target;
 use crate::stores::StatusOf;
 
 /// The least time between two status writes of one Workspace.
