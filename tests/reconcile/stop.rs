@@ -1,10 +1,10 @@
 //! Stopping always works: a pod is stopped, and started again, while its template cannot be stored.
 
-use cluster::{ClusterOptions, Mark, Reply, Request, Requests, User};
+use cluster::{Mark, Reply, Request, Requests};
 use serde_json::{Value, json};
 
 use crate::process::{Loop, USER};
-use crate::world::{Child, WorkspaceHandle, World, condition};
+use crate::world::{Child, TIMEOUT, WorkspaceHandle, World, condition, control_plane_with_rules, replace_rules, rule};
 
 const FIELD_MANAGER: &str = "workspaces-controller";
 
@@ -263,28 +263,14 @@ fn a_pod_stops_while_a_webhook_for_stateful_sets_cannot_be_reached() {
 /// The right that an older ClusterRole does not have, and the policy of an administrator.
 #[test]
 fn a_policy_on_stateful_sets_does_not_keep_a_pod_running_but_a_missing_right_does_and_is_named() {
-    let options = ClusterOptions { users: vec![User::new(USER, &[])], ..ClusterOptions::default() };
-    let cluster = Box::leak(Box::new(cluster::Cluster::start(options).unwrap()));
-    let all_of =
-        |group: &str, resources: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": ["*"]});
+    let all_of = |group: &str, resources: &[&str]| rule(group, resources, &["*"]);
     let mut rules = vec![
         all_of("kubeflow.org", &["workspacekinds", "workspaces", "workspaces/status", "workspaces/finalizers"]),
         all_of("", &["serviceaccounts", "services", "pods"]),
         all_of("apps", &["statefulsets"]),
         all_of("networking.istio.io", &["virtualservices"]),
     ];
-    let group = "rbac.authorization.k8s.io";
-    let role = json!({
-        "apiVersion": format!("{group}/v1"), "kind": "ClusterRole", "metadata": {"name": "older"}, "rules": rules,
-    });
-    let binding = json!({
-        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "older"},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "older"},
-        "subjects": [{"apiGroup": group, "kind": "User", "name": USER}],
-    });
-    for (resource, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
-        cluster.api().create(&format!("/apis/{group}/v1/{resource}"), &object).and_then(Reply::ok).unwrap();
-    }
+    let cluster = control_plane_with_rules(&rules);
     let running = Loop::start(cluster, &[]);
     let world = World::on(cluster, "policy");
     world.create_kind(|_| {});
@@ -309,12 +295,51 @@ fn a_policy_on_stateful_sets_does_not_keep_a_pod_running_but_a_missing_right_doe
     assert_eq!(status["state"], "Running");
     reconcile_all(&lab);
 
-    rules.push(json!({"apiGroups": ["apps"], "resources": ["statefulsets/scale"], "verbs": ["patch"]}));
-    let path = format!("/apis/{group}/v1/clusterroles/older");
-    cluster.api().merge_patch(&path, &json!({"rules": rules})).and_then(Reply::ok).unwrap();
+    rules.push(rule("apps", &["statefulsets/scale"], &["patch"]));
+    replace_rules(cluster, &rules);
     let status = lab.wait_state("Paused");
     assert!(is_refused(&status, &format!("Workspace {by_policy}")), "{status}");
     assert!(world.find(&lab.pod_path()).is_none());
     assert_eq!(scalings(&world, mark).accepted().count(), 1, "{:?}", scalings(&world, mark));
+    running.stop();
+}
+
+/// The path of the running pod has to stay, so the route is read before it is written: nothing but the route waits for that.
+#[test]
+fn a_pod_stops_while_its_route_cannot_be_read() {
+    let rules = |verbs: &[&str]| {
+        [
+            rule("kubeflow.org", &["*"], &["*"]),
+            rule("", &["serviceaccounts", "services", "pods", "events"], &["*"]),
+            rule("apps", &["*"], &["*"]),
+            rule("networking.istio.io", &["virtualservices"], verbs),
+        ]
+    };
+    let proxy = |template: &mut Value, removes: bool, version: &str| {
+        template["extraEnv"] = json!([{"name": "VERSION", "value": version}]);
+        template["ports"][0]["httpProxy"] = json!({"removePathPrefix": removes});
+    };
+    let cluster = control_plane_with_rules(&rules(&["*"]));
+    let running = Loop::start(cluster, &[]);
+    let world = World::on(cluster, "unread");
+    world.create_kind(|template| proxy(template, false, "1"));
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    replace_rules(cluster, &rules(&["list", "watch", "create", "patch", "delete"]));
+    let refused = cluster.wait_for("the right to be gone", TIMEOUT, || {
+        let reply = cluster.api_as(USER).unwrap().get(&lab.child_path(Child::VirtualService)).unwrap();
+        if reply.status == 403 { Ok(()) } else { Err(reply.status) }
+    });
+    refused.unwrap();
+    world.update_kind(|template| proxy(template, true, "2"));
+    let status = lab.wait_status("refused", |status| condition(status, "RouteReady")["status"] == "False");
+    let message = condition(&status, "RouteReady")["message"].to_string();
+    assert!(message.contains("cannot get resource"), "{message}");
+    world.wait("the template to follow all the same", || {
+        let env = lab.child(Child::StatefulSet)["spec"]["template"]["spec"]["containers"][0]["env"].clone();
+        if env[0]["value"] == "2" { Ok(()) } else { Err(env.to_string()) }
+    });
+    lab.patch(&json!({"paused": true}));
+    lab.wait_state("Paused");
     running.stop();
 }

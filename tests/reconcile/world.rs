@@ -19,6 +19,37 @@ pub fn control_plane(options: ClusterOptions) -> Cluster {
     Cluster::start(ClusterOptions { users: vec![User::new(USER, &[MASTERS])], ..options }).unwrap()
 }
 
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+
+/// A control plane whose user for the loop has these rules, and no others.
+pub fn control_plane_with_rules(rules: &[Value]) -> &'static Cluster {
+    let options = ClusterOptions { users: vec![User::new(USER, &[])], ..ClusterOptions::default() };
+    let cluster = Box::leak(Box::new(Cluster::start(options).unwrap()));
+    let group = "rbac.authorization.k8s.io";
+    let role = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRole", "metadata": {"name": "older"}, "rules": rules,
+    });
+    let binding = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": "older"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "older"},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": USER}],
+    });
+    cluster.api().create(ROLES, &role).and_then(Reply::ok).unwrap();
+    cluster.api().create(&format!("/apis/{group}/v1/clusterrolebindings"), &binding).and_then(Reply::ok).unwrap();
+    cluster
+}
+
+/// Gives the user for the loop these rules in place of those that it had.
+pub fn replace_rules(cluster: &Cluster, rules: &[Value]) {
+    let change = json!({"rules": rules});
+    cluster.api().merge_patch(&format!("{ROLES}/older"), &change).and_then(Reply::ok).unwrap();
+}
+
+/// A rule that allows the verbs on the resources of a group.
+pub fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
+    json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+}
+
 /// The control plane and the loop that most tests share.
 static SHARED: LazyLock<(Cluster, Loop)> = LazyLock::new(|| {
     let cluster = control_plane(ClusterOptions::default());

@@ -3,6 +3,9 @@
 use super::super::apply::ApplyError;
 use crate::render::{RenderFault, RouteFault, UnsafeHeader, describe_headers};
 
+/// The reason of a Workspace whose kind does not exist.
+pub(super) const KIND_NOT_FOUND: &str = "WorkspaceKindNotFound";
+
 /// Why something is not as desired.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct StatusReason {
@@ -16,7 +19,7 @@ impl StatusReason {
     /// The Workspace names a kind that does not exist.
     pub fn kind_not_found(kind: &str) -> Self {
         let message = format!("Workspace references unknown WorkspaceKind: {kind}");
-        Self { reason: "WorkspaceKindNotFound", message }
+        Self { reason: KIND_NOT_FOUND, message }
     }
 
     /// The VirtualService `name` is stored with headers that must not reach Istio.

@@ -7,9 +7,11 @@ use kube::Api;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::super::conditions::READY;
 use super::super::status_patch::{self, Patched, StatusError};
 use super::memory::Memory;
 use super::pod_replacement::PodReplacement;
+use super::reasons::KIND_NOT_FOUND;
 use super::restart::Rollout;
 use super::target::Target;
 use crate::stores::StatusOf;
@@ -63,7 +65,8 @@ pub(super) async fn write(
         return Ok(StatusWrite::Unneeded);
     }
     let Some(change) = change(target, held, desired) else { return Ok(StatusWrite::Unneeded) };
-    let left = left(patience, memory, Instant::now());
+    let is_orphaned = is_orphaned(desired) && !is_orphaned(held);
+    let left = if is_orphaned { Duration::ZERO } else { left(patience, memory, Instant::now()) };
     if !left.is_zero() {
         return Ok(StatusWrite::After(left));
     }
@@ -78,6 +81,11 @@ pub(super) async fn write(
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }
     patched.map(|written| if written { StatusWrite::Written } else { StatusWrite::Unneeded })
+}
+
+/// Whether it says that the kind does not exist. That comes once, and whoever created the Workspace meanwhile has to see it.
+fn is_orphaned(status: &WorkspaceStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.type_ == READY && condition.reason == KIND_NOT_FOUND)
 }
 
 /// How long it is until a status may be written. The first one of a Workspace has no pause, for its user waits for it.
