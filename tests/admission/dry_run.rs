@@ -24,6 +24,14 @@ fn dry_runs_write_nothing() {
         if status["state"] == "Paused" { Ok(()) } else { Err(status.to_string()) }
     });
     rested.unwrap();
+    let counted = stage.controller.wait_for("the kind to rest", TIMEOUT, || {
+        let kind = api.get(&format!("{KINDS}/dry")).unwrap().json();
+        let conditions = kind["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let is_ready = conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True");
+        let is_protected = kind["metadata"]["finalizers"].is_array();
+        if is_ready && is_protected && kind["status"]["workspaces"] == 1 { Ok(()) } else { Err(kind.to_string()) }
+    });
+    counted.unwrap();
 
     let before = versions(&there);
     let mark = cluster().audit().mark().unwrap();

@@ -21,6 +21,7 @@ const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/kubeflow-workspaces/deploymen
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/workspaces-manager-role";
 const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/workspaces.kubeflow.org";
 const WORKSPACE: &str = "/apis/kubeflow.org/v1beta1/namespaces/default/workspaces/my-notebook";
+const QUOTAS: &str = "/api/v1/namespaces/default/resourcequotas";
 const KIND: &str = "/apis/kubeflow.org/v1beta1/workspacekinds/jupyterlab";
 
 /// A folder with the certificate, and the values that go with it.
@@ -202,10 +203,11 @@ fn admission_asks_the_api_server(cluster: &Cluster) {
 fn live_through_everything(cluster: &Cluster, process: &mut Process) {
     let mut kind = documents(&text("docs/examples/jupyterlab-kind.yaml")).pop().unwrap();
     kind["spec"]["podTemplate"]["serviceAccount"] = json!({"clusterRoles": [{"name": "view"}]});
+    allow_no_pods(cluster);
     for document in [kind.to_string(), text("docs/examples/jupyterlab-workspace.yaml")] {
         cluster.kubectl_stdin(&["apply", "-f", "-"], &document).unwrap().ok().unwrap();
     }
-    events_are_read_while_there_is_no_volume(cluster);
+    events_are_read_while_there_is_no_pod(cluster);
     offer_a_volume(cluster);
     let mut state_is = |wanted: &str| {
         let seen = cluster.wait_for(&format!("the Workspace to be {wanted}"), TIMEOUT, || {
@@ -256,17 +258,35 @@ fn restart_the_pod(cluster: &Cluster) {
     wait(false, "of-user");
 }
 
-/// The pod of the example waits for its claim.
-fn events_are_read_while_there_is_no_volume(cluster: &Cluster) {
+/// In force when this returns: no pod can be created.
+fn allow_no_pods(cluster: &Cluster) {
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}},
+    });
+    cluster.api().create(QUOTAS, &quota).unwrap().ok().unwrap();
+    let in_force = cluster.wait_for("the quota to be in force", TIMEOUT, || {
+        let quota = cluster.api().get(&format!("{QUOTAS}/none")).unwrap().json();
+        if quota["status"]["hard"]["pods"] == "0" { Ok(()) } else { Err(quota.to_string()) }
+    });
+    in_force.unwrap();
+}
+
+/// A quota keeps the pod from being created, and then does not any longer.
+fn events_are_read_while_there_is_no_pod(cluster: &Cluster) {
     let read = cluster.wait_for("Events to be read", TIMEOUT, || {
         let requests = cluster.audit().all().unwrap().by(CONTROLLER_USER);
         let read = requests.filter(|request| request.verb == "list" && request.resource == "events");
         if read.is_empty() { Err(cluster.api().get(WORKSPACE).unwrap().body) } else { Ok(()) }
     });
     read.unwrap();
-    let status = cluster.api().get(WORKSPACE).unwrap().json()["status"].clone();
-    assert_eq!(status["state"], "Pending", "{status}");
-    assert!(status["stateMessage"].as_str().unwrap().starts_with("Workspace Pod is unschedulable: "), "{status}");
+    let quoted = cluster.wait_for("the quota to be quoted", TIMEOUT, || {
+        let status = cluster.api().get(WORKSPACE).unwrap().json()["status"].clone();
+        let is_quoted =
+            status["state"] == "Error" && status["stateMessage"].to_string().contains("exceeded quota: none");
+        if is_quoted { Ok(()) } else { Err(status.to_string()) }
+    });
+    quoted.unwrap();
+    cluster.api().delete(&format!("{QUOTAS}/none")).unwrap().ok().unwrap();
 }
 
 /// A policy of an administrator, in force when this returns: the process can only scale.
