@@ -101,6 +101,7 @@ fn a_claim_that_is_mounted_twice_has_one_volume() {
         let (names, set) = names_of_volumes();
         if names == ["data-volume-0", "data-volume-1"] { Ok(()) } else { Err(set.to_string()) }
     });
+    lab.wait_restart_recorded();
     let mark = world.mark();
     lab.patch(&claims("d"));
     let set = world.wait("one volume", || {
@@ -115,8 +116,9 @@ fn a_claim_that_is_mounted_twice_has_one_volume() {
     ]);
     assert_eq!(pod["containers"][0]["volumeMounts"], mounts);
     lab.wait_status("waiting for its claim", |status| status["stateMessage"].to_string().contains("is unschedulable"));
+    lab.wait_restart_recorded();
     let writes = world.writes(mark).resource("statefulsets");
-    assert_eq!(writes.count(), 1, "{writes:?}");
+    assert_eq!(writes.count(), 2, "{writes:?}");
 }
 
 #[test]

@@ -134,9 +134,10 @@ fn fields_of_others_stay_and_cost_nothing() {
     let ports: Vec<_> = service["spec"]["ports"].as_array().unwrap().iter().map(|port| port["port"].clone()).collect();
     assert!(ports.contains(&json!(9999)) && ports.contains(&json!(6006)), "{service}");
     assert_eq!(lab.child(Child::StatefulSet)["spec"]["minReadySeconds"], 1);
+    lab.wait_restart_recorded();
     let writes = world.writes(mark);
-    for child in [Child::StatefulSet, Child::Service, Child::VirtualService] {
-        assert_eq!(writes.clone().resource(child.resource()).count(), 1, "{child:?}\n{writes:?}");
+    for (child, count) in [(Child::StatefulSet, 2), (Child::Service, 1), (Child::VirtualService, 1)] {
+        assert_eq!(writes.clone().resource(child.resource()).count(), count, "{child:?}\n{writes:?}");
     }
     assert!(writes.clone().resource("serviceaccounts").is_empty(), "{writes:?}");
 }

@@ -207,9 +207,10 @@ fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_
         if image == "mirror.example.com/registry.example.com/large:1" { Ok(()) } else { Err(image.to_string()) }
     });
     lab.wait_running();
+    lab.wait_restart_recorded();
     let writes = policed.writes(mark);
-    for child in [Child::StatefulSet, Child::Service, Child::VirtualService] {
-        assert_eq!(writes.clone().resource(child.resource()).count(), 1, "{child:?}\n{writes:?}");
+    for (child, count) in [(Child::StatefulSet, 2), (Child::Service, 1), (Child::VirtualService, 1)] {
+        assert_eq!(writes.clone().resource(child.resource()).count(), count, "{child:?}\n{writes:?}");
     }
     assert_eq!(ready_message(&lab), noted);
     for world in [&poisoned, &created] {

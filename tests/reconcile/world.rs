@@ -265,6 +265,15 @@ impl WorkspaceHandle<'_> {
         })
     }
 
+    /// Waits until the restart for an edit has happened and is recorded: the second write of the StatefulSet that one costs.
+    pub fn wait_restart_recorded(&self) {
+        self.world.wait(&format!("the restart of {} to be recorded", self.name), || {
+            let record =
+                self.child(Child::StatefulSet)["metadata"]["annotations"]["notebooks.kubeflow.org/restart"].clone();
+            if record.to_string().contains("replaces") { Err(record.to_string()) } else { Ok(()) }
+        });
+    }
+
     pub fn delete(&self) {
         self.world.cluster.api().delete(&self.path()).and_then(Reply::ok).unwrap();
     }
