@@ -407,30 +407,8 @@ fn what_the_api_server_says_to_a_pair_of_options_is_quoted() {
 /// Refuses StatefulSets whose pods have the label, and waits until it does.
 fn refuse_sets_with(world: &World, label: &str) {
     let (api, namespace) = (world.cluster.api(), &world.namespace);
-    let group = "admissionregistration.k8s.io/v1";
-    let policy = json!({
-        "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": namespace},
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {"resourceRules": [{
-                "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["statefulsets"], "operations": ["CREATE", "UPDATE"],
-            }]},
-            "validations": [{
-                "expression": format!("!('{label}' in object.spec.template.metadata.labels)"), "message": "no teams here",
-            }],
-        },
-    });
-    let binding = json!({
-        "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": namespace},
-        "spec": {
-            "policyName": namespace, "validationActions": ["Deny"],
-            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
-        },
-    });
-    for (resource, object) in [("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", binding)]
-    {
-        api.create(&format!("/apis/{group}/{resource}"), &object).and_then(Reply::ok).unwrap();
-    }
+    let expression = format!("!('{label}' in object.spec.template.metadata.labels)");
+    world.refuse_stateful_sets(&["CREATE", "UPDATE"], &json!({"expression": expression, "message": "no teams here"}));
     let labels = json!({"statefulset": "probe", label: "a"});
     let probe = json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "probe"},

@@ -186,29 +186,9 @@ fn a_pod_stops_while_nothing_can_be_rendered() {
 
 /// Refuses every change of a StatefulSet in the namespace, and waits until it does.
 fn refuse_by_policy(lab: &WorkspaceHandle<'_>) {
-    let (api, namespace) = (lab.world.cluster.api(), &lab.world.namespace);
-    let group = "admissionregistration.k8s.io/v1";
-    let policy = json!({
-        "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": namespace},
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {"resourceRules": [{
-                "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["statefulsets"], "operations": ["UPDATE"],
-            }]},
-            "validations": [{"expression": "false", "message": "images come from the mirror"}],
-        },
-    });
-    let binding = json!({
-        "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": namespace},
-        "spec": {
-            "policyName": namespace, "validationActions": ["Deny"],
-            "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
-        },
-    });
-    for (resource, object) in [("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", binding)]
-    {
-        api.create(&format!("/apis/{group}/{resource}"), &object).and_then(Reply::ok).unwrap();
-    }
+    let api = lab.world.cluster.api();
+    let validation = json!({"expression": "false", "message": "images come from the mirror"});
+    lab.world.refuse_stateful_sets(&["UPDATE"], &validation);
     let path = format!("{}?dryRun=All", lab.child_path(Child::StatefulSet));
     lab.world.wait("the policy to be in force", || {
         let reply = api.merge_patch(&path, &json!({"metadata": {"labels": {"asked": "yes"}}})).unwrap();

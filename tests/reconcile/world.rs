@@ -116,6 +116,31 @@ impl World {
         self.wait("the kind to be gone", || self.find(&path).map_or(Ok(()), |kind| Err(kind.to_string())));
     }
 
+    /// Creates a policy with the name of the namespace, which refuses StatefulSets there. It takes a while to be in force.
+    pub fn refuse_stateful_sets(&self, operations: &[&str], validation: &Value) {
+        let (api, namespace) = (self.cluster.api(), &self.namespace);
+        let group = "admissionregistration.k8s.io/v1";
+        let policy = json!({
+            "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": namespace},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [{
+                    "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["statefulsets"], "operations": operations,
+                }]},
+                "validations": [validation],
+            },
+        });
+        let binding = json!({
+            "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": namespace},
+            "spec": {
+                "policyName": namespace, "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
+            },
+        });
+        api.create(&format!("/apis/{group}/validatingadmissionpolicies"), &policy).and_then(Reply::ok).unwrap();
+        api.create(&format!("/apis/{group}/validatingadmissionpolicybindings"), &binding).and_then(Reply::ok).unwrap();
+    }
+
     /// Creates a Workspace, changed by `change` within its spec.
     pub fn create(&self, name: &str, change: impl FnOnce(&mut Value)) -> WorkspaceHandle<'_> {
         let mut workspace = serde_json::to_value(testing::workspace(&self.namespace, name, &self.kind)).unwrap();
