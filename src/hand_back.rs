@@ -21,6 +21,7 @@ use serde_json::json;
 
 use crate::client::causes;
 use crate::offline::CommandOutput;
+use crate::render::names::pod_name;
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Incoming, Key};
 use decision::{Decision, decide, live_holder};
@@ -56,7 +57,7 @@ pub async fn run(client: &Client, command: &HandBack, now: Timestamp) -> Result<
     let mut tally = Tally::default();
     for set in &sets {
         let key = key_of(set);
-        let pod = pods.get(&Key::new(&key.namespace, &format!("{}-0", key.name)));
+        let pod = pods.get(&Key::new(&key.namespace, &pod_name(&key.name)));
         let decision = match pod {
             // It may run an older template.
             Some(Err(_)) => Decision::NotSeen,
@@ -74,7 +75,7 @@ pub async fn run(client: &Client, command: &HandBack, now: Timestamp) -> Result<
     Ok(tally.output(command))
 }
 
-/// The Lease tells of either controller, but only of one that elects a leader.
+/// Either controller holds the Lease, but only where it elects a leader.
 async fn refuse_while_a_controller_runs(client: &Client, now: Timestamp) -> Result<(), String> {
     let named = ListParams::default().fields(&format!("metadata.name={LEASE}"));
     for lease in list(&Api::<Lease>::all(client.clone()), named, "leases").await? {

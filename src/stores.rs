@@ -213,6 +213,11 @@ impl Stores {
         &self.0.pods
     }
 
+    /// Every Workspace and every kind has to be reconciled.
+    pub fn trigger_all(&self) {
+        self.0.trigger_all();
+    }
+
     /// The Workspaces to reconcile.
     pub fn triggers(&self) -> &Triggers {
         &self.0.triggers

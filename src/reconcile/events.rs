@@ -1,4 +1,4 @@
-//! Event recorder: tells users in Events what was done to a Workspace, and what cannot be done.
+//! Event recorder: reports in Events what was done to a Workspace, and what cannot be done.
 //!
 //! Only transitions are worth one: a start that goes well, and everything that stays as it is, costs none. An Event is lost
 //! where it cannot be written, for nothing depends on it.

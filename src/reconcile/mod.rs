@@ -21,7 +21,7 @@ use kube::Client;
 
 use crate::config::Settings;
 use crate::metrics::{Controller, Metrics};
-use crate::stores::{Stores, Urgency};
+use crate::stores::Stores;
 use events::EventRecorder;
 use workspace::Context;
 
@@ -38,12 +38,7 @@ pub async fn run(
         () = &mut shutdown => return,
         () = stores.wait_synced() => {}
     }
-    for key in stores.workspaces().keys() {
-        stores.triggers().add(key, Urgency::Bulk);
-    }
-    for key in stores.kinds().keys() {
-        stores.kind_triggers().add(key, Urgency::Bulk);
-    }
+    stores.trigger_all();
     let routing = settings.routing.clone();
     let use_istio = routing.use_istio;
     let context = Arc::new(Context {

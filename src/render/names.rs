@@ -98,8 +98,13 @@ impl ChildNames {
 
     /// The name of the one pod of the StatefulSet.
     pub fn pod(&self) -> String {
-        format!("{}-0", self.stateful_set)
+        pod_name(&self.stateful_set)
     }
+}
+
+/// The name that the StatefulSet controller gives to the first pod of a StatefulSet.
+pub fn pod_name(stateful_set: &str) -> String {
+    format!("{stateful_set}-0")
 }
 
 #[cfg(test)]

@@ -247,10 +247,10 @@ impl WireStatus {
 }
 
 impl Collection<Child> {
-    /// All that belong to the Workspace, whatever their names. What refers to it from another namespace does not.
-    pub fn owned_by(&self, workspace: &Identity) -> Vec<Arc<Child>> {
+    /// All that belong to the Workspace, whatever their names; `names` are those that follow from its name and uid. What
+    /// refers to it from another namespace does not belong to it.
+    pub fn owned_by(&self, workspace: &Identity, names: &ChildNames) -> Vec<Arc<Child>> {
         let Identity { key, uid, .. } = workspace;
-        let names = ChildNames::new(&key.name, uid);
         let by_name = names.distinct().into_iter().filter_map(|name| self.get(&Key::new(&key.namespace, name)));
         let is_here = |child: &Arc<Child>| child.identity.key.namespace == key.namespace;
         by_name.filter(|child| child.is_owned_by(uid)).chain(self.indexed(uid).into_iter().filter(is_here)).collect()

@@ -12,6 +12,7 @@ use super::slim::{Identity, Key, Slim};
 use super::triggers::Urgency;
 use super::watch::StoreEvent;
 use super::workspace::StoredWorkspace;
+use crate::render::names::ChildNames;
 use crate::render::{ChildKind, Serves};
 
 impl ReadModel {
@@ -51,9 +52,7 @@ impl ReadModel {
     pub(super) fn child_event(&self, kind: ChildKind, event: StoreEvent<'_, Child>) {
         let Some((change, urgency)) = event.change(Urgency::Debounced) else {
             // Such children can be created now, or no longer.
-            for key in self.workspaces.keys() {
-                self.trigger(&key, Urgency::Bulk);
-            }
+            self.trigger_workspaces();
             return;
         };
         for child in change.before.iter().chain(&change.after) {
@@ -95,7 +94,8 @@ impl ReadModel {
     pub(super) fn abandon_routes(&self, workspace: &Key, uid: &str) {
         if self.watched.istio && !uid.is_empty() {
             let identity = Identity { key: workspace.clone(), uid: uid.into(), ..Identity::default() };
-            for route in self.children[ChildKind::VirtualService].owned_by(&identity) {
+            let names = ChildNames::new(&workspace.name, uid);
+            for route in self.children[ChildKind::VirtualService].owned_by(&identity, &names) {
                 self.route_triggers.add(route.identity.key.clone(), Urgency::Now);
             }
         }
@@ -111,13 +111,17 @@ impl ReadModel {
         })
     }
 
-    /// What can be stored of a status has changed.
+    /// Every Workspace and every kind.
     pub(super) fn trigger_all(&self) {
-        for key in self.workspaces.keys() {
-            self.trigger(&key, Urgency::Bulk);
-        }
+        self.trigger_workspaces();
         for key in self.kinds.keys() {
             self.trigger_kind(&key.name, Urgency::Bulk);
+        }
+    }
+
+    fn trigger_workspaces(&self) {
+        for key in self.workspaces.keys() {
+            self.trigger(&key, Urgency::Bulk);
         }
     }
 

@@ -53,7 +53,8 @@ pub(in crate::reconcile) async fn delete_pod(
     }
 }
 
-/// The error that a failed deletion is; none where the pod is gone, is another one or has changed, of which an event tells.
+/// The error that a failed deletion is; none where the pod is gone, is another one or has changed: an
+/// event follows.
 fn failed(name: &str, status: Status) -> Option<ApplyError> {
     match Meaning::of(&status) {
         Meaning::Outdated => None,

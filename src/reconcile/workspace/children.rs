@@ -20,25 +20,20 @@ use crate::stores::child::Child;
 /// Reconciles the children of a Workspace of that kind. Without a kind none can be rendered, and all are left unchanged, but
 /// that the pod can be stopped.
 pub(super) async fn reconcile(target: &Target<'_>, kind: Option<&WorkspaceKind>, memory: &mut Memory) -> ApplyOutcome {
-    let outcome = if let Some(kind) = kind {
-        reconcile_planned(target, kind, memory).await
-    } else {
-        let error = StatusReason::kind_not_found(&target.workspace.spec.kind);
-        let children = stop_unrendered(target, memory).await.into_iter().collect();
-        ApplyOutcome { spec_error: Some(error), children, ..ApplyOutcome::default() }
-    };
-    memory.unreachable = if outcome.is_unreachable() { memory.unreachable.saturating_add(1) } else { 0 };
-    outcome
+    if let Some(kind) = kind {
+        return reconcile_planned(target, kind, memory).await;
+    }
+    let error = StatusReason::kind_not_found(&target.workspace.spec.kind);
+    let children = stop_unrendered(target, memory).await.into_iter().collect();
+    ApplyOutcome { spec_error: Some(error), children, ..ApplyOutcome::default() }
 }
 
 /// Nothing is done while it is not known which StatefulSet there is.
-pub(super) fn unknown(target: &Target<'_>, error: ApplyError, memory: &mut Memory) -> ApplyOutcome {
+pub(super) fn unknown(target: &Target<'_>, error: ApplyError, memory: &Memory) -> ApplyOutcome {
     log(&error);
     let name = &target.names().stateful_set;
     let set = ChildOutcome::new(ChildKind::StatefulSet, name, Err(error), memory.unreachable);
-    let outcome = ApplyOutcome { children: vec![set], ..ApplyOutcome::default() };
-    memory.unreachable = if outcome.is_unreachable() { memory.unreachable.saturating_add(1) } else { 0 };
-    outcome
+    ApplyOutcome { children: vec![set], ..ApplyOutcome::default() }
 }
 
 async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &mut Memory) -> ApplyOutcome {
@@ -188,7 +183,7 @@ fn unwanted_of(target: &Target<'_>, plan: &Plan, kind: ChildKind) -> Vec<Arc<Chi
 
 /// Our children of that kind whose names are not wanted.
 fn unwanted(target: &Target<'_>, kind: ChildKind, is_wanted: impl Fn(&str) -> bool) -> Vec<Arc<Child>> {
-    let owned = target.context.stores.children(kind).owned_by(&target.workspace.identity);
+    let owned = target.context.stores.children(kind).owned_by(&target.workspace.identity, &target.new.names);
     let is_unwanted = |child: &Arc<Child>| !child.identity.deleting && !is_wanted(&child.identity.key.name);
     owned.into_iter().filter(is_unwanted).collect()
 }
@@ -196,7 +191,8 @@ fn unwanted(target: &Target<'_>, kind: ChildKind, is_wanted: impl Fn(&str) -> bo
 /// Deletes one of our children that is not planned, but not a pod with it that goes on running. Neither pod nor route
 /// depends on whether that works.
 async fn remove(target: &Target<'_>, kind: ChildKind, child: &Child, memory: &Memory) -> ChildOutcome {
-    let result = if kind == ChildKind::StatefulSet && !target.workspace.spec.paused && observe::runs(target, child) {
+    let runs = || observe::pod_of(target.context, child).is_some_and(|pod| !pod.identity.deleting);
+    let result = if kind == ChildKind::StatefulSet && !target.workspace.spec.paused && runs() {
         Err(ApplyError::SecondRuns { kind: kind.row().kind, name: child.identity.key.name.clone() })
     } else {
         target.api(kind).delete(&child.identity).await.inspect_err(log).map(|()| StoredDifference::default())

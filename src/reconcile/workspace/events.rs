@@ -27,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const PROBE_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest pause between two reads.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-/// At most so many Events are read; the API server keeps fewer warnings of one object.
+/// At most so many Events are read: those who record them, such as the kubelet, limit how many there are of one object.
 const LIMIT: u32 = 100;
 
 /// What is waited for.

@@ -10,24 +10,24 @@ use crds::workspace::WorkspaceStatus;
 
 use super::super::apply::{ApplyError, ChildApi};
 use super::memory::Memory;
+use super::observe;
 use super::target::Context;
 use crate::render::ChildKind;
 use crate::render::names::Fixed;
 use crate::stores::child::Child;
-use crate::stores::slim::Key;
 use crate::stores::workspace::StoredWorkspace;
 
-/// What about the children of the Workspace is as it is.
+/// What about the children of the Workspace is as it is; `new` is that of one without children.
 ///
 /// # Errors
 /// Its StatefulSet is not known to be absent.
 pub(super) async fn find(
     context: &Context,
     workspace: &StoredWorkspace,
+    new: &Fixed,
     memory: &mut Memory,
 ) -> Result<Fixed, ApplyError> {
-    let identity = &workspace.identity;
-    let owned = |kind| context.stores.children(kind).owned_by(identity);
+    let owned = |kind| context.stores.children(kind).owned_by(&workspace.identity, &new.names);
     let mut sets = owned(ChildKind::StatefulSet);
     let is_new = workspace.status == WorkspaceStatus::default();
     if sets.is_empty() && !is_new && !memory.has_looked_for_set {
@@ -40,7 +40,7 @@ pub(super) async fn find(
     let mut fixed = match memory.fixed.take() {
         // The cache loses what loses its label.
         Some(known) => *known,
-        None => Fixed::new(&identity.key.name, &identity.uid),
+        None => new.clone(),
     };
     if let Some(set) = kept(&sets, |set| pod_of(context, set)) {
         fixed.names.stateful_set.clone_from(&set.identity.key.name);
@@ -53,7 +53,7 @@ pub(super) async fn find(
             name.clone_from(&child.identity.key.name);
         }
     }
-    if fixed != Fixed::new(&identity.key.name, &identity.uid) {
+    if fixed != *new {
         memory.fixed = Some(Box::new(fixed.clone()));
     }
     Ok(fixed)
@@ -80,10 +80,7 @@ enum PodOf {
 }
 
 fn pod_of(context: &Context, set: &Child) -> PodOf {
-    let Key { namespace, name } = &set.identity.key;
-    let pod = context.stores.pods().get(&Key::new(namespace, &format!("{name}-0")));
-    let pod = pod.filter(|pod| pod.owner.as_ref().is_some_and(|owner| owner.uid == set.identity.uid));
-    match pod {
+    match observe::pod_of(context, set) {
         None => PodOf::None,
         Some(pod) if &*pod.phase == "Running" => PodOf::Running,
         Some(_) => PodOf::NotRunning,

@@ -64,22 +64,24 @@ async fn reconcile_observed(
     memory: &mut Memory,
 ) -> Requeue {
     let Observed { workspace, kind } = observed;
-    let existing = existing::find(context, &workspace, memory).await;
-    let (fixed, unknown) = match existing {
+    let new = Fixed::new(&workspace.identity.key.name, &workspace.identity.uid);
+    let (fixed, unknown) = match existing::find(context, &workspace, &new, memory).await {
         Ok(fixed) => (fixed, None),
-        Err(error) => (Fixed::new(&workspace.identity.key.name, &workspace.identity.uid), Some(error)),
+        Err(error) => (new.clone(), Some(error)),
     };
-    let target = Target { context, workspace: &workspace, cause, fixed };
+    let target = Target { context, workspace: &workspace, cause, new, fixed };
     let outcome = match unknown {
         None => children::reconcile(&target, kind.as_deref(), memory).await,
         Some(error) => children::unknown(&target, error, memory),
     };
+    let one_more = |count: u32, failed: bool| if failed { count.saturating_add(1) } else { 0 };
+    memory.unreachable = one_more(memory.unreachable, outcome.is_unreachable());
+    memory.refusals = one_more(memory.refusals, outcome.is_refused());
     let now = Timestamp::now();
     let replacement = pod_replacement::reconcile(&target, now, memory).await;
     let pod = observe::pod(&target);
     let pod = pod.as_deref();
     let events_after = events::read(&target, pod, &outcome, now, memory).await;
-    memory.refusals = if outcome.is_refused() { memory.refusals.saturating_add(1) } else { 0 };
     let facts = StatusFacts {
         workspace: &workspace,
         names: target.names(),

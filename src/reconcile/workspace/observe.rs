@@ -9,6 +9,7 @@ use super::super::engine::Requeue;
 use super::memory::Memory;
 use super::target::{Context, Target};
 use crate::render::ChildKind;
+use crate::render::names::pod_name;
 use crate::stores::child::Child;
 use crate::stores::pod::Pod;
 use crate::stores::slim::Key;
@@ -52,12 +53,11 @@ pub(super) fn stateful_set(target: &Target<'_>) -> Option<Arc<Child>> {
     set.is_owned_by(&target.workspace.identity.uid).then_some(set)
 }
 
-/// Whether the pod of that StatefulSet goes on running.
-pub(super) fn runs(target: &Target<'_>, set: &Child) -> bool {
-    let pod = target.context.stores.pods().get(&target.key(&format!("{}-0", set.identity.key.name)));
-    pod.is_some_and(|pod| {
-        !pod.identity.deleting && pod.owner.as_ref().is_some_and(|owner| owner.uid == set.identity.uid)
-    })
+/// The pod of that StatefulSet.
+pub(super) fn pod_of(context: &Context, set: &Child) -> Option<Arc<Pod>> {
+    let Key { namespace, name } = &set.identity.key;
+    let pod = context.stores.pods().get(&Key::new(namespace, &pod_name(name)))?;
+    pod.owner.as_ref().is_some_and(|owner| owner.uid == set.identity.uid).then_some(pod)
 }
 
 /// The pod of our StatefulSet; also where that is gone, but not that of somebody else's set of its name.

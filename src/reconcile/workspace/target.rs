@@ -33,6 +33,9 @@ pub(super) struct Target<'a> {
     pub workspace: &'a StoredWorkspace,
     /// Why it is reconciled.
     pub cause: ReconcileCause,
+    /// What about its children follows from its name and uid.
+    pub new: Fixed,
+    /// What about them is as it is.
     pub fixed: Fixed,
 }
 
