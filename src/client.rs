@@ -1,6 +1,7 @@
 //! The client of the API server: credentials, timeouts and user agent.
 
 use std::error::Error;
+use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +22,28 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RESPONSE: Duration = Duration::from_secs(15);
 /// Between two chunks of a response. Watches give up a little earlier, to be resumed.
 const SILENCE: Duration = Duration::from_secs(90);
+
+/// For one request, with all of its response. Shorter than [`RESPONSE`], so that the loop goes on with others.
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// Why a request has no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// There was none in time. What was to be written may have been.
+    #[error("the API server did not answer in time")]
+    TimedOut,
+    /// The API server refused it, or could not be reached, or its answer could not be read.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+/// The answer to a request, if it comes within ten seconds.
+pub async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(REQUEST, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}
 
 /// The configuration of a client. Nothing is sent yet, so an unreachable API server is not an error here.
 pub struct Access {

@@ -13,8 +13,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use super::apply::REQUEST_TIMEOUT;
 use super::conditions::bounded;
+use crate::client::in_time;
 use crate::stores::slim::{Identity, Key};
 
 /// The longest `reportingInstance` in bytes, by the API server's validation.
@@ -65,14 +65,13 @@ impl EventRecorder {
         let mut recorded = 0;
         for event in events {
             let (reason, event) = (event.reason, self.object(workspace, event, Timestamp::now()));
-            match tokio::time::timeout(REQUEST_TIMEOUT, api.create(&PostParams::default(), &event)).await {
-                Ok(Ok(_)) => {
+            match in_time(api.create(&PostParams::default(), &event)).await {
+                Ok(_) => {
                     recorded += 1;
                     tracing::info!(kind = "Event", reason, "created");
                 }
                 // The right to is missing, which is reported at start, or the namespace is being deleted.
-                Ok(Err(error)) => tracing::debug!(%error, reason, "failed to write an Event"),
-                Err(_) => tracing::debug!(reason, "the API server did not store an Event in time"),
+                Err(error) => tracing::debug!(%error, reason, "failed to write an Event"),
             }
         }
         recorded

@@ -9,6 +9,7 @@ mod conditions;
 mod engine;
 mod events;
 mod kind;
+mod patch;
 mod route_cleanup;
 mod status_patch;
 mod workspace;
@@ -62,18 +63,15 @@ pub async fn run(
         engine::run(Controller::WorkspaceKind, triggers, limit, &metrics, never, reconcile).await;
     };
     let routes = async {
+        let (client, stores, counted) = (client.clone(), stores.clone(), metrics.clone());
+        let context = Arc::new(route_cleanup::Context { client, stores, metrics: counted });
         if use_istio {
-            let context = Arc::new(route_cleanup::Context {
-                client: client.clone(),
-                stores: stores.clone(),
-                metrics: metrics.clone(),
-            });
             let reconcile =
                 |key, cause, ()| route_cleanup::reconcile(context.clone(), key, cause).map(|requeue| ((), requeue));
-            let (triggers, never) = (stores.route_triggers(), std::future::pending());
+            let (triggers, never) = (context.stores.route_triggers(), std::future::pending());
             engine::run(Controller::RouteCleanup, triggers, limit, &metrics, never, reconcile).await;
         } else {
-            route_cleanup::remove_all(&client, &stores).await;
+            route_cleanup::remove_all(&context).await;
         }
     };
     tokio::select! {

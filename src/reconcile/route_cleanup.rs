@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use tracing::Instrument as _;
 
 use super::engine::{ReconcileCause, Requeue};
-use crate::client::{delete_only, names_object};
+use crate::client::{CallError, delete_only, in_time, names_object};
 use crate::metrics::Metrics;
 use crate::render::ChildKind;
 use crate::stores::Stores;
@@ -36,16 +36,10 @@ pub(super) struct Context {
 
 /// Deletes the VirtualService of that name if it is that of a Workspace which is being deleted, or gone.
 pub(super) async fn reconcile(context: Arc<Context>, key: Key, cause: ReconcileCause) -> Requeue {
-    let Context { client, stores, metrics } = &*context;
-    let Some(route) = abandoned(stores, &key) else { return Requeue::Forget };
+    let Some(route) = abandoned(&context.stores, &key) else { return Requeue::Forget };
     let span = tracing::error_span!("reconcile", object = %key, cause = cause.as_str());
-    match remove_if_gone(client, stores, &route).instrument(span).await {
-        Ok(is_removed) => {
-            if is_removed {
-                metrics.written(ChildKind::VirtualService.row().plural, cause.label());
-            }
-            Requeue::Forget
-        }
+    match remove_if_gone(&context, &route, cause).instrument(span).await {
+        Ok(()) => Requeue::Forget,
         Err(error) => {
             tracing::warn!(object = %key, %error, "failed to delete the route of a deleted Workspace; will retry");
             Requeue::Retry(None)
@@ -59,54 +53,55 @@ fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child>> {
     stores.is_abandoned(&route).then_some(route)
 }
 
-/// True when that took a write.
-async fn remove_if_gone(client: &Client, stores: &Stores, route: &Child) -> kube::Result<bool> {
-    let Some(workspace) = route.made_for() else { return Ok(false) };
+async fn remove_if_gone(context: &Context, route: &Child, cause: ReconcileCause) -> Result<(), CallError> {
+    let Context { client, stores, .. } = context;
+    let Some(workspace) = route.made_for() else { return Ok(()) };
     let key = Key::new(&route.identity.key.namespace, workspace);
     let known = stores.workspaces().get(&key);
     let is_deleting = known.is_some_and(|known| known.identity.deleting && route.is_made_for(&known.identity));
     // One that is not in the store may be so new that the watch has not delivered it yet.
     if !is_deleting && exists(client, &key, route).await? {
-        return Ok(false);
+        return Ok(());
     }
-    let is_removed = remove(client, route).await?;
+    remove(context, route, cause).await?;
     // Reconciled again before the watch delivers the deletion, it would be deleted twice.
     drop(stores.children(ChildKind::VirtualService).remove(&route.identity));
-    Ok(is_removed)
+    Ok(())
 }
 
 /// Whether there is a Workspace of that name that the VirtualService was made for, and that is not being deleted.
-async fn exists(client: &Client, key: &Key, route: &Child) -> kube::Result<bool> {
+async fn exists(client: &Client, key: &Key, route: &Child) -> Result<bool, CallError> {
     let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(client.clone(), &key.namespace);
-    match api.get(&key.name).await {
+    match in_time(api.get(&key.name)).await {
         Ok(incoming) => {
             let identity = incoming.identity();
             Ok(route.is_made_for(&identity) && !identity.deleting)
         }
         // Unless it is the resource that is not served: the Workspace may exist.
-        Err(kube::Error::Api(status)) if status.code == 404 && names_object(&status) => Ok(false),
+        Err(CallError::Api(kube::Error::Api(status))) if status.code == 404 && names_object(&status) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Deletes a VirtualService, unless it is another one by now; true when that took a write.
-async fn remove(client: &Client, route: &Child) -> kube::Result<bool> {
+/// Deletes a VirtualService, unless it is another one by now.
+async fn remove(context: &Context, route: &Child, cause: ReconcileCause) -> Result<(), CallError> {
     let Key { namespace, name } = &route.identity.key;
-    let api: Api<Incoming<Child>> = Api::namespaced_with(client.clone(), namespace, &ChildKind::VirtualService);
-    match api.delete(name, &delete_only(&route.identity.uid)).await {
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+    let api: Api<Incoming<Child>> = Api::namespaced_with(context.client.clone(), namespace, &ChildKind::VirtualService);
+    match in_time(api.delete(name, &delete_only(&route.identity.uid))).await {
+        Err(CallError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(()),
         result => {
             result?;
             tracing::info!(kind = "VirtualService", namespace, name, "deleted");
-            Ok(true)
+            context.metrics.written(ChildKind::VirtualService.row().plural, cause.label());
+            Ok(())
         }
     }
 }
 
 /// Istio is off: deletes all VirtualServices of ours, retrying until that has worked once. Never returns.
-pub(super) async fn remove_all(client: &Client, stores: &Stores) {
+pub(super) async fn remove_all(context: &Context) {
     let mut pause = FIRST_PAUSE;
-    while let Err(error) = remove_once(client, stores).await {
+    while let Err(error) = remove_once(context).await {
         tracing::warn!(%error, "failed to delete the VirtualServices of earlier runs; will retry");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -114,17 +109,17 @@ pub(super) async fn remove_all(client: &Client, stores: &Stores) {
     std::future::pending::<()>().await;
 }
 
-async fn remove_once(client: &Client, stores: &Stores) -> kube::Result<()> {
-    let all: Api<Incoming<Child>> = Api::all_with(client.clone(), &ChildKind::VirtualService);
+async fn remove_once(context: &Context) -> Result<(), CallError> {
+    let all: Api<Incoming<Child>> = Api::all_with(context.client.clone(), &ChildKind::VirtualService);
     let mut params = ListParams::default().labels(WORKSPACE_NAME_LABEL).limit(PAGE);
     loop {
-        let page = match all.list(&params).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        let page = match in_time(all.list(&params)).await {
+            Err(CallError::Api(kube::Error::Api(status))) if status.code == 404 => return Ok(()),
             page => page?,
         };
         for child in page.items.into_iter().filter_map(|incoming| incoming.object.ok()) {
-            if belongs_to_workspace(&child, stores) {
-                remove(client, &child).await?;
+            if belongs_to_workspace(&child, &context.stores) {
+                remove(context, &child, ReconcileCause::Bulk).await?;
             }
         }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

@@ -5,23 +5,11 @@ use kube::api::Patch;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::apply::{REQUEST_TIMEOUT, as_field_manager};
-use crate::client::names_object;
+use super::apply::as_field_manager;
+use super::patch::{PatchError, send};
+use crate::client::{CallError, names_object};
 use crate::stores::collection::Collection;
 use crate::stores::slim::{Identity, Incoming, Slim};
-
-/// Why the status could not be written. Every one is worth a retry.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StatusError {
-    #[error("the API server did not answer in time")]
-    TimedOut,
-    #[error("the API server does not serve the resource now")]
-    NotServed,
-    #[error(transparent)]
-    Api(#[from] kube::Error),
-    #[error("the answer cannot be decoded: {0}")]
-    Answer(String),
-}
 
 /// What became of a patch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,22 +38,18 @@ pub(super) async fn patch<T: Slim>(
     collection: &Collection<T>,
     identity: &Identity,
     change: Value,
-) -> Result<Patched, StatusError> {
+) -> Result<Patched, PatchError> {
     let patch = Patch::Merge(json!({"metadata": {"uid": &*identity.uid}, "status": change}));
     let params = as_field_manager();
     let request = api.patch_status(&identity.key.name, &params, &patch);
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Err(_) => Err(StatusError::TimedOut),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
-            // Unless it is the resource that is unknown.
-            if names_object(&status) { Ok(Patched::Gone) } else { Err(StatusError::NotServed) }
+    match send(request, collection).await {
+        // Unless it is the resource that is unknown.
+        Err(PatchError::Call(CallError::Api(kube::Error::Api(status))))
+            if status.code == 404 && names_object(&status) =>
+        {
+            Ok(Patched::Gone)
         }
-        Ok(answer) => {
-            let object = answer?.object.map_err(StatusError::Answer)?;
-            // Our own write is not an event.
-            collection.put_answer(object);
-            Ok(Patched::Written)
-        }
+        sent => sent.map(|()| Patched::Written),
     }
 }
 

@@ -39,5 +39,7 @@ fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
         lab.wait_status("without Istio", |status| condition(status, "RouteReady")["reason"] == "IstioDisabled");
     assert_eq!(condition(&status, "Ready")["status"], "True");
     assert!(world.find(&format!("{routes}/theirs")).is_some(), "that of others stays");
+    let written = running.samples("workspaces_writes_total");
+    assert!(written.contains(&("resource=\"virtualservices\",cause=\"bulk\"".to_owned(), 1)), "{written:?}");
     running.stop();
 }

@@ -27,7 +27,7 @@ use error::{LEFT_BEHIND_PATIENCE, SAME_WRITE_AGAIN, TOO_LARGE_AGAIN};
 pub(super) use hash::{Hash, hash, hash_of};
 pub(super) use memory::{ChildMemories, ChildMemory, StoredDifference};
 pub(super) use pod::{DeletedState, delete_pod};
-pub(super) use request::{ChildApi, REQUEST_TIMEOUT, as_field_manager};
+pub(super) use request::{ChildApi, as_field_manager};
 use request::{Precondition, RequestError};
 
 use crate::client::delete_only;

@@ -5,8 +5,8 @@ use kube::core::Status;
 use kube::{Api, Client};
 
 use super::error::ApplyError;
-use super::request::REQUEST_TIMEOUT;
 use super::response::Meaning;
+use crate::client::{CallError, in_time};
 use crate::stores::collection::Collection;
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Identity, Incoming, Key};
@@ -38,18 +38,16 @@ pub(in crate::reconcile) async fn delete_pod(
     let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     let api: Api<Incoming<Pod>> = Api::namespaced(client.clone(), namespace);
-    let answer = tokio::time::timeout(REQUEST_TIMEOUT, api.delete(name, &params)).await;
-    match answer {
-        Ok(Ok(deleted)) => {
+    match in_time(api.delete(name, &params)).await {
+        Ok(deleted) => {
             // Our own write is not an event.
             if let Some(Ok(pod)) = deleted.left().map(|incoming| incoming.object) {
                 pods.put_answer(pod);
             }
             Ok(true)
         }
-        Ok(Err(kube::Error::Api(status))) => failed(name, *status).map_or(Ok(false), Err),
-        Ok(Err(error)) => Err(unreachable(name, error.to_string())),
-        Err(_) => Err(unreachable(name, "the API server did not answer in time".to_owned())),
+        Err(CallError::Api(kube::Error::Api(status))) => failed(name, *status).map_or(Ok(false), Err),
+        Err(error) => Err(unreachable(name, error.to_string())),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crds::labels::FIELD_MANAGER;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -13,14 +12,12 @@ use serde_json::json;
 use super::super::engine::ReconcileCause;
 use super::error::ApplyError;
 use super::response::Meaning;
+use crate::client::{CallError, in_time};
 use crate::metrics::Metrics;
 use crate::render::{ChildKind, ChildRow, Manifest};
 use crate::stores::child::{Child, WholeChild};
 use crate::stores::collection::Collection;
 use crate::stores::slim::{Identity, Incoming};
-
-/// The timeout of one request.
-pub(in crate::reconcile) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// No object has this resourceVersion: with it as a precondition an apply can only create. Every other version conflicts.
 const MUST_NOT_EXIST: &str = "1";
@@ -177,13 +174,10 @@ impl ChildApi<'_> {
         name: &str,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, RequestError> {
-        let unreachable = |why| Err(RequestError::Failed(self.unreachable(name, why)));
-        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-            Err(_) => unreachable("the API server did not answer in time".to_owned()),
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(kube::Error::Api(status))) => Err(self.refusal(name, *status)),
-            Ok(Err(error)) => unreachable(error.to_string()),
-        }
+        in_time(request).await.map_err(|error| match error {
+            CallError::Api(kube::Error::Api(status)) => self.refusal(name, *status),
+            error => RequestError::Failed(self.unreachable(name, error.to_string())),
+        })
     }
 
     fn refusal(&self, name: &str, status: Status) -> RequestError {

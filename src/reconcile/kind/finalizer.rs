@@ -2,16 +2,16 @@
 //!
 //! It is the finalizer of the Go controller, so that either of them takes it over from the other.
 
-use std::future::Future;
-
 use crds::labels::KIND_FINALIZER;
 use kube::Api;
 use kube::api::Patch;
 use serde_json::{Value, json};
 
-use super::super::apply::{REQUEST_TIMEOUT, as_field_manager};
+use super::super::apply::as_field_manager;
 use super::super::engine::ReconcileCause;
+use super::super::patch::{PatchError, send};
 use super::Context;
+use crate::client::{CallError, in_time};
 use crate::stores::kind::StoredKind;
 use crate::stores::slim::Incoming;
 use crate::users;
@@ -38,24 +38,13 @@ pub(super) enum Finalizer {
     Outdated,
 }
 
-/// Why it could not be added or removed. Every one is worth a retry.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FinalizerError {
-    #[error("the API server did not answer in time")]
-    TimedOut,
-    #[error(transparent)]
-    Api(#[from] kube::Error),
-    #[error("the answer cannot be decoded: {0}")]
-    Answer(String),
-}
-
 /// Adds or removes the finalizer, if it has to be; `users` is how many Workspaces use the kind, as far as is known.
 pub(super) async fn reconcile(
     context: &Context,
     kind: &StoredKind,
     users: usize,
     cause: ReconcileCause,
-) -> Result<Finalizer, FinalizerError> {
+) -> Result<Finalizer, PatchError> {
     let (client, name) = (&context.client, &kind.identity.key.name);
     let step = step(finalizers(kind), kind.identity.deleting, users);
     let change = match step {
@@ -65,28 +54,19 @@ pub(super) async fn reconcile(
         Step::Add => addition(kind),
         Step::Remove(index) => removal(kind, index),
     };
-    let patch = serde_json::from_value(change).map_err(kube::Error::SerdeError)?;
+    let patch = serde_json::from_value(change).map_err(kube::Error::SerdeError).map_err(CallError::Api)?;
     let api: Api<Incoming<StoredKind>> = Api::all(client.clone());
     let params = as_field_manager();
-    let answer = match in_time(api.patch(name, &params, &Patch::<()>::Json(patch))).await {
-        Err(FinalizerError::Api(kube::Error::Api(status))) if is_outdated(&status) => {
+    match send(api.patch(name, &params, &Patch::<()>::Json(patch)), context.stores.kinds()).await {
+        Err(PatchError::Call(CallError::Api(kube::Error::Api(status)))) if is_outdated(&status) => {
             tracing::debug!(error = status.message, "the kind changed meanwhile");
             return Ok(Finalizer::Outdated);
         }
-        answer => answer?,
-    };
-    let stored = answer.object.map_err(FinalizerError::Answer)?;
-    context.stores.kinds().put_answer(stored);
+        sent => sent?,
+    }
     tracing::info!(users, finalizer = KIND_FINALIZER, "{}", if step == Step::Add { "added" } else { "removed" });
     context.metrics.written("workspacekinds", cause.label());
     Ok(if kind.identity.deleting { Finalizer::Released } else { Finalizer::Settled })
-}
-
-async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, FinalizerError> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(FinalizerError::TimedOut),
-    }
 }
 
 fn finalizers(kind: &StoredKind) -> &[String] {

@@ -6,7 +6,8 @@ use crds::workspace_kind::WorkspaceKindStatus;
 use kube::Api;
 use tokio::time::Instant;
 
-use super::super::status_patch::{self, Patched, StatusError};
+use super::super::patch::PatchError;
+use super::super::status_patch::{self, Patched};
 use super::{Context, Memory};
 use crate::stores::StatusOf;
 use crate::stores::kind::StoredKind;
@@ -20,7 +21,7 @@ pub(super) async fn write(
     kind: &StoredKind,
     desired: &WorkspaceKindStatus,
     memory: &mut Memory,
-) -> Result<Option<Duration>, StatusError> {
+) -> Result<Option<Duration>, PatchError> {
     let stores = &context.stores;
     let held = kind.kind.status.clone().unwrap_or_default();
     let kept = |status| stores.kept_status(StatusOf::WorkspaceKind, status);

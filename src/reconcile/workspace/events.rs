@@ -11,13 +11,13 @@ use kube::Api;
 use kube::api::ListParams;
 use tokio::time::Instant;
 
-use super::super::apply::REQUEST_TIMEOUT;
 use super::memory::Memory;
 use super::observe;
 use super::outcome::ApplyOutcome;
 use super::pod_state;
 use super::target::Target;
 use super::warning::{ReadWarnings, recent};
+use crate::client::{CallError, in_time};
 use crate::render::Serves;
 use crate::stores::pod::{ContainerPhase, Pod};
 
@@ -139,15 +139,11 @@ async fn list(target: &Target<'_>, uid: &str) -> Result<Vec<Event>, Unread> {
     let namespace = &target.workspace.identity.key.namespace;
     let events: Api<Event> = Api::namespaced(target.context.client.clone(), namespace);
     let selected = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(LIMIT);
-    match tokio::time::timeout(REQUEST_TIMEOUT, events.list(&selected)).await {
-        Ok(Ok(list)) => Ok(list.items),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(Unread::Forbidden),
-        Ok(Err(error)) => {
+    match in_time(events.list(&selected)).await {
+        Ok(list) => Ok(list.items),
+        Err(CallError::Api(kube::Error::Api(status))) if status.code == 403 => Err(Unread::Forbidden),
+        Err(error) => {
             tracing::debug!(%error, "failed to read Events; will retry");
-            Err(Unread::Failed)
-        }
-        Err(_) => {
-            tracing::debug!("the API server did not answer a list of Events in time; will retry");
             Err(Unread::Failed)
         }
     }

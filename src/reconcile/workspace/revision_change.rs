@@ -4,9 +4,8 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use kube::Api;
 use serde_json::Value;
 
-use super::super::apply::REQUEST_TIMEOUT;
 use super::target::Target;
-use crate::client::causes;
+use crate::client::{causes, in_time};
 use crate::render::difference::{Difference, Extra, differences};
 
 /// How many differences are listed.
@@ -47,11 +46,8 @@ fn listed(found: &[Difference]) -> String {
 async fn template(target: &Target<'_>, revision: &str) -> Result<Value, String> {
     let namespace = &target.workspace.identity.key.namespace;
     let revisions: Api<ControllerRevision> = Api::namespaced(target.context.client.clone(), namespace);
-    match tokio::time::timeout(REQUEST_TIMEOUT, revisions.get(revision)).await {
-        Ok(Ok(revision)) => Ok(revision.data.map(|mut data| data.0["spec"]["template"].take()).unwrap_or_default()),
-        Ok(Err(error)) => Err(causes(&error)),
-        Err(_) => Err("the API server did not answer in time".to_owned()),
-    }
+    let revision = in_time(revisions.get(revision)).await.map_err(|error| causes(&error))?;
+    Ok(revision.data.map(|mut data| data.0["spec"]["template"].take()).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::super::conditions::READY;
-use super::super::status_patch::{self, Patched, StatusError};
+use super::super::patch::PatchError;
+use super::super::status_patch::{self, Patched};
 use super::memory::Memory;
 use super::pod_replacement::PodReplacement;
 use super::reasons::KIND_NOT_FOUND;
@@ -59,7 +60,7 @@ pub(super) async fn write(
     desired: &WorkspaceStatus,
     patience: Option<Duration>,
     memory: &mut Memory,
-) -> Result<StatusWrite, StatusError> {
+) -> Result<StatusWrite, PatchError> {
     let held = &target.workspace.status;
     if desired == held {
         return Ok(StatusWrite::Unneeded);
@@ -101,7 +102,7 @@ fn change(target: &Target<'_>, held: &WorkspaceStatus, desired: &WorkspaceStatus
 }
 
 /// Whether there was still something to write to.
-async fn patch(target: &Target<'_>, change: Value) -> Result<bool, StatusError> {
+async fn patch(target: &Target<'_>, change: Value) -> Result<bool, PatchError> {
     let identity = &target.workspace.identity;
     let stores = &target.context.stores;
     let api = Api::namespaced(target.context.client.clone(), &identity.key.namespace);
