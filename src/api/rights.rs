@@ -73,7 +73,7 @@ fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
         ));
         needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
         needed.push((LIST_EVENTS, "statuses do not quote the Events that say why a pod does not start"));
-        needed.push((CREATE_EVENTS, "no Events report restarts and what is wrong with Workspaces"));
+        needed.push((CREATE_EVENTS, "no Events report restarts and what is wrong with Workspaces and their kinds"));
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
         needed.push((DELETE_PODS, "the pod of a Workspace that its user edits is not restarted"));
         needed.push((READ_REVISIONS, "what a pending restart would change is not named"));

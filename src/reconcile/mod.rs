@@ -16,6 +16,7 @@ mod workspace;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use kube::Client;
@@ -25,6 +26,9 @@ use crate::metrics::{Controller, Metrics};
 use crate::stores::Stores;
 use events::EventRecorder;
 use workspace::Context;
+
+/// How long the last Events may take to be written.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// Reconciles Workspaces until `shutdown`. Waits for the stores first: what is not known to exist would be created again.
 pub async fn run(
@@ -42,13 +46,15 @@ pub async fn run(
     stores.trigger_all();
     let routing = settings.routing.clone();
     let use_istio = routing.use_istio;
+    let (recorder, events) = EventRecorder::new();
+    let mut events = std::pin::pin!(events.write(&client, &metrics));
     let context = Arc::new(Context {
         client: client.clone(),
         stores: stores.clone(),
         routing,
         scheduling_patience: settings.scheduling_patience,
         metrics: metrics.clone(),
-        recorder: EventRecorder::new(client.clone()),
+        recorder: recorder.clone(),
     });
     let reconcile = |key, cause, memory| workspace::reconcile(context.clone(), key, cause, memory);
     let limit = settings.max_concurrent_reconciles;
@@ -56,11 +62,11 @@ pub async fn run(
     // These do not return by themselves.
     let kinds = async {
         let (routing, policy) = (settings.routing.clone(), settings.policy.clone());
-        let (client, stores, counted) = (client.clone(), stores.clone(), metrics.clone());
-        let context = Arc::new(kind::Context { client, stores, routing, policy, metrics: counted });
+        let (client, stores, metrics) = (client.clone(), stores.clone(), metrics.clone());
+        let context = Arc::new(kind::Context { client, stores, routing, policy, metrics, recorder });
         let reconcile = |key, cause, memory| kind::reconcile(context.clone(), key, cause, memory);
         let (triggers, never) = (context.stores.kind_triggers(), std::future::pending());
-        engine::run(Controller::WorkspaceKind, triggers, limit, &metrics, never, reconcile).await;
+        engine::run(Controller::WorkspaceKind, triggers, limit, &context.metrics, never, reconcile).await;
     };
     let routes = async {
         let (client, stores, counted) = (client.clone(), stores.clone(), metrics.clone());
@@ -78,5 +84,8 @@ pub async fn run(
         () = workspaces => {}
         () = kinds => {}
         () = routes => {}
+        () = &mut events => {}
     }
+    drop(context);
+    drop(tokio::time::timeout(LAST_EVENTS, events).await);
 }

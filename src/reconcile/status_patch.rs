@@ -1,5 +1,7 @@
 //! Status patch: sends what differs in the status of an object, of either kind.
 
+use std::time::Duration;
+
 use kube::Api;
 use kube::api::Patch;
 use serde::Serialize;
@@ -10,6 +12,17 @@ use super::patch::{PatchError, send};
 use crate::client::{CallError, names_object};
 use crate::stores::collection::Collection;
 use crate::stores::slim::{Identity, Incoming, Slim};
+
+/// What became of a status.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum StatusWrite {
+    /// It is what is stored already, or there is nothing any longer to write it to.
+    Unneeded,
+    /// It is stored now.
+    Written,
+    /// It is too soon after the last write: after that long.
+    After(Duration),
+}
 
 /// What became of a patch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -255,7 +255,7 @@ const DELETE_PODS: &str = r#"{apiGroups: [""], resources: ["pods"], verbs: ["del
 const NO_REVISIONS: &str = "a right is missing: what a pending restart would change is not named; to change that, add to the \
     rules of the ClusterRole: ";
 const REVISIONS: &str = r#"{apiGroups: ["apps"], resources: ["controllerrevisions"], verbs: ["get"]}"#;
-const NO_EVENTS: &str = "a right is missing: no Events report restarts and what is wrong with Workspaces; to change that, add \
+const NO_EVENTS: &str = "a right is missing: no Events report restarts and what is wrong with Workspaces and their kinds; to change that, add \
     to the rules of the ClusterRole: ";
 const EVENTS: &str = r#"{apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"]}"#;
 const SCALE: &str = r#"{apiGroups: ["apps"], resources: ["statefulsets/scale"], verbs: ["patch"]}"#;

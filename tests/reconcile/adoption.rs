@@ -278,8 +278,11 @@ fn children_of_the_go_controller_are_taken_over_as_they_are() {
     let template = &dropped.get(Child::StatefulSet)["spec"]["template"]["spec"];
     assert_eq!(template["containers"][0]["env"], json!([path_variable(&world, "dropped")]));
     what_is_taken_over_is_ours(lab);
+    for peer in &peers {
+        assert_eq!(wait_events(&peer.lab, 1), [adopted_event(peer)]);
+    }
     // For each of the three one patch and one apply, as for the account and the RoleBinding.
-    let writes = world.writes(mark).filter(|request| request.resource != "workspaces");
+    let writes = world.writes(mark).filter(|request| !["workspaces", "events"].contains(&&*request.resource));
     for child in NAMED_BY_CHANCE.into_iter().chain([Child::ServiceAccount, Child::RoleBinding]) {
         assert_eq!(writes.clone().resource(child.resource()).count(), 6, "{child:?} {writes:?}");
     }
@@ -288,6 +291,20 @@ fn children_of_the_go_controller_are_taken_over_as_they_are() {
     assert!(deleted.is_empty(), "{deleted:?}");
 
     a_lost_label_hides_no_set(lab, running);
+}
+
+/// All that was taken over, in one Event.
+fn adopted_event(peer: &OfPeer<'_>) -> Value {
+    let OfPeer { lab, set, service, route } = peer;
+    let note = format!(
+        "Took over from the Go controller: ServiceAccount {}, RoleBinding {}, StatefulSet {}, Service {}, VirtualService {}",
+        lab.names.service_account,
+        names::role_binding(&lab.name, "view"),
+        name(set),
+        name(service),
+        name(route)
+    );
+    event(lab, "Normal", "Adopted", "Adopt", &note)
 }
 
 /// Ours are the fields that we render; the rest is as it was.
@@ -349,6 +366,7 @@ fn a_lost_label_hides_no_set(lab: &OfPeer<'_>, running: Loop) {
     lab.lab.wait_state("Paused");
     let writes = world.writes(mark).filter(|request| request.resource != "workspaces");
     assert_eq!(writes.count(), 1, "only the pause: {writes:?}");
+    assert_eq!(wait_events(&lab.lab, 1), [adopted_event(lab)]);
     lab.lab.patch(&json!({"paused": false}));
     lab.lab.wait_running();
 
@@ -438,8 +456,9 @@ fn of_two_sets_the_one_with_the_running_pod_is_kept() {
     assert_eq!(world.get(&ours[2])["spec"]["http"][0]["route"][0]["destination"]["host"], json!(host));
     let deleted = ours[0].rsplit('/').next().unwrap();
     let note = format!("Deleted StatefulSet {deleted}: the Workspace has another one, StatefulSet {}", name(&peer.set));
-    let event = event(&peer.lab, "Normal", "DuplicateDeleted", "Adopt", &note);
-    assert_eq!(wait_events(&peer.lab, 1), [event]);
+    let deleted = event(&peer.lab, "Normal", "DuplicateDeleted", "Adopt", &note);
+    let note = format!("Took over from the Go controller: StatefulSet {}", name(&peer.set));
+    assert_eq!(wait_events(&peer.lab, 2), [event(&peer.lab, "Normal", "Adopted", "Adopt", &note), deleted]);
     running.stop();
 }
 

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use crate::process::{Loop, USER};
 use crate::world::{Child, WorkspaceHandle, World, control_plane};
 
-/// The Events about a Workspace, without what differs in each: their names and times.
-fn events(lab: &WorkspaceHandle<'_>) -> Vec<Value> {
-    let all = lab.world.get(&format!("/apis/events.k8s.io/v1/namespaces/{}/events", lab.world.namespace));
+/// The Events about an object in the order of their times, without what differs in each: their names and times.
+fn events_about(world: &World, namespace: &str, uid: &str) -> Vec<Value> {
+    let all = world.get(&format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"));
+    // Their names end with the time.
     let all = all["items"].as_array().unwrap().iter();
-    let about = all.filter(|event| event["regarding"]["uid"] == *lab.uid);
+    let about = all.filter(|event| event["regarding"]["uid"] == uid);
     let parts = about.map(|event| {
         let mut event = event.clone();
         assert!(event["eventTime"].as_str().unwrap().contains('.'), "microseconds: {event}");
@@ -25,6 +26,22 @@ fn events(lab: &WorkspaceHandle<'_>) -> Vec<Value> {
     parts.collect()
 }
 
+fn events(lab: &WorkspaceHandle<'_>) -> Vec<Value> {
+    events_about(lab.world, &lab.world.namespace, &lab.uid)
+}
+
+/// Those about the kind, which has no namespace.
+pub fn kind_events(world: &World) -> Vec<Value> {
+    events_about(world, "default", world.get(&world.kind_path())["metadata"]["uid"].as_str().unwrap())
+}
+
+pub fn wait_kind_events(world: &World, count: usize) -> Vec<Value> {
+    world.wait(&format!("{count} Events about the kind"), || {
+        let events = kind_events(world);
+        if events.len() == count { Ok(events) } else { Err(format!("{events:?}")) }
+    })
+}
+
 pub fn wait_events(lab: &WorkspaceHandle<'_>, count: usize) -> Vec<Value> {
     lab.world.wait(&format!("{count} Events about {}", lab.name), || {
         let events = events(lab);
@@ -33,12 +50,25 @@ pub fn wait_events(lab: &WorkspaceHandle<'_>, count: usize) -> Vec<Value> {
 }
 
 pub fn event(lab: &WorkspaceHandle<'_>, type_: &str, reason: &str, action: &str, note: &str) -> Value {
+    let regarding = json!({
+        "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "namespace": lab.world.namespace, "name": lab.name,
+        "uid": lab.uid,
+    });
+    event_about(&regarding, type_, reason, action, note)
+}
+
+pub fn kind_event(world: &World, type_: &str, reason: &str, note: &str) -> Value {
+    let kind = world.get(&world.kind_path());
+    let regarding = json!({
+        "apiVersion": "kubeflow.org/v1beta1", "kind": "WorkspaceKind", "name": world.kind, "uid": kind["metadata"]["uid"],
+    });
+    event_about(&regarding, type_, reason, "Validate", note)
+}
+
+fn event_about(regarding: &Value, type_: &str, reason: &str, action: &str, note: &str) -> Value {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     json!({
-        "regarding": {
-            "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "namespace": lab.world.namespace, "name": lab.name,
-            "uid": lab.uid,
-        },
+        "regarding": regarding,
         "reportingController": "workspaces-controller",
         "reportingInstance": format!("workspaces-controller-{}", host.trim()),
         "type": type_, "reason": reason, "action": action, "note": note,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use cluster::{Mark, Reply, Requests};
 use serde_json::{Value, json};
 
+use crate::events::{kind_event, wait_kind_events};
 use crate::process::{Loop, USER};
 use crate::world::{World, condition, control_plane};
 
@@ -402,6 +403,9 @@ fn what_the_api_server_says_to_a_pair_of_options_is_quoted() {
     let policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
     world.cluster.api().delete(&format!("{policies}/{}", world.namespace)).and_then(Reply::ok).unwrap();
     wait_kind(&world, "accepted again", is_accepted);
+    let events =
+        [kind_event(&world, "Warning", "NotAccepted", &words), kind_event(&world, "Normal", "Accepted", accepted)];
+    assert_eq!(wait_kind_events(&world, 2), events);
 }
 
 /// Refuses StatefulSets whose pods have the label, and waits until it does.
@@ -440,6 +444,21 @@ fn a_stored_template_that_names_what_does_not_exist_is_reported_by_the_kind() {
     let kind = wait_kind(&world, "unresolved", |kind| unresolved(&kind_condition(kind, "ResolvedRefs")));
     assert!(unresolved(&kind_condition(&kind, "Ready")), "{kind}");
     assert_eq!(kind_condition(&kind, "Accepted")[0], "True");
+    let warning = kind_event(&world, "Warning", "RefsNotResolved", message);
+    assert_eq!(wait_kind_events(&world, 1), std::slice::from_ref(&warning));
+    let described = world.cluster.kubectl(&["describe", "workspacekind", &world.kind]).unwrap();
+    let mut lines = described.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines.find(|words| words.get(1) == Some(&"RefsNotResolved")).unwrap_or_else(|| panic!("{described:?}"));
+    assert_eq!((line[0], line[3]), ("Warning", "workspaces-controller"), "{line:?}");
+    assert_eq!(line[4..].join(" "), message);
+    // An edit of something else is no news.
+    world.update_kind(|template| template["options"]["podConfig"]["values"][1]["spawner"]["hidden"] = json!(true));
+    wait_kind(&world, "unresolved still", |kind| {
+        kind["status"]["observedGeneration"] == kind["metadata"]["generation"]
+            && unresolved(&kind_condition(kind, "ResolvedRefs"))
+    });
     world.update_kind(|template| template["extraEnv"][0]["value"] = json!("{{ httpPathPrefix \"jupyterlab\" }}"));
     wait_kind(&world, "resolved", |kind| kind_condition(kind, "Ready")[0] == "True");
+    let resolved = "the ports, options and redirects that the kind refers to exist";
+    assert_eq!(wait_kind_events(&world, 2), [warning, kind_event(&world, "Normal", "RefsResolved", resolved)]);
 }

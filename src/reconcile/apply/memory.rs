@@ -49,6 +49,8 @@ pub(in crate::reconcile) struct ChildMemory {
     pub(super) too_large: Option<Box<(Hash, Instant, String)>>,
     /// Whether it has been in place once.
     pub(super) existed: bool,
+    /// Whether it was taken over from the Go controller, and that is not reported yet.
+    pub(super) adopted: bool,
     /// When an object of another owner was first found under its name; cleared once it is gone.
     pub(super) foreign: Option<Instant>,
 }
@@ -81,6 +83,11 @@ impl ChildMemory {
     /// It exists, although the cache does not have it.
     pub fn expect_existing(&mut self) {
         self.existed = true;
+    }
+
+    /// Whether it was taken over from the Go controller since this was last asked.
+    pub fn take_adopted(&mut self) -> bool {
+        std::mem::take(&mut self.adopted)
     }
 
     /// Whether a child is as it was when it was last found to be as desired, and that is still what is desired.

@@ -197,7 +197,7 @@ impl ChildApi<'_> {
             self.metrics.write_contested(self.row.plural);
             return Err(ApplyError::Contested { kind: self.row.kind, name: key.name.clone() });
         }
-        self.take_over(existing, object).await?;
+        memory.adopted |= self.take_over(existing, object).await?;
         let mut written = self.write(object, Precondition::Uid(uid)).await;
         if let Err(RequestError::UpdateStrategyConflict(_)) = written {
             self.replace_update_strategy(&existing.identity, object).await?;

@@ -18,10 +18,10 @@ const TRIES: u32 = 3;
 impl ChildApi<'_> {
     /// Moves the fields of an existing child that we want, or that nobody wants any longer, from the Go controller's to ours, and
     /// replaces the update strategy that apply cannot replace: in one patch, which no write can come in between of. A child
-    /// that it does not know of is left alone.
-    pub(super) async fn take_over(&self, existing: &Child, object: &dyn Manifest) -> Result<(), ApplyError> {
+    /// that it does not know of is left alone. True where that took a write.
+    pub(super) async fn take_over(&self, existing: &Child, object: &dyn Manifest) -> Result<bool, ApplyError> {
         if existing.fields.as_ref().is_some_and(|fields| !fields.has_peer) {
-            return Ok(());
+            return Ok(false);
         }
         let name = &existing.identity.key.name;
         let desired = object.value();
@@ -34,14 +34,14 @@ impl ChildApi<'_> {
             if stored.metadata.uid.as_deref() != Some(&existing.identity.uid) {
                 return Err(self.unreachable(name, "it was replaced meanwhile".to_owned()));
             }
-            let Some(patch) = patch(&stored, &desired) else { return Ok(()) };
-            let Ok(patch) = serde_json::from_value(patch) else { return Ok(()) };
+            let Some(patch) = patch(&stored, &desired) else { return Ok(false) };
+            let Ok(patch) = serde_json::from_value(patch) else { return Ok(false) };
             let params = as_field_manager();
             match self.request(name, self.dynamic().patch(name, &params, &Patch::<()>::Json(patch))).await {
                 Ok(_) => {
                     tracing::info!(kind = self.row.kind, name, "taken over from the Go controller");
                     self.count_write();
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(RequestError::Outdated(why)) => outdated = why,
                 Err(error) => return Err(self.error(name, error)),

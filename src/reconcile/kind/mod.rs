@@ -6,12 +6,14 @@ mod counts;
 mod finalizer;
 mod icons;
 mod references;
+mod reported;
 mod status;
 mod status_write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::conditions::Condition;
 use crds::workspace_kind::{AssetConfigMap, WorkspaceKindStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -20,6 +22,8 @@ use tracing::Instrument as _;
 use webhook::Policy;
 
 use super::engine::{ReconcileCause, Requeue};
+use super::events::{EventRecorder, Regarding};
+use super::status_patch::StatusWrite;
 use crate::config::Routing;
 use crate::metrics::Metrics;
 use crate::stores::Stores;
@@ -39,6 +43,7 @@ pub(super) struct Context {
     pub routing: Routing,
     pub policy: Policy,
     pub metrics: Arc<Metrics>,
+    pub recorder: EventRecorder,
 }
 
 /// What is remembered of a kind between two reconciles.
@@ -54,6 +59,8 @@ pub(super) struct Memory {
     cause: ReconcileCause,
     /// When its status was last written.
     status_written: Option<Instant>,
+    /// The conditions that were last reported, for the CRDs of the Go controller have none.
+    reported: Vec<Condition>,
 }
 
 /// Reconciles one kind.
@@ -89,7 +96,16 @@ async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memo
     let (status, status_changes_after) = observe_status(context, kind, users, memory).await;
     let requeue = finalized.or_after(status_changes_after);
     match status_write::write(context, kind, &status, memory).await {
-        Ok(too_soon_for) => requeue.or_after(too_soon_for),
+        Ok(StatusWrite::Unneeded) => requeue,
+        Ok(StatusWrite::After(left)) => requeue.or_after(Some(left)),
+        Ok(StatusWrite::Written) => {
+            let held = kind.kind.status.as_ref().map(|held| &*held.conditions).unwrap_or_default();
+            let before = if held.is_empty() { &*memory.reported } else { held };
+            let events = reported::transitions(before, &status.conditions);
+            context.recorder.record(Regarding::WorkspaceKind, &kind.identity, memory.cause, events);
+            memory.reported = status.conditions;
+            requeue
+        }
         Err(_) => requeue.or_retry(),
     }
 }

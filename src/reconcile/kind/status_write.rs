@@ -7,7 +7,7 @@ use kube::Api;
 use tokio::time::Instant;
 
 use super::super::patch::PatchError;
-use super::super::status_patch::{self, Patched};
+use super::super::status_patch::{self, Patched, StatusWrite};
 use super::{Context, Memory};
 use crate::stores::StatusOf;
 use crate::stores::kind::StoredKind;
@@ -15,21 +15,21 @@ use crate::stores::kind::StoredKind;
 /// The least time between two status writes of one kind, however many Workspaces come and go.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 
-/// Writes the status if it differs; after how long to try again where it is too soon after the last write.
+/// Writes the status if it differs.
 pub(super) async fn write(
     context: &Context,
     kind: &StoredKind,
     desired: &WorkspaceKindStatus,
     memory: &mut Memory,
-) -> Result<Option<Duration>, PatchError> {
+) -> Result<StatusWrite, PatchError> {
     let stores = &context.stores;
     let held = kind.kind.status.clone().unwrap_or_default();
     let kept = |status| stores.kept_status(StatusOf::WorkspaceKind, status);
-    let Some(change) = status_patch::change(&held, desired, kept) else { return Ok(None) };
+    let Some(change) = status_patch::change(&held, desired, kept) else { return Ok(StatusWrite::Unneeded) };
     let next = memory.status_written.map(|written| written + STATUS_PAUSE);
     let left = next.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
     if !left.is_zero() {
-        return Ok(Some(left));
+        return Ok(StatusWrite::After(left));
     }
     memory.status_written = Some(Instant::now());
     let api = Api::all(context.client.clone());
@@ -42,5 +42,8 @@ pub(super) async fn write(
         Ok(Patched::Gone) => {}
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }
-    patched.map(|_| None)
+    patched.map(|patched| match patched {
+        Patched::Written => StatusWrite::Written,
+        Patched::Gone => StatusWrite::Unneeded,
+    })
 }

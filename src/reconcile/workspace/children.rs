@@ -209,7 +209,8 @@ async fn apply(target: &Target<'_>, planned: RenderedAction, memory: &mut Memory
     if matches!(written, Ok(true)) && kind == ChildKind::StatefulSet {
         memory.stateful_set_written = Some(Instant::now());
     }
-    ChildOutcome::new(kind, &name, result, memory.unreachable)
+    let is_adopted = child.take_adopted();
+    ChildOutcome { is_adopted, ..ChildOutcome::new(kind, &name, result, memory.unreachable) }
 }
 
 /// The pod is stopped and started also where the template cannot be stored, on the one that is.
@@ -220,7 +221,8 @@ async fn scale_unapplied(target: &Target<'_>, replicas: i32, child: ChildOutcome
                 Ok(()) => error,
                 Err(scale) => error.nor_scaled(scale),
             };
-            ChildOutcome::new(child.kind, &child.name, Err(error), memory.unreachable)
+            let outcome = ChildOutcome::new(child.kind, &child.name, Err(error), memory.unreachable);
+            ChildOutcome { is_adopted: child.is_adopted, ..outcome }
         }
         result => ChildOutcome { result, ..child },
     }

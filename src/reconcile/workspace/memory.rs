@@ -42,6 +42,8 @@ pub(in crate::reconcile) struct Memory {
     pub(super) revision_change: Option<Box<str>>,
     /// Whether another client keeps modifying its children.
     pub(super) contest: Option<Box<Contest>>,
+    /// The reason of the condition Stalled that was last reported; none while it is not.
+    pub(super) stalled: Option<Box<str>>,
     /// When its status was last written.
     pub(super) status_written: Option<Instant>,
 }

@@ -29,11 +29,12 @@ use k8s_openapi::jiff::Timestamp;
 use tracing::Instrument as _;
 
 use super::engine::{ReconcileCause, Requeue};
+use super::events::Regarding;
+use super::status_patch::StatusWrite;
 use crate::render::names::Fixed;
 use crate::stores::slim::Key;
 use observe::{Observed, observe};
 use status::StatusFacts;
-use status_write::StatusWrite;
 use target::Target;
 
 pub(super) use memory::Memory;
@@ -97,18 +98,18 @@ async fn reconcile_observed(
     let is_set_observed = observe::stateful_set(&target).is_some_and(|set| set.current_revision().is_some());
     let patience = status_write::patience(&status, pod.is_some(), is_set_observed, &replacement);
     let written = status_write::write(&target, &status, patience, memory).await;
+    let conditions = (&*workspace.status.conditions, &*status.conditions);
     let stalled = match written {
-        Ok(StatusWrite::Written) => reported::stalled(&workspace.status.conditions, &status.conditions),
-        _ => None,
+        Ok(written) => reported::stalled(conditions, written == StatusWrite::Written, &mut memory.stalled),
+        Err(_) => None,
     };
     let names = target.names();
     let restarted = reported::restarted(&replacement, &names.pod());
     let contested = contest::contested(&outcome, &mut memory.contest);
     let duplicates = reported::duplicates_deleted(&outcome, &names.stateful_set);
-    let events = duplicates.chain(restarted).chain(contested).chain(stalled);
-    for _ in 0..context.recorder.record(&workspace.identity, events).await {
-        target.count_write("events");
-    }
+    let events = reported::adopted(&outcome).into_iter().chain(duplicates).chain(restarted);
+    let events = events.chain(contested).chain(stalled);
+    context.recorder.record(Regarding::Workspace, &workspace.identity, cause, events);
     let requeue = outcome.requeue().or_after(status_changes_after).or_after(events_after);
     let requeue = requeue.or_after(replacement.restart.after());
     let requeue = if replacement.error.is_some() { requeue.or_retry() } else { requeue };

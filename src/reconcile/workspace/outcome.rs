@@ -40,6 +40,8 @@ pub(super) struct ChildOutcome {
     pub result: Result<StoredDifference, ApplyError>,
     /// Whether an error may be over by the next reconcile: too early to report it.
     pub is_transient: bool,
+    /// Whether it was taken over from the Go controller now.
+    pub is_adopted: bool,
 }
 
 impl ChildOutcome {
@@ -50,7 +52,7 @@ impl ChildOutcome {
             Err(ApplyError::Unreachable { .. }) => unreachable + 1 < REPORTED_AFTER,
             _ => false,
         };
-        Self { kind, name: name.into(), serves: kind.row().serves, result, is_transient }
+        Self { kind, name: name.into(), serves: kind.row().serves, result, is_transient, is_adopted: false }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::conditions::READY;
 use super::super::patch::PatchError;
-use super::super::status_patch::{self, Patched};
+use super::super::status_patch::{self, Patched, StatusWrite};
 use super::memory::Memory;
 use super::pod_replacement::PodReplacement;
 use super::reasons::KIND_NOT_FOUND;
@@ -41,17 +41,6 @@ pub(super) fn patience(
         WorkspaceState::Paused if !is_set_observed => Some(ROLLOUT_PATIENCE),
         _ => None,
     }
-}
-
-/// What became of a status.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum StatusWrite {
-    /// It is what is stored already, or there is nothing any longer to write it to.
-    Unneeded,
-    /// It is stored now.
-    Written,
-    /// It is too soon after the last write: after that long.
-    After(Duration),
 }
 
 /// Writes the status if it differs, but not before `patience` has passed since the last write of the StatefulSet.
