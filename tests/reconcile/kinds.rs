@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::events::{kind_event, wait_kind_events};
 use crate::process::{Loop, USER};
-use crate::world::{World, condition, control_plane};
+use crate::world::{Child, World, condition, control_plane};
 
 /// Longer than any pause after which a status is written.
 const REST: Duration = Duration::from_secs(5);
@@ -412,7 +412,11 @@ fn what_the_api_server_says_to_a_pair_of_options_is_quoted() {
 fn refuse_sets_with(world: &World, label: &str) {
     let (api, namespace) = (world.cluster.api(), &world.namespace);
     let expression = format!("!('{label}' in object.spec.template.metadata.labels)");
-    world.refuse_stateful_sets(&["CREATE", "UPDATE"], &json!({"expression": expression, "message": "no teams here"}));
+    world.refuse(
+        Child::StatefulSet,
+        &["CREATE", "UPDATE"],
+        &json!({"expression": expression, "message": "no teams here"}),
+    );
     let labels = json!({"statefulset": "probe", label: "a"});
     let probe = json!({
         "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "probe"},

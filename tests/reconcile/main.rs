@@ -17,6 +17,7 @@ mod metrics;
 mod mutating;
 mod poison;
 mod process;
+mod refusals;
 mod rest;
 mod restarts;
 mod role_bindings;

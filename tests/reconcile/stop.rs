@@ -188,7 +188,7 @@ fn a_pod_stops_while_nothing_can_be_rendered() {
 fn refuse_by_policy(lab: &WorkspaceHandle<'_>) {
     let api = lab.world.cluster.api();
     let validation = json!({"expression": "false", "message": "images come from the mirror"});
-    lab.world.refuse_stateful_sets(&["UPDATE"], &validation);
+    lab.world.refuse(Child::StatefulSet, &["UPDATE"], &validation);
     let path = format!("{}?dryRun=All", lab.child_path(Child::StatefulSet));
     lab.world.wait("the policy to be in force", || {
         let reply = api.merge_patch(&path, &json!({"metadata": {"labels": {"asked": "yes"}}})).unwrap();

@@ -116,8 +116,9 @@ impl World {
         self.wait("the kind to be gone", || self.find(&path).map_or(Ok(()), |kind| Err(kind.to_string())));
     }
 
-    /// Creates a policy with the name of the namespace, which refuses StatefulSets there. It takes a while to be in force.
-    pub fn refuse_stateful_sets(&self, operations: &[&str], validation: &Value) {
+    /// Creates a policy with the name of the namespace, which refuses children of that kind there. It takes a while to be in
+    /// force.
+    pub fn refuse(&self, child: Child, operations: &[&str], validation: &Value) {
         let (api, namespace) = (self.cluster.api(), &self.namespace);
         let group = "admissionregistration.k8s.io/v1";
         let policy = json!({
@@ -125,7 +126,7 @@ impl World {
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": [{
-                    "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["statefulsets"], "operations": operations,
+                    "apiGroups": [child.group()], "apiVersions": ["v1"], "resources": [child.resource()], "operations": operations,
                 }]},
                 "validations": [validation],
             },
@@ -207,17 +208,24 @@ impl Child {
         }
     }
 
-    fn api(self) -> &'static str {
+    /// The API group; empty for the core group.
+    pub fn group(self) -> &'static str {
         match self {
-            Self::ServiceAccount | Self::Service => "/api/v1",
-            Self::RoleBinding => "/apis/rbac.authorization.k8s.io/v1",
-            Self::StatefulSet => "/apis/apps/v1",
-            Self::VirtualService => "/apis/networking.istio.io/v1",
+            Self::ServiceAccount | Self::Service => "",
+            Self::RoleBinding => "rbac.authorization.k8s.io",
+            Self::StatefulSet => "apps",
+            Self::VirtualService => "networking.istio.io",
         }
     }
 
+    /// The resource with its group, as the API server names it in messages.
+    pub fn qualified(self) -> String {
+        [self.resource(), self.group()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
+    }
+
     pub fn collection(self, namespace: &str) -> String {
-        format!("{}/namespaces/{namespace}/{}", self.api(), self.resource())
+        let api = if self.group().is_empty() { "/api".to_owned() } else { format!("/apis/{}", self.group()) };
+        format!("{api}/v1/namespaces/{namespace}/{}", self.resource())
     }
 }
 
@@ -242,14 +250,17 @@ impl WorkspaceHandle<'_> {
         self.world.cluster.api().merge_patch(&self.path(), &json!({"spec": spec})).and_then(Reply::ok).unwrap();
     }
 
+    pub fn child_name(&self, child: Child) -> String {
+        match child {
+            Child::ServiceAccount => self.names.service_account.clone(),
+            Child::RoleBinding => names::role_binding(&self.name, "view"),
+            Child::StatefulSet => self.names.stateful_set.clone(),
+            Child::Service | Child::VirtualService => self.names.service.clone(),
+        }
+    }
+
     pub fn child_path(&self, child: Child) -> String {
-        let name = match child {
-            Child::ServiceAccount => &self.names.service_account,
-            Child::RoleBinding => &names::role_binding(&self.name, "view"),
-            Child::StatefulSet => &self.names.stateful_set,
-            Child::Service | Child::VirtualService => &self.names.service,
-        };
-        format!("{}/{name}", child.collection(&self.world.namespace))
+        format!("{}/{}", child.collection(&self.world.namespace), self.child_name(child))
     }
 
     pub fn child(&self, child: Child) -> Value {

@@ -87,6 +87,7 @@ async fn reconcile_observed(
         workspace: &workspace,
         names: target.names(),
         pod,
+        has_service: observe::has_service(&target),
         warnings: memory.warnings.as_ref().map(|read| &*read.warnings).unwrap_or_default(),
         replacement: &replacement,
         outcome: &outcome,

@@ -53,6 +53,11 @@ pub(super) fn stateful_set(target: &Target<'_>) -> Option<Arc<Child>> {
     set.is_owned_by(&target.workspace.identity.uid).then_some(set)
 }
 
+/// Whether our Service exists.
+pub(super) fn has_service(target: &Target<'_>) -> bool {
+    target.api(ChildKind::Service).exists(&target.key(&target.names().service))
+}
+
 /// The pod of that StatefulSet.
 pub(super) fn pod_of(context: &Context, set: &Child) -> Option<Arc<Pod>> {
     let Key { namespace, name } = &set.identity.key;

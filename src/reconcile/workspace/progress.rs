@@ -28,9 +28,11 @@ pub(super) fn reason_of(state: WorkspaceState) -> &'static str {
     }
 }
 
-/// Whether the Workspace can be opened now: its pod is ready, and requests are routed to it or Istio does not do that.
+/// Whether the Workspace can be opened now: its pod is ready and has a Service, and requests are routed to it or Istio does
+/// not do that.
 pub(super) fn available(
     pod: Option<&Pod>,
+    has_service: bool,
     status: &WorkspaceStatus,
     ready: &ConditionDraft,
     route_ready: &ConditionDraft,
@@ -40,6 +42,10 @@ pub(super) fn available(
     if !is_pod_ready {
         let reason = if status.state == WorkspaceState::Error { &*ready.reason } else { reason_of(status.state) };
         return draft(ConditionStatus::False, reason, &status.state_message);
+    }
+    if !has_service {
+        // Ready says why.
+        return draft(ConditionStatus::False, "ServiceNotReady", &ready.message);
     }
     match (route_ready.status, &*route_ready.reason) {
         (ConditionStatus::True, _) => {

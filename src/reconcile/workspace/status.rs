@@ -40,6 +40,8 @@ pub(super) struct StatusFacts<'a> {
     pub names: &'a ChildNames,
     /// The pod of its StatefulSet, if there is one.
     pub pod: Option<&'a Pod>,
+    /// Whether its Service exists.
+    pub has_service: bool,
     /// How the pod compares with the template, and what was done about it.
     pub replacement: &'a PodReplacement,
     /// The recent warning Events of the pod, or of the StatefulSet where there is no pod; newest first.
@@ -151,7 +153,7 @@ fn conditions(
     }
     let route_ready = route_ready(facts);
     let ready = ready(facts, status, &route_ready);
-    let available = progress::available(pod, status, &ready, &route_ready);
+    let available = progress::available(pod, facts.has_service, status, &ready, &route_ready);
     let stalled = of_this_generation(STALLED);
     let progress = progress::progress(outcome, facts.refusals, stalled, pod.is_some(), &ready, &route_ready);
     let drafts = [ready, available, route_ready].into_iter().chain(progress).chain(pending_restart);

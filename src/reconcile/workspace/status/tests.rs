@@ -91,6 +91,7 @@ fn facts<'a>(
         workspace,
         names,
         pod,
+        has_service: true,
         warnings: &[],
         replacement: &CURRENT,
         outcome,

@@ -60,4 +60,9 @@ fn it_can_be_opened_exactly_while_its_pod_is_ready_and_routed() {
     // A refusal by itself closes nothing.
     let refused = with_child(ChildKind::Service, Err(refused()));
     assert_eq!(available(Some(&pod), &refused), of(ConditionStatus::True, "Available"));
+    let names = names(&lab);
+    let without_service = StatusFacts { has_service: false, ..facts(&lab, &names, Some(&pod), &refused) };
+    let status = desired(without_service).0;
+    let message = "Workspace Service ws-lab-1 was refused: quota";
+    assert_eq!(condition(&status, "Available"), (ConditionStatus::False, "ServiceNotReady", message));
 }
