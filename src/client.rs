@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use http::header::USER_AGENT;
 use http::{HeaderValue, Uri};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
 use kube::api::{DeleteParams, Preconditions};
-use kube::client::ClientBuilder;
+use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config};
-use tower::timeout::TimeoutLayer;
+use tower::{BoxError, ServiceBuilder};
 
 use crate::config::{SettingError, settings};
 
@@ -23,6 +26,9 @@ const RESPONSE: Duration = Duration::from_secs(15);
 /// Between two chunks of a response. Watches give up a little earlier, to be resumed.
 const SILENCE: Duration = Duration::from_secs(90);
 
+/// The most that a connection reads at once: two TLS records. The room stays for as long as the connection, and without a limit
+/// the long list that each watch begins with makes it 400 KiB.
+const READ_BUFFER: usize = 32 << 10;
 /// For one request, with all of its response. Shorter than [`RESPONSE`], so that the loop goes on with others.
 const REQUEST: Duration = Duration::from_secs(10);
 
@@ -86,12 +92,34 @@ impl Access {
 
     /// A client with connections of its own, which run on the runtime that it is created in.
     pub fn client(&self) -> Result<Client, SettingError> {
-        let builder = ClientBuilder::try_from(self.config.clone()).map_err(|error| SettingError {
+        build(&self.config).map_err(|error| SettingError {
             rule: format!("cannot be used: {}", causes(&error)),
             ..self.setting.clone()
-        })?;
-        Ok(builder.with_layer(&TimeoutLayer::new(RESPONSE)).build())
+        })
     }
+}
+
+/// As kube builds its clients, but with bounded buffers, and without what is not used here: retries, proxies, compression and
+/// log lines.
+fn build(config: &Config) -> kube::Result<Client> {
+    if let Some(proxy_url) = config.proxy_url.clone().map(Box::new) {
+        return Err(kube::Error::ProxyProtocolUnsupported { proxy_url });
+    }
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector()?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    connector.set_reset_reader_on_write(config.reset_reader_on_write);
+    let connections: legacy::Client<_, Body> =
+        legacy::Client::builder(TokioExecutor::new()).http1_max_buf_size(READ_BUFFER).build(connector);
+    let service = ServiceBuilder::new()
+        .timeout(RESPONSE)
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(connections);
+    Ok(Client::new(service, config.default_namespace.clone()))
 }
 
 /// As kubectl reads `KUBECONFIG`: several files separated by colons, the first one wins.
