@@ -96,6 +96,8 @@ impl ReconcileCause {
     }
 }
 
+/// For so many objects there is always room.
+const FEW: usize = 64;
 /// Every n-th turn is for an object of a bulk event, so that those are reconciled too.
 const BULK_EVERY: usize = 4;
 
@@ -229,6 +231,7 @@ impl Queue {
         ];
         if wanted.iter().all(|(due, ..)| due.is_none()) {
             self.slots.remove(key);
+            self.shrink();
         }
         for (due, class, cause) in wanted {
             if let Some(due) = due {
@@ -240,6 +243,15 @@ impl Queue {
     /// How many objects wait.
     pub fn len(&self) -> usize {
         self.waiting
+    }
+
+    /// Returns the room that a start or another bulk event took, at which all objects wait.
+    fn shrink(&mut self) {
+        let few = self.slots.len().max(FEW);
+        if self.slots.capacity() > 4 * few {
+            self.slots.shrink_to(2 * few);
+            self.orders.iter_mut().for_each(|order| order.shrink_to(2 * few));
+        }
     }
 
     fn schedule(&mut self, key: Key, due: Instant, class: Class, cause: ReconcileCause) {
@@ -389,6 +401,20 @@ mod tests {
         queue.add(key("a"), Urgency::Debounced, now);
         assert_eq!(queue.next_due(), Some(now + DEBOUNCE));
         assert_eq!(queue.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_start_needs_is_given_back() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let names: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+        names.iter().for_each(|name| queue.add(key(name), Urgency::Bulk, now));
+        while let Some(key) = queue.start(now) {
+            let requeue = if key.name == "7" { Requeue::After(MS) } else { Requeue::Done };
+            queue.finished(&key, requeue, now);
+        }
+        let rooms = [queue.slots.capacity(), queue.orders[0].capacity(), queue.orders[1].capacity()];
+        assert!(rooms.into_iter().all(|room| room <= 4 * FEW), "{rooms:?}");
+        assert_eq!(queue.start(now + MS), Some(key("7")));
     }
 
     #[tokio::test]
