@@ -1,6 +1,7 @@
 //! What the process knows of the cluster: slim reflectors of WorkspaceKinds, Workspaces and their children, and the read
 //! model that admission asks. The only place with watches; it writes nothing.
 
+pub mod applied_hash;
 #[cfg(test)]
 mod captured_log;
 pub mod child;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::applied_hash::AppliedHash;
 use super::collection::Collection;
 use super::metadata::{OwnedFields, Owner, WireMetadata};
 use super::slim::{Identity, Key, Slim};
@@ -59,7 +60,7 @@ pub struct Child {
     /// Its controller.
     pub owner: Option<Owner>,
     /// The hash of what was last applied, from its annotation.
-    pub applied_hash: Option<Box<str>>,
+    pub applied_hash: Option<AppliedHash>,
     /// The fields that are ours.
     pub fields: Option<OwnedFields>,
     /// Its `metadata.generation`, which grows with each change of its spec; none where the resource has none.

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::applied_hash::AppliedHash;
 use super::slim::{Identity, Key};
 
 /// Metadata as it is in JSON, as far as any slim type uses it.
@@ -38,7 +39,7 @@ pub(super) struct WireLabels {
 #[serde(default)]
 pub(super) struct WireAnnotations {
     #[serde(rename = "notebooks.kubeflow.org/applied-hash")]
-    pub applied_hash: Option<Box<str>>,
+    pub applied_hash: Option<AppliedHash>,
     #[serde(rename = "notebooks.kubeflow.org/restart")]
     pub restart: Option<Box<str>>,
     #[serde(rename = "notebooks.kubeflow.org/restart-at")]

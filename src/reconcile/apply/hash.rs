@@ -1,20 +1,14 @@
 //! The hash of an object as it is applied: kept in its annotation, so that a later reconcile knows what was applied without
 //! reading it.
 
-use std::fmt::Write as _;
 use std::io;
 
-use crds::labels::APPLIED_HASH_LENGTH;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::render::Manifest;
 
-/// Bytes of the hash in the annotation, where each is two hexadecimal digits.
-const HASH_BYTES: usize = APPLIED_HASH_LENGTH / 2;
-
-/// The value of the annotation with the hash of what was applied.
-pub(in crate::reconcile) type Hash = Box<str>;
+pub(in crate::reconcile) use crate::stores::applied_hash::AppliedHash as Hash;
 
 /// The hash of an object as it will be applied, but for the annotation that holds it.
 ///
@@ -32,12 +26,7 @@ fn hash_written(write: impl FnOnce(&mut dyn io::Write) -> serde_json::Result<()>
     let mut sink = HashSink(Sha256::new());
     // Neither the types nor the sink can fail; were one to, what was hashed so far still distinguishes versions.
     let _ = write(&mut io::BufWriter::new(&mut sink));
-    let digest = sink.0.finalize();
-    let text = digest.iter().take(HASH_BYTES).fold(String::with_capacity(APPLIED_HASH_LENGTH), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    text.into()
+    Hash::of_sha256(sink.0)
 }
 
 struct HashSink(Sha256);
@@ -56,6 +45,7 @@ impl io::Write for HashSink {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use crds::labels::APPLIED_HASH_LENGTH;
     use k8s_openapi::api::core::v1::{Container, EnvVar};
 
     use super::*;
@@ -73,7 +63,7 @@ mod tests {
     #[test]
     fn the_hash_of_a_route_is_that_of_earlier_versions() {
         let Route::Wanted(route) = desired().route else { unreachable!() };
-        assert_eq!(&*hash(&*route), "e841e9fd5cf59d3f472f277021c333ec");
+        assert_eq!(hash(&*route).to_string(), "e841e9fd5cf59d3f472f277021c333ec");
     }
 
     /// Each claim and Secret is mounted once: such sets are not written anew by a later version.
@@ -103,7 +93,7 @@ mod tests {
         ]))
         .unwrap();
         let set = render(RenderInput::from(&workspace), &kind.spec, &Routing::default()).unwrap().stateful_set;
-        assert_eq!(&*hash(&set), "048f108c05b2f1d20be4f3f1e5b05fff");
+        assert_eq!(hash(&set).to_string(), "048f108c05b2f1d20be4f3f1e5b05fff");
     }
 
     /// The extra volumes have no mount that is made, so each claim and Secret is mounted once here too.
@@ -127,7 +117,7 @@ mod tests {
         template.extra_volume_mounts =
             serde_json::from_value(serde_json::json!([{"name": "m", "mountPath": "/models"}])).unwrap();
         let set = render(RenderInput::from(&workspace), &kind.spec, &Routing::default()).unwrap().stateful_set;
-        assert_eq!(&*hash(&set), "472d8a3030a3d2bd206e65cd40ab708b");
+        assert_eq!(hash(&set).to_string(), "472d8a3030a3d2bd206e65cd40ab708b");
     }
 
     /// As it was before apply bodies were escaped, where nothing is: those objects are not written anew.
@@ -135,12 +125,12 @@ mod tests {
     fn the_hash_is_that_of_plain_json_unless_a_yaml_reader_would_misread_it() {
         let mut set = desired().stateful_set;
         let plain = |set: &k8s_openapi::api::apps::v1::StatefulSet| {
-            format!("{:x}", Sha256::digest(serde_json::to_vec(set).unwrap()))[..2 * HASH_BYTES].to_owned()
+            format!("{:x}", Sha256::digest(serde_json::to_vec(set).unwrap()))[..APPLIED_HASH_LENGTH].to_owned()
         };
-        assert_eq!(*hash(&set), *plain(&set));
+        assert_eq!(hash(&set).to_string(), plain(&set));
         let spec = set.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
         let variable = EnvVar { name: "A".to_owned(), value: Some("a\u{85}b".to_owned()), ..EnvVar::default() };
         spec.containers = vec![Container { env: Some(vec![variable]), ..Container::default() }];
-        assert_ne!(*hash(&set), *plain(&set));
+        assert_ne!(hash(&set).to_string(), plain(&set));
     }
 }

@@ -1,6 +1,7 @@
 //! What is remembered of a child between two reconciles.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::num::NonZeroU64;
 
 use tokio::time::Instant;
 
@@ -41,11 +42,11 @@ impl ChildMemories {
 pub(in crate::reconcile) struct ChildMemory {
     /// The state in which nothing is to be done.
     pub(super) settled: Option<Settled>,
-    /// What differs from what was applied in that state.
-    pub stored: StoredDifference,
+    /// What differs from what was applied in that state; none where nothing does. Boxed, as what follows, because that is rare.
+    pub(super) stored: Option<Box<StoredDifference>>,
     /// What was written last, and when.
-    pub(super) written: Option<(Hash, Instant)>,
-    /// The hash of what was too large, when that was, and the message of the refusal. Boxed, because that is rare.
+    pub(super) written: Option<Box<(Hash, Instant)>>,
+    /// The hash of what was too large, when that was, and the message of the refusal.
     pub(super) too_large: Option<Box<(Hash, Instant, String)>>,
     /// Whether it has been in place once.
     pub(super) existed: bool,
@@ -58,15 +59,15 @@ pub(in crate::reconcile) struct ChildMemory {
 /// A version of a child that was found to be as desired: a digest of the hash of what was applied, of the fields that are
 /// ours, and of the generation, for a mutating webhook may change our fields in a request of another client.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Settled(u64);
+pub(super) struct Settled(NonZeroU64);
 
 impl Settled {
     /// The version of `child`; none where we applied nothing to it.
-    pub(super) fn of(child: &Child) -> Option<Self> {
+    fn of(child: &Child) -> Option<Self> {
         let (applied, fields) = (child.applied_hash.as_ref()?, child.fields.as_ref()?.digest);
         let mut hasher = DefaultHasher::new();
         (applied, fields, child.generation).hash(&mut hasher);
-        Some(Self(hasher.finish()))
+        NonZeroU64::new(hasher.finish()).map(Self)
     }
 }
 
@@ -80,6 +81,17 @@ pub(in crate::reconcile) struct StoredDifference {
 }
 
 impl ChildMemory {
+    /// What differs from what was applied in the state in which nothing is to be done.
+    pub fn stored(&self) -> StoredDifference {
+        self.stored.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Remembers the state in which nothing is to be done, and what differs from what was applied in it.
+    pub(super) fn settle(&mut self, child: &Child, stored: StoredDifference) {
+        self.settled = Settled::of(child);
+        self.stored = (stored != StoredDifference::default()).then(|| Box::new(stored));
+    }
+
     /// It exists, although the cache does not have it.
     pub fn expect_existing(&mut self) {
         self.existed = true;

@@ -193,7 +193,7 @@ impl ChildApi<'_> {
     ) -> Result<(), ApplyError> {
         let Identity { key, uid, .. } = &existing.identity;
         let is_same = |(written, at): &(Hash, Instant)| written == hash && at.elapsed() < SAME_WRITE_AGAIN;
-        if memory.written.as_ref().is_some_and(is_same) {
+        if memory.written.as_deref().is_some_and(is_same) {
             self.metrics.write_contested(self.row.plural);
             return Err(ApplyError::Contested { kind: self.row.kind, name: key.name.clone() });
         }
@@ -229,7 +229,7 @@ impl ChildApi<'_> {
         self.count_write();
         memory.existed = true;
         memory.foreign = None;
-        memory.written = Some((hash.clone(), Instant::now()));
+        memory.written = Some(Box::new((*hash, Instant::now())));
         memory.too_large = None;
         if answer.child.identity.key == *key {
             self.settle_written(memory, answer, object);
@@ -240,7 +240,7 @@ impl ChildApi<'_> {
     fn refused(&self, name: &str, hash: &Hash, memory: &mut ChildMemory, error: RequestError) -> ApplyError {
         let error = self.error(name, error);
         if let ApplyError::TooLarge { message, .. } = &error {
-            memory.too_large = Some(Box::new((hash.clone(), Instant::now(), message.clone())));
+            memory.too_large = Some(Box::new((*hash, Instant::now(), message.clone())));
         }
         error
     }
@@ -283,7 +283,7 @@ mod tests {
     async fn only_the_resources_of_istio_can_be_absent() {
         // As after a 404 to a watch: not synced.
         let (collection, metrics, owner) = (Collection::<Child>::default(), Metrics::new(), Identity::default());
-        let (key, hash) = (Key::new("ns", "ws-lab"), Action::Apply(Hash::from("h")));
+        let (key, hash) = (Key::new("ns", "ws-lab"), Action::Apply(Hash::of_text("h")));
         for kind in ChildKind::ALL {
             let api = ChildApi::new(kind, &client(), &metrics, &owner, &collection);
             let settled = api.is_settled(&key, &hash, &ChildMemory::default());

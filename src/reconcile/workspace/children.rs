@@ -79,7 +79,7 @@ fn settled(target: &Target<'_>, plan: &Plan, memory: &Memory) -> Option<Vec<Chil
     for ChildAction { kind, name, action } in &plan.actions {
         let child = memory.children.get(*kind, name)?;
         let result = match target.api(*kind).is_settled(&target.key(name), action, child) {
-            Ok(true) => Ok(child.stored.clone()),
+            Ok(true) => Ok(child.stored()),
             Ok(false) => return None,
             Err(error) => Err(error),
         };
@@ -205,7 +205,7 @@ async fn apply(target: &Target<'_>, planned: RenderedAction, memory: &mut Memory
     let ChildAction { kind, name, action } = planned;
     let child = memory.children.of(kind, &name);
     let written = target.api(kind).act(&target.key(&name), action, child).await.inspect_err(log);
-    let result = written.as_ref().map(|_| child.stored.clone()).map_err(Clone::clone);
+    let result = written.as_ref().map(|_| child.stored()).map_err(Clone::clone);
     if matches!(written, Ok(true)) && kind == ChildKind::StatefulSet {
         memory.stateful_set_written = Some(Instant::now());
     }

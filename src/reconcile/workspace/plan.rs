@@ -3,6 +3,8 @@
 //! Most reconciles are about the pod. They need not render anything as long as Workspace and kind are those of the last
 //! rendering.
 
+use std::hash::{DefaultHasher, Hasher as _};
+
 use crds::WorkspaceKind;
 use crds::labels::RESTART_ANNOTATION;
 
@@ -12,46 +14,39 @@ use super::target::Target;
 use crate::render::names::ChildNames;
 use crate::render::{self, Action, ChildAction, ChildKind, KeptPaths, Manifest, RenderFault, Route, SkippedMount};
 
-/// What a rendering depends on. The settings do not change while the process lives.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// What a rendering depends on, as digests. The settings do not change while the process lives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Inputs {
-    /// Uid and generation.
-    workspace: (Box<str>, i64),
-    /// Uid and generation.
-    kind: (String, i64),
+    /// Uid and generation of the Workspace and of its kind, and whether the existing StatefulSet has `podManagementPolicy:
+    /// OrderedReady`.
+    objects: u64,
     /// Whether the account belongs to another owner.
     account_is_foreign: bool,
     /// What is recorded on the StatefulSet, see [`RestartRecord`].
-    recorded: Option<Box<str>>,
-    /// Whether the existing StatefulSet has `podManagementPolicy: OrderedReady`.
-    ordered_ready: bool,
+    recorded: u64,
 }
 
 impl Inputs {
-    pub fn new(
-        target: &Target<'_>,
-        kind: &WorkspaceKind,
-        account_is_foreign: bool,
-        recorded: Option<Box<str>>,
-    ) -> Self {
-        let workspace = target.workspace;
-        let metadata = &kind.metadata;
-        Self {
-            workspace: (workspace.identity.uid.clone(), workspace.generation),
-            kind: (metadata.uid.clone().unwrap_or_default(), metadata.generation.unwrap_or_default()),
-            account_is_foreign,
-            recorded,
-            ordered_ready: target.fixed.ordered_ready,
-        }
+    pub fn new(target: &Target<'_>, kind: &WorkspaceKind, account_is_foreign: bool, recorded: Option<&str>) -> Self {
+        let (workspace, kind) = (target.workspace, &kind.metadata);
+        let workspace = (&workspace.identity.uid, workspace.generation);
+        let objects = digest(&(workspace, &kind.uid, kind.generation, target.fixed.ordered_ready));
+        Self { objects, account_is_foreign, recorded: digest(&recorded) }
     }
+}
+
+fn digest(value: &impl std::hash::Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What should exist, as hashes.
 #[derive(Debug)]
 pub(super) struct Plan {
     inputs: Inputs,
-    /// What the StatefulSet records.
-    record: Box<str>,
+    /// What the StatefulSet records, as [`Inputs`] have it.
+    record: u64,
     /// The paths of the running pod that the route keeps.
     pub kept: KeptPaths,
     /// What is to be done about each child, in that order.
@@ -71,10 +66,10 @@ impl Plan {
     /// Whether it was made from these, for children of these names.
     pub fn is_for(&self, inputs: &Inputs, names: &ChildNames) -> bool {
         // Once it has been written, what it records is what is recorded.
-        let is_written = inputs.recorded.as_ref() == Some(&self.record);
-        let recorded = if is_written { &self.inputs.recorded } else { &inputs.recorded };
+        let is_written = inputs.recorded == self.record;
+        let recorded = if is_written { self.inputs.recorded } else { inputs.recorded };
         let is_called = |action: &ChildAction<Hash>| action.kind.name(names).is_none_or(|name| *action.name == *name);
-        self.inputs == Inputs { recorded: recorded.clone(), ..inputs.clone() } && self.actions.iter().all(is_called)
+        self.inputs == Inputs { recorded, ..*inputs } && self.actions.iter().all(is_called)
     }
 
     /// The hash of what is to be applied, of a kind of which there is one.
@@ -101,9 +96,10 @@ impl Plan {
     ) -> Result<(Self, Vec<RenderedAction>), RenderFault> {
         let (workspace, routing) = (target.workspace.render_input(), &target.context.routing);
         let mut desired = render::render_existing(workspace, target.fixed.clone(), &kind.spec, routing)?;
-        let record: Box<str> = record.to_string().into();
+        let record = record.to_string();
         let annotations = desired.stateful_set.metadata.annotations.get_or_insert_default();
-        annotations.insert(RESTART_ANNOTATION.to_owned(), record.to_string());
+        let record_digest = digest(&Some(&*record));
+        annotations.insert(RESTART_ANNOTATION.to_owned(), record);
         let mut replicas = 0;
         if inputs.account_is_foreign {
             desired.role_bindings.clear();
@@ -120,8 +116,8 @@ impl Plan {
         let route = desired.route.without_object();
         let skipped_mounts = std::mem::take(&mut desired.skipped_mounts);
         let rendered: Vec<_> = desired.into_actions().into_iter().map(|child| child.map(with_hash)).collect();
-        let actions = rendered.iter().map(|child| child.as_ref().map(|(hash, _)| hash.clone())).collect();
-        Ok((Self { inputs, record, kept, actions, replicas, route, skipped_mounts }, rendered))
+        let actions = rendered.iter().map(|child| child.as_ref().map(|(hash, _)| *hash)).collect();
+        Ok((Self { inputs, record: record_digest, kept, actions, replicas, route, skipped_mounts }, rendered))
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) struct Planned {
 
 /// What a plan depends on.
 pub(super) fn inputs(target: &Target<'_>, kind: &WorkspaceKind, memory: &Memory) -> Inputs {
-    let recorded = observe::stateful_set(target).and_then(|set| set.restart.clone());
+    let set = observe::stateful_set(target);
+    let recorded = set.as_ref().and_then(|set| set.restart.as_deref());
     Inputs::new(target, kind, memory.account_is_foreign, recorded)
 }
 
@@ -47,7 +48,7 @@ pub(super) async fn make(
     let (set, pod) = (observe::stateful_set(target), observe::pod(target));
     let (set, pod) = (set.as_deref(), pod.as_deref());
     let record = RestartRecord::next(&target.workspace.spec.pod_template, set, pod);
-    let make = |kept: KeptPaths| Plan::make(inputs.clone(), &record, kept, target, kind);
+    let make = |kept: KeptPaths| Plan::make(inputs, &record, kept, target, kind);
     let knows_paths = kept != KeptPaths::default();
     let (mut plan, mut actions) = make(kept)?;
     let mut unread = None;

@@ -44,7 +44,7 @@ impl FromStr for RestartRecord {
             None => (inputs_and_revision, None),
             Some((inputs, revision)) => (inputs, Some(revision.into())),
         };
-        Ok(Self { inputs: inputs.into(), replaces })
+        Ok(Self { inputs: Hash::of_text(inputs), replaces })
     }
 }
 

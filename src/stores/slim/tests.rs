@@ -4,6 +4,7 @@ use kube::core::{ObjectList, WatchEvent};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::stores::applied_hash::AppliedHash;
 use crate::stores::child::{Child, WatchedChild};
 use crate::stores::collection::Collection;
 use crate::stores::kind::StoredKind;
@@ -43,7 +44,7 @@ fn a_child_keeps_its_owner_our_fields_and_the_hash() {
     assert_eq!((&*set.identity.uid, &*set.identity.version, set.identity.deleting), ("u-1", "7", false));
     assert!(set.is_owned_by("w-1") && !set.is_owned_by("o-1"));
     assert_eq!(set.workspaces().collect::<Vec<_>>(), ["lab"]);
-    assert_eq!(set.applied_hash.as_deref(), Some("abc"));
+    assert_eq!(set.applied_hash, Some(AppliedHash::of_text("abc")));
     let text = set.fields.unwrap().unsettled.unwrap().text;
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({"f:spec": {"f:replicas": {}}}));
 }
