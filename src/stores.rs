@@ -17,6 +17,7 @@ mod resources;
 mod served;
 pub mod slim;
 mod triggers;
+pub mod uid;
 mod usage;
 mod watch;
 pub mod workspace;

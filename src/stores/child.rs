@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::applied_hash::AppliedHash;
 use super::collection::Collection;
-use super::metadata::{OwnedFields, Owner, WireMetadata};
+use super::metadata::{OwnedFields, Owner, OwnerKind, WireMetadata};
 use super::slim::{Identity, Key, Slim};
 use crate::render::ChildKind;
 use crate::render::names::ChildNames;
@@ -112,7 +112,7 @@ impl Child {
     /// do, that of its label, if we applied it.
     pub fn made_for(&self) -> Option<&str> {
         match &self.owner {
-            Some(owner) => (&*owner.kind == "Workspace").then_some(&*owner.name),
+            Some(owner) => (owner.kind == OwnerKind::Workspace).then_some(&*owner.name),
             None => self.workspace.as_deref().filter(|_| self.applied_hash.is_some() && self.fields.is_some()),
         }
     }
@@ -141,7 +141,7 @@ impl Child {
 
     /// The names of the Workspaces that it may concern, in its namespace.
     pub fn workspaces(&self) -> impl Iterator<Item = &str> {
-        let owner = self.owner.as_ref().filter(|owner| &*owner.kind == "Workspace").map(|owner| &*owner.name);
+        let owner = self.owner.as_ref().filter(|owner| owner.kind == OwnerKind::Workspace).map(|owner| &*owner.name);
         let label = self.workspace.as_deref();
         label.into_iter().chain(owner.filter(move |owner| label != Some(*owner)))
     }
@@ -167,9 +167,9 @@ impl Slim for Child {
 
     /// By the uid of its Workspace, where its name does not follow from that.
     fn indexes(&self) -> Vec<Box<str>> {
-        let owner = self.owner.iter().filter(|owner| &*owner.kind == "Workspace");
+        let owner = self.owner.iter().filter(|owner| owner.kind == OwnerKind::Workspace);
         let other = owner.filter(|owner| !ChildNames::new(&owner.name, &owner.uid).has(&self.identity.key.name));
-        other.map(|owner| owner.uid.clone()).collect()
+        other.map(|owner| Box::from(&*owner.uid)).collect()
     }
 
     fn inherit(&mut self, older: &Self) {

@@ -26,7 +26,7 @@ impl<'de> Deserialize<'de> for StoredKind {
         }
         let identity = Identity {
             key: Key::new("", metadata.name.as_deref().unwrap_or_default()),
-            uid: metadata.uid.clone().unwrap_or_default().into(),
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
             version: metadata.resource_version.clone().unwrap_or_default().into(),
             deleting: metadata.deletion_timestamp.is_some(),
         };

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::applied_hash::AppliedHash;
 use super::slim::{Identity, Key};
+use super::uid::Uid;
 
 /// Metadata as it is in JSON, as far as any slim type uses it.
 #[derive(Debug, Default, Deserialize)]
@@ -14,7 +15,7 @@ use super::slim::{Identity, Key};
 pub(super) struct WireMetadata {
     pub name: String,
     pub namespace: String,
-    pub uid: Box<str>,
+    pub uid: Uid,
     resource_version: Box<str>,
     pub generation: Option<i64>,
     pub creation_timestamp: Option<String>,
@@ -49,9 +50,9 @@ pub(super) struct WireAnnotations {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct WireOwner {
-    kind: Box<str>,
+    kind: OwnerKind,
     name: Box<str>,
-    uid: Box<str>,
+    uid: Uid,
     controller: bool,
 }
 
@@ -68,11 +69,24 @@ struct WireFields {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Owner {
     /// Its kind.
-    pub kind: Box<str>,
+    pub kind: OwnerKind,
     /// Its name.
     pub name: Box<str>,
     /// Its uid.
-    pub uid: Box<str>,
+    pub uid: Uid,
+}
+
+/// The kind of a controller, as far as it is told apart.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+pub enum OwnerKind {
+    /// A Workspace.
+    Workspace,
+    /// A StatefulSet.
+    StatefulSet,
+    /// Any other.
+    #[default]
+    #[serde(other)]
+    Other,
 }
 
 /// The field manager of the Go controller: the name of its binary.

@@ -12,6 +12,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::uid::Uid;
+
 /// Namespace and name of an object; cluster-scoped ones have no namespace.
 #[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Key {
@@ -43,7 +45,7 @@ pub struct Identity {
     /// Namespace and name.
     pub key: Key,
     /// The uid.
-    pub uid: Box<str>,
+    pub uid: Uid,
     /// The resourceVersion.
     pub version: Box<str>,
     /// Whether it is being deleted.
@@ -110,7 +112,7 @@ impl<T: Slim> Incoming<T> {
             Ok(object) => object.identity().clone(),
             Err(_) => Identity {
                 key: Key { namespace: text(&self.metadata.namespace), name: text(&self.metadata.name) },
-                uid: text(&self.metadata.uid).into(),
+                uid: Uid::from(&*text(&self.metadata.uid)),
                 version: text(&self.metadata.resource_version).into(),
                 deleting: self.metadata.deletion_timestamp.is_some(),
             },

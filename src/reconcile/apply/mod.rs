@@ -34,7 +34,7 @@ use crate::client::delete_only;
 use crate::render::{Action, Manifest, Serves};
 use crate::stores::child::{Child, WholeChild};
 use crate::stores::collection::Progress;
-use crate::stores::metadata::Owner;
+use crate::stores::metadata::{Owner, OwnerKind};
 use crate::stores::slim::{Identity, Key};
 
 impl ChildApi<'_> {
@@ -249,7 +249,7 @@ impl ChildApi<'_> {
         let since = memory.foreign.unwrap_or_else(Instant::now);
         *memory = ChildMemory { foreign: Some(since), ..ChildMemory::default() };
         let (kind, name) = (self.row.kind, key.name.clone());
-        let is_namesake = |owner: &Owner| &*owner.kind == "Workspace" && *owner.name == self.owner.key.name;
+        let is_namesake = |owner: &Owner| owner.kind == OwnerKind::Workspace && *owner.name == self.owner.key.name;
         if other.owner.as_ref().is_some_and(is_namesake) && since.elapsed() < LEFT_BEHIND_PATIENCE {
             ApplyError::LeftBehind { kind, name }
         } else {

@@ -30,6 +30,7 @@ use crate::stores::Stores;
 use crate::stores::collection::Progress;
 use crate::stores::kind::StoredKind;
 use crate::stores::slim::Key;
+use crate::stores::uid::Uid;
 use acceptance::Trials;
 use finalizer::Finalizer;
 use icons::FoundImage;
@@ -50,7 +51,7 @@ pub(super) struct Context {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// The uid of the kind that this is about.
-    uid: Box<str>,
+    uid: Uid,
     /// What the API server was asked about it.
     trials: Trials,
     /// Whether what it refers to exists, by the generation that this was found out of.

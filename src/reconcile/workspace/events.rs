@@ -20,6 +20,7 @@ use super::warning::{ReadWarnings, recent};
 use crate::client::{CallError, in_time};
 use crate::render::Serves;
 use crate::stores::pod::{ContainerPhase, Pod};
+use crate::stores::uid::Uid;
 
 /// How long a pod may take before its Events are read, and the first pause between two reads.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -32,7 +33,7 @@ const LIMIT: u32 = 100;
 
 /// What is waited for.
 struct Subject {
-    uid: Box<str>,
+    uid: Uid,
     /// When its Events are first of use; at once where that is not known.
     from: Option<Timestamp>,
     /// What was before is over.

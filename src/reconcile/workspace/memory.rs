@@ -8,12 +8,13 @@ use super::contest::Contest;
 use super::plan::Plan;
 use super::warning::ReadWarnings;
 use crate::render::names::Fixed;
+use crate::stores::uid::Uid;
 
 /// What is remembered of a Workspace between two reconciles. Losing it costs reads and renderings, never a write.
 #[derive(Debug, Default)]
 pub(in crate::reconcile) struct Memory {
     /// The uid of the Workspace that this is about.
-    pub(super) uid: Box<str>,
+    pub(super) uid: Uid,
     pub(super) plan: Option<Plan>,
     pub(super) children: ChildMemories,
     /// What about its children does not follow from name and uid, if anything.

@@ -11,6 +11,7 @@ use super::target::{Context, Target};
 use crate::render::ChildKind;
 use crate::render::names::pod_name;
 use crate::stores::child::Child;
+use crate::stores::metadata::OwnerKind;
 use crate::stores::pod::Pod;
 use crate::stores::slim::Key;
 use crate::stores::workspace::StoredWorkspace;
@@ -71,7 +72,7 @@ pub(super) fn pod(target: &Target<'_>) -> Option<Arc<Pod>> {
     let key = target.key(&target.names().stateful_set);
     let set = stores.children(ChildKind::StatefulSet).get(&key);
     let pod = stores.pods().get(&target.key(&target.names().pod()))?;
-    let owner = pod.owner.as_ref().filter(|owner| &*owner.kind == "StatefulSet" && *owner.name == *key.name)?;
+    let owner = pod.owner.as_ref().filter(|owner| owner.kind == OwnerKind::StatefulSet && *owner.name == *key.name)?;
     let is_ours =
         set.is_none_or(|set| set.is_owned_by(&target.workspace.identity.uid) && set.identity.uid == owner.uid);
     is_ours.then_some(pod)

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::{Timestamp, ToSpan as _};
 use tokio::time::Instant;
 
 use super::super::conditions::bounded;
+use crate::stores::uid::Uid;
 
 /// How many Events of different reasons are kept.
 const KEPT: usize = 8;
@@ -26,7 +27,7 @@ pub(super) struct Warning {
 #[derive(Debug)]
 pub(super) struct ReadWarnings {
     /// The uid of the object.
-    pub of: Box<str>,
+    pub of: Uid,
     /// When they were read.
     pub at: Instant,
     /// After how long they are read again.
