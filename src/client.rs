@@ -25,7 +25,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RESPONSE: Duration = Duration::from_secs(15);
 /// Between two chunks of a response. Watches give up a little earlier, to be resumed.
 const SILENCE: Duration = Duration::from_secs(90);
-
 /// The most that a connection reads at once: two TLS records. The room stays for as long as the connection, and without a limit
 /// the long list that each watch begins with makes it 400 KiB.
 const READ_BUFFER: usize = 32 << 10;

@@ -407,7 +407,9 @@ mod tests {
     async fn what_a_start_needs_is_given_back() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         let names: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
-        names.iter().for_each(|name| queue.add(key(name), Urgency::Bulk, now));
+        for name in &names {
+            queue.add(key(name), Urgency::Bulk, now);
+        }
         while let Some(key) = queue.start(now) {
             let requeue = if key.name == "7" { Requeue::After(MS) } else { Requeue::Done };
             queue.finished(&key, requeue, now);

@@ -13,7 +13,7 @@ pub const NAMESPACE: &str = "bench";
 /// Their kind.
 pub const KIND: &str = "lab";
 pub const KINDS: &str = "/apis/kubeflow.org/v1beta1/workspacekinds";
-/// For anything to happen.
+/// For anything to happen, or one more of many.
 pub const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Creates the kind and the namespaces.
@@ -95,19 +95,28 @@ pub fn wait_state(cluster: &Cluster, controller: &ControllerProcess<'_>, state: 
     })
 }
 
-/// Waits until there are so many.
+/// Waits until there are so many, as long as there are more each time.
 pub fn wait_count(
     controller: &ControllerProcess<'_>,
     what: &str,
     wanted: usize,
     count: impl Fn() -> Result<usize>,
 ) -> Result<()> {
-    controller.wait_for(what, PATIENCE, || match count() {
-        Ok(found) if found == wanted => Ok(()),
-        Ok(found) => Err(format!("{found} of {wanted}")),
-        Err(error) => Err(error.to_string()),
-    })?;
-    Ok(())
+    let mut last = None;
+    loop {
+        let began = Instant::now();
+        let found = controller.wait_for(what, PATIENCE, || match count() {
+            Ok(found) if found == wanted || last != Some(found) => Ok(found),
+            Ok(found) => Err(format!("{found} of {wanted}")),
+            Err(error) => Err(error.to_string()),
+        })?;
+        if found == wanted {
+            return Ok(());
+        }
+        last = Some(found);
+        // Counting thousands must not be what the API server is busy with.
+        std::thread::sleep(4 * began.elapsed());
+    }
 }
 
 /// How many objects in the namespace of the Workspaces satisfy `wanted`.
