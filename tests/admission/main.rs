@@ -21,10 +21,7 @@ mod stored;
 
 use std::time::Duration;
 
+use cluster::report;
+
 /// The timeout of every wait; far longer than any of them takes.
 const TIMEOUT: Duration = Duration::from_mins(1);
-
-/// Prints the line of a check, see docs/checks.md.
-fn report(id: &str, pass: bool, figure: impl std::fmt::Display, limit: impl std::fmt::Display) {
-    println!("{id} {} {figure} {limit}", if pass { "pass" } else { "fail" });
-}

@@ -1,10 +1,15 @@
 //! Istio comes after us, and goes by our own setting.
 
-use cluster::{ClusterOptions, Reply};
+use std::time::{Duration, Instant};
+
+use cluster::{ClusterOptions, Reply, report};
 use serde_json::json;
 
 use crate::process::Loop;
 use crate::world::{Child, World, condition, control_plane};
+
+/// From the installation of Istio's CRD to a route.
+const ROUTED_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
@@ -18,9 +23,11 @@ fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
     let route_ready = condition(&status, "RouteReady");
     assert_eq!((&route_ready["status"], &route_ready["reason"]), (&json!("Unknown"), &json!("IstioNotInstalled")));
 
+    let installed = Instant::now();
     cluster.install_virtual_service_crd().unwrap();
     world.wait("the route", || lab.find_child(Child::VirtualService).ok_or_else(|| lab.get().to_string()));
     lab.wait_status("routed", |status| condition(status, "RouteReady")["status"] == "True");
+    let routed = installed.elapsed();
     running.stop();
 
     let routes = Child::VirtualService.collection(&world.namespace);
@@ -42,4 +49,7 @@ fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
     let written = running.samples("workspaces_writes_total");
     assert!(written.contains(&("resource=\"virtualservices\",cause=\"bulk\"".to_owned(), 1)), "{written:?}");
     running.stop();
+    let figure = format!("{:.1} s", routed.as_secs_f64());
+    report("W13", routed < ROUTED_WITHIN, figure, "30 s from the installation to a route");
+    assert!(routed < ROUTED_WITHIN, "{routed:?}");
 }

@@ -10,6 +10,7 @@ mod drift;
 mod events;
 mod foreign;
 mod hand_back;
+mod interference;
 mod istio;
 mod killed;
 mod kinds;

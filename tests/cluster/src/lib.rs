@@ -7,6 +7,7 @@
 
 mod api;
 mod audit;
+mod check;
 mod cluster;
 mod command;
 mod controller;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use api::{Api, Reply};
 pub use audit::{AuditLog, Mark, Request, Requests, WRITE_VERBS};
+pub use check::report;
 pub use cluster::{Cluster, ClusterOptions, Server};
 pub use command::{Output, run};
 pub use controller::{CONTROLLER_ACCOUNT, CONTROLLER_NAMESPACE, CONTROLLER_USER, ControllerOptions, ControllerProcess};
