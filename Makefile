@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test bench fuzz lint crds image
+.PHONY: help demo test test-long bench fuzz lint crds image
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ demo: ## Show the product at work on a real control plane, started on this machi
 
 test: ## Run all tests: pure, router, real control plane
 	@tests/run
+
+test-long: ## Run the long forms of some checks: thousands of Workspaces, minutes of rest (half an hour)
+	@tests/run --long
 
 bench: ## Measure CPU per review, CPU and writes per Workspace, memory
 	@cargo run --quiet --release --package bench

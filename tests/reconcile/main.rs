@@ -27,6 +27,7 @@ mod role_bindings;
 mod routes;
 mod states;
 mod stop;
+mod tenants;
 mod text;
 mod warnings;
 mod world;

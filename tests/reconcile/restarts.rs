@@ -1,11 +1,16 @@
 //! When a pod is restarted, and when it is not.
 
-use cluster::{ClusterOptions, Reply, Server};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cluster::{ClusterOptions, Reply, Server, report};
 use serde_json::{Value, json};
 
-use crate::process::Loop;
+use crate::process::{Loop, WriteLimit};
 use crate::world::{Child, WorkspaceHandle, World, condition, control_plane};
 
+/// After an edit of its user.
+const RESTARTED_WITHIN: Duration = Duration::from_secs(1);
 const RESTART_AT: &str = "notebooks.kubeflow.org/restart-at";
 
 fn pod_uid(lab: &WorkspaceHandle<'_>) -> Option<String> {
@@ -44,11 +49,21 @@ fn wait_pending_restart(lab: &WorkspaceHandle<'_>) -> Value {
     })
 }
 
+fn pod_uids(labs: &[WorkspaceHandle<'_>]) -> Vec<Option<String>> {
+    labs.iter().map(pod_uid).collect()
+}
+
+/// W12.
 #[test]
 fn a_changed_kind_restarts_nobody_and_costs_one_write_of_set_and_status_each() {
-    let world = World::new("kind-edit", |template| with_variable(template, "1"));
-    let labs: Vec<_> = (0..20).map(|number| world.create(&format!("lab-{number}"), |_| {})).collect();
-    let pods: Vec<_> = labs.iter().map(|lab| (lab.wait_running(), pod_uid(lab).unwrap()).1).collect();
+    const WORKSPACES: usize = 300;
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions { nodes: 2, ..ClusterOptions::default() })));
+    let running = Loop::start(cluster, &[]);
+    let world = World::on(cluster, "kind-edit");
+    world.create_kind(|template| with_variable(template, "1"));
+    let labs: Vec<_> = (0..WORKSPACES).map(|number| world.create(&format!("lab-{number}"), |_| {})).collect();
+    labs.iter().for_each(|lab| drop(lab.wait_running()));
+    let pods = pod_uids(&labs);
     let mark = world.mark();
     world.update_kind(|template| {
         with_variable(template, "2");
@@ -70,19 +85,58 @@ fn a_changed_kind_restarts_nobody_and_costs_one_write_of_set_and_status_each() {
     }
     let writes = world.writes(mark);
     let of = |resource: &str| writes.clone().resource(resource).count();
-    assert_eq!((of("statefulsets"), of("workspaces/status"), writes.count()), (20, 20, 40), "{writes:?}");
-    assert_eq!(labs.iter().map(|lab| pod_uid(lab).unwrap()).collect::<Vec<_>>(), pods);
+    let counts = (of("statefulsets"), of("workspaces/status"), writes.count());
+    let deleted = cluster.audit().since(mark).unwrap().resource("pods").verb("delete");
+    let pass = counts == (WORKSPACES, WORKSPACES, 2 * WORKSPACES) && deleted.is_empty();
+    let figure = format!("{} sets, {} statuses, {} pods deleted", counts.0, counts.1, deleted.count());
+    report("W12", pass, figure, format!("{WORKSPACES}, {WORKSPACES}, 0: writes for a change of the kind"));
+    assert!(pass, "{writes:?}\n{deleted:?}");
+    assert_eq!(pod_uids(&labs), pods);
 
     // Whatever makes a new pod makes it from the new template.
     labs[0].patch(&json!({"paused": true}));
     labs[0].wait_state("Paused");
     labs[0].patch(&json!({"paused": false}));
-    world.cluster.api().delete(&labs[1].pod_path()).and_then(Reply::ok).unwrap();
-    for (lab, before) in labs.iter().zip(&pods).take(2) {
-        wait_restarted(lab, before);
-        assert_eq!(variables(lab), json!([{"name": "VERSION", "value": "2"}]));
-    }
-    assert_eq!(pod_uid(&labs[2]).as_ref(), Some(&pods[2]));
+    cluster.api().delete(&labs[1].pod_path()).and_then(Reply::ok).unwrap();
+    // Its user's own edit restarts at once.
+    let (mark, started) = (world.mark(), Instant::now());
+    edit(&labs[2]);
+    world.wait("the pod to be deleted", || {
+        let deleted = world.writes(mark).resource("pods");
+        if deleted.is_empty() { Err("not yet") } else { Ok(()) }.map_err(str::to_owned)
+    });
+    let restarted = started.elapsed();
+    let in_new_pod = |number: usize| {
+        wait_restarted(&labs[number], pods[number].as_ref().unwrap());
+        assert_eq!(variables(&labs[number]), json!([{"name": "VERSION", "value": "2"}]));
+    };
+    (0..3).for_each(in_new_pod);
+    labs[2].wait_restart_recorded();
+    running.stop();
+    an_edit_restarts_although_the_process_dies(&labs[3]);
+    let running = Loop::start(cluster, &[]);
+    in_new_pod(3);
+    assert_eq!(pod_uids(&labs[4..]), pods[4..]);
+    running.stop();
+    let pass = restarted < RESTARTED_WITHIN;
+    let figure = format!("{} ms", restarted.as_millis());
+    report("W12", pass, figure, "1000 ms: from an edit of its user to the deletion of the pod");
+    assert!(pass, "{restarted:?}");
+}
+
+/// The process dies between the write of the StatefulSet and the deletion of the pod; the next one has to delete it.
+fn an_edit_restarts_although_the_process_dies(lab: &WorkspaceHandle<'_>) {
+    let (world, before) = (lab.world, pod_uid(lab));
+    edit(lab);
+    let mark = world.mark();
+    let limit = WriteLimit::new(1);
+    let dying = Loop::start_limited(world.cluster, &[], Some(Arc::clone(&limit)));
+    world.wait("its only write", || if limit.is_reached() { Ok(()) } else { Err("none".to_owned()) });
+    dying.kill();
+    let writes = world.writes(mark);
+    let of_set = writes.clone().resource("statefulsets").name(&lab.names.stateful_set);
+    assert_eq!((writes.count(), of_set.count()), (1, 1), "{writes:?}");
+    assert_eq!(pod_uid(lab), before);
 }
 
 #[test]
