@@ -62,7 +62,9 @@ fn a_changed_kind_restarts_nobody_and_costs_one_write_of_set_and_status_each() {
     let world = World::on(cluster, "kind-edit");
     world.create_kind(|template| with_variable(template, "1"));
     let labs: Vec<_> = (0..WORKSPACES).map(|number| world.create(&format!("lab-{number}"), |_| {})).collect();
-    labs.iter().for_each(|lab| drop(lab.wait_running()));
+    for lab in &labs {
+        lab.wait_running();
+    }
     let pods = pod_uids(&labs);
     let mark = world.mark();
     world.update_kind(|template| {

@@ -84,7 +84,9 @@ fn assert_self_contained(world: &World, workspaces: &[&WorkspaceHandle<'_>]) {
 /// Workspaces of the same names and kinds.
 fn same_names<'a>(ours: &'a World, of_id: &'a World) -> [WorkspaceHandle<'a>; 2] {
     let same = [ours.create("lab", |_| {}), of_id.create("notebook", |_| {})];
-    same.iter().for_each(|lab| drop(lab.wait_running()));
+    for lab in &same {
+        lab.wait_running();
+    }
     same
 }
 
