@@ -1,8 +1,8 @@
-//! What others change about our children: what is ours is put back in one write, what is theirs stays.
+//! What others change about our children: what is ours is put back in one write.
 
 use serde_json::{Value, json};
 
-use crate::world::{CHILDREN, Child, WorkspaceHandle, World, grant};
+use crate::world::{Child, WorkspaceHandle, World, grant};
 
 /// Changes a child as another client, waits until `restored`, and expects exactly one write for that.
 fn repaired(lab: &WorkspaceHandle<'_>, child: Child, patch: &Value, restored: impl Fn(&Value) -> bool) {
@@ -83,60 +83,6 @@ fn the_rolling_update_of_another_manager_is_removed() {
     lab.wait_state("Paused");
     let writes = world.writes(mark).accepted().resource("statefulsets");
     assert_eq!(writes.count(), 3, "a replacement, an apply, and the pause\n{writes:?}");
-}
-
-#[test]
-fn fields_of_others_stay_and_cost_nothing() {
-    let world = World::new("theirs", |template| grant(template, &["view"]));
-    let lab = world.create("lab", |_| {});
-    lab.wait_running();
-    let mark = world.mark();
-    let metadata = json!({"metadata": {"labels": {"theirs": "label"}, "annotations": {"theirs": "annotation"}}});
-    for child in CHILDREN {
-        lab.patch_child(child, &metadata);
-    }
-    let spec = json!({"spec": {"sessionAffinity": "ClientIP", "ports": [
-        {"name": "http-8888", "port": 8888, "protocol": "TCP", "targetPort": 8888},
-        {"name": "theirs", "port": 9999, "protocol": "TCP", "targetPort": 9999},
-    ]}});
-    lab.patch_child(Child::Service, &spec);
-    lab.patch_child(Child::StatefulSet, &json!({"spec": {"minReadySeconds": 1}}));
-    // A field of ours, and so a reconcile after all of the above.
-    let hash = json!({"metadata": {"annotations": {"notebooks.kubeflow.org/applied-hash": null}}});
-    lab.patch_child(Child::ServiceAccount, &hash);
-    world.wait("the hash of the ServiceAccount", || {
-        let account = lab.child(Child::ServiceAccount);
-        let hash = &account["metadata"]["annotations"]["notebooks.kubeflow.org/applied-hash"];
-        if hash.is_string() { Ok(()) } else { Err(account.to_string()) }
-    });
-    let writes = world.writes(mark).filter(|request| request.resource != "workspaces");
-    assert_eq!(writes.clone().resource("serviceaccounts").count(), 1, "{writes:?}");
-    assert_eq!(writes.count(), 1, "{writes:?}");
-    let mark = world.mark();
-    // A change of a field of ours starts a reconcile of all children, after all of the above.
-    lab.patch(&json!({"podTemplate": {"options": {"imageConfig": "large"}}}));
-    world.wait("the new image", || {
-        let set = lab.child(Child::StatefulSet);
-        let image = &set["spec"]["template"]["spec"]["containers"][0]["image"];
-        if image == "registry.example.com/large:1" { Ok(()) } else { Err(set.to_string()) }
-    });
-    lab.wait_running();
-    for child in CHILDREN {
-        let object = lab.child(child);
-        assert_eq!(object["metadata"]["labels"]["theirs"], "label", "{child:?}");
-        assert_eq!(object["metadata"]["annotations"]["theirs"], "annotation", "{child:?}");
-    }
-    let service = lab.child(Child::Service);
-    assert_eq!(service["spec"]["sessionAffinity"], "ClientIP");
-    let ports: Vec<_> = service["spec"]["ports"].as_array().unwrap().iter().map(|port| port["port"].clone()).collect();
-    assert!(ports.contains(&json!(9999)) && ports.contains(&json!(6006)), "{service}");
-    assert_eq!(lab.child(Child::StatefulSet)["spec"]["minReadySeconds"], 1);
-    lab.wait_restart_recorded();
-    let writes = world.writes(mark);
-    for (child, count) in [(Child::StatefulSet, 2), (Child::Service, 1), (Child::VirtualService, 1)] {
-        assert_eq!(writes.clone().resource(child.resource()).count(), count, "{child:?}\n{writes:?}");
-    }
-    assert!(writes.clone().resource("serviceaccounts").is_empty(), "{writes:?}");
 }
 
 #[test]
