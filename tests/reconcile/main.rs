@@ -17,6 +17,7 @@ mod killed;
 mod kinds;
 mod metrics;
 mod mutating;
+mod placement;
 mod poison;
 mod process;
 mod recreated;

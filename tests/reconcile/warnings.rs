@@ -63,13 +63,13 @@ fn a_pod_that_the_api_server_refuses_is_reported_in_its_words() {
     labs[3].wait_running();
 }
 
-/// As the kubelet writes them.
-fn warn(lab: &WorkspaceHandle<'_>, reason: &str, message: &str) {
+/// A warning about the pod, as the kubelet and others write them.
+pub fn warn(lab: &WorkspaceHandle<'_>, component: &str, reason: &str, message: &str) {
     let pod = lab.world.get(&lab.pod_path());
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap().to_string();
     let event = json!({
         "metadata": {"generateName": "test-"}, "type": "Warning", "reason": reason, "message": message,
-        "firstTimestamp": now, "lastTimestamp": now, "count": 1, "source": {"component": "kubelet"},
+        "firstTimestamp": now, "lastTimestamp": now, "count": 1, "source": {"component": component},
         "involvedObject": {
             "apiVersion": "v1", "kind": "Pod", "namespace": lab.world.namespace, "name": lab.names.pod(),
             "uid": pod["metadata"]["uid"],
@@ -86,7 +86,7 @@ fn warnings_about_a_pod_are_quoted_until_it_is_ready_and_not_read_while_it_is() 
     });
     world.wait("a pod", || world.find(&lab.pod_path()).ok_or_else(|| "none".to_owned()));
     let missing = "MountVolume.SetUp failed for volume \"secret-volume-0\" : secret \"token\" not found";
-    warn(&lab, "FailedMount", missing);
+    warn(&lab, "kubelet", "FailedMount", missing);
     let message = format!("Workspace Pod has warning event: {missing}");
     let status = lab.wait_status(&message, |status| status["stateMessage"] == json!(message));
     assert_eq!(status["state"], "Error");
