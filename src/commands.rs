@@ -7,7 +7,6 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::runtime::Builder;
 
@@ -125,9 +124,8 @@ enum ClusterError {
 
 /// Prepares a cluster for the Go controller: the only command that changes one.
 fn hand_back(command: &HandBack) -> ExitStatus {
-    let done = on_cluster(command.kubeconfig.as_deref(), async |client| {
-        hand_back::run(&client, command, Timestamp::now()).await
-    });
+    let done =
+        on_cluster(command.kubeconfig.as_deref(), async |client| hand_back::run(&client, command, print_note).await);
     match done {
         Ok(output) => print_output(&output),
         Err(ClusterError::Settings(fault)) => refuse(&[fault]),
@@ -184,6 +182,11 @@ fn print_output(output: &CommandOutput) -> ExitStatus {
             ExitStatus::ReadOrWriteFailed
         }
     }
+}
+
+fn print_note(note: &str) {
+    // As with errors.
+    let _ = write(&format!("note: {note}\n"), &mut io::stderr().lock());
 }
 
 fn print_error(error: &str) {

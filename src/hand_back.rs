@@ -8,26 +8,29 @@ mod decision;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crds::labels::{FIELD_MANAGER, RESTART_ANNOTATION, WORKSPACE_NAME_LABEL};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::ObjectList;
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::client::causes;
 use crate::offline::CommandOutput;
 use crate::render::names::pod_name;
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Incoming, Key};
-use decision::{Decision, decide, live_holder};
+use decision::{Decision, Holding, SeenLeases, decide};
 
 /// The Lease of the controller that reconciles, whichever of the two it is.
 const LEASE: &str = "kubeflow-workspace-controller";
+/// The pause between two looks at a Lease: its holder renews it every two seconds.
+const LEASE_AGAIN: Duration = Duration::from_secs(1);
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 
@@ -43,12 +46,12 @@ pub struct HandBack {
 }
 
 /// Hands back what can be handed back, and lists the rest: then the output has findings. Where a StatefulSet cannot be
-/// changed, the others are, and the output is incomplete.
+/// changed, the others are, and the output is incomplete. `report`: takes a line about what it waits for.
 ///
 /// # Errors
 /// A sentence for the user: a controller still runs, or the cluster cannot be read. Nothing has been changed then.
-pub async fn run(client: &Client, command: &HandBack, now: Timestamp) -> Result<CommandOutput, String> {
-    refuse_while_a_controller_runs(client, now).await?;
+pub async fn run(client: &Client, command: &HandBack, report: impl Fn(&str)) -> Result<CommandOutput, String> {
+    refuse_while_a_controller_runs(client, report).await?;
     let of_workspaces = || ListParams::default().labels(WORKSPACE_NAME_LABEL);
     let sets: Vec<StatefulSet> = list(&Api::all(client.clone()), of_workspaces(), "statefulsets").await?;
     let pods: Vec<Incoming<Pod>> = list(&Api::all(client.clone()), of_workspaces(), "pods").await?;
@@ -75,19 +78,31 @@ pub async fn run(client: &Client, command: &HandBack, now: Timestamp) -> Result<
     Ok(tally.output(command))
 }
 
-/// Either controller holds the Lease, but only where it elects a leader.
-async fn refuse_while_a_controller_runs(client: &Client, now: Timestamp) -> Result<(), String> {
-    let named = ListParams::default().fields(&format!("metadata.name={LEASE}"));
-    for lease in list(&Api::<Lease>::all(client.clone()), named, "leases").await? {
-        if let Some(holder) = live_holder(&lease, now) {
-            let namespace = lease.metadata.namespace.as_deref().unwrap_or_default();
-            return Err(format!(
-                "the Lease {namespace}/{LEASE} is held by {holder}: stop that controller first (scale its Deployment to 0) and wait \
-                 until the Lease has expired"
-            ));
+/// Either controller holds the Lease, but only where it elects a leader. One that was killed leaves it behind, and it expires.
+async fn refuse_while_a_controller_runs(client: &Client, report: impl Fn(&str)) -> Result<(), String> {
+    let leases = Api::<Lease>::all(client.clone());
+    let mut seen = SeenLeases::default();
+    let mut is_reported = false;
+    loop {
+        let named = ListParams::default().fields(&format!("metadata.name={LEASE}"));
+        match seen.observe(list(&leases, named, "leases").await?, Instant::now()) {
+            Holding::Nobody => return Ok(()),
+            Holding::Held { lease, holder } => {
+                return Err(format!(
+                    "the Lease {lease} is held by {holder}: stop that controller first (scale its Deployment to 0)"
+                ));
+            }
+            Holding::Unknown { lease, holder, left } => {
+                if !std::mem::replace(&mut is_reported, true) {
+                    let seconds = left.as_secs();
+                    report(&format!(
+                        "the Lease {lease} names {holder}: waiting {seconds} s to see whether it is renewed"
+                    ));
+                }
+                sleep(left.min(LEASE_AGAIN)).await;
+            }
         }
     }
-    Ok(())
 }
 
 /// All objects, page by page.

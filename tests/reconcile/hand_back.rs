@@ -1,9 +1,10 @@
 //! The way back to the Go controller: the command `migrate --hand-back` on a real control plane.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use cluster::{ADMIN, Cluster, ClusterOptions, Reply};
-use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::process::Loop;
@@ -29,6 +30,38 @@ fn pod_uid(lab: &WorkspaceHandle<'_>) -> Value {
     lab.world.get(&lab.pod_path())["metadata"]["uid"].clone()
 }
 
+const LEASE: &str = "default/kubeflow-workspace-controller";
+const LEASE_PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases/kubeflow-workspace-controller";
+
+/// By a controller whose clock is years ahead; what it leaves behind is the Lease.
+fn is_refused_while_the_lease_is_renewed(cluster: &Cluster) {
+    let renewed = |second: usize| format!("2100-01-01T00:00:{:02}.000000Z", second % 60);
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "kubeflow-workspace-controller"},
+        "spec": {"holderIdentity": "pod-a", "leaseDurationSeconds": 3, "renewTime": renewed(0)},
+    });
+    let (collection, _) = LEASE_PATH.rsplit_once('/').unwrap();
+    cluster.api().create(collection, &lease).and_then(Reply::ok).unwrap();
+    let is_over = AtomicBool::new(false);
+    let (code, stdout, stderr) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for second in (1..).take_while(|_| !is_over.load(Ordering::SeqCst)) {
+                let renewal = json!({"spec": {"renewTime": renewed(second)}});
+                cluster.api().merge_patch(LEASE_PATH, &renewal).and_then(Reply::ok).unwrap();
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let output = hand_back(cluster, &[]);
+        is_over.store(true, Ordering::SeqCst);
+        output
+    });
+    let refused = format!(
+        "note: the Lease {LEASE} names pod-a: waiting 3 s to see whether it is renewed\nerror: the Lease {LEASE} is held by pod-a: \
+         stop that controller first (scale its Deployment to 0)\n"
+    );
+    assert_eq!((code, stdout, stderr), (Some(3), String::new(), refused));
+}
+
 #[test]
 fn stateful_sets_are_handed_back_without_a_restart_unless_it_is_asked_for() {
     let cluster: &'static Cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
@@ -47,17 +80,7 @@ fn stateful_sets_are_handed_back_without_a_restart_unless_it_is_asked_for() {
     running.stop();
     let (pods, on_delete) = ([pod_uid(&lab), pod_uid(&outdated)], json!({"type": "OnDelete"}));
 
-    // Somebody still reconciles.
-    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
-    let lease = json!({
-        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "kubeflow-workspace-controller"},
-        "spec": {"holderIdentity": "pod-a", "leaseDurationSeconds": 3600, "renewTime": format!("{:.6}", Timestamp::now())},
-    });
-    cluster.api().create(leases, &lease).and_then(Reply::ok).unwrap();
-    let refused = "error: the Lease default/kubeflow-workspace-controller is held by pod-a: stop that controller first (scale \
-                   its Deployment to 0) and wait until the Lease has expired\n";
-    assert_eq!(hand_back(cluster, &[]), (Some(3), String::new(), refused.to_owned()));
-    cluster.api().delete(&format!("{leases}/kubeflow-workspace-controller")).and_then(Reply::ok).unwrap();
+    is_refused_while_the_lease_is_renewed(cluster);
 
     let line = |lab: &WorkspaceHandle<'_>, what: &str| {
         format!("StatefulSet {}/{}: {what}\n", lab.world.namespace, lab.names.stateful_set)
@@ -68,7 +91,9 @@ fn stateful_sets_are_handed_back_without_a_restart_unless_it_is_asked_for() {
     );
     let lines = format!("{}{}{}", line(&lab, stays), line(&paused, stays), line(&outdated, left));
     let dry = format!("{lines}2 would be handed back, 0 were already, 1 left (dry run: nothing was changed)\n");
-    assert_eq!(hand_back(cluster, &["--dry-run"]), (Some(1), dry, String::new()));
+    let waited = format!("note: the Lease {LEASE} names pod-a: waiting 3 s to see whether it is renewed\n");
+    assert_eq!(hand_back(cluster, &["--dry-run"]), (Some(1), dry, waited));
+    cluster.api().delete(LEASE_PATH).and_then(Reply::ok).unwrap();
     assert_eq!([&lab, &paused, &outdated].map(strategy), [&on_delete, &on_delete, &on_delete].map(Clone::clone));
 
     let done = format!("{lines}2 handed back, 0 were already, 1 left\n");
