@@ -192,8 +192,9 @@ fn cost_no_write_at_rest(workspaces: usize, rest: [Duration; 2]) {
     let Poisoned { folded, forged_set, forged_route } = &poisoned;
     let names = [folded, forged_set, forged_route].map(|lab| [&lab.names.stateful_set, &lab.names.service, &lab.name]);
     // The kind was edited, too, and its status says which generation it is about.
-    let is_healing =
-        |request: &Request| request.name == folding.kind || names.iter().flatten().any(|name| is_about(request, name));
+    let is_healing = |request: &Request| {
+        is_about(request, &folding.kind) || names.iter().flatten().any(|name| is_about(request, name))
+    };
     has_rested(&plain, mark, (&again, all as u64), rest[1], is_healing);
     // What is stored has come with the lists.
     let requests = cluster.audit().since(mark).unwrap().by(USER).verb("get");
