@@ -11,6 +11,7 @@ mod dry_run;
 mod gate;
 mod gone;
 mod in_use;
+mod istio;
 mod kubectl;
 mod offline;
 mod pod_rules;
