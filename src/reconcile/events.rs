@@ -189,6 +189,10 @@ mod tests {
 
     use super::*;
 
+    fn workspace() -> Identity {
+        Identity { key: Key::new("ns", "lab"), ..Identity::default() }
+    }
+
     fn restarted(number: usize) -> NewEvent {
         NewEvent { severity: Severity::Normal, reason: "Restarted", action: "Restart", note: number.to_string() }
     }
@@ -208,7 +212,7 @@ mod tests {
         });
         let (client, metrics, started) = (Client::new(service, "default"), Metrics::new(), Instant::now());
         let (recorder, queue) = EventRecorder::new();
-        let object = Identity { key: Key::new("ns", "lab"), ..Identity::default() };
+        let object = workspace();
         let all = (0..QUEUE_MAX + 5).map(restarted);
         recorder.record(Regarding::Workspace, &object, ReconcileCause::Changed, all);
         assert_eq!(queue.0.len(), QUEUE_MAX);
@@ -217,5 +221,21 @@ mod tests {
         let at = |seconds| (started + Duration::from_secs(seconds), path.to_owned());
         assert_eq!(*asked.lock().unwrap(), [at(0), at(10), at(20)]);
         assert!(!metrics.encode().unwrap().contains("resource=\"events\""));
+    }
+
+    #[tokio::test]
+    async fn what_was_recorded_before_the_end_is_written() {
+        let service = tower::service_fn(|request: http::Request<Body>| async {
+            let event = request.into_body().collect_bytes().await.unwrap();
+            Ok::<_, Infallible>(http::Response::new(Body::from(event)))
+        });
+        let (client, metrics) = (Client::new(service, "default"), Metrics::new());
+        let (recorder, queue) = EventRecorder::new();
+        let events = (0..3).map(restarted);
+        recorder.record(Regarding::Workspace, &workspace(), ReconcileCause::Timer, events);
+        drop(recorder);
+        queue.write(&client, &metrics).await;
+        let text = metrics.encode().unwrap();
+        assert!(text.contains("workspaces_writes_total{resource=\"events\",cause=\"timer\"} 3"), "{text}");
     }
 }

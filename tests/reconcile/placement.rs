@@ -57,6 +57,23 @@ fn a_node_selector_that_no_node_matches_is_quoted_until_one_does() {
     lab.wait_running();
 }
 
+#[test]
+fn what_finds_no_node_for_long_is_an_error_without_any_event() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let running = Loop::start(cluster, &["--scheduling-patience=5s"]);
+    let world = World::on(cluster, "patience");
+    world.create_kind(|template| {
+        template["options"]["podConfig"]["values"][0]["spec"]["nodeSelector"] = json!({"placement.test/gpu": "yes"});
+    });
+    let lab = world.create("lab", |_| {});
+    let message = "Workspace Pod is unschedulable: 0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no \
+                   new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+    wait_shown(&lab, "Pending", message);
+    wait_shown(&lab, "Error", message);
+    assert_eq!(condition(&lab.get()["status"], "Ready")["reason"], "PodError");
+    running.stop();
+}
+
 /// A volume that exists, and a claim that is bound to it.
 fn create_claim(world: &World, claim: &str, mode: &str) {
     let volume = format!("{}-{claim}", world.namespace);

@@ -270,7 +270,11 @@ fn each_right_that_is_missing_is_named() {
                 "user \"{USER}\" (groups=[\"\" \"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n\
                  {{APIGroups:[\"example.com\"], Resources:[\"things\"], Verbs:[\"get\"]}}"
             );
-            wait_refused_while(&lab, "Running", &refused(Child::RoleBinding, &why));
+            let message = refused(Child::RoleBinding, &why);
+            wait_refused_while(&lab, "Running", &message);
+            // The second line as it is.
+            let described = cluster.kubectl(&["describe", "workspace", "lab", "-n", &world.namespace]).unwrap();
+            assert!(described.stdout.contains(&format!("  {message}\n")), "{}", described.stdout);
             rules.push(bind.clone());
         }
         replace_rules(cluster, &rules);
