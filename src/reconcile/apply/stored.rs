@@ -171,7 +171,7 @@ fn covers_ours(child: &Child, object: &dyn Manifest) -> bool {
 /// How the spec that is stored differs from that of `object`, and whether a YAML reader may have done it.
 fn compare(row: &ChildRow, object: &dyn Manifest, stored: &Value) -> (StoredDifference, bool) {
     const SHOWN: usize = 3;
-    let applied = object.value();
+    let applied = if row.has_spec { object.value() } else { Value::Null };
     let changed = applied.get("spec").map(|spec| difference::stored_otherwise(spec, stored)).unwrap_or_default();
     let is_misread = |(path, value): &(String, &Value)| {
         [Some(&**path), value.as_str()].into_iter().flatten().any(apply_body::is_escaped)

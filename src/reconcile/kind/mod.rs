@@ -23,7 +23,6 @@ use webhook::Policy;
 
 use super::engine::{ReconcileCause, Requeue};
 use super::events::{EventRecorder, Regarding};
-use super::status_patch::StatusWrite;
 use crate::config::Routing;
 use crate::metrics::Metrics;
 use crate::stores::Stores;
@@ -94,12 +93,16 @@ async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memo
             Requeue::Retry(None)
         }
     };
+    // Counting all Workspaces for nothing at each change of one would cost as much as they do.
+    let too_soon = status_write::too_soon(memory, Instant::now());
+    if !too_soon.is_zero() {
+        return finalized.or_after(Some(too_soon));
+    }
     let (status, status_changes_after) = observe_status(context, kind, users, memory).await;
     let requeue = finalized.or_after(status_changes_after);
     match status_write::write(context, kind, &status, memory).await {
-        Ok(StatusWrite::Unneeded) => requeue,
-        Ok(StatusWrite::After(left)) => requeue.or_after(Some(left)),
-        Ok(StatusWrite::Written) => {
+        Ok(false) => requeue,
+        Ok(true) => {
             let held = kind.kind.status.as_ref().map(|held| &*held.conditions).unwrap_or_default();
             let before = if held.is_empty() { &*memory.reported } else { held };
             let events = reported::transitions(before, &status.conditions);

@@ -7,7 +7,7 @@ use kube::Api;
 use tokio::time::Instant;
 
 use super::super::patch::PatchError;
-use super::super::status_patch::{self, Patched, StatusWrite};
+use super::super::status_patch::{self, Patched};
 use super::{Context, Memory};
 use crate::stores::StatusOf;
 use crate::stores::kind::StoredKind;
@@ -15,22 +15,23 @@ use crate::stores::kind::StoredKind;
 /// The least time between two status writes of one kind, however many Workspaces come and go.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 
-/// Writes the status if it differs.
+/// How long it is until the status may be written.
+pub(super) fn too_soon(memory: &Memory, now: Instant) -> Duration {
+    let next = memory.status_written.map(|written| written + STATUS_PAUSE);
+    next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
+}
+
+/// Writes the status if it differs; true when that took a write.
 pub(super) async fn write(
     context: &Context,
     kind: &StoredKind,
     desired: &WorkspaceKindStatus,
     memory: &mut Memory,
-) -> Result<StatusWrite, PatchError> {
+) -> Result<bool, PatchError> {
     let stores = &context.stores;
     let held = kind.kind.status.clone().unwrap_or_default();
     let kept = |status| stores.kept_status(StatusOf::WorkspaceKind, status);
-    let Some(change) = status_patch::change(&held, desired, kept) else { return Ok(StatusWrite::Unneeded) };
-    let next = memory.status_written.map(|written| written + STATUS_PAUSE);
-    let left = next.map_or(Duration::ZERO, |next| next.saturating_duration_since(Instant::now()));
-    if !left.is_zero() {
-        return Ok(StatusWrite::After(left));
-    }
+    let Some(change) = status_patch::change(&held, desired, kept) else { return Ok(false) };
     memory.status_written = Some(Instant::now());
     let api = Api::all(context.client.clone());
     let patched = status_patch::patch(&api, stores.kinds(), &kind.identity, change).await;
@@ -42,8 +43,5 @@ pub(super) async fn write(
         Ok(Patched::Gone) => {}
         Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
     }
-    patched.map(|patched| match patched {
-        Patched::Written => StatusWrite::Written,
-        Patched::Gone => StatusWrite::Unneeded,
-    })
+    patched.map(|patched| patched == Patched::Written)
 }
