@@ -1,6 +1,7 @@
 //! The running process: its runtimes, and the wiring of its parts. No part knows another one that it is not given here.
 
 mod listeners;
+mod memory;
 
 use std::sync::Arc;
 
@@ -98,6 +99,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     let caches = CacheReadiness::default();
     readiness = readiness.and("caches", caches.check(stores.clone()));
     process.steady.spawn("cache readiness", caches.keep(client.clone(), access.url(), stores.clone()));
+    process.steady.spawn("memory", memory::return_free());
     process.steady.spawn("rights", report_missing(client.clone(), Arc::clone(&settings)));
 
     if settings.enable_reconcile {
