@@ -45,3 +45,17 @@ pub(super) async fn write(
     }
     patched.map(|patched| patched == Patched::Written)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_may_be_written_at_once_and_again_after_a_pause() {
+        let (now, mut memory) = (Instant::now(), Memory::default());
+        assert_eq!(too_soon(&memory, now), Duration::ZERO);
+        memory.status_written = Some(now);
+        assert_eq!(too_soon(&memory, now + STATUS_PAUSE / 4), STATUS_PAUSE * 3 / 4);
+        assert_eq!(too_soon(&memory, now + STATUS_PAUSE), Duration::ZERO);
+    }
+}
