@@ -69,7 +69,16 @@ pub(super) async fn watch<T: Slim + From<W>, W: Slim>(
     collection: &Collection<T>,
     on_event: impl Fn(StoreEvent<'_, T>),
 ) {
-    let mut watch = Watch { options, api, collection, on_event, pause: FIRST_PAUSE, failing: false, outdated: false };
+    let mut watch = Watch {
+        options,
+        api,
+        collection,
+        on_event,
+        pause: FIRST_PAUSE,
+        failing: false,
+        outdated: false,
+        unstreamed: 0,
+    };
     loop {
         match watch.list().await {
             Ok((version, events)) => {
@@ -95,6 +104,8 @@ struct Watch<'a, T, W, F> {
     failing: bool,
     /// Whether the last list was outdated before its watch had started.
     outdated: bool,
+    /// How many times in a row a streamed list has failed.
+    unstreamed: u32,
 }
 
 /// What a watch delivers.
@@ -118,7 +129,7 @@ enum WatchEnd {
 
 impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     /// Lists all objects; the version of the list, and the watch of the changes since where that has begun already.
-    async fn list(&self) -> Result<(String, Option<Events<W>>), WatchFailure> {
+    async fn list(&mut self) -> Result<(String, Option<Events<W>>), WatchFailure> {
         match self.list_streamed().await? {
             StreamedList::Complete(version, events) => Ok((version, Some(events))),
             StreamedList::Unavailable(reason) => {
@@ -129,13 +140,16 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     }
 
     /// Lists all objects by a watch that begins with them.
-    async fn list_streamed(&self) -> Result<StreamedList<W>, WatchFailure> {
+    async fn list_streamed(&mut self) -> Result<StreamedList<W>, WatchFailure> {
         self.collection.begin_list();
         // Without a version the list is of the time of the request, as pages are.
         let mut events = match self.start(self.params().initial_events(), "").await {
             Ok(events) => events,
-            Err(failure) if failure.is_about_parameters() => return Ok(StreamedList::Unavailable(failure.text)),
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                self.unstreamed += 1;
+                let is_paged = failure.calls_for_pages(self.unstreamed);
+                return if is_paged { Ok(StreamedList::Unavailable(failure.text)) } else { Err(failure) };
+            }
         };
         let reason = loop {
             let event = match timeout(STREAM_PATIENCE, events.next()).await {
@@ -162,7 +176,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     }
 
     /// Lists all objects in pages; the version of the list.
-    async fn list_pages(&self) -> Result<String, WatchFailure> {
+    async fn list_pages(&mut self) -> Result<String, WatchFailure> {
         self.collection.begin_list();
         let label_selector = self.options.label.map(str::to_owned);
         let mut params = ListParams { label_selector, limit: Some(self.options.page), ..ListParams::default() };
@@ -186,7 +200,8 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     }
 
     /// A list is complete.
-    fn list_ended(&self) {
+    fn list_ended(&mut self) {
+        self.unstreamed = 0;
         for change in self.collection.end_list() {
             (self.on_event)(StoreEvent::Listed(&change));
         }

@@ -4,6 +4,9 @@ use super::options::{Necessity, WatchOptions};
 use crate::client::causes;
 use crate::stores::collection::Progress;
 
+/// How often a list is asked for as a stream before it is asked for in pages, where the API server does not say why it fails.
+const STREAM_TRIES: u32 = 3;
+
 /// Why a list or the start of a watch failed.
 pub(super) struct WatchFailure {
     /// The code of the API server's answer, if it answered.
@@ -21,10 +24,17 @@ impl From<kube::Error> for WatchFailure {
 }
 
 impl WatchFailure {
-    /// Whether the API server, or a proxy before it, may answer otherwise without the parameters of a streamed list. Where its
-    /// feature gate `WatchList` is off, as it is by default in Kubernetes 1.31 and 1.33, it refuses them as invalid (422).
-    pub fn is_about_parameters(&self) -> bool {
-        self.code.is_some_and(|code| (400..500).contains(&code) && !matches!(code, 401 | 403 | 404 | 429))
+    /// Whether a list that was to be streamed is asked for in pages at once, after that many tries in a row that failed, this
+    /// one included: whether the API server, or a proxy before it, may answer otherwise without the parameters. Where its feature
+    /// gate `WatchList` is off, as it is by default in Kubernetes 1.31 and 1.33, it refuses them as invalid (422).
+    pub fn calls_for_pages(&self, tries: u32) -> bool {
+        match self.code {
+            // Pages would share the reason.
+            Some(401 | 403 | 404 | 429) => false,
+            Some(400..500) => true,
+            // The API server may be down or overloaded; but not for streamed lists alone.
+            _ => tries >= STREAM_TRIES,
+        }
     }
 
     /// Reports it; `progress` is how far the collection is by it.
@@ -39,6 +49,29 @@ impl WatchFailure {
             }
             (Some(Progress::Forbidden), Necessity::Optional(without)) => tracing::warn!("{}", rule.missing(without)),
             _ => tracing::warn!(resource, error = self.text, "the watch failed; will retry"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_not_streamed_where_that_is_refused_or_fails_again_and_again() {
+        let tries = |code: Option<u16>| {
+            let failure = WatchFailure { code, text: String::new() };
+            (1..10).find(|tries| failure.calls_for_pages(*tries))
+        };
+        for code in [400, 405, 410, 415, 422] {
+            assert_eq!(tries(Some(code)), Some(1), "{code}");
+        }
+        for code in [500, 502, 503, 504] {
+            assert_eq!(tries(Some(code)), Some(3), "{code}");
+        }
+        assert_eq!(tries(None), Some(3));
+        for code in [401, 403, 404, 429] {
+            assert_eq!(tries(Some(code)), None, "{code}");
         }
     }
 }

@@ -537,3 +537,41 @@ async fn only_a_complete_list_shows_what_is_gone() {
     let restored = vec![(0, event("ADDED", &workspace(2, &json!("k")))), (0, list_ends(4))];
     assert!(held(vec![first(), Answer::Watch(restored, End::Silence)]).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_always_fails_when_streamed_comes_in_pages_and_the_next_is_tried_anew() {
+    let down = || Answer::Failure(503, "no streams today");
+    let outdated = event("ERROR", &json!({"kind": "Status", "code": 410, "message": "too old"}));
+    let answers = [
+        down(),
+        down(),
+        down(),
+        Answer::List(7, Vec::new()),
+        Answer::Watch(vec![(10, outdated)], End::Silence),
+        down(),
+        Answer::Watch(vec![(0, list_ends(9))], End::Silence),
+    ];
+    let seen = run_on(StreamedLists::Answered, Necessity::Required, 15, answers).await;
+    let requests = [
+        (STREAMED, 0.0),
+        (STREAMED, 0.1),
+        (STREAMED, 0.3),
+        ("list", 0.3),
+        ("watch from 7", 0.3),
+        (STREAMED, 10.4),
+        (STREAMED, 10.5),
+    ];
+    assert_eq!(rounded(&seen.requests), at(&requests));
+    let failed = r#"WARN the watch failed; will retry resource="workspaces" error="no streams today""#;
+    let works = r#"INFO the watch works again resource="workspaces""#;
+    let expected = [
+        failed.to_owned(),
+        r#"DEBUG the watch still fails resource="workspaces" error="no streams today""#.to_owned(),
+        unstreamed("no streams today"),
+        works.to_owned(),
+        r#"DEBUG listing again resource="workspaces" reason="too old""#.to_owned(),
+        failed.to_owned(),
+        works.to_owned(),
+    ];
+    assert_eq!(seen.log, expected);
+}
