@@ -1,6 +1,6 @@
 //! Istio's VirtualService, as far as routes to Workspaces need it.
 //!
-//! Field names and meaning are those of `networking.istio.io/v1`. Absent fields are left out, never written empty: an
+//! Field names and meaning are those of `networking.istio.io/v1`, and of the older versions below. Absent fields are left out, never written empty: an
 //! apply owns what it writes.
 
 use std::borrow::Cow;
@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Serialize};
+
+/// The versions before `v1` with the same schema. Istio serves `v1` since 1.22.
+pub const OLDER_VERSIONS: &[&str] = &["v1beta1"];
 
 /// Routes from gateways to services.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -23,7 +26,7 @@ pub struct VirtualService {
 }
 
 impl VirtualService {
-    /// A VirtualService of the served version.
+    /// A VirtualService of the current version.
     pub fn new(metadata: ObjectMeta, spec: VirtualServiceSpec) -> Self {
         use k8s_openapi::Resource as _;
         Self { api_version: Self::API_VERSION.into(), kind: Self::KIND.into(), metadata, spec }

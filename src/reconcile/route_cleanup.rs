@@ -17,7 +17,8 @@ use crate::client::{CallError, delete_only, in_time, names_object};
 use crate::metrics::Metrics;
 use crate::render::ChildKind;
 use crate::stores::Stores;
-use crate::stores::child::Child;
+use crate::stores::child::{Child, ChildType};
+use crate::stores::collection::Progress;
 use crate::stores::slim::{Incoming, Key};
 use crate::stores::workspace::StoredWorkspace;
 
@@ -49,7 +50,10 @@ pub(super) async fn reconcile(context: Arc<Context>, key: Key, cause: ReconcileC
 
 /// The VirtualService, if the Workspace that it was made for is not known to exist.
 fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child>> {
-    let route = stores.children(ChildKind::VirtualService).get(key).filter(|route| !route.identity.deleting)?;
+    let routes = stores.children(ChildKind::VirtualService);
+    // They go with their CRD.
+    let is_served = routes.progress() != Progress::NotInstalled;
+    let route = routes.get(key).filter(|route| is_served && !route.identity.deleting)?;
     stores.is_abandoned(&route).then_some(route)
 }
 
@@ -63,9 +67,10 @@ async fn remove_if_gone(context: &Context, route: &Child, cause: ReconcileCause)
     if !is_deleting && exists(client, &key, route).await? {
         return Ok(());
     }
-    remove(context, route, cause).await?;
+    let routes = stores.children(ChildKind::VirtualService);
+    remove(context, ChildType::served(ChildKind::VirtualService, routes), route, cause).await?;
     // Reconciled again before the watch delivers the deletion, it would be deleted twice.
-    drop(stores.children(ChildKind::VirtualService).remove(&route.identity));
+    drop(routes.remove(&route.identity));
     Ok(())
 }
 
@@ -84,11 +89,13 @@ async fn exists(client: &Client, key: &Key, route: &Child) -> Result<bool, CallE
 }
 
 /// Deletes a VirtualService, unless it is another one by now.
-async fn remove(context: &Context, route: &Child, cause: ReconcileCause) -> Result<(), CallError> {
+async fn remove(context: &Context, of: ChildType, route: &Child, cause: ReconcileCause) -> Result<(), CallError> {
     let Key { namespace, name } = &route.identity.key;
-    let api: Api<Incoming<Child>> = Api::namespaced_with(context.client.clone(), namespace, &ChildKind::VirtualService);
+    let api: Api<Incoming<Child>> = Api::namespaced_with(context.client.clone(), namespace, &of);
     match in_time(api.delete(name, &delete_only(&route.identity.uid))).await {
-        Err(CallError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(CallError::Api(kube::Error::Api(status))) if status.code == 409 => Ok(()),
+        // Unless it is the API version that is not served any longer.
+        Err(CallError::Api(kube::Error::Api(status))) if status.code == 404 && names_object(&status) => Ok(()),
         result => {
             result?;
             tracing::info!(kind = "VirtualService", namespace, name, "deleted");
@@ -110,16 +117,24 @@ pub(super) async fn remove_all(context: &Context) {
 }
 
 async fn remove_once(context: &Context) -> Result<(), CallError> {
-    let all: Api<Incoming<Child>> = Api::all_with(context.client.clone(), &ChildKind::VirtualService);
+    for of in ChildType::all(ChildKind::VirtualService) {
+        match remove_served(context, of).await {
+            Err(CallError::Api(kube::Error::Api(status))) if status.code == 404 => {}
+            removed => return removed,
+        }
+    }
+    Ok(())
+}
+
+/// Deletes all of ours in that API version.
+async fn remove_served(context: &Context, of: ChildType) -> Result<(), CallError> {
+    let all: Api<Incoming<Child>> = Api::all_with(context.client.clone(), &of);
     let mut params = ListParams::default().labels(WORKSPACE_NAME_LABEL).limit(PAGE);
     loop {
-        let page = match in_time(all.list(&params)).await {
-            Err(CallError::Api(kube::Error::Api(status))) if status.code == 404 => return Ok(()),
-            page => page?,
-        };
+        let page = in_time(all.list(&params)).await?;
         for child in page.items.into_iter().filter_map(|incoming| incoming.object.ok()) {
             if belongs_to_workspace(&child, &context.stores) {
-                remove(context, &child, ReconcileCause::Bulk).await?;
+                remove(context, of, &child, ReconcileCause::Bulk).await?;
             }
         }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {

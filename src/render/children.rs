@@ -20,7 +20,7 @@ use super::virtual_service::{self, Route, UnsafeHeader};
 use super::volumes::SkippedMount;
 use super::{role_bindings, service, service_account, stateful_set};
 use crate::config::Routing;
-use crate::istio::VirtualService;
+use crate::istio::{self, VirtualService};
 
 macro_rules! children {
     ($($(#[$doc:meta])* $kind:ident = $row:expr;)+) => {
@@ -55,7 +55,9 @@ children! {
     /// The ports of the pod.
     Service = ChildRow::of::<Service>(Serves::Pod);
     /// The route from outside to the ports.
-    VirtualService = ChildRow::of::<VirtualService>(Serves::Route).checked_by(virtual_service::check_stored);
+    VirtualService = ChildRow::of::<VirtualService>(Serves::Route)
+        .or_served_as(istio::OLDER_VERSIONS)
+        .checked_by(virtual_service::check_stored);
 }
 
 impl ChildKind {
@@ -89,6 +91,8 @@ pub struct ChildRow {
     pub group: &'static str,
     /// The API version.
     pub version: &'static str,
+    /// Older API versions of the same content, for API servers that do not serve `version`; the preferred one first.
+    pub older_versions: &'static [&'static str],
     /// The kind.
     pub kind: &'static str,
     /// The resource: the plural in paths and RBAC rules.
@@ -110,12 +114,22 @@ impl ChildRow {
         Self {
             group: K::GROUP,
             version: K::VERSION,
+            older_versions: &[],
             kind: K::KIND,
             plural: K::URL_PATH_SEGMENT,
             serves,
             has_spec: true,
             check_stored: |_| Vec::new(),
         }
+    }
+
+    /// The API versions in which it may be served; the preferred one first.
+    pub fn versions(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.version).chain(self.older_versions.iter().copied())
+    }
+
+    const fn or_served_as(self, older_versions: &'static [&'static str]) -> Self {
+        Self { older_versions, ..self }
     }
 
     const fn without_spec(self) -> Self {

@@ -17,28 +17,54 @@ use super::slim::{Identity, Key, Slim};
 use crate::render::ChildKind;
 use crate::render::names::ChildNames;
 
+/// A kind of children in one of its API versions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ChildType {
+    kind: ChildKind,
+    version: &'static str,
+}
+
+impl ChildType {
+    /// The kind in each API version in which it may be served; the preferred one first.
+    pub fn all(kind: ChildKind) -> impl Iterator<Item = Self> {
+        kind.row().versions().map(move |version| Self { kind, version })
+    }
+
+    /// The kind in the API version in which the API server serves it, as `collection` knows.
+    pub fn served(kind: ChildKind, collection: &Collection<Child>) -> Self {
+        Self::all(kind).nth(collection.version()).unwrap_or_else(|| kind.into())
+    }
+}
+
+/// In its preferred version.
+impl From<ChildKind> for ChildType {
+    fn from(kind: ChildKind) -> Self {
+        Self { kind, version: kind.row().version }
+    }
+}
+
 /// An object of any kind of children; which one is known at run time.
 #[derive(Debug)]
 pub struct ChildObject(ObjectMeta);
 
 impl Resource for ChildObject {
-    type DynamicType = ChildKind;
+    type DynamicType = ChildType;
     type Scope = DynamicResourceScope;
 
-    fn kind(of: &ChildKind) -> Cow<'_, str> {
-        of.row().kind.into()
+    fn kind(of: &ChildType) -> Cow<'_, str> {
+        of.kind.row().kind.into()
     }
 
-    fn group(of: &ChildKind) -> Cow<'_, str> {
-        of.row().group.into()
+    fn group(of: &ChildType) -> Cow<'_, str> {
+        of.kind.row().group.into()
     }
 
-    fn version(of: &ChildKind) -> Cow<'_, str> {
-        of.row().version.into()
+    fn version(of: &ChildType) -> Cow<'_, str> {
+        of.version.into()
     }
 
-    fn plural(of: &ChildKind) -> Cow<'_, str> {
-        of.row().plural.into()
+    fn plural(of: &ChildType) -> Cow<'_, str> {
+        of.kind.row().plural.into()
     }
 
     fn meta(&self) -> &ObjectMeta {

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
@@ -36,6 +37,7 @@ pub struct Change<T> {
 pub struct Collection<T> {
     objects: RwLock<StoreObjects<T>>,
     progress: watch::Sender<Progress>,
+    version: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,8 @@ impl<T: Slim> Hash for StoreEntry<T> {
 impl<T> Default for Collection<T> {
     fn default() -> Self {
         let objects = StoreObjects { by_key: HashSet::new(), by_index: HashMap::new(), round: 0, newest_seen: 0 };
-        Self { objects: RwLock::new(objects), progress: watch::Sender::new(Progress::Listing) }
+        let progress = watch::Sender::new(Progress::Listing);
+        Self { objects: RwLock::new(objects), progress, version: AtomicUsize::new(0) }
     }
 }
 
@@ -133,6 +136,17 @@ impl<T: Slim> Collection<T> {
 
     pub(super) fn set_progress(&self, progress: Progress) -> bool {
         self.progress.send_if_modified(|held| std::mem::replace(held, progress) != progress)
+    }
+
+    /// The API version in which the API server serves the resource, as far as is known: its number among those in which it may
+    /// be served, with the preferred one as 0.
+    pub fn version(&self) -> usize {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// It is served in that API version. True where it was another one before.
+    pub(super) fn set_version(&self, version: usize) -> bool {
+        self.version.swap(version, Ordering::Relaxed) != version
     }
 
     /// Takes an object from a watch event. None when nothing changed.

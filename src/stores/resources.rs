@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::{Api, Client, Resource};
 use tokio::sync::watch::Receiver;
 
-use super::child::{Child, ChildObject, WatchedChild};
+use super::child::{Child, ChildObject, ChildType, WatchedChild};
 use super::collection::Progress;
 use super::image_source::ImageSource;
 use super::kind::StoredKind;
@@ -70,7 +70,7 @@ impl WatchedResource {
             Self::WorkspaceKinds => crds::WorkspaceKind::url_path(&(), None),
             Self::Workspaces => crds::Workspace::url_path(&(), None),
             Self::Notebooks => Notebook::url_path(&(), None),
-            Self::Children(kind) => ChildObject::url_path(&kind, None),
+            Self::Children(kind) => ChildObject::url_path(&kind.into(), None),
             Self::Pods => core::Pod::url_path(&(), None),
             Self::ImageSources => core::ConfigMap::url_path(&(), None),
         }
@@ -130,42 +130,43 @@ impl WatchedResource {
             Self::WorkspaceKinds => async move {
                 let on_event = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);
                 let api: Api<Incoming<StoredKind>> = Api::all(client);
-                watch(options, api, &stores.kinds, on_event).await;
+                watch(options, vec![api], &stores.kinds, on_event).await;
             }
             .boxed(),
             Self::Workspaces => async move {
                 let on_event = |event: StoreEvent<'_, StoredWorkspace>| stores.workspace_event(event);
                 let api: Api<Incoming<StoredWorkspace>> = Api::all(client);
-                watch(options, api, &stores.workspaces, on_event).await;
+                watch(options, vec![api], &stores.workspaces, on_event).await;
             }
             .boxed(),
             Self::Notebooks => async move {
                 let api: Api<Incoming<StoredNotebook>> = Api::all(client);
-                watch(options, api, &stores.notebooks, |_| {}).await;
+                watch(options, vec![api], &stores.notebooks, |_| {}).await;
             }
             .boxed(),
             Self::Children(kind) => async move {
                 let on_event = |event: StoreEvent<'_, Child>| stores.child_event(kind, event);
                 let collection = &stores.children[kind];
+                let types = ChildType::all(kind);
                 if kind.row().has_spec {
-                    let api: Api<Incoming<WatchedChild>> = Api::all_with(client, &kind);
-                    watch(options, api, collection, on_event).await;
+                    let apis = types.map(|of| Api::<Incoming<WatchedChild>>::all_with(client.clone(), &of)).collect();
+                    watch(options, apis, collection, on_event).await;
                 } else {
-                    let api: Api<Incoming<Child>> = Api::all_with(client, &kind);
-                    watch(options, api, collection, on_event).await;
+                    let apis = types.map(|of| Api::<Incoming<Child>>::all_with(client.clone(), &of)).collect();
+                    watch(options, apis, collection, on_event).await;
                 }
             }
             .boxed(),
             Self::Pods => async move {
                 let on_event = |event: StoreEvent<'_, Pod>| stores.pod_event(event);
                 let api: Api<Incoming<Pod>> = Api::all(client);
-                watch(options, api, &stores.pods, on_event).await;
+                watch(options, vec![api], &stores.pods, on_event).await;
             }
             .boxed(),
             Self::ImageSources => async move {
                 let on_event = |event: StoreEvent<'_, ImageSource>| stores.image_source_event(event);
                 let api: Api<Incoming<ImageSource>> = Api::all(client);
-                watch(options, api, &stores.image_sources, on_event).await;
+                watch(options, vec![api], &stores.image_sources, on_event).await;
             }
             .boxed(),
         }

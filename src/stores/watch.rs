@@ -45,7 +45,7 @@ pub(super) enum StoreEvent<'a, T> {
     Changed(&'a Change<T>),
     /// A list, of many objects, showed that one changed.
     Listed(&'a Change<T>),
-    /// Its CRD was installed or removed.
+    /// Its CRD was installed or removed, or is served in another version.
     Installed,
 }
 
@@ -62,16 +62,19 @@ impl<'a, T> StoreEvent<'a, T> {
 
 /// Keeps `collection` current and hands what changed to `on_event`. Never returns.
 ///
+/// `apis` are those of the API versions in which the resource may be served, the preferred one first: each list is one in the
+/// first that is, and what follows it stays with that.
 /// `W` is the form in which the API server sends what is kept as `T`.
 pub(super) async fn watch<T: Slim + From<W>, W: Slim>(
     options: WatchOptions,
-    api: Api<Incoming<W>>,
+    apis: Vec<Api<Incoming<W>>>,
     collection: &Collection<T>,
     on_event: impl Fn(StoreEvent<'_, T>),
 ) {
     let mut watch = Watch {
         options,
-        api,
+        apis,
+        version: 0,
         collection,
         on_event,
         pause: FIRST_PAUSE,
@@ -95,7 +98,9 @@ pub(super) async fn watch<T: Slim + From<W>, W: Slim>(
 
 struct Watch<'a, T, W, F> {
     options: WatchOptions,
-    api: Api<Incoming<W>>,
+    apis: Vec<Api<Incoming<W>>>,
+    /// Which of them is used.
+    version: usize,
     collection: &'a Collection<T>,
     on_event: F,
     /// How long to wait after the next error.
@@ -128,8 +133,19 @@ enum WatchEnd {
 }
 
 impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
-    /// Lists all objects; the version of the list, and the watch of the changes since where that has begun already.
+    /// Lists all objects in the first API version that is served; the version of the list, and the watch of the changes since
+    /// where that has begun already.
     async fn list(&mut self) -> Result<(String, Option<Events<W>>), WatchFailure> {
+        self.version = 0;
+        loop {
+            match self.list_in_version().await {
+                Err(failure) if failure.code == Some(404) && self.version + 1 < self.apis.len() => self.version += 1,
+                listed => return listed,
+            }
+        }
+    }
+
+    async fn list_in_version(&mut self) -> Result<(String, Option<Events<W>>), WatchFailure> {
         match self.list_streamed().await? {
             StreamedList::Complete(version, events) => Ok((version, Some(events))),
             StreamedList::Unavailable(reason) => {
@@ -181,7 +197,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
         let label_selector = self.options.label.map(str::to_owned);
         let mut params = ListParams { label_selector, limit: Some(self.options.page), ..ListParams::default() };
         loop {
-            let ObjectList { metadata, items, .. } = self.api.list(&params).await?;
+            let ObjectList { metadata, items, .. } = self.api().list(&params).await?;
             for object in items {
                 if let Some(change) = self.put(object, true) {
                     (self.on_event)(StoreEvent::Listed(&change));
@@ -202,12 +218,21 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     /// A list is complete.
     fn list_ended(&mut self) {
         self.unstreamed = 0;
+        let is_other_version = self.collection.set_version(self.version);
+        if is_other_version {
+            let path = self.api().resource_url();
+            tracing::info!(resource = self.options.name, path, "the API server serves another version");
+        }
         for change in self.collection.end_list() {
             (self.on_event)(StoreEvent::Listed(&change));
         }
-        if self.collection.set_progress(Progress::Synced) {
+        if self.collection.set_progress(Progress::Synced) || is_other_version {
             (self.on_event)(StoreEvent::Installed);
         }
+    }
+
+    fn api(&self) -> &Api<Incoming<W>> {
+        &self.apis[self.version]
     }
 
     fn params(&self) -> WatchParams {
@@ -216,7 +241,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
 
     /// Starts a watch.
     async fn start(&self, params: WatchParams, version: &str) -> Result<Events<W>, WatchFailure> {
-        Ok(self.api.watch(&params, version).await?.boxed())
+        Ok(self.api().watch(&params, version).await?.boxed())
     }
 
     /// Follows the changes since `version`, by `events` at first where they come already, until the objects have to be
@@ -231,14 +256,10 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
             };
             let end = match watched {
                 Ok(events) => self.take(events, &mut version, &mut started).await,
-                Err(WatchFailure { code: Some(410), text }) => WatchEnd::Outdated(text),
+                // What is not served any longer may be in another version. When it comes back it is another resource.
+                Err(WatchFailure { code: Some(404 | 410), text }) => WatchEnd::Outdated(text),
                 Err(failure) => {
-                    // When it comes back it is another one: its objects have to be listed, not followed.
-                    let is_gone = failure.code == Some(404);
                     self.failed(failure).await;
-                    if is_gone {
-                        return;
-                    }
                     continue;
                 }
             };

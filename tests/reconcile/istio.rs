@@ -1,12 +1,12 @@
-//! Istio comes after us, and goes by our own setting.
+//! Istio comes after us, changes its API versions, and goes by our own setting.
 
 use std::time::{Duration, Instant};
 
-use cluster::{ClusterOptions, Reply, report};
-use serde_json::json;
+use cluster::{Cluster, ClusterOptions, Reply, report};
+use serde_json::{Value, json};
 
-use crate::process::Loop;
-use crate::world::{Child, World, condition, control_plane};
+use crate::process::{Loop, USER};
+use crate::world::{Child, TIMEOUT, WorkspaceHandle, World, condition, control_plane};
 
 /// From the installation of Istio's CRD to a route.
 const ROUTED_WITHIN: Duration = Duration::from_secs(30);
@@ -52,4 +52,162 @@ fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
     let figure = format!("{:.1} s", waited.as_secs_f64());
     report("W13", waited < ROUTED_WITHIN, figure, "30 s from the installation to a route");
     assert!(waited < ROUTED_WITHIN, "{waited:?}");
+}
+
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/virtualservices.networking.istio.io";
+
+/// Istio's CRD with these versions alone, in this order, each with whether it is served. The first one is stored.
+fn crd(cluster: &Cluster, versions: &[(&str, bool)]) -> Value {
+    let text = std::fs::read_to_string(&cluster.tools().virtual_service_crd).unwrap();
+    let mut crd: Value = serde_saphyr::from_str(&text).unwrap();
+    let all = crd["spec"]["versions"].as_array().unwrap().clone();
+    let version = |(name, served): &(&str, bool)| {
+        let mut version = all.iter().find(|version| version["name"] == *name).unwrap().clone();
+        version["served"] = json!(served);
+        version["storage"] = json!(*name == versions[0].0);
+        version
+    };
+    crd["spec"]["versions"] = versions.iter().map(version).collect();
+    crd
+}
+
+/// Waits until the API server serves VirtualServices in this version, or no longer.
+fn wait_served(cluster: &Cluster, version: &str, is_served: bool) {
+    let path = format!("/apis/networking.istio.io/{version}/virtualservices");
+    let wait = |what: &str, wanted: u16| {
+        cluster.wait_for(&format!("{version} {what}"), TIMEOUT, || match cluster.api().get(&path).unwrap() {
+            reply if reply.status == wanted => Ok(()),
+            reply => Err(reply.body),
+        })
+    };
+    if is_served { wait("to be served", 200).unwrap() } else { wait("to be gone", 404).unwrap() }
+}
+
+/// Replaces the versions of the CRD, as an upgrade of Istio does, and waits until that is so.
+fn serve(cluster: &Cluster, versions: &[(&str, bool)]) {
+    let change = json!({"spec": {"versions": crd(cluster, versions)["spec"]["versions"]}});
+    cluster.api().merge_patch(CRD, &change).and_then(Reply::ok).unwrap();
+    for version in ["v1", "v1beta1"] {
+        wait_served(cluster, version, versions.contains(&(version, true)));
+    }
+}
+
+/// Changes the hosts of a route as another client, in that version, and waits until they are as they were.
+fn drift(lab: &WorkspaceHandle<'_>, version: &str) {
+    let world = lab.world;
+    let path = lab.child_path(Child::VirtualService).replace("/v1/", &format!("/{version}/"));
+    let change = json!({"spec": {"hosts": ["evil.example.com"]}});
+    world.cluster.api().merge_patch(&path, &change).and_then(Reply::ok).unwrap();
+    world.wait(&format!("the route to be restored in {version}"), || {
+        let hosts = world.get(&path)["spec"]["hosts"].clone();
+        if hosts == json!(["*"]) { Ok(()) } else { Err(hosts.to_string()) }
+    });
+}
+
+/// Waits until the Workspace has been reconciled once more than `before`: the versions are known.
+fn wait_reconciled(world: &World, running: &Loop, before: u64) {
+    world.wait("another reconcile", || match running.reconciles() {
+        seen if seen > before => Ok(()),
+        seen => Err(format!("{seen} reconciles")),
+    });
+}
+
+#[test]
+fn routes_are_of_the_api_version_that_is_served_and_stay_as_they_are_when_it_changes() {
+    let cluster: &'static Cluster =
+        Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
+    let world = World::on(cluster, "versions");
+    let (v1, v1beta1) = (("v1", true), ("v1beta1", true));
+    cluster.api().create(CRDS, &crd(cluster, &[v1beta1])).and_then(Reply::ok).unwrap();
+    wait_served(cluster, "v1beta1", true);
+    let routes = format!("/apis/networking.istio.io/v1beta1/namespaces/{}/virtualservices", world.namespace);
+    let begin = world.mark();
+    let route_writes = || world.writes(begin).accepted().resource("virtualservices");
+
+    let running = Loop::start(cluster, &[]);
+    world.create_kind(|_| {});
+    let lab = world.create("lab", |_| {});
+    let status = lab.wait_running();
+    assert_eq!(condition(&status, "RouteReady")["status"], "True", "{status}");
+    let route = format!("{routes}/{}", lab.names.virtual_service);
+    let uid = world.get(&route)["metadata"]["uid"].clone();
+    drift(&lab, "v1beta1");
+    assert_eq!(route_writes().count(), 2, "{:?}", route_writes());
+
+    // The upgrade of Istio: both are served, and the new one is stored.
+    serve(cluster, &[v1, v1beta1]);
+    // In time all objects are stored anew, and the old version goes.
+    let path = lab.child_path(Child::VirtualService);
+    cluster.api().replace(&path, &world.get(&path)).and_then(Reply::ok).unwrap();
+    let stored = json!({"status": {"storedVersions": ["v1"]}});
+    cluster.api().merge_patch(&format!("{CRD}/status"), &stored).and_then(Reply::ok).unwrap();
+    serve(cluster, &[v1]);
+    // With its version the API server forgets which fields were ours, if not at once, when anybody writes.
+    lab.patch_child(Child::VirtualService, &json!({"metadata": {"labels": {"theirs": "label"}}}));
+    world.wait("our fields to be ours", || {
+        let route = lab.child(Child::VirtualService);
+        let is_ours = |entry: &Value| entry["manager"] == "workspaces-controller" && entry["operation"] == "Apply";
+        let mut managers = route["metadata"]["managedFields"].as_array().into_iter().flatten();
+        if managers.any(is_ours) { Ok(()) } else { Err(route.to_string()) }
+    });
+    drift(&lab, "v1");
+    let written = route_writes().count();
+    assert!((3..=4).contains(&written), "{:?}", route_writes());
+
+    // The upgrade is taken back.
+    let (before, mark) = (running.reconciles(), world.mark());
+    serve(cluster, &[("v1", false), v1beta1]);
+    wait_reconciled(&world, &running, before);
+    assert!(world.writes(mark).is_empty(), "{:?}", world.writes(mark));
+    drift(&lab, "v1beta1");
+    assert_eq!(route_writes().count(), written + 1, "{:?}", route_writes());
+
+    // A start does not write it either, whichever version the last write was in.
+    running.stop();
+    serve(cluster, &[v1, v1beta1]);
+    let mark = world.mark();
+    let running = Loop::start(cluster, &[]);
+    wait_reconciled(&world, &running, 0);
+    drift(&lab, "v1");
+    let writes = world.writes(mark).resource("virtualservices");
+    assert!(writes.count() == 1 && writes.0[0].uri.starts_with("/apis/networking.istio.io/v1/"), "{:#?}", writes.0);
+    assert_eq!(world.get(&route)["metadata"]["uid"], uid);
+    running.stop();
+}
+
+#[test]
+fn routes_of_an_older_api_version_go_with_their_workspace_and_when_istio_is_switched_off() {
+    let cluster: &'static Cluster =
+        Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
+    let world = World::on(cluster, "older");
+    cluster.api().create(CRDS, &crd(cluster, &[("v1beta1", true)])).and_then(Reply::ok).unwrap();
+    wait_served(cluster, "v1beta1", true);
+    let running = Loop::start(cluster, &[]);
+    world.create_kind(|_| {});
+    let (lab, gone) = (world.create("lab", |_| {}), world.create("gone", |_| {}));
+    let route = |lab: &WorkspaceHandle<'_>| lab.child_path(Child::VirtualService).replace("/v1/", "/v1beta1/");
+    for lab in [&lab, &gone] {
+        lab.wait_running();
+        assert!(world.find(&route(lab)).is_some());
+    }
+    let wait_gone = |lab: &WorkspaceHandle<'_>| {
+        world.wait("the route to go", || world.find(&route(lab)).map_or(Ok(()), |route| Err(route.to_string())));
+    };
+    // Garbage collection does not come by: a finalizer holds the Workspace.
+    let held = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    cluster.api().merge_patch(&gone.path(), &held).and_then(Reply::ok).unwrap();
+    let mark = world.mark();
+    gone.delete();
+    wait_gone(&gone);
+    assert_eq!(world.writes(mark).verb("delete").resource("virtualservices").count(), 1);
+    cluster.api().merge_patch(&gone.path(), &json!({"metadata": {"finalizers": null}})).and_then(Reply::ok).unwrap();
+    running.stop();
+
+    let mark = world.mark();
+    let running = Loop::start(cluster, &["--use-istio=false"]);
+    wait_gone(&lab);
+    let deleted = cluster.audit().since(mark).unwrap().by(USER).verb("delete").resource("virtualservices");
+    assert_eq!(deleted.count(), 1, "{deleted:?}");
+    running.stop();
 }

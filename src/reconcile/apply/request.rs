@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crds::labels::FIELD_MANAGER;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::Status;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use serde_json::json;
 
 use super::super::engine::ReconcileCause;
@@ -15,7 +15,7 @@ use super::response::Meaning;
 use crate::client::{CallError, in_time};
 use crate::metrics::Metrics;
 use crate::render::{ChildKind, ChildRow, Manifest};
-use crate::stores::child::{Child, WholeChild};
+use crate::stores::child::{Child, ChildObject, ChildType, WholeChild};
 use crate::stores::collection::Collection;
 use crate::stores::slim::{Identity, Incoming};
 
@@ -59,6 +59,8 @@ pub(in crate::reconcile) fn as_field_manager() -> PatchParams {
 /// Where the child of one kind of a Workspace is read and written.
 pub(in crate::reconcile) struct ChildApi<'a> {
     pub(super) row: &'static ChildRow,
+    /// The kind in the API version that is served.
+    pub(super) of: ChildType,
     pub(super) api: Api<Incoming<WholeChild>>,
     pub(super) collection: &'a Collection<Child>,
     pub(super) owner: &'a Identity,
@@ -75,8 +77,9 @@ impl<'a> ChildApi<'a> {
         owner: &'a Identity,
         collection: &'a Collection<Child>,
     ) -> Self {
-        let api = Api::namespaced_with(client.clone(), &owner.key.namespace, &kind);
-        Self { row: kind.row(), api, collection, owner, metrics, cause: ReconcileCause::default() }
+        let of = ChildType::served(kind, collection);
+        let api = Api::namespaced_with(client.clone(), &owner.key.namespace, &of);
+        Self { row: kind.row(), of, api, collection, owner, metrics, cause: ReconcileCause::default() }
     }
 
     /// The same, with why the Workspace is reconciled.
@@ -146,7 +149,7 @@ impl ChildApi<'_> {
         let mut params = PatchParams::apply(FIELD_MANAGER).force();
         params.dry_run = purpose == Purpose::DryRun;
         let unwritable = |why: serde_json::Error| RequestError::Failed(self.unreachable(&name, why.to_string()));
-        let patch = Patch::Apply(object.body().map_err(unwritable)?);
+        let patch = Patch::Apply(object.body(&ChildObject::api_version(&self.of)).map_err(unwritable)?);
         let answer = self.request(&name, self.api.patch(&name, &params, &patch)).await?;
         answer.object.map_err(|why| RequestError::Failed(self.unreachable(&name, why)))
     }

@@ -9,7 +9,7 @@ use super::error::ApplyError;
 use super::field_sets::{Divided, divide, unite};
 use super::request::{ChildApi, RequestError, as_field_manager};
 use crate::render::Manifest;
-use crate::stores::child::Child;
+use crate::stores::child::{Child, ChildObject};
 use crate::stores::metadata::PEER_MANAGER;
 
 /// How often to try anew where the object changed meanwhile, as sets do whenever their pod does.
@@ -52,15 +52,7 @@ impl ChildApi<'_> {
 
     /// Where whole objects are read, with all of their metadata.
     fn dynamic(&self) -> Api<DynamicObject> {
-        let row = self.row;
-        let version = [row.group, row.version].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        let resource = ApiResource {
-            group: row.group.to_owned(),
-            version: row.version.to_owned(),
-            api_version: version.join("/"),
-            kind: row.kind.to_owned(),
-            plural: row.plural.to_owned(),
-        };
+        let resource = ApiResource::erase::<ChildObject>(&self.of);
         Api::namespaced_with(self.api.clone().into_client(), &self.owner.key.namespace, &resource)
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::rbac::AccessRule;
 use crate::stores::captured_log::CapturedLog;
-use crate::stores::child::Child;
+use crate::stores::child::{Child, ChildType};
 use crate::stores::slim::Key;
 use crate::stores::workspace::StoredWorkspace;
 
@@ -121,7 +121,8 @@ async fn run_on(
             events.lock().unwrap().push((is_listed, version(&change.before), version(&change.after)));
         }
     };
-    let watching = watch(options, Api::all(Client::new(service, "default")), &collection, on_event);
+    let apis = vec![Api::all(Client::new(service, "default"))];
+    let watching = watch(options, apis, &collection, on_event);
     drop(timeout(Duration::from_secs(seconds), watching).await);
     let requests = std::mem::take(&mut *requests.lock().unwrap());
     let log = log.lines();
@@ -418,10 +419,10 @@ async fn children_without_a_spec_are_listed_as_metadata_only() {
     });
     let collection = Collection::<Child>::default();
     let api: Api<Incoming<Child>> =
-        Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::ServiceAccount);
+        Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::ServiceAccount.into());
     let options =
         WatchOptions { name: "serviceaccounts", necessity: Necessity::Required, rule: RULE, label: None, page: 500 };
-    let watching = watch(options, api, &collection, |_| {});
+    let watching = watch(options, vec![api], &collection, |_| {});
     drop(timeout(Duration::from_secs(1), watching).await);
     let accepts = accepts.lock().unwrap();
     assert!(accepts[0].contains("as=PartialObjectMetadata;"), "{accepts:?}");
@@ -574,4 +575,99 @@ async fn a_list_that_always_fails_when_streamed_comes_in_pages_and_the_next_is_t
         works.to_owned(),
     ];
     assert_eq!(seen.log, expected);
+}
+
+/// What a watch of VirtualServices asked, with the API versions, and what came of it.
+struct SeenVersions {
+    requests: Vec<String>,
+    /// How often it was reported that they can be created now, or no longer, or elsewhere.
+    installed: usize,
+    log: Vec<String>,
+    progress: Progress,
+    version: usize,
+}
+
+/// Runs a watch of VirtualServices against an API server that gives these answers, one a request, and then none.
+async fn run_versions(answers: impl IntoIterator<Item = Answer>) -> SeenVersions {
+    let answers = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let service = tower::service_fn({
+        let requests = requests.clone();
+        move |request: Request<Body>| {
+            let version = request.uri().path().split('/').nth(3).unwrap().to_owned();
+            requests.lock().unwrap().push(format!("{version}: {}", described(&request)));
+            let answer = answers.lock().unwrap().pop_front();
+            async move {
+                match answer {
+                    Some(answer) => Ok::<_, std::io::Error>(response(answer)),
+                    None => std::future::pending().await,
+                }
+            }
+        }
+    });
+    let log = CapturedLog::start();
+    let (collection, client) = (Collection::<Child>::default(), Client::new(service, "default"));
+    let types = ChildType::all(crate::render::ChildKind::VirtualService);
+    let apis = types.map(|of| Api::<Incoming<Child>>::all_with(client.clone(), &of)).collect();
+    let options =
+        WatchOptions { name: "virtualservices", necessity: Necessity::Recommended, rule: RULE, label: None, page: 500 };
+    let installed = Mutex::new(0);
+    let on_event = |event: StoreEvent<'_, Child>| {
+        if matches!(event, StoreEvent::Installed) {
+            *installed.lock().unwrap() += 1;
+        }
+    };
+    drop(timeout(Duration::from_secs(20), watch(options, apis, &collection, on_event)).await);
+    let requests = std::mem::take(&mut *requests.lock().unwrap());
+    SeenVersions {
+        requests,
+        installed: installed.into_inner().unwrap(),
+        log: log.lines(),
+        progress: collection.progress(),
+        version: collection.version(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_is_listed_in_the_preferred_one_of_the_versions_that_are_served() {
+    let absent = || Answer::Failure(404, "404 page not found");
+    let list = |end| Answer::Watch(vec![(0, list_ends(7))], end);
+    let ends = || list(End::Ends(4));
+    let other = |version: &str| {
+        let path = format!("/apis/networking.istio.io/{version}/virtualservices");
+        format!(r#"INFO the API server serves another version resource="virtualservices" path="{path}""#)
+    };
+    let resumed =
+        || r#"DEBUG resuming the watch resource="virtualservices" reason="the API server ended it""#.to_owned();
+    let again = || r#"DEBUG listing again resource="virtualservices" reason="404 page not found""#.to_owned();
+    // Only the older one; then both, then only the newer one, then only the older one again.
+    let older = [absent(), ends()];
+    let both = [Answer::Watch(Vec::new(), End::Ends(4))];
+    let newer = [absent(), ends()];
+    let back = [absent(), absent(), list(End::Silence)];
+    let seen = run_versions(older.into_iter().chain(both).chain(newer).chain(back)).await;
+    let expected = [
+        "v1: streamed list",
+        "v1beta1: streamed list",
+        "v1beta1: watch from 7",
+        "v1beta1: watch from 7",
+        "v1: streamed list",
+        "v1: watch from 7",
+        "v1: streamed list",
+        "v1beta1: streamed list",
+    ];
+    assert_eq!(seen.requests, expected);
+    assert_eq!((seen.installed, seen.progress, seen.version), (3, Progress::Synced, 1));
+    let expected = [other("v1beta1"), resumed(), resumed(), again(), other("v1"), resumed(), again(), other("v1beta1")];
+    assert_eq!(seen.log, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_is_missing_where_none_of_its_versions_is_served() {
+    let seen = run_versions(std::iter::repeat_n(Answer::Failure(404, "404 page not found"), 2)).await;
+    assert_eq!(seen.requests, ["v1: streamed list", "v1beta1: streamed list", "v1: streamed list"]);
+    assert_eq!((seen.installed, seen.progress, seen.version), (1, Progress::NotInstalled, 0));
+    let absent =
+        "WARN the API server does not serve this resource: install its CRD; will retry resource=\"virtualservices\"";
+    assert_eq!(seen.log, [absent]);
 }
