@@ -108,8 +108,8 @@ pub struct OwnedFields {
 pub struct UnsettledFields {
     /// The set.
     pub text: Box<str>,
-    /// The set of the Go controller.
-    pub peer: Option<Box<str>>,
+    /// The sets of the Go controller: one for each API version that it wrote in.
+    pub peer: Vec<Box<str>>,
     /// The spec with their values, where it has come with them.
     pub spec: Option<Box<RawValue>>,
 }
@@ -143,14 +143,14 @@ impl WireMetadata {
             let is_it = |entry: &&WireFields| {
                 entry.manager == manager && entry.operation == operation && entry.subresource.is_empty()
             };
-            let fields = entries.iter().find(is_it)?.fields_v1.as_ref()?;
-            Some(Box::<str>::from(fields.get()))
+            let fields = entries.iter().filter(is_it).filter_map(|entry| entry.fields_v1.as_ref());
+            fields.map(|fields| Box::<str>::from(fields.get())).collect::<Vec<_>>()
         };
-        let text = fields_of(crds::labels::FIELD_MANAGER, "Apply")?;
+        let text = fields_of(crds::labels::FIELD_MANAGER, "Apply").into_iter().next()?;
         let peer = fields_of(PEER_MANAGER, "Update");
         let mut hasher = DefaultHasher::new();
         (&text, &peer).hash(&mut hasher);
-        let has_peer = peer.is_some();
+        let has_peer = !peer.is_empty();
         let unsettled = Some(Box::new(UnsettledFields { text, peer, spec: None }));
         Some(OwnedFields { digest: hasher.finish(), unsettled, has_peer })
     }

@@ -159,7 +159,7 @@ fn covers(child: &Child, object: &dyn Manifest) -> bool {
     let set = |text: &str| serde_json::from_str(text).unwrap_or_default();
     let is_theirs_too =
         |theirs: &str| !field_sets::divide(&set(theirs), &set(&fields.text), &object.value()).moved.is_empty();
-    covers_ours(child, object) && !fields.peer.as_deref().is_some_and(is_theirs_too)
+    covers_ours(child, object) && !fields.peer.iter().any(|theirs| is_theirs_too(theirs))
 }
 
 /// Whether the fields of a child that are ours are those of `object`.

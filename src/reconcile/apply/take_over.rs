@@ -72,28 +72,33 @@ fn patch(stored: &DynamicObject, desired: &Value) -> Option<Value> {
     Some(patch.into())
 }
 
-/// The entries of `managedFields` with what is ours moved from the Go controller's into ours; none where there is nothing.
+/// The entries of `managedFields` with what is ours moved from the Go controller's into ours; none where there is nothing. It
+/// has one for each API version that it wrote in.
 fn moved(entries: &[ManagedFieldsEntry], desired: &Value) -> Option<Vec<ManagedFieldsEntry>> {
-    let theirs = entries.iter().find(|entry| is_of(entry, PEER_MANAGER, "Update"))?;
-    let ours = entries.iter().find(|entry| is_of(entry, crds::labels::FIELD_MANAGER, "Apply"));
-    let mut our_fields = ours.map(fields).unwrap_or_default();
-    let Divided { moved, rest } = divide(&fields(theirs), &our_fields, desired);
-    if moved.is_empty() {
+    let is_theirs = |entry: &&ManagedFieldsEntry| is_of(entry, PEER_MANAGER, "Update");
+    let is_ours = |entry: &&ManagedFieldsEntry| is_of(entry, crds::labels::FIELD_MANAGER, "Apply");
+    let (first, ours) = (entries.iter().find(is_theirs)?, entries.iter().find(is_ours));
+    let known = ours.map(fields).unwrap_or_default();
+    let (mut our_fields, mut left, mut is_moved) = (known.clone(), Vec::new(), false);
+    for theirs in entries.iter().filter(is_theirs) {
+        let Divided { moved, rest } = divide(&fields(theirs), &known, desired);
+        is_moved |= !moved.is_empty();
+        unite(&mut our_fields, moved);
+        if !rest.is_empty() {
+            left.push(ManagedFieldsEntry { fields_v1: Some(FieldsV1(rest.into())), ..theirs.clone() });
+        }
+    }
+    if !is_moved {
         return None;
     }
-    unite(&mut our_fields, moved);
     let ours = ManagedFieldsEntry {
         manager: Some(crds::labels::FIELD_MANAGER.to_owned()),
         operation: Some("Apply".to_owned()),
         fields_v1: Some(FieldsV1(our_fields.into())),
-        ..ours.unwrap_or(theirs).clone()
+        ..ours.unwrap_or(first).clone()
     };
-    let rest =
-        (!rest.is_empty()).then(|| ManagedFieldsEntry { fields_v1: Some(FieldsV1(rest.into())), ..theirs.clone() });
-    let is_other = |entry: &&ManagedFieldsEntry| {
-        !is_of(entry, PEER_MANAGER, "Update") && !is_of(entry, crds::labels::FIELD_MANAGER, "Apply")
-    };
-    Some(std::iter::once(ours).chain(rest).chain(entries.iter().filter(is_other).cloned()).collect())
+    let others = entries.iter().filter(|entry| !is_theirs(entry) && !is_ours(entry)).cloned();
+    Some(std::iter::once(ours).chain(left).chain(others).collect())
 }
 
 fn is_of(entry: &ManagedFieldsEntry, manager: &str, operation: &str) -> bool {
@@ -104,4 +109,50 @@ fn is_of(entry: &ManagedFieldsEntry, manager: &str, operation: &str) -> bool {
 
 fn fields(entry: &ManagedFieldsEntry) -> Map<String, Value> {
     entry.fields_v1.as_ref().and_then(|fields| fields.0.as_object()).cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn entry(manager: &str, operation: &str, version: &str, fields: &Value) -> Value {
+        json!({
+            "manager": manager, "operation": operation, "apiVersion": version, "fieldsType": "FieldsV1", "fieldsV1": fields,
+        })
+    }
+
+    fn moved_json(entries: &[Value], desired: &Value) -> Option<Value> {
+        let entries: Vec<ManagedFieldsEntry> = serde_json::from_value(json!(entries)).unwrap();
+        Some(serde_json::to_value(moved(&entries, desired)?).unwrap())
+    }
+
+    /// A manager has one entry for each API version that it wrote in, and each subresource.
+    #[test]
+    fn every_entry_of_the_go_controller_is_divided() {
+        let (old, new) = ("networking.istio.io/v1beta1", "networking.istio.io/v1");
+        let desired = json!({"spec": {"hosts": ["*"], "http": []}});
+        let mut status = entry("manager", "Update", new, &json!({"f:status": {"f:conditions": {}}}));
+        status["subresource"] = json!("status");
+        let others = entry("kubectl", "Update", new, &json!({"f:metadata": {"f:labels": {"f:theirs": {}}}}));
+        let entries = [
+            entry("manager", "Update", old, &json!({"f:spec": {"f:hosts": {}}})),
+            status.clone(),
+            others.clone(),
+            entry("manager", "Update", new, &json!({"f:spec": {"f:exportTo": {}, "f:http": {}}})),
+        ];
+        let ours = json!({"f:spec": {"f:hosts": {}, "f:http": {}}});
+        let rest = entry("manager", "Update", new, &json!({"f:spec": {"f:exportTo": {}}}));
+        let expected = json!([entry("workspaces-controller", "Apply", old, &ours), rest, status, others]);
+        assert_eq!(moved_json(&entries, &desired), Some(expected));
+
+        // Into our own entry, where there is one.
+        let known = entry("workspaces-controller", "Apply", new, &json!({"f:spec": {"f:gateways": {}}}));
+        let entries = [entries[0].clone(), known, entries[3].clone()];
+        let ours = json!({"f:spec": {"f:gateways": {}, "f:hosts": {}, "f:http": {}}});
+        let expected = json!([entry("workspaces-controller", "Apply", new, &ours), rest]);
+        assert_eq!(moved_json(&entries, &desired), Some(expected));
+
+        assert_eq!(moved_json(&[status, others, rest], &desired), None);
+    }
 }
