@@ -89,6 +89,8 @@ pub struct Child {
     pub applied_hash: Option<AppliedHash>,
     /// The fields that are ours.
     pub fields: Option<OwnedFields>,
+    /// Whether the Go controller has fields of it.
+    pub has_peer: bool,
     /// Its `metadata.generation`, which grows with each change of its spec; none where the resource has none.
     pub generation: Option<i64>,
     /// What the StatefulSet controller has done about it; none for other kinds and for a set that it has not seen yet.
@@ -113,6 +115,7 @@ impl Child {
         Self {
             identity: metadata.identity(),
             owner: metadata.owner(),
+            has_peer: metadata.has_peer(),
             fields: metadata.owned_fields(),
             generation: metadata.generation,
             workspace: metadata.labels.workspace,
@@ -163,6 +166,11 @@ impl Child {
     pub fn is_ours(&self) -> bool {
         let is_named = |owner: &Owner| ChildNames::new(&owner.name, &owner.uid).has(&self.identity.key.name);
         self.fields.is_some() || self.owner.as_ref().is_some_and(is_named)
+    }
+
+    /// Whether we, or the Go controller, made it. Others may own objects by a Workspace too, and label them as its children.
+    pub fn is_of_controller(&self) -> bool {
+        self.has_peer || self.is_ours()
     }
 
     /// The names of the Workspaces that it may concern, in its namespace.

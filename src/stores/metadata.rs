@@ -65,6 +65,13 @@ struct WireFields {
     fields_v1: Option<Box<RawValue>>,
 }
 
+impl WireFields {
+    /// Whether it is of the object itself, by that manager.
+    fn is_of(&self, manager: &str, operation: &str) -> bool {
+        self.manager == manager && self.operation == operation && self.subresource.is_empty()
+    }
+}
+
 /// The controller of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Owner {
@@ -99,8 +106,6 @@ pub struct OwnedFields {
     pub digest: u64,
     /// The sets themselves; forgotten once they have been found to be what we want.
     pub unsettled: Option<Box<UnsettledFields>>,
-    /// Whether the Go controller still has fields of the object.
-    pub has_peer: bool,
 }
 
 /// Fields that have not been found to be what we want.
@@ -136,22 +141,24 @@ impl WireMetadata {
         Some(Owner { kind: owner.kind, name: owner.name, uid: owner.uid })
     }
 
+    /// Whether the Go controller has fields of the object.
+    pub(super) fn has_peer(&self) -> bool {
+        self.managed_fields.iter().any(|entry| entry.is_of(PEER_MANAGER, "Update"))
+    }
+
     /// The fields of our own apply, and what the Go controller still has of the object.
     pub(super) fn owned_fields(&mut self) -> Option<OwnedFields> {
         let entries = std::mem::take(&mut self.managed_fields);
         let fields_of = |manager: &str, operation: &str| {
-            let is_it = |entry: &&WireFields| {
-                entry.manager == manager && entry.operation == operation && entry.subresource.is_empty()
-            };
-            let fields = entries.iter().filter(is_it).filter_map(|entry| entry.fields_v1.as_ref());
+            let entries = entries.iter().filter(|entry| entry.is_of(manager, operation));
+            let fields = entries.filter_map(|entry| entry.fields_v1.as_ref());
             fields.map(|fields| Box::<str>::from(fields.get())).collect::<Vec<_>>()
         };
         let text = fields_of(crds::labels::FIELD_MANAGER, "Apply").into_iter().next()?;
         let peer = fields_of(PEER_MANAGER, "Update");
         let mut hasher = DefaultHasher::new();
         (&text, &peer).hash(&mut hasher);
-        let has_peer = !peer.is_empty();
         let unsettled = Some(Box::new(UnsettledFields { text, peer, spec: None }));
-        Some(OwnedFields { digest: hasher.finish(), unsettled, has_peer })
+        Some(OwnedFields { digest: hasher.finish(), unsettled })
     }
 }

@@ -389,7 +389,10 @@ fn leave_a_route_behind(cluster: &Cluster) {
     gone.unwrap();
 }
 
-/// A second StatefulSet and a second Service, as another controller that runs at the same time may make them.
+/// The Go controller is known by its field manager.
+const BY_THE_GO_CONTROLLER: &str = "?fieldManager=manager";
+
+/// A second StatefulSet and a second Service, as the Go controller may make them if it runs at the same time.
 fn make_some_twice(cluster: &Cluster) {
     let owner = cluster.api().get(WORKSPACE).unwrap().ok().unwrap();
     let metadata = json!({
@@ -405,7 +408,7 @@ fn make_some_twice(cluster: &Cluster) {
         ("/api/v1/namespaces/default/services", "v1", "Service", json!({"ports": [{"port": 80}]})),
     ] {
         let object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec});
-        cluster.api().create(collection, &object).unwrap().ok().unwrap();
+        cluster.api().create(&format!("{collection}{BY_THE_GO_CONTROLLER}"), &object).unwrap().ok().unwrap();
         let gone = cluster.wait_for("the second one to go", TIMEOUT, || {
             let reply = cluster.api().get(&format!("{collection}/ws-my-notebook-other")).unwrap();
             if reply.status == 404 { Ok(()) } else { Err(reply.body) }
@@ -426,7 +429,7 @@ fn take_roles_and_accounts_away(cluster: &Cluster) {
         },
     });
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    cluster.api().create(accounts, &account).unwrap().ok().unwrap();
+    cluster.api().create(&format!("{accounts}{BY_THE_GO_CONTROLLER}"), &account).unwrap().ok().unwrap();
     cluster.api().merge_patch(KIND, &json!({"spec": {"podTemplate": {"serviceAccount": null}}})).unwrap().ok().unwrap();
     let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
     let gone = cluster.wait_for("role and account to go", TIMEOUT, || {

@@ -6,7 +6,7 @@ use workspaces_controller::render::names;
 
 use crate::events::{event, wait_events};
 use crate::process::{Loop, USER};
-use crate::world::{Child, WorkspaceHandle, World, condition, control_plane, grant};
+use crate::world::{CHILDREN, Child, WorkspaceHandle, World, condition, control_plane, grant};
 
 const LABEL: &str = "notebooks.kubeflow.org/workspace-name";
 const HASH: &str = "notebooks.kubeflow.org/applied-hash";
@@ -459,6 +459,62 @@ fn of_two_sets_the_one_with_the_running_pod_is_kept() {
     let deleted = event(&peer.lab, "Normal", "DuplicateDeleted", "Adopt", &note);
     let note = format!("Took over from the Go controller: StatefulSet {}", name(&peer.set));
     assert_eq!(wait_events(&peer.lab, 2), [event(&peer.lab, "Normal", "Adopted", "Adopt", &note), deleted]);
+    running.stop();
+}
+
+/// Others may own objects by the Workspace, and copy our labels and annotations with the object that theirs is made of.
+#[test]
+fn what_others_own_by_a_workspace_is_neither_deleted_nor_kept_in_place_of_ours() {
+    let world = World::on(cluster(), "others");
+    world.create_kind(|template| grant(template, &["view"]));
+    let running = Loop::start(world.cluster, &[]);
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    running.stop();
+    // By its name it would be the first of two.
+    let others = CHILDREN.into_iter().filter(|child| *child != Child::RoleBinding).map(|child| {
+        let mut object = lab.child(child);
+        let metadata = json!({"name": "a-copy", "labels": object["metadata"]["labels"],
+            "annotations": object["metadata"]["annotations"], "ownerReferences": object["metadata"]["ownerReferences"]});
+        object["metadata"] = metadata;
+        match child {
+            Child::Service => object["spec"] = json!({"ports": object["spec"]["ports"]}),
+            // With a pod of its own, while ours has none.
+            Child::StatefulSet => {
+                let labels = json!({"a": "copy"});
+                object["spec"]["selector"]["matchLabels"] = labels.clone();
+                object["spec"]["template"]["metadata"]["labels"] = labels;
+            }
+            _ => {}
+        }
+        let path = child.collection(&world.namespace);
+        (child, world.cluster.api().create(&path, &object).and_then(Reply::ok).unwrap())
+    });
+    let others: Vec<_> = others.collect();
+    let path = |child: Child| format!("{}/a-copy", child.collection(&world.namespace));
+    world.wait("the pod of the other set", || {
+        let pod = world.find(&format!("/api/v1/namespaces/{}/pods/a-copy-0", world.namespace)).unwrap_or_default();
+        if pod["status"]["phase"] == "Running" { Ok(()) } else { Err(pod.to_string()) }
+    });
+    lab.patch_child(Child::StatefulSet, &json!({"spec": {"replicas": 0}}));
+    world.wait("our pod to go", || world.find(&lab.pod_path()).map_or(Ok(()), |pod| Err(pod.to_string())));
+
+    let mark = world.mark();
+    let running = Loop::start(world.cluster, &[]);
+    lab.patch(&json!({"paused": true}));
+    lab.wait_state("Paused");
+    lab.patch(&json!({"paused": false}));
+    lab.wait_running();
+    for (child, before) in others {
+        let after = world.get(&path(child));
+        assert_eq!(
+            (&after["metadata"]["uid"], &after["spec"]),
+            (&before["metadata"]["uid"], &before["spec"]),
+            "{child:?}"
+        );
+    }
+    let writes = world.writes(mark);
+    assert!(writes.clone().name("a-copy").is_empty() && writes.verb("delete").is_empty(), "{:?}", world.writes(mark));
     running.stop();
 }
 

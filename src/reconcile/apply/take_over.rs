@@ -20,7 +20,7 @@ impl ChildApi<'_> {
     /// replaces the update strategy that apply cannot replace: in one patch, which no write can come in between of. A child
     /// that it does not know of is left alone. True where that took a write.
     pub(super) async fn take_over(&self, existing: &Child, object: &dyn Manifest) -> Result<bool, ApplyError> {
-        if existing.fields.as_ref().is_some_and(|fields| !fields.has_peer) {
+        if existing.fields.is_some() && !existing.has_peer {
             return Ok(false);
         }
         let name = &existing.identity.key.name;

@@ -181,10 +181,13 @@ fn unwanted_of(target: &Target<'_>, plan: &Plan, kind: ChildKind) -> Vec<Arc<Chi
     children
 }
 
-/// Our children of that kind whose names are not wanted.
+/// Our children of that kind whose names are not wanted. What others own by the Workspace is theirs, but for RoleBindings: what
+/// its account may do, its kind decides alone.
 fn unwanted(target: &Target<'_>, kind: ChildKind, is_wanted: impl Fn(&str) -> bool) -> Vec<Arc<Child>> {
     let owned = target.context.stores.children(kind).owned_by(&target.workspace.identity, &target.new.names);
-    let is_unwanted = |child: &Arc<Child>| !child.identity.deleting && !is_wanted(&child.identity.key.name);
+    let is_decided = |child: &Child| kind == ChildKind::RoleBinding || child.is_of_controller();
+    let is_unwanted =
+        |child: &Arc<Child>| !child.identity.deleting && is_decided(child) && !is_wanted(&child.identity.key.name);
     owned.into_iter().filter(is_unwanted).collect()
 }
 

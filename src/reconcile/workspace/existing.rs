@@ -87,12 +87,13 @@ fn pod_of(context: &Context, set: &Child) -> PodOf {
     }
 }
 
-/// Which of several objects that are the same child is kept: one that is not being deleted before one that is, then that
-/// with the running pod, then one that we applied to, then the first by name. Pure.
+/// Which of several objects that are the same child is kept: one that is not being deleted before one that is, then one that a
+/// controller made, then that with the running pod, then one that we applied to, then the first by name. Pure.
 fn kept(children: &[Arc<Child>], pod_of: impl Fn(&Child) -> PodOf) -> Option<&Arc<Child>> {
     children.iter().max_by_key(|child| {
         let Child { identity, applied_hash, .. } = &***child;
-        (!identity.deleting, pod_of(child), applied_hash.is_some(), Reverse(&identity.key.name))
+        let is_of_controller = child.is_of_controller();
+        (!identity.deleting, is_of_controller, pod_of(child), applied_hash.is_some(), Reverse(&identity.key.name))
     })
 }
 
@@ -106,8 +107,10 @@ mod tests {
     fn child(name: &str, deleting: bool, applied: bool) -> Arc<Child> {
         let deleted = deleting.then_some("2026-01-01T00:00:00Z");
         let annotations = if applied { json!({"notebooks.kubeflow.org/applied-hash": "h"}) } else { json!({}) };
+        let manager = if name == "ws-theirs" { "kubectl" } else { "manager" };
         let metadata = json!({
             "name": name, "namespace": "ns", "uid": name, "annotations": annotations, "deletionTimestamp": deleted,
+            "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": {}}],
         });
         Arc::new(serde_json::from_value(json!({"metadata": metadata})).unwrap())
     }
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn the_one_with_the_running_pod_is_kept() {
         let pods = |child: &Child| match &*child.identity.key.name {
-            "ws-running" => PodOf::Running,
+            "ws-running" | "ws-theirs" => PodOf::Running,
             "ws-pending" => PodOf::NotRunning,
             _ => PodOf::None,
         };
@@ -130,6 +133,8 @@ mod tests {
             (vec![("ws-a", false, true), ("ws-pending", false, false)], Some("ws-pending")),
             (vec![("ws-a", false, false), ("ws-b", false, true)], Some("ws-b")),
             (vec![("ws-b", false, false), ("ws-a", false, false)], Some("ws-a")),
+            (vec![("ws-theirs", false, true), ("ws-a", false, false)], Some("ws-a")),
+            (vec![("ws-theirs", false, false)], Some("ws-theirs")),
         ];
         for (candidates, expected) in table {
             let children: Vec<_> =
