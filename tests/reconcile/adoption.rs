@@ -518,6 +518,29 @@ fn what_others_own_by_a_workspace_is_neither_deleted_nor_kept_in_place_of_ours()
     running.stop();
 }
 
+/// Where ours cannot be rendered, one that was changed would go.
+#[test]
+fn a_route_that_others_own_by_a_workspace_stays_where_there_is_none_of_ours() {
+    let world = World::empty("other-route");
+    world.create_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("%BAD%");
+    });
+    let lab = world.create("lab", |_| {});
+    lab.wait_status("refused a route", |status| condition(status, "RouteReady")["reason"] == "UnsafeHeader");
+    let route = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata(&lab, &json!({"name": "theirs"})),
+        "spec": {"hosts": ["theirs.example.com"], "http": [{"route": [{"destination": {"host": "theirs"}}]}]},
+    });
+    let routes = Child::VirtualService.collection(&world.namespace);
+    let theirs = world.cluster.api().create(&routes, &route).and_then(Reply::ok).unwrap();
+    let mark = world.mark();
+    lab.patch(&json!({"paused": true}));
+    lab.wait_state("Paused");
+    assert_eq!(world.get(&format!("{routes}/theirs"))["metadata"]["uid"], theirs["metadata"]["uid"]);
+    let writes = world.writes(mark).resource("virtualservices");
+    assert!(writes.is_empty(), "{writes:?}");
+}
+
 #[test]
 fn of_two_sets_with_running_pods_none_is_deleted_until_the_workspace_is_paused() {
     let world = World::on(cluster(), "both-run");

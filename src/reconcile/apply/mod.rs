@@ -52,7 +52,7 @@ impl ChildApi<'_> {
             Action::Apply(_) if !self.is_installed() => Err(ApplyError::NotInstalled { kind: self.row.kind }),
             Action::Apply(hash) => Ok(self.present(key).is_some_and(|child| memory.holds(&child, hash))),
             Action::KeepExisting => Ok(self.is_kept(key, memory)),
-            Action::Delete => Ok(!self.exists(key)),
+            Action::Delete => Ok(self.deletable(key).is_none()),
         }
     }
 
@@ -112,7 +112,7 @@ impl ChildApi<'_> {
 
     /// Deletes the child if it is ours; true when that took a write.
     async fn remove(&self, key: &Key, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
-        let Some(child) = self.present(key) else { return Ok(false) };
+        let Some(child) = self.deletable(key) else { return Ok(false) };
         self.delete(&child.identity).await?;
         *memory = ChildMemory::default();
         Ok(true)
@@ -143,6 +143,11 @@ impl ChildApi<'_> {
     fn present(&self, key: &Key) -> Option<Arc<Child>> {
         let child = self.collection.get(key)?;
         (child.is_owned_by(&self.owner.uid) && !child.identity.deleting).then_some(child)
+    }
+
+    /// Ours, unless it is being deleted, or somebody else made it with the Workspace as its owner.
+    pub(super) fn deletable(&self, key: &Key) -> Option<Arc<Child>> {
+        self.present(key).filter(|child| child.is_of_controller())
     }
 
     /// The object of that name, of any owner. The API server is asked where one that existed is no longer in the cache.

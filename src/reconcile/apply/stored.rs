@@ -131,7 +131,7 @@ impl ChildApi<'_> {
 
     /// Whether [`ChildApi::keep`] has nothing to do.
     pub(super) fn is_kept(&self, key: &Key, memory: &ChildMemory) -> bool {
-        self.present(key).is_none_or(|child| memory.holds_any(&child))
+        self.deletable(key).is_none_or(|child| memory.holds_any(&child))
     }
 }
 
