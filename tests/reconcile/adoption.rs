@@ -290,7 +290,7 @@ fn children_of_the_go_controller_are_taken_over_as_they_are() {
     let deleted = world.cluster.audit().since(mark).unwrap().namespace(&world.namespace).verb("delete");
     assert!(deleted.is_empty(), "{deleted:?}");
 
-    a_lost_label_hides_no_set(lab, running);
+    a_lost_label_hides_nothing(lab, running);
 }
 
 /// All that was taken over, in one Event.
@@ -335,24 +335,30 @@ fn what_is_taken_over_is_ours(lab: &OfPeer<'_>) {
 }
 
 /// What has lost the label by which it is watched is looked for before another one is made; then it is used as any other.
-fn a_lost_label_hides_no_set(lab: &OfPeer<'_>, running: Loop) {
+fn a_lost_label_hides_nothing(lab: &OfPeer<'_>, running: Loop) {
     let world = lab.lab.world;
     let without = json!({"metadata": {"labels": {LABEL: null}}});
-    let lose = || world.cluster.api().merge_patch(&lab.path(Child::StatefulSet), &without).and_then(Reply::ok).unwrap();
-    let wait_label = || {
+    let lose = |child| world.cluster.api().merge_patch(&lab.path(child), &without).and_then(Reply::ok).unwrap();
+    let wait_label = |child| {
         world.wait("the label to be back", || {
-            let labels = lab.get(Child::StatefulSet)["metadata"]["labels"].clone();
+            let labels = lab.get(child)["metadata"]["labels"].clone();
             if labels[LABEL] == "lab" { Ok(()) } else { Err(labels.to_string()) }
         });
-        assert_eq!(owned(&lab.lab, Child::StatefulSet), [name(&lab.set)]);
+        assert_eq!(owned(&lab.lab, child), [name(lab.created(child))]);
     };
     let (pod, _) = lab.pod_and_revision();
-    lose();
-    wait_label();
+    for child in NAMED_BY_CHANCE {
+        lose(child);
+        wait_label(child);
+    }
     running.stop();
-    lose();
+    for child in NAMED_BY_CHANCE {
+        lose(child);
+    }
     let running = Loop::start(world.cluster, &[]);
-    wait_label();
+    for child in NAMED_BY_CHANCE {
+        wait_label(child);
+    }
     assert_eq!(lab.pod_and_revision().0, pod);
     running.stop();
 

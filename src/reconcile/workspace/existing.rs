@@ -15,12 +15,13 @@ use super::target::Context;
 use crate::render::ChildKind;
 use crate::render::names::Fixed;
 use crate::stores::child::Child;
+use crate::stores::collection::Progress;
 use crate::stores::workspace::StoredWorkspace;
 
 /// What about the children of the Workspace is as it is; `new` is that of one without children.
 ///
 /// # Errors
-/// Its StatefulSet is not known to be absent.
+/// A child is not known to be absent.
 pub(super) async fn find(
     context: &Context,
     workspace: &StoredWorkspace,
@@ -28,47 +29,54 @@ pub(super) async fn find(
     memory: &mut Memory,
 ) -> Result<Fixed, ApplyError> {
     let owned = |kind| context.stores.children(kind).owned_by(&workspace.identity, &new.names);
-    let mut sets = owned(ChildKind::StatefulSet);
     let is_new = workspace.status == WorkspaceStatus::default();
-    if sets.is_empty() && !is_new && !memory.has_looked_for_set {
-        sets = hidden_sets(context, workspace).await?;
-        for set in &sets {
-            memory.children.of(ChildKind::StatefulSet, &set.identity.key.name).expect_existing();
-        }
+    let looks = !is_new && !memory.has_looked;
+    let mut sets = owned(ChildKind::StatefulSet);
+    if sets.is_empty() && looks {
+        sets = hidden(context, workspace, ChildKind::StatefulSet, memory).await?;
     }
-    memory.has_looked_for_set = true;
-    let mut fixed = match memory.fixed.take() {
-        // The cache loses what loses its label.
-        Some(known) => *known,
-        None => new.clone(),
-    };
+    // The cache loses what loses its label.
+    let mut fixed = memory.fixed.as_deref().unwrap_or(new).clone();
     if let Some(set) = kept(&sets, |set| pod_of(context, set)) {
         fixed.names.stateful_set.clone_from(&set.identity.key.name);
         fixed.ordered_ready = set.ordered_ready;
     }
+    // An apply finds what has a name of ours, with or without a label. The Go controller gives other names to all three.
+    let is_adopted = fixed.names.stateful_set != new.names.stateful_set;
     for (kind, name) in
         [(ChildKind::Service, &mut fixed.names.service), (ChildKind::VirtualService, &mut fixed.names.virtual_service)]
     {
-        if let Some(child) = kept(&owned(kind), |_| PodOf::None) {
+        let mut children = owned(kind);
+        if children.is_empty() && looks && is_adopted && context.stores.children(kind).progress() == Progress::Synced {
+            children = hidden(context, workspace, kind, memory).await?;
+        }
+        if let Some(child) = kept(&children, |_| PodOf::None) {
             name.clone_from(&child.identity.key.name);
         }
     }
-    if fixed != *new {
-        memory.fixed = Some(Box::new(fixed.clone()));
-    }
+    memory.has_looked = true;
+    memory.fixed = (fixed != *new).then(|| Box::new(fixed.clone()));
     Ok(fixed)
 }
 
-/// The StatefulSets that belong to the Workspace, of all in its namespace: one that has lost its label is not watched.
-async fn hidden_sets(context: &Context, workspace: &StoredWorkspace) -> Result<Vec<Arc<Child>>, ApplyError> {
+/// The children of that kind that belong to the Workspace, of all in its namespace: one that has lost its label is not watched.
+/// What others own by it has none either.
+async fn hidden(
+    context: &Context,
+    workspace: &StoredWorkspace,
+    kind: ChildKind,
+    memory: &mut Memory,
+) -> Result<Vec<Arc<Child>>, ApplyError> {
     let Context { client, stores, metrics, .. } = context;
-    let kind = ChildKind::StatefulSet;
     let api = ChildApi::new(kind, client, metrics, &workspace.identity, stores.children(kind));
-    let sets = api.list_owned().await?;
-    for set in &sets {
-        tracing::info!(kind = kind.row().kind, name = set.identity.key.name, "found without its label");
+    let mut children = api.list_owned().await?;
+    children.retain(|child| child.is_of_controller());
+    for child in &children {
+        let name = &child.identity.key.name;
+        tracing::info!(kind = kind.row().kind, name, "found without its label");
+        memory.children.of(kind, name).expect_existing();
     }
-    Ok(sets)
+    Ok(children)
 }
 
 /// Whether a StatefulSet has a pod.

@@ -19,8 +19,8 @@ pub(in crate::reconcile) struct Memory {
     pub(super) children: ChildMemories,
     /// What about its children does not follow from name and uid, if anything.
     pub(super) fixed: Option<Box<Fixed>>,
-    /// Whether it is known that no StatefulSet is hidden by a lost label.
-    pub(super) has_looked_for_set: bool,
+    /// Whether it is known that none of its children is hidden by a lost label.
+    pub(super) has_looked: bool,
     /// Whether the ServiceAccount belongs to another owner: so no pod may run, and nothing is granted.
     pub(super) account_is_foreign: bool,
     /// How many reconciles in a row could not reach the API server.
