@@ -40,11 +40,15 @@ pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resu
     }
     let workspace = workspace.ok_or(Requeue::Forget)?;
     let kind = stores.kind(&workspace.spec.kind);
-    let is_new = workspace.status.observed_generation.is_none();
-    if kind.is_none() && is_new && !std::mem::replace(&mut memory.missed_kind, true) {
+    if kind.is_none() && may_be_late(&workspace, memory) && !std::mem::replace(&mut memory.missed_kind, true) {
         return Err(Requeue::After(KIND_PATIENCE));
     }
     Ok(Observed { workspace, kind })
+}
+
+/// Whether its kind, which is not there, may only not have been seen yet. One that something was planned from is gone.
+fn may_be_late(workspace: &StoredWorkspace, memory: &Memory) -> bool {
+    workspace.status.observed_generation.is_none() && memory.plan.is_none()
 }
 
 /// Our StatefulSet.
