@@ -4,7 +4,7 @@ use cluster::{Cluster, ClusterOptions, Reply};
 use serde_json::{Value, json};
 use workspaces_controller::render::names;
 
-use crate::events::{event, wait_events};
+use crate::events::{event, events, wait_events};
 use crate::process::{Loop, USER};
 use crate::world::{CHILDREN, Child, WorkspaceHandle, World, condition, control_plane, grant};
 
@@ -577,4 +577,27 @@ fn of_two_sets_with_running_pods_none_is_deleted_until_the_workspace_is_paused()
         if sets == 1 { Ok(()) } else { Err(sets.to_string()) }
     });
     running.stop();
+}
+
+/// It was not stopped, so what it writes is undone again and again.
+#[test]
+fn a_go_controller_that_still_runs_is_reported_once() {
+    let world = World::new("both-write", |_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let path = lab.child_path(Child::VirtualService);
+    for number in 0..4 {
+        let theirs = json!({"spec": {"hosts": [format!("{number}.example.com")]}});
+        world.cluster.api().merge_patch(&format!("{path}?fieldManager=manager"), &theirs).and_then(Reply::ok).unwrap();
+        world.wait("the route to be ours", || {
+            let route = world.get(&path);
+            let is_ours = route["spec"]["hosts"] == json!(["*"]) && fields_of_peer(&route).is_null();
+            if is_ours { Ok(()) } else { Err(route.to_string()) }
+        });
+    }
+    lab.patch(&json!({"deferUpdates": true}));
+    lab.wait_status("reconciled again", |_| true);
+    let note = format!("Took over from the Go controller: VirtualService {}", lab.names.virtual_service);
+    let adopted: Vec<Value> = events(&lab).into_iter().filter(|event| event["reason"] == "Adopted").collect();
+    assert_eq!(adopted, [event(&lab, "Normal", "Adopted", "Adopt", &note)]);
 }

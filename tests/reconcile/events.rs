@@ -26,7 +26,7 @@ fn events_about(world: &World, namespace: &str, uid: &str) -> Vec<Value> {
     parts.collect()
 }
 
-fn events(lab: &WorkspaceHandle<'_>) -> Vec<Value> {
+pub fn events(lab: &WorkspaceHandle<'_>) -> Vec<Value> {
     events_about(lab.world, &lab.world.namespace, &lab.uid)
 }
 

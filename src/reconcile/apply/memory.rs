@@ -50,8 +50,10 @@ pub(in crate::reconcile) struct ChildMemory {
     pub(super) too_large: Option<Box<(Hash, Instant, String)>>,
     /// Whether it has been in place once.
     pub(super) existed: bool,
-    /// Whether it was taken over from the Go controller, and that is not reported yet.
+    /// Whether it was taken over from the Go controller, once or more often: that one may not have been stopped.
     pub(super) adopted: bool,
+    /// Whether that is reported.
+    pub(super) adoption_reported: bool,
     /// When an object of another owner was first found under its name; cleared once it is gone.
     pub(super) foreign: Option<Instant>,
 }
@@ -97,9 +99,9 @@ impl ChildMemory {
         self.existed = true;
     }
 
-    /// Whether it was taken over from the Go controller since this was last asked.
+    /// Whether it was taken over from the Go controller; true once.
     pub fn take_adopted(&mut self) -> bool {
-        std::mem::take(&mut self.adopted)
+        self.adopted && !std::mem::replace(&mut self.adoption_reported, true)
     }
 
     /// Whether a child is as it was when it was last found to be as desired, and that is still what is desired.
