@@ -72,6 +72,11 @@ impl Access {
                 SettingError { name, value: None, rule }
             })?,
         };
+        if config.proxy_url.is_some() {
+            // It may hold a password.
+            let rule = "asks for a proxy (proxy-url, or the variable HTTPS_PROXY), which is not supported".to_owned();
+            return Err(SettingError { rule, ..setting });
+        }
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(SILENCE);
         // Time that a connection was idle in the pool must not count for the next request.
@@ -101,9 +106,6 @@ impl Access {
 /// As kube builds its clients, but with bounded buffers, and without what is not used here: retries, proxies, compression and
 /// log lines.
 fn build(config: &Config) -> kube::Result<Client> {
-    if let Some(proxy_url) = config.proxy_url.clone().map(Box::new) {
-        return Err(kube::Error::ProxyProtocolUnsupported { proxy_url });
-    }
     let mut connector = TimeoutConnector::new(config.rustls_https_connector()?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
@@ -196,6 +198,23 @@ mod tests {
         let error = Access::configure(Some(&empty)).await.err().unwrap().to_string();
         assert!(error.contains("is not complete: "), "{error}");
         assert_eq!(error.lines().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_refused_without_its_password() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let kubeconfig = "
+            current-context: c
+            contexts: [{name: c, context: {cluster: c, user: u}}]
+            clusters: [{name: c, cluster: {server: 'https://127.0.0.1:6443', proxy-url: 'http://user:secret@proxy:3128'}}]
+            users: [{name: u, user: {token: t}}]";
+        std::fs::write(&file, kubeconfig).unwrap();
+        let error = Access::configure(Some(file.path())).await.err().unwrap().to_string();
+        let expected = format!(
+            "--kubeconfig (KUBECONFIG)={:?}: asks for a proxy (proxy-url, or the variable HTTPS_PROXY), which is not supported",
+            file.path()
+        );
+        assert_eq!(error, expected);
     }
 
     #[test]
