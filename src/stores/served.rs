@@ -316,7 +316,12 @@ async fn published(client: &Client, read: &mut String) -> Result<Option<Publishe
     if url == *read {
         return Ok(None);
     }
-    let Document { components: Components { mut schemas } } = get(client, &url).await?;
+    let document = get(client, &url).await.map_err(|error| match error {
+        // The index was out of date for a moment: the API server redirects to the document as it is now.
+        kube::Error::SerdeError(_) => Unpublished::NotYet,
+        error => error.into(),
+    });
+    let Document { components: Components { mut schemas } } = document?;
     // Named after the group, its parts reversed.
     let mut take = |kind: &str| {
         let name = format!("{}.{}.{kind}", crds::GROUP.rsplit('.').collect::<Vec<_>>().join("."), crds::VERSION);
@@ -327,9 +332,8 @@ async fn published(client: &Client, read: &mut String) -> Result<Option<Publishe
     Ok(Some(schemas))
 }
 
-async fn get<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> Result<T, Unpublished> {
-    let request = Request::get(path).body(Vec::new()).map_err(|error| Unpublished::Unreadable(error.to_string()))?;
-    Ok(client.request(request).await?)
+async fn get<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> kube::Result<T> {
+    client.request(Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?).await
 }
 
 #[cfg(test)]

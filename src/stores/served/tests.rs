@@ -244,6 +244,25 @@ async fn crds_that_are_not_published_yet_are_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_document_that_has_changed_since_its_index_is_asked_for_again() {
+    let (requests, known) = kept(10, |number, _| match number {
+        0 => index("old"),
+        1 => (301, json!("<a href=\"/openapi/v3/apis/kubeflow.org/v1beta1?hash=new\">Moved Permanently</a>.")),
+        2 => index("new"),
+        _ => document(current()),
+    })
+    .await;
+    let document = "/openapi/v3/apis/kubeflow.org/v1beta1?hash=";
+    let expected = [
+        "0 /openapi/v3".to_owned(),
+        format!("0 {document}old"),
+        "3 /openapi/v3".to_owned(),
+        format!("3 {document}new"),
+    ];
+    assert_eq!((requests, known), (expected.to_vec(), true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_reconciler_does_not_wait_for_what_is_not_shown() {
     let status = |code: u16| (code, json!({"kind": "Status", "apiVersion": "v1", "code": code, "status": "Failure"}));
     let (requests, known) = kept(1, move |_, _| status(403)).await;
