@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cluster::{ADMIN, Mark, Reply, Requests, report};
+use cluster::{ADMIN, ClusterOptions, Mark, Reply, Requests, report};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ fn is_one_write_a_second(world: &World, mark: Mark, start: Instant) {
 
 #[test]
 fn a_kind_at_rest_costs_no_write_and_neither_does_a_restart() {
-    let cluster = Box::leak(Box::new(control_plane(cluster::ClusterOptions::default())));
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
     let (used, unused) = (World::on(cluster, "used"), World::on(cluster, "unused"));
     used.create_kind(|_| {});
     unused.create_kind(|_| {});
@@ -230,7 +230,7 @@ fn a_deleted_kind_stays_until_its_last_workspace_is_gone() {
 /// The Go controller left its finalizer, and went.
 #[test]
 fn a_finalizer_that_was_left_behind_is_taken_over() {
-    let cluster = Box::leak(Box::new(control_plane(cluster::ClusterOptions::default())));
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
     let (used, unused, deleted) = (World::on(cluster, "used"), World::on(cluster, "unused"), World::on(cluster, "del"));
     for world in [&used, &unused, &deleted] {
         world.create_kind(|_| {});
@@ -447,29 +447,35 @@ fn refuse_sets_with(world: &World, label: &str) {
     });
 }
 
+/// What is wrong with a kind that has [`unresolved_env`].
+const UNRESOLVED: &str = "spec.podTemplate.extraEnv[PREFIX].value: Invalid value: \"{{ httpPathPrefix \\\"jupyterlabs\\\" }}\": failed to \
+    execute template \"{{ httpPathPrefix \\\"jupyterlabs\\\" }}\": template: value:1:3: executing \"value\" at <httpPathPrefix \
+    \"jupyterlabs\">: error calling httpPathPrefix: port id \"jupyterlabs\" does not exist, did you mean \"jupyterlab\"? (valid \
+    ids: \"jupyterlab\", \"tensorboard\")";
+const RESOLVED: &str = "the ports, options and redirects that the kind refers to exist";
+
+/// A variable whose template names a port that no image has.
+fn unresolved_env() -> Value {
+    json!([{"name": "PREFIX", "value": "{{ httpPathPrefix \"jupyterlabs\" }}"}])
+}
+
 /// An older webhook let it through: it renders as Go would, and says what is wrong.
 #[test]
 fn a_stored_template_that_names_what_does_not_exist_is_reported_by_the_kind() {
-    let world = World::new("unresolved", |template| {
-        template["extraEnv"] = json!([{"name": "PREFIX", "value": "{{ httpPathPrefix \"jupyterlabs\" }}"}]);
-    });
+    let world = World::new("unresolved", |template| template["extraEnv"] = unresolved_env());
     let lab = world.create("lab", |_| {});
     lab.wait_running();
-    let message = "spec.podTemplate.extraEnv[PREFIX].value: Invalid value: \"{{ httpPathPrefix \\\"jupyterlabs\\\" }}\": failed to \
-        execute template \"{{ httpPathPrefix \\\"jupyterlabs\\\" }}\": template: value:1:3: executing \"value\" at <httpPathPrefix \
-        \"jupyterlabs\">: error calling httpPathPrefix: port id \"jupyterlabs\" does not exist, did you mean \"jupyterlab\"? (valid \
-        ids: \"jupyterlab\", \"tensorboard\")";
-    let unresolved = |condition: &[Value; 3]| *condition == ["False", "InvalidTemplate", message].map(Value::from);
+    let unresolved = |condition: &[Value; 3]| *condition == ["False", "InvalidTemplate", UNRESOLVED].map(Value::from);
     let kind = wait_kind(&world, "unresolved", |kind| unresolved(&kind_condition(kind, "ResolvedRefs")));
     assert!(unresolved(&kind_condition(&kind, "Ready")), "{kind}");
     assert_eq!(kind_condition(&kind, "Accepted")[0], "True");
-    let warning = kind_event(&world, "Warning", "RefsNotResolved", message);
+    let warning = kind_event(&world, "Warning", "RefsNotResolved", UNRESOLVED);
     assert_eq!(wait_kind_events(&world, 1), std::slice::from_ref(&warning));
     let described = world.cluster.kubectl(&["describe", "workspacekind", &world.kind]).unwrap();
     let mut lines = described.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let line = lines.find(|words| words.get(1) == Some(&"RefsNotResolved")).unwrap_or_else(|| panic!("{described:?}"));
     assert_eq!((line[0], line[3]), ("Warning", "workspaces-controller"), "{line:?}");
-    assert_eq!(line[4..].join(" "), message);
+    assert_eq!(line[4..].join(" "), UNRESOLVED);
     // An edit of something else is no news.
     world.update_kind(|template| template["options"]["podConfig"]["values"][1]["spawner"]["hidden"] = json!(true));
     wait_kind(&world, "unresolved still", |kind| {
@@ -478,6 +484,43 @@ fn a_stored_template_that_names_what_does_not_exist_is_reported_by_the_kind() {
     });
     world.update_kind(|template| template["extraEnv"][0]["value"] = json!("{{ httpPathPrefix \"jupyterlab\" }}"));
     wait_kind(&world, "resolved", |kind| kind_condition(kind, "Ready")[0] == "True");
-    let resolved = "the ports, options and redirects that the kind refers to exist";
-    assert_eq!(wait_kind_events(&world, 2), [warning, kind_event(&world, "Normal", "RefsResolved", resolved)]);
+    assert_eq!(wait_kind_events(&world, 2), [warning, kind_event(&world, "Normal", "RefsResolved", RESOLVED)]);
+}
+
+/// As that of the Go controller: no write of the status shows it.
+#[test]
+fn what_is_wrong_with_a_kind_is_reported_also_where_its_crd_keeps_no_conditions() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "unconditional");
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/workspacekinds.kubeflow.org";
+    let mut crd = world.get(path);
+    let status = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+    for field in ["conditions", "observedGeneration"] {
+        status.as_object_mut().unwrap().remove(field).unwrap();
+    }
+    cluster.api().replace(path, &crd).and_then(Reply::ok).unwrap();
+    world.wait("the schema without conditions", || {
+        let published = world.get("/openapi/v3/apis/kubeflow.org/v1beta1");
+        let kind = &published["components"]["schemas"]["org.kubeflow.v1beta1.WorkspaceKind"];
+        let status = &kind["properties"]["status"]["properties"];
+        if status.is_object() && status["conditions"].is_null() { Ok(()) } else { Err(kind.to_string()) }
+    });
+    let running = Loop::start(cluster, &[]);
+    world.create_kind(|_| {});
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    wait_counts(&world, 1, [1, 0], [1, 0]);
+
+    let mark = world.mark();
+    world.update_kind(|template| template["extraEnv"] = unresolved_env());
+    let warning = kind_event(&world, "Warning", "RefsNotResolved", UNRESOLVED);
+    assert_eq!(wait_kind_events(&world, 1), std::slice::from_ref(&warning));
+    // An edit of something else is no news.
+    world.update_kind(|template| template["options"]["podConfig"]["values"][1]["spawner"]["hidden"] = json!(true));
+    world.update_kind(|template| template["extraEnv"] = json!([]));
+    let resolved = kind_event(&world, "Normal", "RefsResolved", RESOLVED);
+    assert_eq!(wait_kind_events(&world, 2), [warning, resolved]);
+    let written = writes(&world, mark).resource("workspacekinds/status");
+    assert!(written.is_empty(), "{written:?}");
+    running.stop();
 }

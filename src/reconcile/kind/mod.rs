@@ -101,13 +101,11 @@ async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memo
     let (status, status_changes_after) = observe_status(context, kind, users, memory).await;
     let requeue = finalized.or_after(status_changes_after);
     match status_write::write(context, kind, &status, memory).await {
-        Ok(false) => requeue,
-        Ok(true) => {
+        // Also where nothing had to be written: the CRD may keep nothing of what has changed.
+        Ok(()) => {
             let held = kind.kind.status.as_ref().map(|held| &*held.conditions).unwrap_or_default();
-            let before = if held.is_empty() { &*memory.reported } else { held };
-            let events = reported::transitions(before, &status.conditions);
+            let events = reported::report(held, &status.conditions, &mut memory.reported);
             context.recorder.record(Regarding::WorkspaceKind, &kind.identity, memory.cause, events);
-            memory.reported = status.conditions;
             requeue
         }
         Err(_) => requeue.or_retry(),

@@ -9,9 +9,20 @@ use super::super::events::{NewEvent, Severity};
 const REPORTED: [(&str, &str, &str); 2] =
     [(ACCEPTED, "NotAccepted", "Accepted"), (RESOLVED_REFS, "RefsNotResolved", "RefsResolved")];
 
+/// What is to be reported of the conditions `after`, where the kind has `held` stored. `known`: those that were last reported, for
+/// the CRDs of the Go controller have none.
+pub(super) fn report(held: &[Condition], after: &[Condition], known: &mut Vec<Condition>) -> Vec<NewEvent> {
+    let events = transitions(if held.is_empty() { known } else { held }, after);
+    // Without those that are stored there are none as long as something has to be tried.
+    if !after.is_empty() {
+        *known = after.to_vec();
+    }
+    events
+}
+
 /// That a condition is false that was not, or for another reason, or by an edit of the kind that changed what is wrong; and that
 /// one is true again.
-pub(super) fn transitions(before: &[Condition], after: &[Condition]) -> Vec<NewEvent> {
+fn transitions(before: &[Condition], after: &[Condition]) -> Vec<NewEvent> {
     let of =
         |conditions: &[Condition], type_: &str| conditions.iter().find(|condition| condition.type_ == type_).cloned();
     let transitions = REPORTED.iter().filter_map(|(type_, broken, repaired)| {
@@ -81,6 +92,21 @@ mod tests {
             let found = events.into_iter().map(|event| (event.reason, event.severity, event.note)).next();
             assert_eq!(found, expected, "{before:?} {after:?}");
         }
+    }
+
+    #[test]
+    fn what_is_reported_is_known_where_no_conditions_are_stored() {
+        let refused = |generation| [condition(ACCEPTED, False, "Refused", "no", generation)];
+        let mut known = Vec::new();
+        let mut reasons = |held: &[Condition], after: &[Condition]| {
+            report(held, after, &mut known).into_iter().map(|event| event.reason).collect::<Vec<_>>()
+        };
+        assert_eq!(reasons(&[], &refused(1)), ["NotAccepted"]);
+        assert_eq!(reasons(&[], &[]), [""; 0]);
+        assert_eq!(reasons(&[], &refused(2)), [""; 0]);
+        // What is stored counts.
+        assert_eq!(reasons(&[condition(ACCEPTED, True, "Accepted", "", 1)], &refused(2)), ["NotAccepted"]);
+        assert_eq!(reasons(&[], &[condition(ACCEPTED, True, "Accepted", "", 3)]), ["Accepted"]);
     }
 
     #[test]
