@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use cluster::Cluster;
 use http::{Method, Request, Response};
+use kube::Client;
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use workspaces_controller::cli::{self, Invocation};
+use workspaces_controller::client::Access;
 use workspaces_controller::config::{Environment, Settings};
 use workspaces_controller::metrics::Metrics;
 use workspaces_controller::reconcile;
@@ -85,15 +85,14 @@ impl Loop {
         // Another test of this process may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig(USER).unwrap()).unwrap();
+        let kubeconfig = cluster.kubeconfig(USER).unwrap();
         let settings = Arc::new(settings(args));
         let metrics = Arc::new(Metrics::new());
         let (stop, stopped) = oneshot::channel::<()>();
         let ended = runtime.spawn({
             let metrics = metrics.clone();
             async move {
-                let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-                let service = Client::try_from(config).unwrap();
+                let service = Access::configure(Some(&kubeconfig)).await.unwrap().client().unwrap();
                 let turn = Arc::default();
                 let sent = move |request| send_limited(service.clone(), limit.clone(), Arc::clone(&turn), request);
                 let client = Client::new(tower::service_fn(sent), "default");
