@@ -80,6 +80,7 @@ fn compare<'a>(
 ) {
     match (before, after) {
         (Some(before), Some(after)) if before == after || is_same_quantity(path, before, after) => {}
+        (Some(before), Some(after)) if extra == Extra::KeptOutside(&[]) && holds(before, after) => {}
         (None, Some(value)) | (Some(value), None) if is_left_out(list, value) => {}
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
             let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -103,6 +104,20 @@ fn compare<'a>(
         (Some(_), None) if matches!(extra, Extra::KeptOutside(lists) if !path.ends_with(']') || !lists.contains(&list)) =>
             {}
         (before, after) => found(path, list, before, after),
+    }
+}
+
+/// Whether `stored` has all that `applied` has, and lists of the same length. What is stored nearly always does, and this needs
+/// neither paths nor names.
+fn holds(stored: &Value, applied: &Value) -> bool {
+    match (stored, applied) {
+        (Value::Object(stored), Value::Object(applied)) => {
+            applied.iter().all(|(key, value)| stored.get(key).is_some_and(|stored| holds(stored, value)))
+        }
+        (Value::Array(stored), Value::Array(applied)) => {
+            stored.len() == applied.len() && stored.iter().zip(applied).all(|(stored, applied)| holds(stored, applied))
+        }
+        (stored, applied) => stored == applied,
     }
 }
 

@@ -68,13 +68,8 @@ impl ChildNames {
     ///
     /// The suffix is a hash of the uid, so names that had to be cut differ as surely as uids do.
     pub fn new(workspace: &str, uid: &str) -> Self {
-        let suffix = hexadecimal(&Sha256::digest(uid.as_bytes())[..SUFFIX_BYTES]);
-        let named = |longest: usize| {
-            let room = longest - suffix.len() - 1;
-            let prefix = format!("ws-{workspace}");
-            let cut = prefix.floor_char_boundary(room.min(prefix.len()));
-            format!("{}-{suffix}", prefix[..cut].trim_end_matches('-'))
-        };
+        let suffix = suffix(uid);
+        let named = |longest: usize| format!("ws-{}-{suffix}", cut(workspace, longest));
         let service = named(SERVICE_MAX);
         Self {
             service_account: format!("ws-{workspace}"),
@@ -84,11 +79,14 @@ impl ChildNames {
         }
     }
 
-    /// Whether it is one of them.
-    pub fn has(&self, name: &str) -> bool {
-        [&self.service_account, &self.stateful_set, &self.service, &self.virtual_service]
-            .into_iter()
-            .any(|own| own == name)
+    /// Whether `name` is one of those of that Workspace.
+    pub fn contain(workspace: &str, uid: &str, name: &str) -> bool {
+        let Some(rest) = name.strip_prefix("ws-") else { return false };
+        rest == workspace
+            || rest.rsplit_once('-').is_some_and(|(start, end)| {
+                [STATEFUL_SET_MAX, SERVICE_MAX].iter().any(|longest| cut(workspace, *longest) == start)
+                    && end == suffix(uid)
+            })
     }
 
     /// Each name once.
@@ -100,6 +98,18 @@ impl ChildNames {
     pub fn pod(&self) -> String {
         pod_name(&self.stateful_set)
     }
+}
+
+/// The hash of the uid in names.
+fn suffix(uid: &str) -> String {
+    hexadecimal(&Sha256::digest(uid.as_bytes())[..SUFFIX_BYTES])
+}
+
+/// As much of the name of the Workspace as there is room for in a name of that length.
+fn cut(workspace: &str, longest: usize) -> &str {
+    let room = longest - "ws-".len() - "-".len() - 2 * SUFFIX_BYTES;
+    let end = workspace.floor_char_boundary(room.min(workspace.len()));
+    workspace[..end].trim_end_matches('-')
 }
 
 /// The name that the StatefulSet controller gives to the first pod of a StatefulSet.
@@ -120,6 +130,27 @@ mod tests {
         assert_eq!(names.pod(), "ws-lab-eed504cd16-0");
         assert_eq!(names, ChildNames::new("lab", "4b2c"));
         assert_ne!(names.stateful_set, ChildNames::new("lab", "4b2d").stateful_set);
+    }
+
+    #[test]
+    fn they_are_known_from_others() {
+        for workspace in ["lab", "a-b", &"long-".repeat(12), &"x".repeat(63)] {
+            let names = ChildNames::new(workspace, "4b2c");
+            for name in names.distinct() {
+                assert!(ChildNames::contain(workspace, "4b2c", name), "{name}");
+                let others = [(workspace, "4b2d"), ("other", "4b2c")];
+                let is_account = *name == names.service_account;
+                assert_eq!(
+                    others.map(|(workspace, uid)| ChildNames::contain(workspace, uid, name)),
+                    [is_account, false]
+                );
+            }
+        }
+        for name in
+            ["lab", "ws-", "ws-lab-", "ws-lab-eed504cd1", "ws-la-eed504cd16", "ws-lab-x-eed504cd16", "ws-lab-gd6l9"]
+        {
+            assert!(!ChildNames::contain("lab", "4b2c", name), "{name}");
+        }
     }
 
     /// As the Go controller names them.

@@ -150,7 +150,7 @@ impl Child {
     pub fn is_made_for(&self, workspace: &Identity) -> bool {
         match &self.owner {
             Some(owner) => owner.uid == workspace.uid,
-            None => ChildNames::new(&workspace.key.name, &workspace.uid).has(&self.identity.key.name),
+            None => ChildNames::contain(&workspace.key.name, &workspace.uid, &self.identity.key.name),
         }
     }
 
@@ -164,7 +164,7 @@ impl Child {
     /// Whether we applied something to it, or it has a name that we give. What others own by a Workspace is not ours to delete
     /// once that is gone.
     pub fn is_ours(&self) -> bool {
-        let is_named = |owner: &Owner| ChildNames::new(&owner.name, &owner.uid).has(&self.identity.key.name);
+        let is_named = |owner: &Owner| ChildNames::contain(&owner.name, &owner.uid, &self.identity.key.name);
         self.fields.is_some() || self.owner.as_ref().is_some_and(is_named)
     }
 
@@ -202,7 +202,7 @@ impl Slim for Child {
     /// By the uid of its Workspace, where its name does not follow from that.
     fn indexes(&self) -> Vec<Box<str>> {
         let owner = self.owner.iter().filter(|owner| owner.kind == OwnerKind::Workspace);
-        let other = owner.filter(|owner| !ChildNames::new(&owner.name, &owner.uid).has(&self.identity.key.name));
+        let other = owner.filter(|owner| !ChildNames::contain(&owner.name, &owner.uid, &self.identity.key.name));
         other.map(|owner| Box::from(&*owner.uid)).collect()
     }
 
