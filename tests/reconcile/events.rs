@@ -142,3 +142,31 @@ fn what_stalls_a_workspace_is_reported_once() {
     assert_eq!(events(&lab), foreign);
     running.stop();
 }
+
+/// As that of the Go controller: no write of the status shows it.
+#[test]
+fn a_refused_child_is_reported_also_where_the_crd_keeps_no_conditions() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "unconditional");
+    world.drop_conditions("Workspace");
+    world.exhaust_quota(Child::Service);
+    let running = Loop::start(cluster, &[]);
+    world.create_kind(|_| {});
+    let lab = world.create("lab", |_| {});
+    let service = &lab.names.service;
+    let refused = format!(
+        "Workspace Service {service} was refused: services \"{service}\" is forbidden: exceeded quota: none, requested: \
+         count/services=1, used: count/services=0, limited: count/services=0"
+    );
+    let refused = [event(&lab, "Warning", "Stalled", "Reconcile", &refused)];
+    assert_eq!(wait_events(&lab, 1), refused);
+    // Tried once more.
+    let before = running.reconciles();
+    lab.patch(&json!({"deferUpdates": true}));
+    world.wait("one more reconcile", || {
+        let count = running.reconciles();
+        if count > before { Ok(()) } else { Err(count.to_string()) }
+    });
+    assert_eq!(events(&lab), refused);
+    running.stop();
+}

@@ -492,19 +492,7 @@ fn a_stored_template_that_names_what_does_not_exist_is_reported_by_the_kind() {
 fn what_is_wrong_with_a_kind_is_reported_also_where_its_crd_keeps_no_conditions() {
     let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
     let world = World::on(cluster, "unconditional");
-    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/workspacekinds.kubeflow.org";
-    let mut crd = world.get(path);
-    let status = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
-    for field in ["conditions", "observedGeneration"] {
-        status.as_object_mut().unwrap().remove(field).unwrap();
-    }
-    cluster.api().replace(path, &crd).and_then(Reply::ok).unwrap();
-    world.wait("the schema without conditions", || {
-        let published = world.get("/openapi/v3/apis/kubeflow.org/v1beta1");
-        let kind = &published["components"]["schemas"]["org.kubeflow.v1beta1.WorkspaceKind"];
-        let status = &kind["properties"]["status"]["properties"];
-        if status.is_object() && status["conditions"].is_null() { Ok(()) } else { Err(kind.to_string()) }
-    });
+    world.drop_conditions("WorkspaceKind");
     let running = Loop::start(cluster, &[]);
     world.create_kind(|_| {});
     let lab = world.create("lab", |_| {});

@@ -83,16 +83,8 @@ fn worlds(name: &str) -> [(Child, World); CHILDREN.len()] {
 #[test]
 fn a_quota_on_objects_is_quoted() {
     let worlds = worlds("quota");
-    let quotas = |world: &World| format!("/api/v1/namespaces/{}/resourcequotas", world.namespace);
     for (child, world) in &worlds {
-        let counted = format!("count/{}", child.qualified());
-        let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {counted.clone(): "0"}}});
-        world.cluster.api().create(&quotas(world), &quota).and_then(Reply::ok).unwrap();
-        // Of ServiceAccounts each namespace has one already.
-        world.wait("the quota to be counted", || {
-            let quota = world.get(&format!("{}/none", quotas(world)));
-            if quota["status"]["used"][&counted].is_string() { Ok(()) } else { Err(quota.to_string()) }
-        });
+        world.exhaust_quota(*child);
     }
     let labs = worlds.each_ref().map(|(child, world)| (*child, world.create("lab", |_| {})));
     for (child, lab) in &labs {
@@ -105,7 +97,7 @@ fn a_quota_on_objects_is_quoted() {
         wait_refused(lab, *child, &shown_without(*child), &why);
     }
     for (_, lab) in &labs {
-        let path = format!("{}/none", quotas(lab.world));
+        let path = format!("/api/v1/namespaces/{}/resourcequotas/none", lab.world.namespace);
         lab.world.cluster.api().delete(&path).and_then(Reply::ok).unwrap();
         nudge(lab);
         lab.wait_running();

@@ -142,6 +142,37 @@ impl World {
         api.create(&format!("/apis/{group}/validatingadmissionpolicybindings"), &binding).and_then(Reply::ok).unwrap();
     }
 
+    /// Lets no child of that kind be created in the namespace.
+    pub fn exhaust_quota(&self, child: Child) {
+        let quotas = format!("/api/v1/namespaces/{}/resourcequotas", self.namespace);
+        let counted = format!("count/{}", child.qualified());
+        let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {counted.clone(): "0"}}});
+        self.cluster.api().create(&quotas, &quota).and_then(Reply::ok).unwrap();
+        // Of ServiceAccounts each namespace has one already.
+        self.wait("the quota to be counted", || {
+            let quota = self.get(&format!("{quotas}/none"));
+            if quota["status"]["used"][&counted].is_string() { Ok(()) } else { Err(quota.to_string()) }
+        });
+    }
+
+    /// Makes the CRD of Workspaces or kinds one that keeps no conditions, as that of the Go controller.
+    pub fn drop_conditions(&self, kind: &str) {
+        let name = format!("{}s.kubeflow.org", kind.to_lowercase());
+        let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
+        let mut crd = self.get(&path);
+        let status = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"];
+        for field in ["conditions", "observedGeneration"] {
+            status.as_object_mut().unwrap().remove(field).unwrap();
+        }
+        self.cluster.api().replace(&path, &crd).and_then(Reply::ok).unwrap();
+        self.wait("the schema without conditions", || {
+            let published = self.get("/openapi/v3/apis/kubeflow.org/v1beta1");
+            let schema = &published["components"]["schemas"][format!("org.kubeflow.v1beta1.{kind}")];
+            let status = &schema["properties"]["status"]["properties"];
+            if status.is_object() && status["conditions"].is_null() { Ok(()) } else { Err(schema.to_string()) }
+        });
+    }
+
     /// Creates a Workspace, changed by `change` within its spec.
     pub fn create(&self, name: &str, change: impl FnOnce(&mut Value)) -> WorkspaceHandle<'_> {
         let mut workspace = serde_json::to_value(testing::workspace(&self.namespace, name, &self.kind)).unwrap();

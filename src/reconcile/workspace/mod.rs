@@ -30,10 +30,12 @@ use tracing::Instrument as _;
 
 use super::engine::{ReconcileCause, Requeue};
 use super::events::Regarding;
+use super::patch::PatchError;
 use super::status_patch::StatusWrite;
 use crate::render::names::Fixed;
 use crate::stores::slim::Key;
 use observe::{Observed, observe};
+use outcome::ApplyOutcome;
 use status::StatusFacts;
 use target::Target;
 
@@ -100,10 +102,7 @@ async fn reconcile_observed(
     let patience = status_write::patience(&status, pod.is_some(), is_set_observed, &replacement);
     let written = status_write::write(&target, &status, patience, memory).await;
     let conditions = (&*workspace.status.conditions, &*status.conditions);
-    let stalled = match written {
-        Ok(written) => reported::stalled(conditions, written == StatusWrite::Written, &mut memory.stalled),
-        Err(_) => None,
-    };
+    let stalled = reported::stalled(conditions, is_stored(&written, &outcome), &mut memory.stalled);
     let names = target.names();
     let restarted = reported::restarted(&replacement, &names.pod());
     let contested = contest::contested(&outcome, &mut memory.contest);
@@ -118,5 +117,14 @@ async fn reconcile_observed(
         Ok(StatusWrite::After(left)) => requeue.or_after(Some(left)),
         Ok(StatusWrite::Unneeded | StatusWrite::Written) => requeue,
         Err(_) => requeue.or_retry(),
+    }
+}
+
+/// Whether the conditions are stored, as far as the CRD keeps them. A refusal that becomes one to stall for changes nothing else.
+fn is_stored(written: &Result<StatusWrite, PatchError>, outcome: &ApplyOutcome) -> bool {
+    match written {
+        Ok(StatusWrite::Written) => true,
+        Ok(StatusWrite::Unneeded) => outcome.is_refused(),
+        Ok(StatusWrite::After(_)) | Err(_) => false,
     }
 }

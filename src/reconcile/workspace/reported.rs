@@ -36,11 +36,11 @@ pub(super) fn duplicates_deleted(outcome: &ApplyOutcome, kept: &str) -> impl Ite
 }
 
 /// That nothing becomes of the Workspace until somebody changes something, where the conditions before did not say so, or
-/// gave another reason, and those after are stored now. `known`: the reason that was last reported, for the CRDs of the Go
-/// controller have no conditions.
+/// gave another reason, and those after are stored now, as far as the CRD keeps them. `known`: the reason that was last reported,
+/// for the CRDs of the Go controller have no conditions.
 pub(super) fn stalled(
     (before, after): (&[Condition], &[Condition]),
-    is_written: bool,
+    is_stored: bool,
     known: &mut Option<Box<str>>,
 ) -> Option<NewEvent> {
     let stalled = |conditions: &[Condition]| {
@@ -51,7 +51,7 @@ pub(super) fn stalled(
         *known = None;
         return None;
     };
-    if !is_written {
+    if !is_stored {
         return None;
     }
     let is_known = known.as_deref() == Some(&reason) || stalled(before).is_some_and(|before| before.reason == reason);
@@ -103,7 +103,7 @@ mod tests {
     fn what_is_stalled_is_reported_again_after_it_was_not() {
         let refused = |message| [condition(STALLED, ConditionStatus::True, "Refused", message)];
         let mut known = None;
-        let mut is_reported = |after: &[Condition], is_written| stalled((&[], after), is_written, &mut known).is_some();
+        let mut is_reported = |after: &[Condition], is_stored| stalled((&[], after), is_stored, &mut known).is_some();
         // Too soon after the last write.
         assert!(!is_reported(&refused("1 of 2"), false));
         assert!(is_reported(&refused("1 of 2"), true));
