@@ -42,9 +42,9 @@ impl ChildMemories {
 pub(in crate::reconcile) struct ChildMemory {
     /// The state in which nothing is to be done.
     pub(super) settled: Option<Settled>,
-    /// What differs from what was applied in that state; none where nothing does. Boxed, as what follows, because that is rare.
+    /// What differs from what was applied in that state; none where nothing does. Boxed, because that is rare.
     pub(super) stored: Option<Box<StoredDifference>>,
-    /// What was written last, and when.
+    /// What was written last, and when. Boxed, because most were written by earlier processes.
     pub(super) written: Option<Box<(Hash, Instant)>>,
     /// The hash of what was too large, when that was, and the message of the refusal.
     pub(super) too_large: Option<Box<(Hash, Instant, String)>>,
