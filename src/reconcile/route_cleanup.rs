@@ -51,7 +51,7 @@ pub(super) async fn reconcile(context: Arc<Context>, key: Key, cause: ReconcileC
 /// The VirtualService, if the Workspace that it was made for is not known to exist.
 fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child>> {
     let routes = stores.children(ChildKind::VirtualService);
-    // They go with their CRD.
+    // It goes with its CRD, or is reconciled again once that is served again.
     let is_served = routes.progress() != Progress::NotInstalled;
     let route = routes.get(key).filter(|route| is_served && !route.identity.deleting)?;
     stores.is_abandoned(&route).then_some(route)
@@ -108,22 +108,28 @@ async fn remove(context: &Context, of: ChildType, route: &Child, cause: Reconcil
 /// Istio is off: deletes all VirtualServices of ours, retrying until that has worked once. Never returns.
 pub(super) async fn remove_all(context: &Context) {
     let mut pause = FIRST_PAUSE;
-    while let Err(error) = remove_once(context).await {
-        tracing::warn!(%error, "failed to delete the VirtualServices of earlier runs; will retry");
+    loop {
+        match remove_once(context).await {
+            Ok(true) => break,
+            // It may be served later, or a proxy before the API server did not know the way.
+            Ok(false) => tracing::debug!("the API server does not serve VirtualServices; will retry"),
+            Err(error) => tracing::warn!(%error, "failed to delete the VirtualServices of earlier runs; will retry"),
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     std::future::pending::<()>().await;
 }
 
-async fn remove_once(context: &Context) -> Result<(), CallError> {
+/// Whether they are served at all.
+async fn remove_once(context: &Context) -> Result<bool, CallError> {
     for of in ChildType::all(ChildKind::VirtualService) {
         match remove_served(context, of).await {
             Err(CallError::Api(kube::Error::Api(status))) if status.code == 404 => {}
-            removed => return removed,
+            removed => return removed.map(|()| true),
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Deletes all of ours in that API version.

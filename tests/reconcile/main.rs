@@ -20,6 +20,7 @@ mod mutating;
 mod placement;
 mod poison;
 mod process;
+mod proxy;
 mod recreated;
 mod refusals;
 mod rest;

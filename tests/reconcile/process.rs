@@ -75,6 +75,11 @@ async fn send_limited(
     answer
 }
 
+/// As a proxy that knows nothing of the path.
+fn not_found() -> Response<Body> {
+    Response::builder().status(404).body(Body::from(b"404 page not found\n".to_vec())).unwrap()
+}
+
 impl Loop {
     pub fn start(cluster: &Cluster, args: &[&str]) -> Self {
         Self::start_limited(cluster, args, None)
@@ -82,6 +87,32 @@ impl Loop {
 
     /// One that can write only so often.
     pub fn start_limited(cluster: &Cluster, args: &[&str], limit: Option<Arc<WriteLimit>>) -> Self {
+        let turn = Arc::default();
+        Self::start_sending(cluster, args, move |client, request| {
+            send_limited(client, limit.clone(), Arc::clone(&turn), request)
+        })
+    }
+
+    /// One behind a proxy that answers the requests which `is_lost` is true of.
+    pub fn start_behind_proxy(
+        cluster: &Cluster,
+        args: &[&str],
+        is_lost: impl Fn(&Request<Body>) -> bool + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_sending(cluster, args, move |client, request| {
+            let is_lost = is_lost(&request);
+            async move { if is_lost { Ok(not_found()) } else { client.send(request).await } }
+        })
+    }
+
+    fn start_sending<F>(
+        cluster: &Cluster,
+        args: &[&str],
+        send: impl Fn(Client, Request<Body>) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = kube::Result<Response<Body>>> + Send + 'static,
+    {
         // Another test of this process may have been faster.
         drop(rustls::crypto::ring::default_provider().install_default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -93,9 +124,7 @@ impl Loop {
             let metrics = metrics.clone();
             async move {
                 let service = Access::configure(Some(&kubeconfig)).await.unwrap().client().unwrap();
-                let turn = Arc::default();
-                let sent = move |request| send_limited(service.clone(), limit.clone(), Arc::clone(&turn), request);
-                let client = Client::new(tower::service_fn(sent), "default");
+                let client = Client::new(tower::service_fn(move |request| send(service.clone(), request)), "default");
                 let watched = Watched { notebooks: false, children: true, istio: settings.routing.use_istio };
                 let (stores, tasks) = Stores::start(&client, watched);
                 let counted = stores.clone();

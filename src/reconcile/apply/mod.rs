@@ -134,7 +134,8 @@ impl ChildApi<'_> {
         Ok(())
     }
 
-    /// Whether the API server serves the resource. All of them serve its own: a 404 is trouble on the way there.
+    /// Whether the API server serves the resource, as far as is known. All of them serve its own: a 404 is trouble on the way
+    /// there.
     fn is_installed(&self) -> bool {
         self.row.serves != Serves::Route || self.collection.progress() == Progress::Synced
     }

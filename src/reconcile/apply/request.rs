@@ -107,9 +107,9 @@ impl ChildApi<'_> {
 
     /// The object of that name, with its spec.
     pub(in crate::reconcile) async fn read(&self, name: &str) -> Result<Option<WholeChild>, ApplyError> {
-        match self.request(name, self.api.get_opt(name)).await {
-            Ok(None) => Ok(None),
-            Ok(Some(incoming)) => incoming.object.map(Some).map_err(|why| self.unreachable(name, why)),
+        match self.request(name, self.api.get(name)).await {
+            Ok(incoming) => incoming.object.map(Some).map_err(|why| self.unreachable(name, why)),
+            Err(RequestError::Outdated(_)) => Ok(None),
             Err(error) => Err(self.error(name, error)),
         }
     }
@@ -188,13 +188,14 @@ impl ChildApi<'_> {
         let meaning = Meaning::of(&status);
         let message = status.message;
         match meaning {
-            Meaning::NotInstalled => RequestError::Failed(ApplyError::NotInstalled { kind }),
+            // Only the watch knows, and reports when that changes. Nothing would end the wait for it where it does not say so.
+            Meaning::NotServed if !self.is_installed() => RequestError::Failed(ApplyError::NotInstalled { kind }),
             Meaning::Outdated => RequestError::Outdated(message),
             Meaning::TooLarge => RequestError::Failed(ApplyError::TooLarge { kind, name, message }),
             Meaning::UpdateStrategyConflict => RequestError::UpdateStrategyConflict(message),
             Meaning::RoleRefConflict => RequestError::RoleRefConflict(message),
             Meaning::Refused => RequestError::Failed(ApplyError::Refused { kind, name, message }),
-            Meaning::Unreachable => RequestError::Failed(self.unreachable(&name, message)),
+            Meaning::NotServed | Meaning::Unreachable => RequestError::Failed(self.unreachable(&name, message)),
         }
     }
 

@@ -7,8 +7,8 @@ use crate::client::names_object;
 /// What an error status means for the object that was sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Meaning {
-    /// The API server does not serve the resource: its CRD is not installed.
-    NotInstalled,
+    /// The resource is not served: its CRD is not installed, or a proxy before the API server does not know the way.
+    NotServed,
     /// The object is not the one that was expected: created, deleted, replaced or modified in the meantime.
     Outdated,
     /// The object is larger than the API server or etcd accepts.
@@ -28,7 +28,7 @@ impl Meaning {
     pub fn of(status: &Status) -> Self {
         match status.code {
             // The resource, not an object of it.
-            404 if !names_object(status) => Self::NotInstalled,
+            404 if !names_object(status) => Self::NotServed,
             404 | 409 => Self::Outdated,
             _ if is_too_large(status) => Self::TooLarge,
             422 if has_cause(status, "metadata.uid") => Self::Outdated,
@@ -77,7 +77,7 @@ mod tests {
     fn every_answer_has_its_meaning() {
         let named = json!({"name": "ws-lab", "kind": "services"});
         let table = [
-            (404, "NotFound", "the server could not find the requested resource", json!({}), Meaning::NotInstalled),
+            (404, "NotFound", "the server could not find the requested resource", json!({}), Meaning::NotServed),
             (404, "NotFound", "services \"ws-lab\" not found", named.clone(), Meaning::Outdated),
             // Also what apply answers when the namespace is gone.
             (
