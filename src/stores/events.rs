@@ -51,8 +51,11 @@ impl ReadModel {
     /// The Workspaces that the child may concern.
     pub(super) fn child_event(&self, kind: ChildKind, event: StoreEvent<'_, Child>) {
         let Some((change, urgency)) = event.change(Urgency::Debounced) else {
-            // Such children can be created now, or no longer.
+            // Such children can be created and deleted now, or no longer.
             self.trigger_workspaces();
+            if kind.row().serves == Serves::Route {
+                self.children[kind].for_each(|route| self.trigger_abandoned(route));
+            }
             return;
         };
         for child in change.before.iter().chain(&change.after) {

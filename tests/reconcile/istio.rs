@@ -211,3 +211,38 @@ fn routes_of_an_older_api_version_go_with_their_workspace_and_when_istio_is_swit
     assert_eq!(deleted.count(), 1, "{deleted:?}");
     running.stop();
 }
+
+/// While Istio's CRD serves nothing, as in the midst of an upgrade, a route can be neither read nor deleted.
+#[test]
+fn a_route_goes_that_could_not_be_deleted_while_its_resource_was_not_served() {
+    let cluster: &'static Cluster =
+        Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
+    let world = World::on(cluster, "away");
+    cluster.api().create(CRDS, &crd(cluster, &[("v1", true)])).and_then(Reply::ok).unwrap();
+    wait_served(cluster, "v1", true);
+    let running = Loop::start(cluster, &[]);
+    world.create_kind(|_| {});
+    let (lab, held) = (world.create("lab", |_| {}), world.create("held", |_| {}));
+    lab.wait_running();
+    held.wait_running();
+    // Garbage collection does not come by: a finalizer holds the Workspace.
+    let finalizer = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    cluster.api().merge_patch(&held.path(), &finalizer).and_then(Reply::ok).unwrap();
+    serve(cluster, &[("v1", false)]);
+    lab.wait_status("without Istio", |status| condition(status, "RouteReady")["reason"] == "IstioNotInstalled");
+    let before = running.reconciles_by("routecleanup");
+    held.delete();
+    world.wait("its route to be looked at", || match running.reconciles_by("routecleanup") {
+        seen if seen > before => Ok(()),
+        seen => Err(format!("{seen} reconciles")),
+    });
+
+    serve(cluster, &[("v1", true)]);
+    world.wait("the route to go", || {
+        held.find_child(Child::VirtualService).map_or(Ok(()), |route| Err(route.to_string()))
+    });
+    lab.wait_running();
+    assert!(lab.find_child(Child::VirtualService).is_some());
+    cluster.api().merge_patch(&held.path(), &json!({"metadata": {"finalizers": null}})).and_then(Reply::ok).unwrap();
+    running.stop();
+}
