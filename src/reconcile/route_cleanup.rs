@@ -150,9 +150,11 @@ async fn remove_served(context: &Context, of: ChildType) -> Result<(), CallError
     }
 }
 
-/// Whether it is the VirtualService of an existing Workspace, whoever made it. Those of others go with their owners.
+/// Whether it is the VirtualService of an existing Workspace, made by us or by the Go controller. Those of deleted Workspaces go
+/// with their owners.
 fn belongs_to_workspace(route: &Child, stores: &Stores) -> bool {
-    let Some(name) = route.owner.as_ref().and_then(|_| route.made_for()) else { return false };
+    let owner = route.owner.as_ref().filter(|_| route.is_of_controller());
+    let Some(name) = owner.and_then(|_| route.made_for()) else { return false };
     let workspace = stores.workspaces().get(&Key::new(&route.identity.key.namespace, name));
     workspace.is_some_and(|workspace| route.is_made_for(&workspace.identity))
 }

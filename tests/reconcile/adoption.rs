@@ -522,6 +522,69 @@ fn what_others_own_by_a_workspace_is_neither_deleted_nor_kept_in_place_of_ours()
     let writes = world.writes(mark);
     assert!(writes.clone().name("a-copy").is_empty() && writes.verb("delete").is_empty(), "{:?}", world.writes(mark));
     running.stop();
+
+    // Without Istio ours go.
+    let running = Loop::start(world.cluster, &["--use-istio=false"]);
+    world.wait("our route to go", || {
+        lab.find_child(Child::VirtualService).map_or(Ok(()), |route| Err(route.to_string()))
+    });
+    assert!(world.find(&path(Child::VirtualService)).is_some(), "that of others stays");
+    running.stop();
+}
+
+/// As clients may that restore objects, or set `managedFields` to `[{}]`.
+#[test]
+fn children_whose_managed_fields_are_gone_are_still_ours() {
+    let world = World::on(cluster(), "stripped");
+    let prefix = json!({"name": "NB_PREFIX", "value": "{{ httpPathPrefix \"jupyterlab\" }}"});
+    world.create_kind(|template| {
+        kind(template, &json!([prefix]));
+        grant(template, &["view"]);
+    });
+    let running = Loop::start(world.cluster, &[]);
+    let ours = workspace(&world, "ours", false);
+    ours.wait_running();
+    running.stop();
+    let lab = workspace(&world, "lab", false);
+    OfPeer::create_account(&lab);
+    let account = lab.names.service_account.clone();
+    let peer = OfPeer::create(lab, &account, &json!([path_variable(&world, "lab")]));
+    peer.wait_settled();
+    let running = Loop::start(world.cluster, &[]);
+    peer.wait_taken_over();
+    peer.lab.wait_running();
+    let strip = || {
+        for child in NAMED_BY_CHANCE {
+            for path in [ours.child_path(child), peer.path(child)] {
+                let without = json!({"metadata": {"managedFields": [{}]}});
+                world.cluster.api().merge_patch(&path, &without).and_then(Reply::ok).unwrap();
+            }
+        }
+    };
+    let is_ours = |entry: &Value| entry["manager"] == "workspaces-controller" && entry["operation"] == "Apply";
+    let wait_ours = || {
+        for child in NAMED_BY_CHANCE {
+            for path in [ours.child_path(child), peer.path(child)] {
+                world.wait(&format!("{path} to be ours"), || {
+                    let object = world.get(&path);
+                    let mut managers = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+                    if managers.any(is_ours) { Ok(()) } else { Err(object.to_string()) }
+                });
+            }
+            assert_eq!(owned(&ours, child), [ours.child_name(child)]);
+            assert_eq!(owned(&peer.lab, child), [name(peer.created(child))]);
+        }
+    };
+    let pods = || [world.get(&ours.pod_path()), world.get(&peer.pod_path())].map(|pod| pod["metadata"]["uid"].clone());
+    let before = pods();
+    strip();
+    wait_ours();
+    running.stop();
+    strip();
+    let running = Loop::start(world.cluster, &[]);
+    wait_ours();
+    assert_eq!(pods(), before);
+    running.stop();
 }
 
 /// Where ours cannot be rendered, one that was changed would go.
