@@ -1,5 +1,7 @@
 //! What keeps a pod from a node, and what takes it from one: the status quotes scheduler, API server and kubelet.
 
+use std::time::{Duration, Instant};
+
 use cluster::{ClusterOptions, Reply, Server, Signal};
 use serde_json::{Value, json};
 
@@ -57,19 +59,25 @@ fn a_node_selector_that_no_node_matches_is_quoted_until_one_does() {
     lab.wait_running();
 }
 
+/// How long a pod may be unschedulable.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 #[test]
 fn what_finds_no_node_for_long_is_an_error_without_any_event() {
     let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
-    let running = Loop::start(cluster, &["--scheduling-patience=5s"]);
+    let running = Loop::start(cluster, &[&format!("--scheduling-patience={}s", PATIENCE.as_secs())]);
     let world = World::on(cluster, "patience");
     world.create_kind(|template| {
         template["options"]["podConfig"]["values"][0]["spec"]["nodeSelector"] = json!({"placement.test/gpu": "yes"});
     });
+    let created = Instant::now();
     let lab = world.create("lab", |_| {});
     let message = "Workspace Pod is unschedulable: 0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector. no \
                    new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
-    wait_shown(&lab, "Pending", message);
+    // Pending before that, which on a busy machine nobody may see.
     wait_shown(&lab, "Error", message);
+    // The time of its condition is in whole seconds.
+    assert!(created.elapsed() >= PATIENCE - Duration::from_secs(1), "{:?}", created.elapsed());
     assert_eq!(condition(&lab.get()["status"], "Ready")["reason"], "PodError");
     running.stop();
 }
