@@ -1,7 +1,7 @@
 //! Istio's VirtualService, as far as routes to Workspaces need it.
 //!
-//! Field names and meaning are those of `networking.istio.io/v1`, and of the older versions below. Absent fields are left out, never written empty: an
-//! apply owns what it writes.
+//! Field names and meaning are those of `networking.istio.io/v1`, and of the older versions below. Absent fields are left
+//! out, never written empty: an apply owns what it writes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -244,5 +244,13 @@ fn a_route_goes_that_could_not_be_deleted_while_its_resource_was_not_served() {
     lab.wait_running();
     assert!(lab.find_child(Child::VirtualService).is_some());
     cluster.api().merge_patch(&held.path(), &json!({"metadata": {"finalizers": null}})).and_then(Reply::ok).unwrap();
+
+    // An older Istio is installed in place of this one: with the CRD its routes go, and are made anew.
+    cluster.api().delete(CRD).and_then(Reply::ok).unwrap();
+    world.wait("the CRD to go", || world.find(CRD).map_or(Ok(()), |crd| Err(crd.to_string())));
+    cluster.api().create(CRDS, &crd(cluster, &[("v1beta1", true)])).and_then(Reply::ok).unwrap();
+    let older = lab.child_path(Child::VirtualService).replace("/v1/", "/v1beta1/");
+    world.wait("the route in v1beta1", || world.find(&older).map(drop).ok_or_else(|| lab.get().to_string()));
+    lab.wait_running();
     running.stop();
 }
