@@ -29,8 +29,8 @@ use decision::{Decision, Holding, SeenLeases, decide};
 
 /// The Lease of the controller that reconciles, whichever of the two it is.
 const LEASE: &str = "kubeflow-workspace-controller";
-/// The pause between two looks at a Lease: its holder renews it every two seconds.
-const LEASE_AGAIN: Duration = Duration::from_secs(1);
+/// The pause between two reads of a Lease: its holder renews it every two seconds.
+const LEASE_POLL: Duration = Duration::from_secs(1);
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 
@@ -99,7 +99,7 @@ async fn refuse_while_a_controller_runs(client: &Client, report: impl Fn(&str)) 
                         "the Lease {lease} names {holder}: waiting {seconds} s to see whether it is renewed"
                     ));
                 }
-                sleep(left.min(LEASE_AGAIN)).await;
+                sleep(left.min(LEASE_POLL)).await;
             }
         }
     }

@@ -83,7 +83,7 @@ pub struct Owner {
     pub uid: Uid,
 }
 
-/// The kind of a controller, as far as it is told apart.
+/// The kind of a controller: of those that reconcile distinguishes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 pub enum OwnerKind {
     /// A Workspace.

@@ -184,7 +184,7 @@ fn children_of_their_workspace(ours: &World, theirs: &Theirs<'_>) {
         let collection = child.collection(&ours.namespace);
         let path = format!("{collection}/{}", name_of(&copy));
         let uid = if let Some(there) = ours.find(&path) {
-            // Of the Workspace of the same name: it is told that it is theirs.
+            // Our Workspace of the same name has a child there: it gets their owner references.
             let owners = json!({"metadata": {"ownerReferences": copy["metadata"]["ownerReferences"]}});
             ours.cluster.api().merge_patch(&path, &owners).and_then(Reply::ok).unwrap();
             there["metadata"]["uid"].clone()
