@@ -42,6 +42,13 @@ pub enum CallError {
     Api(#[from] kube::Error),
 }
 
+impl CallError {
+    /// Whether the API server answered that there is no such object; not that it does not serve the resource.
+    pub fn is_object_missing(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if status.code == 404 && names_object(status))
+    }
+}
+
 /// The answer to a request, if it comes within ten seconds.
 pub async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(REQUEST, request).await {

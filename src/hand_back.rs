@@ -61,11 +61,10 @@ pub async fn run(client: &Client, command: &HandBack, report: impl Fn(&str)) -> 
     for set in &sets {
         let key = key_of(set);
         let pod = pods.get(&Key::new(&key.namespace, &pod_name(&key.name)));
-        let decision = match pod {
+        let decision = match pod.map(Result::as_ref).transpose() {
+            Ok(pod) => decide(set, pod),
             // It may run an older template.
-            Some(Err(_)) => Decision::NotSeen,
-            Some(Ok(pod)) => decide(set, Some(pod)),
-            None => decide(set, None),
+            Err(_) => Decision::NotSeen,
         };
         let is_changed = match decision {
             Decision::HandedBack | Decision::NotOfAWorkspace => false,

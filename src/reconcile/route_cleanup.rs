@@ -13,7 +13,7 @@ use kube::{Api, Client};
 use tracing::Instrument as _;
 
 use super::engine::{ReconcileCause, Requeue};
-use crate::client::{CallError, delete_only, in_time, names_object};
+use crate::client::{CallError, delete_only, in_time};
 use crate::metrics::Metrics;
 use crate::render::ChildKind;
 use crate::stores::Stores;
@@ -83,7 +83,7 @@ async fn exists(client: &Client, key: &Key, route: &Child) -> Result<bool, CallE
             Ok(route.is_made_for(&identity) && !identity.deleting)
         }
         // Unless it is the resource that is not served: the Workspace may exist.
-        Err(CallError::Api(kube::Error::Api(status))) if status.code == 404 && names_object(&status) => Ok(false),
+        Err(error) if error.is_object_missing() => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -95,7 +95,7 @@ async fn remove(context: &Context, of: ChildType, route: &Child, cause: Reconcil
     match in_time(api.delete(name, &delete_only(&route.identity.uid))).await {
         Err(CallError::Api(kube::Error::Api(status))) if status.code == 409 => Ok(()),
         // Unless it is the API version that is not served any longer.
-        Err(CallError::Api(kube::Error::Api(status))) if status.code == 404 && names_object(&status) => Ok(()),
+        Err(error) if error.is_object_missing() => Ok(()),
         result => {
             result?;
             tracing::info!(kind = "VirtualService", namespace, name, "deleted");

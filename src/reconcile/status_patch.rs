@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 
 use super::apply::as_field_manager;
 use super::patch::{PatchError, send};
-use crate::client::{CallError, names_object};
 use crate::stores::collection::Collection;
 use crate::stores::slim::{Identity, Incoming, Slim};
 
@@ -56,12 +55,7 @@ pub(super) async fn patch<T: Slim>(
     let params = as_field_manager();
     let request = api.patch_status(&identity.key.name, &params, &patch);
     match send(request, collection).await {
-        // Unless it is the resource that is unknown.
-        Err(PatchError::Call(CallError::Api(kube::Error::Api(status))))
-            if status.code == 404 && names_object(&status) =>
-        {
-            Ok(Patched::Gone)
-        }
+        Err(PatchError::Call(error)) if error.is_object_missing() => Ok(Patched::Gone),
         sent => sent.map(|()| Patched::Written),
     }
 }
