@@ -84,6 +84,15 @@ fn wait_served(cluster: &Cluster, version: &str, is_served: bool) {
     if is_served { wait("to be served", 200).unwrap() } else { wait("to be gone", 404).unwrap() }
 }
 
+/// A control plane with Istio's CRD in that version alone.
+fn cluster_that_serves(version: &str) -> &'static Cluster {
+    let options = ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() };
+    let cluster = Box::leak(Box::new(control_plane(options)));
+    cluster.api().create(CRDS, &crd(cluster, &[(version, true)])).and_then(Reply::ok).unwrap();
+    wait_served(cluster, version, true);
+    cluster
+}
+
 /// Replaces the versions of the CRD, as an upgrade of Istio does, and waits until that is so.
 fn serve(cluster: &Cluster, versions: &[(&str, bool)]) {
     let change = json!({"spec": {"versions": crd(cluster, versions)["spec"]["versions"]}});
@@ -115,12 +124,9 @@ fn wait_reconciled(world: &World, running: &Loop, before: u64) {
 
 #[test]
 fn routes_are_of_the_api_version_that_is_served_and_stay_as_they_are_when_it_changes() {
-    let cluster: &'static Cluster =
-        Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
-    let world = World::on(cluster, "versions");
     let (v1, v1beta1) = (("v1", true), ("v1beta1", true));
-    cluster.api().create(CRDS, &crd(cluster, &[v1beta1])).and_then(Reply::ok).unwrap();
-    wait_served(cluster, "v1beta1", true);
+    let cluster = cluster_that_serves(v1beta1.0);
+    let world = World::on(cluster, "versions");
     let routes = format!("/apis/networking.istio.io/v1beta1/namespaces/{}/virtualservices", world.namespace);
     let begin = world.mark();
     let route_writes = || world.writes(begin).accepted().resource("virtualservices");
@@ -178,11 +184,8 @@ fn routes_are_of_the_api_version_that_is_served_and_stay_as_they_are_when_it_cha
 
 #[test]
 fn routes_of_an_older_api_version_go_with_their_workspace_and_when_istio_is_switched_off() {
-    let cluster: &'static Cluster =
-        Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
+    let cluster = cluster_that_serves("v1beta1");
     let world = World::on(cluster, "older");
-    cluster.api().create(CRDS, &crd(cluster, &[("v1beta1", true)])).and_then(Reply::ok).unwrap();
-    wait_served(cluster, "v1beta1", true);
     let running = Loop::start(cluster, &[]);
     world.create_kind(|_| {});
     let (lab, gone) = (world.create("lab", |_| {}), world.create("gone", |_| {}));
@@ -215,11 +218,8 @@ fn routes_of_an_older_api_version_go_with_their_workspace_and_when_istio_is_swit
 /// While Istio's CRD serves nothing, as in the midst of an upgrade, a route can be neither read nor deleted.
 #[test]
 fn a_route_goes_that_could_not_be_deleted_while_its_resource_was_not_served() {
-    let cluster: &'static Cluster =
-        Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
+    let cluster = cluster_that_serves("v1");
     let world = World::on(cluster, "away");
-    cluster.api().create(CRDS, &crd(cluster, &[("v1", true)])).and_then(Reply::ok).unwrap();
-    wait_served(cluster, "v1", true);
     let running = Loop::start(cluster, &[]);
     world.create_kind(|_| {});
     let (lab, held) = (world.create("lab", |_| {}), world.create("held", |_| {}));

@@ -10,7 +10,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use crate::process::Loop;
-use crate::world::{Child, World, condition, control_plane, grant};
+use crate::world::{Child, WorkspaceHandle, World, condition, control_plane, grant};
 
 /// How often each request is lost: more often than events of what was done meanwhile would have it tried again.
 const TIMES: usize = 4;
@@ -49,6 +49,15 @@ fn cluster() -> &'static Cluster {
     Box::leak(Box::new(control_plane(ClusterOptions::default())))
 }
 
+/// A Workspace that runs, made by a loop without a proxy that has stopped since.
+fn created<'w>(cluster: &'static Cluster, world: &'w World) -> WorkspaceHandle<'w> {
+    let running = Loop::start(cluster, &[]);
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    running.stop();
+    lab
+}
+
 fn is_about(request: &Request<Body>, method: &Method, resource: &str) -> bool {
     request.method() == method && request.uri().path().contains(&format!("/{resource}"))
 }
@@ -58,10 +67,7 @@ fn a_write_that_a_proxy_does_not_know_is_tried_again() {
     let cluster = cluster();
     let world = World::on(cluster, "proxied");
     world.create_kind(|template| grant(template, &["view"]));
-    let running = Loop::start(cluster, &[]);
-    let lab = world.create("lab", |_| {});
-    lab.wait_running();
-    running.stop();
+    let lab = created(cluster, &world);
     let lost = Lost::new(TIMES);
     let running = Loop::start_behind_proxy(cluster, &[], {
         let lost = lost.clone();
@@ -98,10 +104,7 @@ fn a_set_that_a_proxy_does_not_know_is_stopped_all_the_same() {
     let cluster = cluster();
     let world = World::on(cluster, "proxied-stop");
     world.create_kind(|_| {});
-    let running = Loop::start(cluster, &[]);
-    let lab = world.create("lab", |_| {});
-    lab.wait_running();
-    running.stop();
+    let lab = created(cluster, &world);
     let lost = Lost::new(TIMES);
     let running = Loop::start_behind_proxy(cluster, &[], {
         let lost = lost.clone();
@@ -116,12 +119,9 @@ fn a_set_that_a_proxy_does_not_know_is_stopped_all_the_same() {
 #[test]
 fn routes_that_a_proxy_does_not_know_go_all_the_same_when_istio_is_switched_off() {
     let cluster = cluster();
-    let running = Loop::start(cluster, &[]);
     let world = World::on(cluster, "proxied-off");
     world.create_kind(|_| {});
-    let lab = world.create("lab", |_| {});
-    lab.wait_running();
-    running.stop();
+    let lab = created(cluster, &world);
     let lost = Lost::new(1);
     let running = Loop::start_behind_proxy(cluster, &["--use-istio=false"], {
         let lost = lost.clone();
