@@ -32,12 +32,16 @@ fn main() -> ExitCode {
         [] => run(true, true),
         ["reviews"] => run(true, false),
         ["workspaces"] => run(false, true),
+        ["new", count] => new(count),
         ["many", count] => many(count),
         // The processes that the figures are compared with.
         ["null", certificates] => null::serve(certificates),
         ["bare", kubeconfig, writes] => bare::repeat(kubeconfig, writes),
         ["list", kubeconfig] => bare::list(kubeconfig),
-        _ => Err("usage: bench [reviews|workspaces|many COUNT]; without an argument the first two are measured".into()),
+        _ => Err(
+            "usage: bench [reviews|workspaces|new COUNT|many COUNT]; without an argument the first two are measured"
+                .into(),
+        ),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,6 +76,14 @@ fn start() -> Result<(Cluster, PathBuf)> {
     let cluster = Cluster::start(ClusterOptions::default())?;
     println!("{:<58} {:>12} {:>22}", "", "figure", "Go controller");
     Ok((cluster, binary))
+}
+
+/// So many new Workspaces.
+fn new(count: &str) -> Result<()> {
+    let count = count.parse()?;
+    let (cluster, binary) = start()?;
+    population::prepare(&cluster)?;
+    workspaces::measure(&cluster, &binary, count)
 }
 
 /// So many Workspaces, paused, so that the machine bears it.

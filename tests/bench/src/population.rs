@@ -63,8 +63,8 @@ pub fn create_foreign(cluster: &Cluster, count: usize) -> Result<()> {
     })
 }
 
-/// Deletes a namespace with all that is in it.
-pub fn delete_namespace(cluster: &Cluster, namespace: &str) -> Result<()> {
+/// Deletes all that is in a namespace.
+pub fn renew_namespace(cluster: &Cluster, namespace: &str) -> Result<()> {
     let path = format!("/api/v1/namespaces/{namespace}");
     cluster.api().delete(&path)?.ok()?;
     cluster.wait_for("a namespace to be gone", PATIENCE, || match cluster.api().get(&path) {
@@ -72,7 +72,7 @@ pub fn delete_namespace(cluster: &Cluster, namespace: &str) -> Result<()> {
         Ok(reply) => Err(reply.body),
         Err(error) => Err(error.to_string()),
     })?;
-    Ok(())
+    create_namespace(cluster, namespace)
 }
 
 fn at_once(numbers: std::ops::Range<usize>, create: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
