@@ -15,7 +15,10 @@ use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config};
+use tower::layer::util::Stack;
+use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
+use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 use crate::config::{SettingError, settings};
 
@@ -85,9 +88,6 @@ impl Access {
             return Err(SettingError { rule, ..setting });
         }
         config.connect_timeout = Some(CONNECT);
-        config.read_timeout = Some(SILENCE);
-        // Time that a connection was idle in the pool must not count for the next request.
-        config.reset_reader_on_write = true;
         // Every caller has its own backoff; the built-in one would retry each failing call up to 15 times.
         config.default_retry = false;
         config
@@ -115,19 +115,21 @@ impl Access {
 fn build(config: &Config) -> kube::Result<Client> {
     let mut connector = TimeoutConnector::new(config.rustls_https_connector()?);
     connector.set_connect_timeout(config.connect_timeout);
-    connector.set_read_timeout(config.read_timeout);
-    connector.set_write_timeout(config.write_timeout);
-    connector.set_reset_reader_on_write(config.reset_reader_on_write);
     let connections: legacy::Client<_, Body> =
         legacy::Client::builder(TokioExecutor::new()).http1_max_buf_size(READ_BUFFER).build(connector);
     let service = ServiceBuilder::new()
-        .timeout(RESPONSE)
+        .layer(in_due_time())
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(connections);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// The limits of each response. They are not those of the connection, whose timer would wake the process once more for each read.
+fn in_due_time() -> Stack<ResponseBodyTimeoutLayer, TimeoutLayer> {
+    Stack::new(ResponseBodyTimeoutLayer::new(SILENCE), TimeoutLayer::new(RESPONSE))
 }
 
 /// As kubectl reads `KUBECONFIG`: several files separated by colons, the first one wins.
@@ -184,6 +186,14 @@ pub fn is_transient(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use futures::{StreamExt as _, stream};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use tokio::time::Instant;
+
     use super::*;
 
     #[tokio::test]
@@ -222,6 +232,25 @@ mod tests {
             file.path()
         );
         assert_eq!(error, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_stops_coming_is_given_up() {
+        let service = tower::service_fn(|request: http::Request<Body>| async move {
+            if request.uri().path() == "/unanswered" {
+                std::future::pending::<()>().await;
+            }
+            let part = Ok::<_, Infallible>(Frame::data(Bytes::from("{")));
+            Ok::<_, BoxError>(http::Response::new(StreamBody::new(stream::iter([part]).chain(stream::pending()))))
+        });
+        let service = ServiceBuilder::new().layer(in_due_time()).map_err(BoxError::from).service(service);
+        let client = Client::new(service, "default");
+        for (path, seconds) in [("/unanswered", RESPONSE), ("/unfinished", SILENCE)] {
+            let began = Instant::now();
+            let request = http::Request::get(path).body(Vec::new()).unwrap();
+            client.request_text(request).await.unwrap_err();
+            assert_eq!(began.elapsed().as_secs(), seconds.as_secs(), "{path}");
+        }
     }
 
     #[test]
