@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::applied_hash::AppliedHash;
 use super::collection::Collection;
-use super::metadata::{OwnedFields, Owner, OwnerKind, WireMetadata};
+use super::metadata::{OwnedFields, Owner, OwnerKind, WireChildMetadata};
 use super::slim::{Identity, Key, Slim};
 use crate::render::ChildKind;
 use crate::render::names::ChildNames;
@@ -111,7 +111,7 @@ pub struct Revisions {
 }
 
 impl Child {
-    fn from_metadata(mut metadata: WireMetadata) -> Self {
+    fn from_metadata(mut metadata: WireChildMetadata<'_>) -> Self {
         Self {
             identity: metadata.identity(),
             owner: metadata.owner(),
@@ -184,8 +184,9 @@ impl Child {
 impl<'de> Deserialize<'de> for Child {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        struct Wire {
-            metadata: WireMetadata,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            metadata: WireChildMetadata<'a>,
         }
         Ok(Self::from_metadata(Wire::deserialize(deserializer)?.metadata))
     }
@@ -230,20 +231,22 @@ impl From<WatchedChild> for Child {
 impl<'de> Deserialize<'de> for WatchedChild {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        struct Wire {
-            metadata: WireMetadata,
-            spec: Option<Box<RawValue>>,
-            status: Option<Box<RawValue>>,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            metadata: WireChildMetadata<'a>,
+            #[serde(borrow)]
+            spec: Option<&'a RawValue>,
+            #[serde(borrow)]
+            status: Option<&'a RawValue>,
         }
         let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
-        // Those of another kind than StatefulSet may have any form.
-        let status =
-            status.and_then(|status| serde_json::from_str::<WireStatus>(status.get()).ok()).unwrap_or_default();
-        let set_spec = spec.as_ref().and_then(|spec| serde_json::from_str::<WireSetSpec>(spec.get()).ok());
+        // That of another kind than StatefulSet may have any form.
+        let set_spec = spec.and_then(|spec| serde_json::from_str::<WireSetSpec>(spec.get()).ok());
         let ordered_ready = set_spec.is_some_and(|spec| spec.pod_management_policy == ORDERED_READY);
-        let mut child = Child { revisions: status.revisions(), ordered_ready, ..Child::from_metadata(metadata) };
+        let revisions = Revisions::decode(status);
+        let mut child = Child { revisions, ordered_ready, ..Child::from_metadata(metadata) };
         if let Some(unsettled) = child.fields.as_mut().and_then(|fields| fields.unsettled.as_mut()) {
-            unsettled.spec = spec;
+            unsettled.spec = spec.map(ToOwned::to_owned);
         }
         Ok(Self(child))
     }
@@ -262,22 +265,22 @@ const ORDERED_READY: &str = "OrderedReady";
 /// The spec of a StatefulSet, as far as it is used.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct WireSetSpec {
-    pod_management_policy: String,
+struct WireSetSpec<'a> {
+    #[serde(borrow)]
+    pod_management_policy: Cow<'a, str>,
 }
 
-/// The status of a StatefulSet; that of another kind has no revisions.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct WireStatus {
-    observed_generation: i64,
-    update_revision: Option<Box<str>>,
-}
-
-impl WireStatus {
-    fn revisions(self) -> Option<Revisions> {
-        let Self { observed_generation, update_revision } = self;
-        update_revision.map(|update_revision| Revisions { observed_generation, update_revision })
+impl Revisions {
+    /// Those in the status of a StatefulSet. That of another kind may have any form and has none.
+    fn decode(status: Option<&RawValue>) -> Option<Self> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Wire {
+            observed_generation: i64,
+            update_revision: Option<Box<str>>,
+        }
+        let Wire { observed_generation, update_revision } = serde_json::from_str(status?.get()).ok()?;
+        update_revision.map(|update_revision| Self { observed_generation, update_revision })
     }
 }
 
@@ -304,18 +307,17 @@ pub struct WholeChild {
 impl<'de> Deserialize<'de> for WholeChild {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        struct Wire {
-            metadata: WireMetadata,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            metadata: WireChildMetadata<'a>,
             #[serde(default)]
             spec: Value,
-            #[serde(default)]
-            status: Value,
+            #[serde(borrow)]
+            status: Option<&'a RawValue>,
         }
         let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
-        // That of another kind may have any form.
-        let status = WireStatus::deserialize(status).unwrap_or_default();
         let ordered_ready = spec["podManagementPolicy"] == ORDERED_READY;
-        let child = Child { revisions: status.revisions(), ordered_ready, ..Child::from_metadata(metadata) };
+        let child = Child { revisions: Revisions::decode(status), ordered_ready, ..Child::from_metadata(metadata) };
         Ok(Self { child, spec })
     }
 }

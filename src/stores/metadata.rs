@@ -1,31 +1,36 @@
 //! Metadata as objects carry it on the wire, and what the slim types keep of it.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::applied_hash::AppliedHash;
 use super::slim::{Identity, Key};
 use super::uid::Uid;
 
-/// Metadata as it is in JSON, as far as any slim type uses it.
+/// Metadata as it is in JSON, as far as any slim type uses it. `F` is what is used of `managedFields`, half of most objects.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct WireMetadata {
+#[serde(rename_all = "camelCase", default, bound(deserialize = "F: Default + Deserialize<'de>"))]
+pub(super) struct WireMetadata<F = IgnoredAny> {
     pub name: String,
     pub namespace: String,
     pub uid: Uid,
     resource_version: Box<str>,
     pub generation: Option<i64>,
-    pub creation_timestamp: Option<String>,
-    pub deletion_timestamp: Option<String>,
+    pub creation_timestamp: Option<Box<str>>,
+    pub deletion_timestamp: Option<Box<str>>,
     pub finalizers: Vec<Box<str>>,
     pub labels: WireLabels,
     pub annotations: WireAnnotations,
     owner_references: Vec<WireOwner>,
-    managed_fields: Vec<WireFields>,
+    managed_fields: F,
 }
+
+/// Metadata with what is used of `managedFields`; decoded from a text only.
+pub(super) type WireChildMetadata<'a> = WireMetadata<Vec<WireFields<'a>>>;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -58,14 +63,18 @@ struct WireOwner {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct WireFields {
-    manager: String,
-    operation: String,
-    subresource: String,
-    fields_v1: Option<Box<RawValue>>,
+pub(super) struct WireFields<'a> {
+    #[serde(borrow)]
+    manager: Cow<'a, str>,
+    #[serde(borrow)]
+    operation: Cow<'a, str>,
+    #[serde(borrow)]
+    subresource: Cow<'a, str>,
+    #[serde(borrow)]
+    fields_v1: Option<&'a RawValue>,
 }
 
-impl WireFields {
+impl WireFields<'_> {
     /// Whether it is of the object itself, by that manager.
     fn is_of(&self, manager: &str, operation: &str) -> bool {
         self.manager == manager && self.operation == operation && self.subresource.is_empty()
@@ -125,7 +134,7 @@ impl PartialEq for OwnedFields {
     }
 }
 
-impl WireMetadata {
+impl<F> WireMetadata<F> {
     pub(super) fn identity(&mut self) -> Identity {
         Identity {
             key: Key { namespace: std::mem::take(&mut self.namespace), name: std::mem::take(&mut self.name) },
@@ -140,22 +149,22 @@ impl WireMetadata {
         let owner = owners.into_iter().find(|owner| owner.controller)?;
         Some(Owner { kind: owner.kind, name: owner.name, uid: owner.uid })
     }
+}
 
+impl WireChildMetadata<'_> {
     /// Whether the Go controller has fields of the object.
     pub(super) fn has_peer(&self) -> bool {
         self.managed_fields.iter().any(|entry| entry.is_of(PEER_MANAGER, "Update"))
     }
 
     /// The fields of our own apply, and what the Go controller still has of the object.
-    pub(super) fn owned_fields(&mut self) -> Option<OwnedFields> {
-        let entries = std::mem::take(&mut self.managed_fields);
-        let fields_of = |manager: &str, operation: &str| {
-            let entries = entries.iter().filter(|entry| entry.is_of(manager, operation));
-            let fields = entries.filter_map(|entry| entry.fields_v1.as_ref());
-            fields.map(|fields| Box::<str>::from(fields.get())).collect::<Vec<_>>()
+    pub(super) fn owned_fields(&self) -> Option<OwnedFields> {
+        let fields_of = |manager: &'static str, operation: &'static str| {
+            let entries = self.managed_fields.iter().filter(move |entry| entry.is_of(manager, operation));
+            entries.filter_map(|entry| Some(Box::<str>::from(entry.fields_v1?.get())))
         };
-        let text = fields_of(crds::labels::FIELD_MANAGER, "Apply").into_iter().next()?;
-        let peer = fields_of(PEER_MANAGER, "Update");
+        let text = fields_of(crds::labels::FIELD_MANAGER, "Apply").next()?;
+        let peer: Vec<_> = fields_of(PEER_MANAGER, "Update").collect();
         let mut hasher = DefaultHasher::new();
         (&text, &peer).hash(&mut hasher);
         let unsettled = Some(Box::new(UnsettledFields { text, peer, spec: None }));

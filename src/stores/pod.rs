@@ -250,7 +250,7 @@ impl<'de> Deserialize<'de> for Pod {
         let mut troubles = Troubles { initializing: initializing(&spec, &status), ..Troubles::default() };
         let identity = metadata.identity();
         if identity.deleting {
-            troubles.gone_by = metadata.deletion_timestamp.take().unwrap_or_default().into();
+            troubles.gone_by = metadata.deletion_timestamp.take().unwrap_or_default();
             troubles.finalizers = std::mem::take(&mut metadata.finalizers);
         }
         let mut pod = Self {
@@ -258,7 +258,7 @@ impl<'de> Deserialize<'de> for Pod {
             owner: metadata.owner(),
             workspace: metadata.labels.workspace,
             revision: metadata.labels.revision.unwrap_or_default(),
-            created: metadata.creation_timestamp.unwrap_or_default().into(),
+            created: metadata.creation_timestamp.unwrap_or_default(),
             node: spec.node_name,
             service_account: spec.service_account_name,
             containers: names(spec.containers),

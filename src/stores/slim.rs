@@ -122,27 +122,24 @@ impl<T: Slim> Incoming<T> {
 
 impl<'de, T: Slim> Deserialize<'de> for Incoming<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        match serde_json::from_str::<T>(text.get()) {
-            Ok(object) => {
-                let identity = object.identity();
-                let metadata = ObjectMeta {
-                    name: Some(identity.key.name.clone()),
-                    // The watcher goes on from here.
-                    resource_version: Some(identity.version.to_string()),
-                    ..ObjectMeta::default()
-                };
-                Ok(Self { metadata, object: Ok(object) })
-            }
-            Err(error) => {
-                #[derive(Deserialize)]
-                struct Unreadable {
-                    metadata: ObjectMeta,
-                }
-                let Unreadable { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-                Ok(Self { metadata, object: Err(error.to_string()) })
-            }
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        let error = match serde_json::from_str::<T>(text) {
+            Ok(object) => return Ok(object.into()),
+            Err(error) => error,
+        };
+        #[derive(Deserialize)]
+        struct Unreadable {
+            metadata: ObjectMeta,
         }
+        let Unreadable { metadata } = serde_json::from_str(text).map_err(D::Error::custom)?;
+        Ok(Self { metadata, object: Err(error.to_string()) })
+    }
+}
+
+impl<T: Slim> From<T> for Incoming<T> {
+    fn from(object: T) -> Self {
+        // Only that of an object that cannot be read is used.
+        Self { metadata: ObjectMeta::default(), object: Ok(object) }
     }
 }
 

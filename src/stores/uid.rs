@@ -51,7 +51,9 @@ impl fmt::Debug for Uid {
 
 impl<'de> Deserialize<'de> for Uid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::from(&*Cow::<str>::deserialize(deserializer)?))
+        #[derive(Deserialize)]
+        struct Wire<'a>(#[serde(borrow)] Cow<'a, str>);
+        Ok(Self::from(&*Wire::deserialize(deserializer)?.0))
     }
 }
 

@@ -4,13 +4,12 @@
 //! that no object waits for the others in memory, and comes in pages elsewhere. Every watch ends now and then, because its
 //! time is up or its connection broke, and is resumed where it ended. That is no news; only a list or a start that fails is.
 
+mod events;
 mod failure;
 mod options;
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::BoxStream;
 use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::ObjectList;
@@ -21,6 +20,7 @@ use super::collection::{Change, Collection, Progress};
 use super::slim::{Incoming, Slim};
 use super::triggers::Urgency;
 use crate::client::causes;
+use events::Events;
 use failure::WatchFailure;
 use options::LONGEST_PAUSE;
 
@@ -112,9 +112,6 @@ struct Watch<'a, T, W, F> {
     /// How many times in a row a streamed list has failed.
     unstreamed: u32,
 }
-
-/// What a watch delivers.
-type Events<W> = BoxStream<'static, kube::Result<WatchEvent<Incoming<W>>>>;
 
 /// A list that was asked for as the beginning of a watch.
 enum StreamedList<W> {
@@ -241,7 +238,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
 
     /// Starts a watch.
     async fn start(&self, params: WatchParams, version: &str) -> Result<Events<W>, WatchFailure> {
-        Ok(self.api().watch(&params, version).await?.boxed())
+        Ok(Events::start(self.api(), &params, version).await?)
     }
 
     /// Follows the changes since `version`, by `events` at first where they come already, until the objects have to be

@@ -120,7 +120,7 @@ mod tests {
             "name": name, "namespace": "ns", "uid": name, "annotations": annotations, "deletionTimestamp": deleted,
             "managedFields": [{"manager": manager, "operation": "Update", "fieldsV1": {}}],
         });
-        Arc::new(serde_json::from_value(json!({"metadata": metadata})).unwrap())
+        Arc::new(serde_json::from_str(&json!({"metadata": metadata}).to_string()).unwrap())
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn set(record: Option<&str>, observed: i64, revision: &str) -> Child {
     if let Some(record) = record {
         value["metadata"]["annotations"]["notebooks.kubeflow.org/restart"] = json!(record);
     }
-    serde_json::from_value::<WatchedChild>(value).unwrap().into()
+    serde_json::from_str::<WatchedChild>(&value.to_string()).unwrap().into()
 }
 
 fn pod(revision: &str, change: impl FnOnce(&mut Value)) -> Pod {

@@ -1,0 +1,114 @@
+//! The events of a watch: one line of JSON each.
+//!
+//! kube's own decoder copies each line and cannot say which object one that it cannot read is about.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use futures::{AsyncBufRead, AsyncBufReadExt as _};
+use kube::Api;
+use kube::api::{Request, WatchEvent, WatchParams};
+
+use crate::stores::slim::{Incoming, Slim};
+
+/// What is kept of the room for a line, so that one large object does not hold memory for ever.
+const ROOM: usize = 16 << 10;
+
+/// The events of a watch that has started.
+pub(super) struct Events<W> {
+    body: Pin<Box<dyn AsyncBufRead + Send>>,
+    /// What has been read of the next line.
+    line: Vec<u8>,
+    decoded: PhantomData<fn() -> W>,
+}
+
+impl<W: Slim> Events<W> {
+    /// Starts the watch of what has changed since `version`, and waits for the answer.
+    pub async fn start(api: &Api<Incoming<W>>, params: &WatchParams, version: &str) -> kube::Result<Self> {
+        let request = Request::new(api.resource_url());
+        let request =
+            if W::METADATA_ONLY { request.watch_metadata(params, version) } else { request.watch(params, version) };
+        let body = api.clone().into_client().request_stream(request.map_err(kube::Error::BuildRequest)?).await?;
+        Ok(Self { body: Box::pin(body), line: Vec::new(), decoded: PhantomData })
+    }
+
+    /// The next event, if one comes before the watch ends. Nothing is lost where the future is dropped.
+    pub async fn next(&mut self) -> Option<kube::Result<WatchEvent<Incoming<W>>>> {
+        match self.body.read_until(b'\n', &mut self.line).await {
+            Ok(_) if self.line.ends_with(b"\n") => {}
+            // What there is of the last line is not an event.
+            Ok(_) => return None,
+            Err(error) => return Some(Err(kube::Error::ReadEvents(error))),
+        }
+        let event = decode(&self.line);
+        self.line.clear();
+        self.line.shrink_to(ROOM);
+        Some(event)
+    }
+}
+
+/// Decodes a line. Only where that fails, the object is read on its own, to know which one it is.
+fn decode<W: Slim>(line: &[u8]) -> kube::Result<WatchEvent<Incoming<W>>> {
+    match serde_json::from_slice::<WatchEvent<W>>(line) {
+        Ok(WatchEvent::Added(object)) => Ok(WatchEvent::Added(object.into())),
+        Ok(WatchEvent::Modified(object)) => Ok(WatchEvent::Modified(object.into())),
+        Ok(WatchEvent::Deleted(object)) => Ok(WatchEvent::Deleted(object.into())),
+        Ok(WatchEvent::Bookmark(bookmark)) => Ok(WatchEvent::Bookmark(bookmark)),
+        Ok(WatchEvent::Error(status)) => Ok(WatchEvent::Error(status)),
+        Err(_) => serde_json::from_slice(line).map_err(kube::Error::SerdeError),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use futures::{StreamExt as _, stream};
+    use http::{Request as HttpRequest, Response};
+    use http_body_util::StreamBody;
+    use hyper::body::Frame;
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::json;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::stores::workspace::StoredWorkspace;
+
+    /// The events of a watch whose body comes in these parts, a second after each other.
+    async fn events(parts: Vec<String>) -> Events<StoredWorkspace> {
+        let service = tower::service_fn(move |_: HttpRequest<Body>| {
+            let parts = stream::iter(parts.clone()).then(|part| async move {
+                sleep(Duration::from_secs(1)).await;
+                Ok::<_, std::io::Error>(Frame::data(Bytes::from(part)))
+            });
+            async move { Ok::<_, std::io::Error>(Response::new(StreamBody::new(Box::pin(parts)))) }
+        });
+        let api = Api::all(Client::new(service, "default"));
+        Events::start(&api, &WatchParams::default(), "1").await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_may_come_in_parts_and_not_in_time() {
+        let workspace = serde_json::to_value(crds::testing::workspace("ns", "lab", "k")).unwrap();
+        let event = |version: &str| {
+            let mut object = workspace.clone();
+            object["metadata"]["resourceVersion"] = json!(version);
+            format!("{{\"type\":\"ADDED\",\"object\":{object}}}\n")
+        };
+        let (first, second) = (event("2"), event("3"));
+        let (head, tail) = first.split_at(first.len() / 2);
+        let parts =
+            [head.to_owned(), tail.to_owned() + &second[..9], second[9..].to_owned(), event("4")[..20].to_owned()];
+        let mut events = events(parts.to_vec()).await;
+        let patience = Duration::from_millis(1500);
+        assert!(timeout(patience, events.next()).await.is_err(), "half of it came");
+        for version in ["2", "3"] {
+            let Some(Ok(WatchEvent::Added(incoming))) = events.next().await else { panic!("no event {version}") };
+            assert_eq!(&*incoming.object.unwrap().identity.version, version);
+        }
+        assert!(events.next().await.is_none(), "what was cut off is no event");
+    }
+}
