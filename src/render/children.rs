@@ -244,16 +244,6 @@ impl<T> ChildAction<T> {
         let Self { kind, name, action } = self;
         ChildAction { kind, name, action: action.map(change) }
     }
-
-    /// The same with a reference to the object.
-    pub fn as_ref(&self) -> ChildAction<&T> {
-        ChildAction { kind: self.kind, name: self.name.clone(), action: self.action.as_ref() }
-    }
-
-    /// Whether it is about this child.
-    pub fn is_about(&self, kind: ChildKind, name: &str) -> bool {
-        self.kind == kind && *self.name == *name
-    }
 }
 
 impl ChildAction<Box<dyn Manifest>> {

@@ -35,7 +35,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// What about the children of a Workspace is as it is, because it cannot be changed: a function of name and uid, unless they
 /// exist otherwise.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Fixed {
     /// Their names.
     pub names: ChildNames,
@@ -51,7 +51,7 @@ impl Fixed {
 }
 
 /// The names of a Workspace's children.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct ChildNames {
     /// The ServiceAccount: `ws-<workspace>`, because users and AuthorizationPolicies name it.
     pub service_account: String,

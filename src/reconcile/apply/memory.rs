@@ -11,29 +11,44 @@ use crate::stores::child::Child;
 
 /// What is remembered of the children of a Workspace.
 #[derive(Debug, Default)]
-pub(in crate::reconcile) struct ChildMemories(Vec<(ChildKind, Box<str>, ChildMemory)>);
+pub(in crate::reconcile) struct ChildMemories(Vec<(ChildId, ChildMemory)>);
+
+/// One child of a Workspace: a digest of its kind and name, which are known elsewhere.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct ChildId(u64);
+
+impl ChildId {
+    fn of(kind: ChildKind, name: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (kind as usize, name).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
 
 impl ChildMemories {
     /// What is remembered of a child, if anything.
     pub fn get(&self, kind: ChildKind, name: &str) -> Option<&ChildMemory> {
-        self.0.iter().find(|(of, called, _)| *of == kind && **called == *name).map(|(.., memory)| memory)
+        let wanted = ChildId::of(kind, name);
+        self.0.iter().find(|(id, _)| *id == wanted).map(|(_, memory)| memory)
     }
 
     /// What is remembered of a child.
     pub fn of(&mut self, kind: ChildKind, name: &str) -> &mut ChildMemory {
-        let known = self.0.iter().position(|(of, called, _)| *of == kind && **called == *name);
+        let wanted = ChildId::of(kind, name);
+        let known = self.0.iter().position(|(id, _)| *id == wanted);
         let position = known.unwrap_or_else(|| {
             // All of them come once: no room for more.
             self.0.reserve_exact(1);
-            self.0.push((kind, name.into(), ChildMemory::default()));
+            self.0.push((wanted, ChildMemory::default()));
             self.0.len() - 1
         });
-        &mut self.0[position].2
+        &mut self.0[position].1
     }
 
     /// Forgets all but these.
-    pub fn retain(&mut self, mut is_kept: impl FnMut(ChildKind, &str) -> bool) {
-        self.0.retain(|(kind, name, _)| is_kept(*kind, name));
+    pub fn keep_only<'a>(&mut self, kept: impl Iterator<Item = (ChildKind, &'a str)>) {
+        let kept: Vec<ChildId> = kept.map(|(kind, name)| ChildId::of(kind, name)).collect();
+        self.0.retain(|(id, _)| kept.contains(id));
     }
 }
 
@@ -54,8 +69,8 @@ pub(in crate::reconcile) struct ChildMemory {
     pub(super) adopted: bool,
     /// Whether that is reported.
     pub(super) adoption_reported: bool,
-    /// When an object of another owner was first found under its name; cleared once it is gone.
-    pub(super) foreign: Option<Instant>,
+    /// When an object of another owner was first found under its name; cleared once it is gone. Boxed, because that is rare.
+    pub(super) foreign: Option<Box<Instant>>,
 }
 
 /// A version of a child that was found to be as desired: a digest of the hash of what was applied, of the fields that are

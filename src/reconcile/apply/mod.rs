@@ -252,8 +252,8 @@ impl ChildApi<'_> {
     }
 
     fn foreign(&self, key: &Key, memory: &mut ChildMemory, other: &Child) -> ApplyError {
-        let since = memory.foreign.unwrap_or_else(Instant::now);
-        *memory = ChildMemory { foreign: Some(since), ..ChildMemory::default() };
+        let since = memory.foreign.as_deref().copied().unwrap_or_else(Instant::now);
+        *memory = ChildMemory { foreign: Some(Box::new(since)), ..ChildMemory::default() };
         let (kind, name) = (self.row.kind, key.name.clone());
         let is_namesake = |owner: &Owner| owner.kind == OwnerKind::Workspace && *owner.name == self.owner.key.name;
         if other.owner.as_ref().is_some_and(is_namesake) && since.elapsed() < LEFT_BEHIND_PATIENCE {

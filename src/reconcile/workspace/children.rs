@@ -76,14 +76,15 @@ fn settled(target: &Target<'_>, plan: &Plan, memory: &Memory) -> Option<Vec<Chil
         return None;
     }
     let mut children = Vec::with_capacity(plan.actions.len());
-    for ChildAction { kind, name, action } in &plan.actions {
-        let child = memory.children.get(*kind, name)?;
-        let result = match target.api(*kind).is_settled(&target.key(name), action, child) {
+    for planned in &plan.actions {
+        let (kind, name) = (planned.kind, planned.name(target.names()));
+        let child = memory.children.get(kind, name)?;
+        let result = match target.api(kind).is_settled(&target.key(name), &planned.action, child) {
             Ok(true) => Ok(child.stored()),
             Ok(false) => return None,
             Err(error) => Err(error),
         };
-        children.push(ChildOutcome::new(*kind, name, result, memory.unreachable));
+        children.push(ChildOutcome::new(kind, name, result, memory.unreachable));
     }
     Some(children)
 }
@@ -140,7 +141,7 @@ async fn apply_all(
         children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
     }
     remove_unwanted(target, &plan, &mut children, memory).await;
-    memory.children.retain(|kind, name| plan.names(kind, name));
+    memory.children.keep_only(plan.children(target.names()));
     (plan, children)
 }
 
@@ -169,7 +170,8 @@ fn unwanted_of(target: &Target<'_>, plan: &Plan, kind: ChildKind) -> Vec<Arc<Chi
     if kind.row().serves == Serves::Route && !target.context.routing.use_istio {
         return Vec::new();
     }
-    let mut children = unwanted(target, kind, |name| plan.names(kind, name));
+    let is_planned = |name: &str| plan.children(target.names()).any(|child| child == (kind, name));
+    let mut children = unwanted(target, kind, is_planned);
     if kind == ChildKind::ServiceAccount && !children.is_empty() {
         let pod = observe::pod(target);
         // A pod that has not been seen yet may have been created from the previous template.

@@ -17,8 +17,7 @@ use crate::render::{self, Action, ChildAction, ChildKind, KeptPaths, Manifest, R
 /// What a rendering depends on, as digests. The settings do not change while the process lives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Inputs {
-    /// Uid and generation of the Workspace and of its kind, and whether the existing StatefulSet has `podManagementPolicy:
-    /// OrderedReady`.
+    /// Uid and generation of the Workspace and of its kind, and what about its children is as it is.
     objects: u64,
     /// Whether the account belongs to another owner.
     account_is_foreign: bool,
@@ -30,7 +29,7 @@ impl Inputs {
     pub fn new(target: &Target<'_>, kind: &WorkspaceKind, account_is_foreign: bool, recorded: Option<&str>) -> Self {
         let (workspace, kind) = (target.workspace, &kind.metadata);
         let workspace = (&workspace.identity.uid, workspace.generation);
-        let objects = digest(&(workspace, &kind.uid, kind.generation, target.fixed.ordered_ready));
+        let objects = digest(&(workspace, &kind.uid, kind.generation, &target.fixed));
         Self { objects, account_is_foreign, recorded: digest(&recorded) }
     }
 }
@@ -50,7 +49,7 @@ pub(super) struct Plan {
     /// The paths of the running pod that the route keeps.
     pub kept: KeptPaths,
     /// What is to be done about each child, in that order.
-    pub actions: Vec<ChildAction<Hash>>,
+    pub actions: Box<[PlannedChild]>,
     /// The replicas of the StatefulSet.
     pub replicas: i32,
     /// The route that is desired.
@@ -59,17 +58,38 @@ pub(super) struct Plan {
     pub skipped_mounts: Vec<SkippedMount>,
 }
 
+/// What is planned for one child.
+#[derive(Debug)]
+pub(super) struct PlannedChild {
+    pub kind: ChildKind,
+    /// Its name where it does not follow from the kind: there may be several.
+    name: Option<Box<str>>,
+    pub action: Action<Hash>,
+}
+
+impl PlannedChild {
+    fn new(rendered: &RenderedAction, names: &ChildNames) -> Self {
+        let ChildAction { kind, name, action } = rendered;
+        let name = kind.name(names).is_none().then(|| name.clone());
+        Self { kind: *kind, name, action: action.as_ref().map(|(hash, _)| *hash) }
+    }
+
+    /// Its name; `names` are those that the plan is for.
+    pub fn name<'a>(&'a self, names: &'a ChildNames) -> &'a str {
+        self.name.as_deref().or_else(|| self.kind.name(names)).unwrap_or_default()
+    }
+}
+
 /// What is to be done about a child, with the object to apply and its hash.
 pub(super) type RenderedAction = ChildAction<(Hash, Box<dyn Manifest>)>;
 
 impl Plan {
-    /// Whether it was made from these, for children of these names.
-    pub fn is_for(&self, inputs: &Inputs, names: &ChildNames) -> bool {
+    /// Whether it was made from these.
+    pub fn is_for(&self, inputs: &Inputs) -> bool {
         // Once it has been written, what it records is what is recorded.
         let is_written = inputs.recorded == self.record;
         let recorded = if is_written { self.inputs.recorded } else { inputs.recorded };
-        let is_called = |action: &ChildAction<Hash>| action.kind.name(names).is_none_or(|name| *action.name == *name);
-        self.inputs == Inputs { recorded, ..*inputs } && self.actions.iter().all(is_called)
+        self.inputs == Inputs { recorded, ..*inputs }
     }
 
     /// The hash of what is to be applied, of a kind of which there is one.
@@ -81,9 +101,9 @@ impl Plan {
         }
     }
 
-    /// Whether there is something to be done about that child, be it to delete it.
-    pub fn names(&self, kind: ChildKind, name: &str) -> bool {
-        self.actions.iter().any(|action| action.is_about(kind, name))
+    /// The children about which there is something to be done, be it to delete them; `names` are those that it is for.
+    pub fn children<'a>(&'a self, names: &'a ChildNames) -> impl Iterator<Item = (ChildKind, &'a str)> {
+        self.actions.iter().map(|child| (child.kind, child.name(names)))
     }
 
     /// Renders, and keeps the hashes; the rendered objects are returned beside the plan, for those that have to be written.
@@ -116,7 +136,7 @@ impl Plan {
         let route = desired.route.without_object();
         let skipped_mounts = std::mem::take(&mut desired.skipped_mounts);
         let rendered: Vec<_> = desired.into_actions().into_iter().map(|child| child.map(with_hash)).collect();
-        let actions = rendered.iter().map(|child| child.as_ref().map(|(hash, _)| *hash)).collect();
+        let actions = rendered.iter().map(|child| PlannedChild::new(child, target.names())).collect();
         Ok((Self { inputs, record: record_digest, kept, actions, replicas, route, skipped_mounts }, rendered))
     }
 }

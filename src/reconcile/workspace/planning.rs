@@ -33,7 +33,7 @@ pub(super) fn inputs(target: &Target<'_>, kind: &WorkspaceKind, memory: &Memory)
 pub(super) fn is_current(target: &Target<'_>, plan: &Plan, inputs: &Inputs) -> bool {
     let (set, pod) = (observe::stateful_set(target), observe::pod(target));
     let (set, pod) = (set.as_deref(), pod.as_deref());
-    plan.is_for(inputs, target.names())
+    plan.is_for(inputs)
         && !RestartRecord::is_done(set, pod)
         && (plan.kept == KeptPaths::default() || is_older(Rollout::of(set, pod)))
 }
