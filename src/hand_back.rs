@@ -60,7 +60,7 @@ pub async fn run(client: &Client, command: &HandBack, report: impl Fn(&str)) -> 
     let mut tally = Tally::default();
     for set in &sets {
         let key = key_of(set);
-        let pod = pods.get(&Key::new(&key.namespace, &pod_name(&key.name)));
+        let pod = pods.get(&Key::new(key.namespace(), &pod_name(key.name())));
         let decision = match pod.map(Result::as_ref).transpose() {
             Ok(pod) => decide(set, pod),
             // It may run an older template.
@@ -137,7 +137,8 @@ async fn hand_back(client: &Client, set: &StatefulSet) -> Result<(), String> {
         patch.push(json!({"op": "remove", "path": annotation}));
     }
     let patch = serde_json::from_value(json!(patch)).map_err(|error| error.to_string())?;
-    let Key { namespace, name } = key_of(set);
+    let key = key_of(set);
+    let (namespace, name) = key.parts();
     let api: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     api.patch(&name, &params, &Patch::<()>::Json(patch)).await.map(drop).map_err(|error| causes(&error))
@@ -145,7 +146,7 @@ async fn hand_back(client: &Client, set: &StatefulSet) -> Result<(), String> {
 
 fn key_of(set: &StatefulSet) -> Key {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
-    Key { namespace: text(&set.metadata.namespace), name: text(&set.metadata.name) }
+    Key::new(&text(&set.metadata.namespace), &text(&set.metadata.name))
 }
 
 /// What became of all StatefulSets.

@@ -172,7 +172,7 @@ impl Stores {
 
     /// The names of all WorkspaceKinds.
     pub fn kind_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.0.kinds.keys().into_iter().map(|key| key.name).collect();
+        let mut names: Vec<String> = self.0.kinds.keys().into_iter().map(|key| key.name().to_owned()).collect();
         names.sort_unstable();
         names
     }

@@ -76,7 +76,10 @@ impl webhook::Lookup for ClusterLookup {
     async fn workspaces_using_option(&self, kind: &str, option: &KindOption) -> Result<KindUsage, LookupError> {
         self.stores.wait_read_model_synced().await;
         let (count, first) = self.stores.workspaces_using_option(kind, option, KindUsage::NAMED);
-        Ok(KindUsage { count, first: first.into_iter().map(|key| (key.namespace, key.name)).collect() })
+        Ok(KindUsage {
+            count,
+            first: first.into_iter().map(|key| (key.namespace().to_owned(), key.name().to_owned())).collect(),
+        })
     }
 
     async fn workspaces_using_options_live(

@@ -20,7 +20,7 @@ use super::conditions::bounded;
 use super::engine::ReconcileCause;
 use crate::client::in_time;
 use crate::metrics::Metrics;
-use crate::stores::slim::{Identity, Key};
+use crate::stores::slim::Identity;
 
 /// The longest `reportingInstance` in bytes, by the API server's validation.
 const INSTANCE_MAX: usize = 128;
@@ -105,21 +105,22 @@ impl EventRecorder {
 
     fn event(&self, kind: Regarding, object: &Identity, event: NewEvent, now: Timestamp) -> Event {
         let NewEvent { severity, reason, action, note } = event;
-        let Identity { key: Key { namespace, name }, uid, .. } = object;
+        let Identity { key, uid, .. } = object;
+        let (namespace, name) = key.parts();
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
         // As client-go names them: the time makes them unique.
         let prefix = name[..name.floor_char_boundary(NAME_MAX)].trim_end_matches(['-', '.']);
         Event {
             metadata: ObjectMeta {
-                namespace: Some(namespace.map_or_else(|| NAMESPACE_OF_CLUSTER_SCOPED.to_owned(), Clone::clone)),
+                namespace: Some(namespace.unwrap_or(NAMESPACE_OF_CLUSTER_SCOPED).to_owned()),
                 name: Some(format!("{prefix}.{:x}", now.as_nanosecond())),
                 ..ObjectMeta::default()
             },
             regarding: Some(ObjectReference {
                 api_version: Some(format!("{}/{}", crds::GROUP, crds::VERSION)),
                 kind: Some(kind.as_str().to_owned()),
-                namespace: namespace.cloned(),
-                name: Some(name.clone()),
+                namespace: namespace.map(str::to_owned),
+                name: Some(name.to_owned()),
                 uid: Some(uid.to_string()),
                 ..ObjectReference::default()
             }),
@@ -188,6 +189,7 @@ mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
     use super::*;
+    use crate::stores::slim::Key;
 
     fn workspace() -> Identity {
         Identity { key: Key::new("ns", "lab"), ..Identity::default() }

@@ -60,7 +60,7 @@ fn abandoned(stores: &Stores, key: &Key) -> Option<Arc<Child>> {
 async fn remove_if_gone(context: &Context, route: &Child, cause: ReconcileCause) -> Result<(), CallError> {
     let Context { client, stores, .. } = context;
     let Some(workspace) = route.made_for() else { return Ok(()) };
-    let key = Key::new(&route.identity.key.namespace, workspace);
+    let key = Key::new(route.identity.key.namespace(), workspace);
     let known = stores.workspaces().get(&key);
     let is_deleting = known.is_some_and(|known| known.identity.deleting && route.is_made_for(&known.identity));
     // One that is not in the store may be so new that the watch has not delivered it yet.
@@ -76,8 +76,8 @@ async fn remove_if_gone(context: &Context, route: &Child, cause: ReconcileCause)
 
 /// Whether there is a Workspace of that name that the VirtualService was made for, and that is not being deleted.
 async fn exists(client: &Client, key: &Key, route: &Child) -> Result<bool, CallError> {
-    let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(client.clone(), &key.namespace);
-    match in_time(api.get(&key.name)).await {
+    let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(client.clone(), key.namespace());
+    match in_time(api.get(key.name())).await {
         Ok(incoming) => {
             let identity = incoming.identity();
             Ok(route.is_made_for(&identity) && !identity.deleting)
@@ -90,7 +90,7 @@ async fn exists(client: &Client, key: &Key, route: &Child) -> Result<bool, CallE
 
 /// Deletes a VirtualService, unless it is another one by now.
 async fn remove(context: &Context, of: ChildType, route: &Child, cause: ReconcileCause) -> Result<(), CallError> {
-    let Key { namespace, name } = &route.identity.key;
+    let (namespace, name) = route.identity.key.parts();
     let api: Api<Incoming<Child>> = Api::namespaced_with(context.client.clone(), namespace, &of);
     match in_time(api.delete(name, &delete_only(&route.identity.uid))).await {
         Err(CallError::Api(kube::Error::Api(status))) if status.code == 409 => Ok(()),
@@ -155,6 +155,6 @@ async fn remove_served(context: &Context, of: ChildType) -> Result<(), CallError
 fn belongs_to_workspace(route: &Child, stores: &Stores) -> bool {
     let owner = route.owner.as_ref().filter(|_| route.is_of_controller());
     let Some(name) = owner.and_then(|_| route.made_for()) else { return false };
-    let workspace = stores.workspaces().get(&Key::new(&route.identity.key.namespace, name));
+    let workspace = stores.workspaces().get(&Key::new(route.identity.key.namespace(), name));
     workspace.is_some_and(|workspace| route.is_made_for(&workspace.identity))
 }

@@ -53,7 +53,7 @@ pub(super) async fn patch<T: Slim>(
 ) -> Result<Patched, PatchError> {
     let patch = Patch::Merge(json!({"metadata": {"uid": &*identity.uid}, "status": change}));
     let params = as_field_manager();
-    let request = api.patch_status(&identity.key.name, &params, &patch);
+    let request = api.patch_status(identity.key.name(), &params, &patch);
     match send(request, collection).await {
         Err(PatchError::Call(error)) if error.is_object_missing() => Ok(Patched::Gone),
         sent => sent.map(|()| Patched::Written),

@@ -150,7 +150,7 @@ impl Child {
     pub fn is_made_for(&self, workspace: &Identity) -> bool {
         match &self.owner {
             Some(owner) => owner.uid == workspace.uid,
-            None => ChildNames::contain(&workspace.key.name, &workspace.uid, &self.identity.key.name),
+            None => ChildNames::contain(workspace.key.name(), &workspace.uid, self.identity.key.name()),
         }
     }
 
@@ -164,7 +164,7 @@ impl Child {
     /// Whether we applied something to it, or it has a name that we give. What others own by a Workspace is not ours to delete
     /// once that is gone.
     pub fn is_ours(&self) -> bool {
-        let is_named = |owner: &Owner| ChildNames::contain(&owner.name, &owner.uid, &self.identity.key.name);
+        let is_named = |owner: &Owner| ChildNames::contain(&owner.name, &owner.uid, self.identity.key.name());
         self.fields.is_some() || self.owner.as_ref().is_some_and(is_named)
     }
 
@@ -203,7 +203,7 @@ impl Slim for Child {
     /// By the uid of its Workspace, where its name does not follow from that.
     fn indexes(&self) -> Vec<Box<str>> {
         let owner = self.owner.iter().filter(|owner| owner.kind == OwnerKind::Workspace);
-        let other = owner.filter(|owner| !ChildNames::contain(&owner.name, &owner.uid, &self.identity.key.name));
+        let other = owner.filter(|owner| !ChildNames::contain(&owner.name, &owner.uid, self.identity.key.name()));
         other.map(|owner| Box::from(&*owner.uid)).collect()
     }
 
@@ -289,8 +289,8 @@ impl Collection<Child> {
     /// refers to it from another namespace does not belong to it.
     pub fn owned_by(&self, workspace: &Identity, names: &ChildNames) -> Vec<Arc<Child>> {
         let Identity { key, uid, .. } = workspace;
-        let by_name = names.distinct().into_iter().filter_map(|name| self.get(&Key::new(&key.namespace, name)));
-        let is_here = |child: &Arc<Child>| child.identity.key.namespace == key.namespace;
+        let by_name = names.distinct().into_iter().filter_map(|name| self.get(&Key::new(key.namespace(), name)));
+        let is_here = |child: &Arc<Child>| child.identity.key.namespace() == key.namespace();
         by_name.filter(|child| child.is_owned_by(uid)).chain(self.indexed(uid).into_iter().filter(is_here)).collect()
     }
 }

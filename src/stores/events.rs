@@ -19,14 +19,14 @@ impl ReadModel {
     /// The kind, and the Workspaces that use it.
     pub(super) fn kind_event(&self, event: StoreEvent<'_, StoredKind>) {
         let Some((change, urgency)) = event.change(Urgency::Now) else { return };
-        let Key { name, .. } = key_of(change);
-        self.trigger_kind(&name, urgency);
+        let key = key_of(change);
+        self.trigger_kind(key.name(), urgency);
         if let (Some(before), Some(after)) = (&change.before, &change.after)
             && after.is_same_template(before)
         {
             return;
         }
-        for workspace in self.workspaces.indexed(&name) {
+        for workspace in self.workspaces.indexed(key.name()) {
             self.trigger(&workspace.identity.key, Urgency::Bulk);
         }
     }
@@ -60,7 +60,7 @@ impl ReadModel {
         };
         for child in change.before.iter().chain(&change.after) {
             for workspace in child.workspaces() {
-                self.trigger(&Key::new(&child.identity.key.namespace, workspace), urgency);
+                self.trigger(&Key::new(child.identity.key.namespace(), workspace), urgency);
             }
         }
         if kind.row().serves == Serves::Route
@@ -75,7 +75,7 @@ impl ReadModel {
         let Some((change, urgency)) = event.change(Urgency::Debounced) else { return };
         for pod in change.before.iter().chain(&change.after) {
             if let Some(workspace) = &pod.workspace {
-                self.trigger(&Key::new(&pod.identity.key.namespace, workspace), urgency);
+                self.trigger(&Key::new(pod.identity.key.namespace(), workspace), urgency);
             }
         }
     }
@@ -88,7 +88,7 @@ impl ReadModel {
             let Some(kind) = self.kinds.get(&key) else { continue };
             let is_in = |source: Key| changed.as_ref().is_none_or(|(changed, _)| source == *changed);
             if kind.image_sources().any(is_in) {
-                self.trigger_kind(&key.name, urgency);
+                self.trigger_kind(key.name(), urgency);
             }
         }
     }
@@ -97,7 +97,7 @@ impl ReadModel {
     pub(super) fn abandon_routes(&self, workspace: &Key, uid: &str) {
         if self.watched.istio && !uid.is_empty() {
             let identity = Identity { key: workspace.clone(), uid: uid.into(), ..Identity::default() };
-            let names = ChildNames::new(&workspace.name, uid);
+            let names = ChildNames::new(workspace.name(), uid);
             for route in self.children[ChildKind::VirtualService].owned_by(&identity, &names) {
                 self.route_triggers.add(route.identity.key.clone(), Urgency::Now);
             }
@@ -107,7 +107,7 @@ impl ReadModel {
     /// Whether a route is ours, or was taken over, and was made for a Workspace that is not known to exist.
     pub(super) fn is_abandoned(&self, route: &Child) -> bool {
         let workspace =
-            route.made_for().filter(|_| route.is_ours()).map(|name| Key::new(&route.identity.key.namespace, name));
+            route.made_for().filter(|_| route.is_ours()).map(|name| Key::new(route.identity.key.namespace(), name));
         workspace.is_some_and(|workspace| {
             let known = self.workspaces.get(&workspace);
             !known.is_some_and(|known| !known.identity.deleting && route.is_made_for(&known.identity))
@@ -118,7 +118,7 @@ impl ReadModel {
     pub(super) fn trigger_all(&self) {
         self.trigger_workspaces();
         for key in self.kinds.keys() {
-            self.trigger_kind(&key.name, Urgency::Bulk);
+            self.trigger_kind(key.name(), Urgency::Bulk);
         }
     }
 

@@ -137,7 +137,7 @@ impl PartialEq for OwnedFields {
 impl<F> WireMetadata<F> {
     pub(super) fn identity(&mut self) -> Identity {
         Identity {
-            key: Key { namespace: std::mem::take(&mut self.namespace), name: std::mem::take(&mut self.name) },
+            key: Key::new(&self.namespace, &self.name),
             uid: std::mem::take(&mut self.uid),
             version: std::mem::take(&mut self.resource_version),
             deleting: self.deletion_timestamp.is_some(),

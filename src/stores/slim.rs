@@ -4,7 +4,8 @@
 //! objects) is skipped over, not built and dropped.
 
 use std::borrow::Cow;
-use std::fmt::Debug;
+use std::cmp::Ordering;
+use std::fmt::{self, Debug};
 
 use kube::Resource;
 use kube::core::ObjectMeta;
@@ -14,28 +15,61 @@ use serde_json::value::RawValue;
 
 use super::uid::Uid;
 
-/// Namespace and name of an object; cluster-scoped ones have no namespace.
-#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Key {
-    /// The namespace.
-    pub namespace: String,
-    /// The name.
-    pub name: String,
-}
+/// Namespace and name of an object, as one text: `namespace/name`. Cluster-scoped ones have no namespace.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Key(Box<str>);
 
 impl Key {
     /// The key of `namespace/name`.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+        Self([namespace, "/", name].concat().into())
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        self.parts().0
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.parts().1
+    }
+
+    /// Namespace and name.
+    pub fn parts(&self) -> (&str, &str) {
+        // Namespaces contain no slash.
+        self.0.split_once('/').unwrap_or_default()
     }
 }
 
-impl std::fmt::Display for Key {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &*self.namespace {
-            "" => formatter.write_str(&self.name),
-            namespace => write!(formatter, "{namespace}/{}", self.name),
-        }
+impl Default for Key {
+    fn default() -> Self {
+        Self::new("", "")
+    }
+}
+
+/// By namespace, then by name.
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.strip_prefix('/').unwrap_or(&self.0))
+    }
+}
+
+impl Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }
 
@@ -111,7 +145,7 @@ impl<T: Slim> Incoming<T> {
         match &self.object {
             Ok(object) => object.identity().clone(),
             Err(_) => Identity {
-                key: Key { namespace: text(&self.metadata.namespace), name: text(&self.metadata.name) },
+                key: Key::new(&text(&self.metadata.namespace), &text(&self.metadata.name)),
                 uid: Uid::from(&*text(&self.metadata.uid)),
                 version: text(&self.metadata.resource_version).into(),
                 deleting: self.metadata.deletion_timestamp.is_some(),

@@ -27,7 +27,8 @@ pub struct StoredWorkspace {
 impl StoredWorkspace {
     /// What it is rendered from.
     pub fn render_input(&self) -> RenderInput<'_> {
-        let Identity { key: Key { namespace, name }, uid, .. } = &self.identity;
+        let Identity { key, uid, .. } = &self.identity;
+        let (namespace, name) = key.parts();
         RenderInput { namespace, name, uid, spec: &self.spec }
     }
 }

@@ -87,7 +87,11 @@ impl ChildApi<'_> {
             && same == hash
             && at.elapsed() < TOO_LARGE_AGAIN
         {
-            return Err(ApplyError::TooLarge { kind: self.row.kind, name: key.name.clone(), message: message.clone() });
+            return Err(ApplyError::TooLarge {
+                kind: self.row.kind,
+                name: key.name().to_owned(),
+                message: message.clone(),
+            });
         }
         let existing = match self.find(key, memory).await? {
             Some(child) => child,
@@ -100,7 +104,7 @@ impl ChildApi<'_> {
             return Err(self.foreign(key, memory, &existing));
         }
         if existing.identity.deleting {
-            return Err(ApplyError::BeingDeleted { kind: self.row.kind, name: key.name.clone() });
+            return Err(ApplyError::BeingDeleted { kind: self.row.kind, name: key.name().to_owned() });
         }
         memory.existed = true;
         memory.foreign = None;
@@ -120,7 +124,8 @@ impl ChildApi<'_> {
 
     /// Deletes a child, unless it is gone, or replaced by another one, already.
     pub async fn delete(&self, child: &Identity) -> Result<(), ApplyError> {
-        let Identity { key: Key { name, .. }, uid, .. } = child;
+        let Identity { key, uid, .. } = child;
+        let name = key.name();
         match self.request(name, self.api.delete(name, &delete_only(uid))).await {
             Ok(_) => {
                 tracing::info!(kind = self.row.kind, name, "deleted");
@@ -158,7 +163,7 @@ impl ChildApi<'_> {
             return Ok(cached);
         }
         // It may have lost the label that it is watched by, or belong to another owner.
-        let found = self.get(&key.name).await?;
+        let found = self.get(key.name()).await?;
         if found.is_none() {
             memory.foreign = None;
         }
@@ -175,17 +180,17 @@ impl ChildApi<'_> {
     ) -> Result<Option<Arc<Child>>, ApplyError> {
         match self.write(object, Precondition::Absent).await {
             Ok(answer) => {
-                tracing::info!(kind = self.row.kind, name = key.name, "created");
+                tracing::info!(kind = self.row.kind, name = key.name(), "created");
                 self.record_write(key, hash, memory, answer, object);
                 Ok(None)
             }
             Err(RequestError::Outdated(why)) => {
-                let existing = self.get(&key.name).await?.ok_or_else(|| self.unreachable(&key.name, why))?;
+                let existing = self.get(key.name()).await?.ok_or_else(|| self.unreachable(key.name(), why))?;
                 // It may be as desired: the precondition is no part of that.
                 object.metadata().resource_version = None;
                 Ok(Some(existing))
             }
-            Err(error) => Err(self.refused(&key.name, hash, memory, error)),
+            Err(error) => Err(self.refused(key.name(), hash, memory, error)),
         }
     }
 
@@ -201,7 +206,7 @@ impl ChildApi<'_> {
         let is_same = |(written, at): &(Hash, Instant)| written == hash && at.elapsed() < SAME_WRITE_AGAIN;
         if memory.written.as_deref().is_some_and(is_same) {
             self.metrics.write_contested(self.row.plural);
-            return Err(ApplyError::Contested { kind: self.row.kind, name: key.name.clone() });
+            return Err(ApplyError::Contested { kind: self.row.kind, name: key.name().to_owned() });
         }
         memory.adopted |= self.take_over(existing, object).await?;
         let mut written = self.write(object, Precondition::Uid(uid)).await;
@@ -215,11 +220,11 @@ impl ChildApi<'_> {
         }
         match written {
             Ok(answer) => {
-                tracing::info!(kind = self.row.kind, name = key.name, "applied");
+                tracing::info!(kind = self.row.kind, name = key.name(), "applied");
                 self.record_write(key, hash, memory, answer, object);
                 Ok(())
             }
-            Err(error) => Err(self.refused(&key.name, hash, memory, error)),
+            Err(error) => Err(self.refused(key.name(), hash, memory, error)),
         }
     }
 
@@ -254,8 +259,8 @@ impl ChildApi<'_> {
     fn foreign(&self, key: &Key, memory: &mut ChildMemory, other: &Child) -> ApplyError {
         let since = memory.foreign.as_deref().copied().unwrap_or_else(Instant::now);
         *memory = ChildMemory { foreign: Some(Box::new(since)), ..ChildMemory::default() };
-        let (kind, name) = (self.row.kind, key.name.clone());
-        let is_namesake = |owner: &Owner| owner.kind == OwnerKind::Workspace && *owner.name == self.owner.key.name;
+        let (kind, name) = (self.row.kind, key.name().to_owned());
+        let is_namesake = |owner: &Owner| owner.kind == OwnerKind::Workspace && *owner.name == *self.owner.key.name();
         if other.owner.as_ref().is_some_and(is_namesake) && since.elapsed() < LEFT_BEHIND_PATIENCE {
             ApplyError::LeftBehind { kind, name }
         } else {

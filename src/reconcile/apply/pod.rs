@@ -9,7 +9,7 @@ use super::response::Meaning;
 use crate::client::{CallError, in_time};
 use crate::stores::collection::Collection;
 use crate::stores::pod::Pod;
-use crate::stores::slim::{Identity, Incoming, Key};
+use crate::stores::slim::{Identity, Incoming};
 
 /// What the errors are about.
 const KIND: &str = "Pod";
@@ -33,7 +33,8 @@ pub(in crate::reconcile) async fn delete_pod(
     pod: &Pod,
     state: DeletedState,
 ) -> Result<bool, ApplyError> {
-    let Identity { key: Key { namespace, name }, uid, version, .. } = &pod.identity;
+    let Identity { key, uid, version, .. } = &pod.identity;
+    let (namespace, name) = key.parts();
     let resource_version = (state == DeletedState::Observed).then(|| version.to_string());
     let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };

@@ -78,7 +78,7 @@ impl<'a> ChildApi<'a> {
         collection: &'a Collection<Child>,
     ) -> Self {
         let of = ChildType::served(kind, collection);
-        let api = Api::namespaced_with(client.clone(), &owner.key.namespace, &of);
+        let api = Api::namespaced_with(client.clone(), owner.key.namespace(), &of);
         Self { row: kind.row(), of, api, collection, owner, metrics, cause: ReconcileCause::default() }
     }
 
@@ -163,7 +163,7 @@ impl ChildApi<'_> {
             {"op": "replace", "path": "/spec/updateStrategy", "value": desired["spec"]["updateStrategy"]},
         ]);
         let Ok(patch) = serde_json::from_value(patch) else { return Ok(()) };
-        let name = &of.key.name;
+        let name = of.key.name();
         self.request(name, self.api.patch(name, &as_field_manager(), &Patch::<()>::Json(patch)))
             .await
             .map_err(|error| self.error(name, error))?;

@@ -24,21 +24,21 @@ impl ChildApi<'_> {
             return Ok(false);
         }
         // Specs are not kept.
-        let Some(stored) = self.read(&key.name).await? else { return Ok(false) };
+        let Some(stored) = self.read(key.name()).await? else { return Ok(false) };
         let child = &stored.child;
         if !child.is_owned_by(&self.owner.uid) || child.identity.deleting || stored.spec["replicas"] == replicas {
             return Ok(false);
         }
         let patch = Patch::Merge(json!({"metadata": {"uid": &*child.identity.uid}, "spec": {"replicas": replicas}}));
         let params = as_field_manager();
-        self.request(&key.name, self.api.patch_scale(&key.name, &params, &patch)).await.map_err(|error| match self
-            .error(&key.name, error)
-        {
-            ApplyError::Refused { name, message, .. } => ApplyError::Refused { kind: KIND, name, message },
-            ApplyError::Unreachable { name, why, .. } => ApplyError::Unreachable { kind: KIND, name, why },
-            other => other,
-        })?;
-        tracing::info!(kind = self.row.kind, name = key.name, replicas, "scaled");
+        self.request(key.name(), self.api.patch_scale(key.name(), &params, &patch)).await.map_err(
+            |error| match self.error(key.name(), error) {
+                ApplyError::Refused { name, message, .. } => ApplyError::Refused { kind: KIND, name, message },
+                ApplyError::Unreachable { name, why, .. } => ApplyError::Unreachable { kind: KIND, name, why },
+                other => other,
+            },
+        )?;
+        tracing::info!(kind = self.row.kind, name = key.name(), replicas, "scaled");
         self.count_scale();
         Ok(true)
     }

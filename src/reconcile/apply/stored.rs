@@ -43,19 +43,19 @@ impl ChildApi<'_> {
         };
         let stored = match spec {
             Some(spec) => Some(WholeChild { child: seen.clone(), spec }),
-            None => self.read(&seen.identity.key.name).await?,
+            None => self.read(seen.identity.key.name()).await?,
         };
         let Some(stored) = stored else { return Ok(false) };
         let child = &stored.child;
         if child.identity.deleting {
-            return Err(ApplyError::BeingDeleted { kind: self.row.kind, name: child.identity.key.name.clone() });
+            return Err(ApplyError::BeingDeleted { kind: self.row.kind, name: child.identity.key.name().to_owned() });
         }
         if child.identity.uid != seen.identity.uid || !has_hash(child) || !covers(child, object) {
             return Ok(false);
         }
         let (found, misread) = compare(self.row, object, &stored.spec);
         if (misread || !found.unsafe_headers.is_empty()) && !self.would_stay(object, child).await? {
-            let (name, fields) = (&child.identity.key.name, &found.differences);
+            let (name, fields) = (child.identity.key.name(), &found.differences);
             tracing::warn!(
                 kind = self.row.kind,
                 name,
@@ -78,7 +78,7 @@ impl ChildApi<'_> {
             }
             // Applying it reports why.
             Err(RequestError::Failed(ApplyError::Refused { .. } | ApplyError::TooLarge { .. })) => Ok(false),
-            Err(error) => Err(self.error(&child.identity.key.name, error)),
+            Err(error) => Err(self.error(child.identity.key.name(), error)),
         }
     }
 
@@ -110,10 +110,11 @@ impl ChildApi<'_> {
         if self.is_kept(key, memory) {
             return Ok(false);
         }
-        let stored = self.read(&key.name).await?.filter(|stored| stored.child.is_owned_by(&self.owner.uid));
+        let stored = self.read(key.name()).await?.filter(|stored| stored.child.is_owned_by(&self.owner.uid));
         let Some(stored) = stored else { return Ok(false) };
-        let Identity { key: Key { namespace, name: workspace }, uid, .. } = self.owner;
-        let metadata = child_metadata(namespace, workspace, uid, &key.name);
+        let Identity { key: owner, uid, .. } = self.owner;
+        let (namespace, workspace) = owner.parts();
+        let metadata = child_metadata(namespace, workspace, uid, key.name());
         let found =
             StoredDifference { unsafe_headers: (self.row.check_stored)(&stored.spec), ..StoredDifference::default() };
         if is_ours(&stored, &metadata) && (found.unsafe_headers.is_empty() || is_exactly_ours(&stored, &metadata)) {
@@ -122,7 +123,7 @@ impl ChildApi<'_> {
         }
         tracing::warn!(
             kind = self.row.kind,
-            name = key.name,
+            name = key.name(),
             "what is stored is not what was applied, and nothing can be applied now; deleting it"
         );
         self.count_unsafe(&found);

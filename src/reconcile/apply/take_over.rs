@@ -23,7 +23,7 @@ impl ChildApi<'_> {
         if existing.fields.is_some() && !existing.has_peer {
             return Ok(false);
         }
-        let name = &existing.identity.key.name;
+        let name = existing.identity.key.name();
         let desired = object.value();
         let mut outdated = String::new();
         for _ in 0..TRIES {
@@ -53,7 +53,7 @@ impl ChildApi<'_> {
     /// Where whole objects are read, with all of their metadata.
     fn dynamic(&self) -> Api<DynamicObject> {
         let resource = ApiResource::erase::<ChildObject>(&self.of);
-        Api::namespaced_with(self.api.clone().into_client(), &self.owner.key.namespace, &resource)
+        Api::namespaced_with(self.api.clone().into_client(), self.owner.key.namespace(), &resource)
     }
 }
 

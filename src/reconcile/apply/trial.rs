@@ -23,7 +23,7 @@ impl ChildApi<'_> {
         let existing = self.collection.get(key);
         let precondition = match &existing {
             Some(child) if !child.is_owned_by(&self.owner.uid) => {
-                return Err(ApplyError::Foreign { kind: self.row.kind, name: key.name.clone() });
+                return Err(ApplyError::Foreign { kind: self.row.kind, name: key.name().to_owned() });
             }
             Some(child) => Precondition::Uid(&child.identity.uid),
             None => Precondition::Absent,
@@ -31,7 +31,7 @@ impl ChildApi<'_> {
         match self.send(object, precondition, Purpose::DryRun).await {
             // An apply would replace the update strategy of another manager first.
             Ok(_) | Err(RequestError::UpdateStrategyConflict(_)) => Ok(()),
-            Err(error) => Err(self.error(&key.name, error)),
+            Err(error) => Err(self.error(key.name(), error)),
         }
     }
 }

@@ -348,7 +348,7 @@ mod tests {
         queue.add(key("m3"), Urgency::Now, now);
         assert_eq!(queue.len(), 8);
         let later = now + MS;
-        let order: Vec<_> = std::iter::from_fn(|| queue.start(later)).map(|key| key.name).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.start(later)).map(|key| key.name().to_owned()).collect();
         assert_eq!(order, ["m3", "a", "b", "m1", "c", "d", "e", "m2"]);
         assert_eq!(queue.len(), 0);
     }
@@ -411,7 +411,7 @@ mod tests {
             queue.add(key(name), Urgency::Bulk, now);
         }
         while let Some(key) = queue.start(now) {
-            let requeue = if key.name == "7" { Requeue::After(MS) } else { Requeue::Done };
+            let requeue = if key.name() == "7" { Requeue::After(MS) } else { Requeue::Done };
             queue.finished(&key, requeue, now);
         }
         let rooms = [queue.slots.capacity(), queue.orders[0].capacity(), queue.orders[1].capacity()];

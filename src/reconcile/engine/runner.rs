@@ -160,9 +160,9 @@ mod tests {
                 let reconcile = |key: Key, _: ReconcileCause, (): ()| {
                     let (done, tries) = (done.clone(), tries.clone());
                     async move {
-                        let panics = key.name == "panics-twice" && tries.fetch_add(1, Ordering::SeqCst) < 2;
+                        let panics = key.name() == "panics-twice" && tries.fetch_add(1, Ordering::SeqCst) < 2;
                         assert!(!panics, "on purpose");
-                        done.send(key.name).unwrap();
+                        done.send(key.name().to_owned()).unwrap();
                         ((), Requeue::Done)
                     }
                 };

@@ -73,7 +73,7 @@ pub(super) async fn reconcile(
     trials: &mut Trials,
     is_known: bool,
 ) -> (Acceptance, Option<Duration>) {
-    let users = context.stores.workspaces().indexed(&kind.identity.key.name);
+    let users = context.stores.workspaces().indexed(kind.identity.key.name());
     let used = pairs(&kind.kind.spec.pod_template, &users);
     let is_first = trials.generation.is_none();
     if trials.generation != Some(kind.generation()) {
@@ -165,7 +165,7 @@ async fn try_pair(
         }
     };
     let Identity { key, uid, .. } = &workspace.identity;
-    let key = Key::new(&key.namespace, &ChildNames::new(&key.name, uid).stateful_set);
+    let key = Key::new(key.namespace(), &ChildNames::new(key.name(), uid).stateful_set);
     let collection = stores.children(ChildKind::StatefulSet);
     let api = ChildApi::new(ChildKind::StatefulSet, client, metrics, &workspace.identity, collection);
     match api.try_apply(&key, &mut set).await {
@@ -214,7 +214,7 @@ mod tests {
         ];
         let tried: Vec<_> = pairs(&template, &users)
             .into_iter()
-            .map(|(pair, workspace)| (pair, workspace.identity.key.name.clone()))
+            .map(|(pair, workspace)| (pair, workspace.identity.key.name().to_owned()))
             .collect();
         assert_eq!(tried, [(pair("large", "big"), "d".to_owned()), (pair("small", "tiny"), "b".to_owned())]);
     }

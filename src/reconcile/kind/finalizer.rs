@@ -45,7 +45,7 @@ pub(super) async fn reconcile(
     users: usize,
     cause: ReconcileCause,
 ) -> Result<Finalizer, PatchError> {
-    let (client, name) = (&context.client, &kind.identity.key.name);
+    let (client, name) = (&context.client, kind.identity.key.name());
     let step = step(finalizers(kind), kind.identity.deleting, users);
     let change = match step {
         Step::Keep => return Ok(Finalizer::Settled),

@@ -82,7 +82,7 @@ pub(super) async fn reconcile(
 }
 
 async fn reconcile_known(context: &Context, kind: &StoredKind, memory: &mut Memory) -> Requeue {
-    let users = context.stores.count_workspaces_using_kind(&kind.identity.key.name);
+    let users = context.stores.count_workspaces_using_kind(kind.identity.key.name());
     let finalized = match finalizer::reconcile(context, kind, users, memory.cause).await {
         Ok(Finalizer::Released) => return Requeue::Done,
         Ok(Finalizer::Settled) => Requeue::Done,
@@ -119,7 +119,7 @@ async fn observe_status(
     workspaces: usize,
     memory: &mut Memory,
 ) -> (WorkspaceKindStatus, Option<Duration>) {
-    let (stores, name) = (&context.stores, &kind.identity.key.name);
+    let (stores, name) = (&context.stores, kind.identity.key.name());
     let (spec, generation) = (&kind.kind.spec, kind.generation());
     let held = kind.kind.status.clone().unwrap_or_default();
     let options = counts::option_counts(&spec.pod_template, |option| stores.workspaces_using_option(name, option, 0).0);

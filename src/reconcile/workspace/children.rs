@@ -176,7 +176,7 @@ fn unwanted_of(target: &Target<'_>, plan: &Plan, kind: ChildKind) -> Vec<Arc<Chi
         let pod = observe::pod(target);
         // A pod that has not been seen yet may have been created from the previous template.
         children.retain(|account| match &pod {
-            Some(pod) => *pod.service_account != *account.identity.key.name,
+            Some(pod) => *pod.service_account != *account.identity.key.name(),
             None => plan.replicas == 0,
         });
     }
@@ -189,7 +189,7 @@ fn unwanted(target: &Target<'_>, kind: ChildKind, is_wanted: impl Fn(&str) -> bo
     let owned = target.context.stores.children(kind).owned_by(&target.workspace.identity, &target.new.names);
     let is_decided = |child: &Child| kind == ChildKind::RoleBinding || child.is_of_controller();
     let is_unwanted =
-        |child: &Arc<Child>| !child.identity.deleting && is_decided(child) && !is_wanted(&child.identity.key.name);
+        |child: &Arc<Child>| !child.identity.deleting && is_decided(child) && !is_wanted(child.identity.key.name());
     owned.into_iter().filter(is_unwanted).collect()
 }
 
@@ -198,11 +198,11 @@ fn unwanted(target: &Target<'_>, kind: ChildKind, is_wanted: impl Fn(&str) -> bo
 async fn remove(target: &Target<'_>, kind: ChildKind, child: &Child, memory: &Memory) -> ChildOutcome {
     let runs = || observe::pod_of(target.context, child).is_some_and(|pod| !pod.identity.deleting);
     let result = if kind == ChildKind::StatefulSet && !target.workspace.spec.paused && runs() {
-        Err(ApplyError::SecondRuns { kind: kind.row().kind, name: child.identity.key.name.clone() })
+        Err(ApplyError::SecondRuns { kind: kind.row().kind, name: child.identity.key.name().to_owned() })
     } else {
         target.api(kind).delete(&child.identity).await.inspect_err(log).map(|()| StoredDifference::default())
     };
-    let outcome = ChildOutcome::new(kind, &child.identity.key.name, result, memory.unreachable);
+    let outcome = ChildOutcome::new(kind, child.identity.key.name(), result, memory.unreachable);
     ChildOutcome { serves: Serves::Neither, ..outcome }
 }
 
@@ -235,7 +235,7 @@ async fn scale_unapplied(target: &Target<'_>, replicas: i32, child: ChildOutcome
 
 /// Where nothing can be rendered, ClusterRoles that the kind no longer grants are taken away all the same.
 async fn prune_unrendered(target: &Target<'_>, kind: &WorkspaceKind, memory: &Memory) -> Vec<ChildOutcome> {
-    let name = &target.workspace.identity.key.name;
+    let name = target.workspace.identity.key.name();
     let wanted: BTreeSet<String> = render::role_binding_names(name, &kind.spec.pod_template).collect();
     let mut children = Vec::new();
     for binding in unwanted(target, ChildKind::RoleBinding, |name| wanted.contains(name)) {

@@ -137,7 +137,7 @@ enum Unread {
 
 /// The warning Events of an object.
 async fn list(target: &Target<'_>, uid: &str) -> Result<Vec<Event>, Unread> {
-    let namespace = &target.workspace.identity.key.namespace;
+    let namespace = target.workspace.identity.key.namespace();
     let events: Api<Event> = Api::namespaced(target.context.client.clone(), namespace);
     let selected = ListParams::default().fields(&format!("involvedObject.uid={uid},type=Warning")).limit(LIMIT);
     match in_time(events.list(&selected)).await {

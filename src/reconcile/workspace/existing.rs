@@ -38,7 +38,7 @@ pub(super) async fn find(
     // The cache loses what loses its label.
     let mut fixed = memory.fixed.as_deref().unwrap_or(new).clone();
     if let Some(set) = kept(&sets, |set| pod_of(context, set)) {
-        fixed.names.stateful_set.clone_from(&set.identity.key.name);
+        set.identity.key.name().clone_into(&mut fixed.names.stateful_set);
         fixed.ordered_ready = set.ordered_ready;
     }
     // An apply finds what has a name of ours, with or without a label. The Go controller gives other names to all three.
@@ -51,7 +51,7 @@ pub(super) async fn find(
             children = hidden(context, workspace, kind, memory).await?;
         }
         if let Some(child) = kept(&children, |_| PodOf::None) {
-            name.clone_from(&child.identity.key.name);
+            child.identity.key.name().clone_into(name);
         }
     }
     memory.has_looked = true;
@@ -72,7 +72,7 @@ async fn hidden(
     let mut children = api.list_owned().await?;
     children.retain(|child| child.is_of_controller());
     for child in &children {
-        let name = &child.identity.key.name;
+        let name = child.identity.key.name();
         tracing::info!(kind = kind.row().kind, name, "found without its label");
         memory.children.of(kind, name).expect_existing();
     }
@@ -101,7 +101,7 @@ fn kept(children: &[Arc<Child>], pod_of: impl Fn(&Child) -> PodOf) -> Option<&Ar
     children.iter().max_by_key(|child| {
         let Child { identity, applied_hash, .. } = &***child;
         let is_of_controller = child.is_of_controller();
-        (!identity.deleting, is_of_controller, pod_of(child), applied_hash.is_some(), Reverse(&identity.key.name))
+        (!identity.deleting, is_of_controller, pod_of(child), applied_hash.is_some(), Reverse(identity.key.name()))
     })
 }
 
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_one_with_the_running_pod_is_kept() {
-        let pods = |child: &Child| match &*child.identity.key.name {
+        let pods = |child: &Child| match child.identity.key.name() {
             "ws-running" | "ws-theirs" => PodOf::Running,
             "ws-pending" => PodOf::NotRunning,
             _ => PodOf::None,
@@ -147,7 +147,7 @@ mod tests {
         for (candidates, expected) in table {
             let children: Vec<_> =
                 candidates.iter().map(|(name, deleting, applied)| child(name, *deleting, *applied)).collect();
-            let found = kept(&children, pods).map(|child| &*child.identity.key.name);
+            let found = kept(&children, pods).map(|child| child.identity.key.name());
             assert_eq!(found, expected, "{candidates:?}");
         }
     }

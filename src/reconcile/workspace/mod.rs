@@ -67,7 +67,7 @@ async fn reconcile_observed(
     memory: &mut Memory,
 ) -> Requeue {
     let Observed { workspace, kind } = observed;
-    let new = Fixed::new(&workspace.identity.key.name, &workspace.identity.uid);
+    let new = Fixed::new(workspace.identity.key.name(), &workspace.identity.uid);
     let (fixed, unknown) = match existing::find(context, &workspace, &new, memory).await {
         Ok(fixed) => (fixed, None),
         Err(error) => (new.clone(), Some(error)),

@@ -65,7 +65,7 @@ pub(super) fn has_service(target: &Target<'_>) -> bool {
 
 /// The pod of that StatefulSet.
 pub(super) fn pod_of(context: &Context, set: &Child) -> Option<Arc<Pod>> {
-    let Key { namespace, name } = &set.identity.key;
+    let (namespace, name) = set.identity.key.parts();
     let pod = context.stores.pods().get(&Key::new(namespace, &pod_name(name)))?;
     pod.owner.as_ref().is_some_and(|owner| owner.uid == set.identity.uid).then_some(pod)
 }
@@ -76,7 +76,8 @@ pub(super) fn pod(target: &Target<'_>) -> Option<Arc<Pod>> {
     let key = target.key(&target.names().stateful_set);
     let set = stores.children(ChildKind::StatefulSet).get(&key);
     let pod = stores.pods().get(&target.key(&target.names().pod()))?;
-    let owner = pod.owner.as_ref().filter(|owner| owner.kind == OwnerKind::StatefulSet && *owner.name == *key.name)?;
+    let owner =
+        pod.owner.as_ref().filter(|owner| owner.kind == OwnerKind::StatefulSet && *owner.name == *key.name())?;
     let is_ours =
         set.is_none_or(|set| set.is_owned_by(&target.workspace.identity.uid) && set.identity.uid == owner.uid);
     is_ours.then_some(pod)

@@ -12,7 +12,7 @@ use super::target::Target;
 use crate::render::{ChildKind, KeptPaths, RenderFault};
 use crate::stores::child::Child;
 use crate::stores::pod::Pod;
-use crate::stores::slim::{Identity, Key};
+use crate::stores::slim::Identity;
 
 /// A plan, and what is to be done about it.
 pub(super) struct Planned {
@@ -80,7 +80,8 @@ async fn kept_paths(
     if target.workspace.spec.paused || !is_route_written || !(is_older(rollout) || will_be_older) {
         return Ok(KeptPaths::default());
     }
-    let Identity { key: Key { namespace, name: workspace }, uid, .. } = &target.workspace.identity;
+    let Identity { key, uid, .. } = &target.workspace.identity;
+    let (namespace, workspace) = key.parts();
     let stored = target.api(ChildKind::VirtualService).read(name).await?;
     let stored = stored.filter(|stored| stored.child.is_owned_by(uid) && stored.child.owns("/f:spec/f:http"));
     Ok(stored.map(|stored| KeptPaths::of_stored(&stored.spec, namespace, workspace)).unwrap_or_default())

@@ -44,7 +44,7 @@ fn listed(found: &[Difference]) -> String {
 
 /// The pod template of a revision.
 async fn template(target: &Target<'_>, revision: &str) -> Result<Value, String> {
-    let namespace = &target.workspace.identity.key.namespace;
+    let namespace = target.workspace.identity.key.namespace();
     let revisions: Api<ControllerRevision> = Api::namespaced(target.context.client.clone(), namespace);
     let revision = in_time(revisions.get(revision)).await.map_err(|error| causes(&error))?;
     Ok(revision.data.map(|mut data| data.0["spec"]["template"].take()).unwrap_or_default())

@@ -199,7 +199,7 @@ fn pod_status(pod: Option<&Pod>, service_account_name: Option<String>) -> PodSta
     };
     let named = |names: &[Box<str>]| names.iter().map(|name| ContainerStatus { name: name.to_string() }).collect();
     PodStatus {
-        name: pod.identity.key.name.clone(),
+        name: pod.identity.key.name().to_owned(),
         node_name: pod.node.to_string(),
         service_account_name,
         containers: named(&pod.containers),

@@ -94,7 +94,7 @@ fn change(target: &Target<'_>, held: &WorkspaceStatus, desired: &WorkspaceStatus
 async fn patch(target: &Target<'_>, change: Value) -> Result<bool, PatchError> {
     let identity = &target.workspace.identity;
     let stores = &target.context.stores;
-    let api = Api::namespaced(target.context.client.clone(), &identity.key.namespace);
+    let api = Api::namespaced(target.context.client.clone(), identity.key.namespace());
     let patched = status_patch::patch(&api, stores.workspaces(), identity, change).await?;
     if patched == Patched::Gone {
         stores.forget_workspace(identity);

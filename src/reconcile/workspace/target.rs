@@ -47,7 +47,7 @@ impl<'a> Target<'a> {
 
     /// Namespace and name of a child or a pod of that name.
     pub fn key(&self, name: &str) -> Key {
-        Key::new(&self.workspace.identity.key.namespace, name)
+        Key::new(self.workspace.identity.key.namespace(), name)
     }
 
     /// Something was written or deleted that is not a child.

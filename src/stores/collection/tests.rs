@@ -14,7 +14,7 @@ fn workspace(name: &str, kind: &str, version: u64) -> StoredWorkspace {
 }
 
 fn users(collection: &Collection<StoredWorkspace>, kind: &str) -> Vec<String> {
-    collection.indexed(kind).iter().map(|workspace| workspace.identity.key.name.clone()).collect()
+    collection.indexed(kind).iter().map(|workspace| workspace.identity.key.name().to_owned()).collect()
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_list_removes_what_it_does_not_name_but_not_what_was_written_meanwhile() {
     collection.put(workspace("written", "k", 7)).unwrap();
     let gone = collection.end_list();
     assert_eq!(gone.len(), 1);
-    assert_eq!(gone[0].before.as_ref().unwrap().identity.key.name, "goes");
+    assert_eq!(gone[0].before.as_ref().unwrap().identity.key.name(), "goes");
     assert_eq!(users(&collection, "k"), ["stays", "written"]);
 }
 

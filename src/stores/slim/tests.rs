@@ -154,7 +154,7 @@ fn an_object_that_does_not_decode_arrives_as_such_within_its_list() {
     let objects: Vec<_> = list.items.into_iter().map(|incoming| (incoming.metadata.name, incoming.object)).collect();
     assert_eq!(objects[0].0.as_deref(), Some("bad"));
     assert!(objects[0].1.is_err());
-    assert_eq!(objects[1].1.as_ref().unwrap().identity.key.name, "good");
+    assert_eq!(objects[1].1.as_ref().unwrap().identity.key.name(), "good");
 }
 
 #[test]
@@ -185,4 +185,14 @@ fn a_kind_is_news_when_what_is_reconciled_is() {
         assert!(!changed.same_as(&stored));
         assert_eq!(changed.is_same_template(&stored), is_same_template);
     }
+}
+
+#[test]
+fn keys_are_ordered_by_namespace_and_printed_without_an_empty_one() {
+    // As one text `a-b/x` would be before `a/y`, and a name may have the dots that a namespace may not.
+    let mut keys = [Key::new("a-b", "x"), Key::new("a", "y"), Key::new("", "z.z"), Key::new("a", "b-c")];
+    keys.sort();
+    assert_eq!(keys.each_ref().map(Key::parts), [("", "z.z"), ("a", "b-c"), ("a", "y"), ("a-b", "x")]);
+    assert_eq!(keys.each_ref().map(ToString::to_string), ["z.z", "a/b-c", "a/y", "a-b/x"]);
+    assert_eq!(Key::default().parts(), ("", ""));
 }

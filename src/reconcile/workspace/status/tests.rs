@@ -106,7 +106,7 @@ const CURRENT: PodReplacement =
     PodReplacement { rollout: Rollout::Current, restart: Restart::None, change: None, deleted: None, error: None };
 
 fn names(workspace: &StoredWorkspace) -> ChildNames {
-    ChildNames::new(&workspace.identity.key.name, &workspace.identity.uid)
+    ChildNames::new(workspace.identity.key.name(), &workspace.identity.uid)
 }
 
 fn condition<'a>(status: &'a WorkspaceStatus, type_: &str) -> (ConditionStatus, &'a str, &'a str) {
