@@ -2,6 +2,7 @@
 //! of fields that are still ours show whether one is as desired.
 
 use std::borrow::Cow;
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 use kube::Resource;
@@ -81,8 +82,8 @@ impl Resource for ChildObject {
 pub struct Child {
     /// Its identity.
     pub identity: Identity,
-    /// The Workspace that its label names.
-    pub workspace: Option<Box<str>>,
+    /// Whether its label names the Workspace that owns it, as that of most children does.
+    names_owner: bool,
     /// Its controller.
     pub owner: Option<Owner>,
     /// The hash of what was last applied, from its annotation.
@@ -92,13 +93,21 @@ pub struct Child {
     /// Whether the Go controller has fields of it.
     pub has_peer: bool,
     /// Its `metadata.generation`, which grows with each change of its spec; none where the resource has none.
-    pub generation: Option<i64>,
-    /// What the StatefulSet controller has done about it; none for other kinds and for a set that it has not seen yet.
-    pub revisions: Option<Revisions>,
-    /// Which restart was asked for when its template was last applied, from its annotation; for StatefulSets only.
-    pub restart: Option<Box<str>>,
-    /// Whether it has `podManagementPolicy: OrderedReady`, which cannot be changed; for StatefulSets only.
-    pub ordered_ready: bool,
+    pub generation: Option<NonZeroI64>,
+    details: Option<Box<Details>>,
+}
+
+/// What few children have: StatefulSets, and those whose label names something else than their owner.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Details {
+    /// The Workspace that its label names.
+    workspace: Option<Box<str>>,
+    /// What the StatefulSet controller has done about it.
+    revisions: Option<Revisions>,
+    /// Which restart was asked for when its template was last applied.
+    restart: Option<Box<str>>,
+    /// Whether it has `podManagementPolicy: OrderedReady`.
+    ordered_ready: bool,
 }
 
 /// How far the StatefulSet controller is with a StatefulSet, from its status.
@@ -111,25 +120,56 @@ pub struct Revisions {
 }
 
 impl Child {
-    fn from_metadata(mut metadata: WireChildMetadata<'_>) -> Self {
+    fn from_metadata(metadata: WireChildMetadata<'_>) -> Self {
+        Self::new(metadata, None, false)
+    }
+
+    fn new(mut metadata: WireChildMetadata<'_>, revisions: Option<Revisions>, ordered_ready: bool) -> Self {
+        let owner = metadata.owner();
+        let label = metadata.labels.workspace.take();
+        let names_owner = label.is_some() && label == owner.as_ref().and_then(Owner::workspace).map(Box::from);
+        let workspace = label.filter(|_| !names_owner);
+        let details = Details { workspace, revisions, restart: metadata.annotations.restart.take(), ordered_ready };
         Self {
             identity: metadata.identity(),
-            owner: metadata.owner(),
-            has_peer: metadata.has_peer(),
-            fields: metadata.owned_fields(),
-            generation: metadata.generation,
-            workspace: metadata.labels.workspace,
+            names_owner,
+            owner,
             applied_hash: metadata.annotations.applied_hash,
-            revisions: None,
-            restart: metadata.annotations.restart,
-            ordered_ready: false,
+            fields: metadata.owned_fields(),
+            has_peer: metadata.has_peer(),
+            generation: metadata.generation.and_then(NonZeroI64::new),
+            details: (details != Details::default()).then(|| Box::new(details)),
         }
+    }
+
+    /// The Workspace that its label names.
+    fn labelled(&self) -> Option<&str> {
+        if self.names_owner {
+            return self.owner.as_ref().and_then(Owner::workspace);
+        }
+        self.details.as_ref()?.workspace.as_deref()
+    }
+
+    /// What the StatefulSet controller has done about it; none for other kinds and for a set that it has not seen yet.
+    pub fn revisions(&self) -> Option<&Revisions> {
+        self.details.as_ref()?.revisions.as_ref()
+    }
+
+    /// Which restart was asked for when its template was last applied, from its annotation; for StatefulSets only.
+    pub fn restart(&self) -> Option<&str> {
+        self.details.as_ref()?.restart.as_deref()
+    }
+
+    /// Whether it has `podManagementPolicy: OrderedReady`, which cannot be changed; for StatefulSets only.
+    pub fn is_ordered_ready(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| details.ordered_ready)
     }
 
     /// The revision that a new pod is made of, where the StatefulSet controller has seen the set as it is.
     pub fn current_revision(&self) -> Option<&str> {
-        let revisions = self.revisions.as_ref()?;
-        (self.generation == Some(revisions.observed_generation)).then_some(&*revisions.update_revision)
+        let revisions = self.revisions()?;
+        let generation = self.generation.map(NonZeroI64::get);
+        (generation == Some(revisions.observed_generation)).then_some(&*revisions.update_revision)
     }
 
     /// Whether it belongs to the object with that uid.
@@ -141,8 +181,8 @@ impl Child {
     /// do, that of its label, if we applied it.
     pub fn made_for(&self) -> Option<&str> {
         match &self.owner {
-            Some(owner) => (owner.kind == OwnerKind::Workspace).then_some(&*owner.name),
-            None => self.workspace.as_deref().filter(|_| self.applied_hash.is_some() && self.fields.is_some()),
+            Some(owner) => owner.workspace(),
+            None => self.labelled().filter(|_| self.applied_hash.is_some() && self.fields.is_some()),
         }
     }
 
@@ -175,8 +215,8 @@ impl Child {
 
     /// The names of the Workspaces that it may concern, in its namespace.
     pub fn workspaces(&self) -> impl Iterator<Item = &str> {
-        let owner = self.owner.as_ref().filter(|owner| owner.kind == OwnerKind::Workspace).map(|owner| &*owner.name);
-        let label = self.workspace.as_deref();
+        let owner = self.owner.as_ref().and_then(Owner::workspace);
+        let label = self.labelled();
         label.into_iter().chain(owner.filter(move |owner| label != Some(*owner)))
     }
 }
@@ -243,8 +283,7 @@ impl<'de> Deserialize<'de> for WatchedChild {
         // That of another kind than StatefulSet may have any form.
         let set_spec = spec.and_then(|spec| serde_json::from_str::<WireSetSpec>(spec.get()).ok());
         let ordered_ready = set_spec.is_some_and(|spec| spec.pod_management_policy == ORDERED_READY);
-        let revisions = Revisions::decode(status);
-        let mut child = Child { revisions, ordered_ready, ..Child::from_metadata(metadata) };
+        let mut child = Child::new(metadata, Revisions::decode(status), ordered_ready);
         if let Some(unsettled) = child.fields.as_mut().and_then(|fields| fields.unsettled.as_mut()) {
             unsettled.spec = spec.map(ToOwned::to_owned);
         }
@@ -317,7 +356,7 @@ impl<'de> Deserialize<'de> for WholeChild {
         }
         let Wire { metadata, spec, status } = Wire::deserialize(deserializer)?;
         let ordered_ready = spec["podManagementPolicy"] == ORDERED_READY;
-        let child = Child { revisions: Revisions::decode(status), ordered_ready, ..Child::from_metadata(metadata) };
+        let child = Child::new(metadata, Revisions::decode(status), ordered_ready);
         Ok(Self { child, spec })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::num::NonZeroU64;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -92,6 +93,13 @@ pub struct Owner {
     pub uid: Uid,
 }
 
+impl Owner {
+    /// Its name, where it is a Workspace.
+    pub fn workspace(&self) -> Option<&str> {
+        (self.kind == OwnerKind::Workspace).then_some(&*self.name)
+    }
+}
+
 /// The kind of a controller: of those that reconcile distinguishes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 pub enum OwnerKind {
@@ -112,7 +120,7 @@ pub const PEER_MANAGER: &str = "manager";
 #[derive(Clone, Debug)]
 pub struct OwnedFields {
     /// Distinguishes two sets.
-    pub digest: u64,
+    pub digest: NonZeroU64,
     /// The sets themselves; forgotten once they have been found to be what we want.
     pub unsettled: Option<Box<UnsettledFields>>,
 }
@@ -168,6 +176,6 @@ impl WireChildMetadata<'_> {
         let mut hasher = DefaultHasher::new();
         (&text, &peer).hash(&mut hasher);
         let unsettled = Some(Box::new(UnsettledFields { text, peer, spec: None }));
-        Some(OwnedFields { digest: hasher.finish(), unsettled })
+        Some(OwnedFields { digest: NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN), unsettled })
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn find(
     let mut fixed = memory.fixed.as_deref().unwrap_or(new).clone();
     if let Some(set) = kept(&sets, |set| pod_of(context, set)) {
         set.identity.key.name().clone_into(&mut fixed.names.stateful_set);
-        fixed.ordered_ready = set.ordered_ready;
+        fixed.ordered_ready = set.is_ordered_ready();
     }
     // An apply finds what has a name of ours, with or without a label. The Go controller gives other names to all three.
     let is_adopted = fixed.names.stateful_set != new.names.stateful_set;

@@ -25,7 +25,7 @@ pub(super) struct Planned {
 /// What a plan depends on.
 pub(super) fn inputs(target: &Target<'_>, kind: &WorkspaceKind, memory: &Memory) -> Inputs {
     let set = observe::stateful_set(target);
-    let recorded = set.as_ref().and_then(|set| set.restart.as_deref());
+    let recorded = set.as_ref().and_then(|set| set.restart());
     Inputs::new(target, kind, memory.account_is_foreign, recorded)
 }
 

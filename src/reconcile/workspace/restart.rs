@@ -71,7 +71,7 @@ impl RestartRecord {
 
     /// What is recorded on a set.
     fn of(set: Option<&Child>) -> Option<Self> {
-        set?.restart.as_ref()?.parse().ok()
+        set?.restart()?.parse().ok()
     }
 }
 
@@ -79,7 +79,7 @@ impl RestartRecord {
 fn revision_in_use(set: Option<&Child>, pod: Option<&Pod>) -> Option<Box<str>> {
     match pod.filter(|pod| !pod.identity.deleting) {
         Some(pod) => Some(pod.revision.clone()),
-        None => Some(set?.revisions.as_ref()?.update_revision.clone()),
+        None => Some(set?.revisions()?.update_revision.clone()),
     }
 }
 

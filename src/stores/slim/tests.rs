@@ -58,7 +58,7 @@ fn a_set_has_a_current_revision_once_its_controller_has_seen_it() {
         Child::from(serde_json::from_str::<WatchedChild>(&set.to_string()).unwrap())
     };
     let seen = set(json!({"observedGeneration": 1, "updateRevision": "ws-lab-1-7f", "replicas": 1}));
-    assert_eq!((seen.current_revision(), seen.restart.as_deref()), (Some("ws-lab-1-7f"), Some("abc")));
+    assert_eq!((seen.current_revision(), seen.restart()), (Some("ws-lab-1-7f"), Some("abc")));
     assert_eq!(set(json!({"observedGeneration": 0, "updateRevision": "ws-lab-1-7f"})).current_revision(), None);
     assert_eq!(set(json!({"replicas": 0})).current_revision(), None);
 }
