@@ -11,6 +11,7 @@ pub mod image_source;
 pub mod kind;
 pub mod metadata;
 mod notebook;
+mod packed_status;
 pub mod pod;
 mod read_model;
 mod resources;

@@ -21,7 +21,7 @@ impl Stores {
     pub fn workspace_counts(&self) -> WorkspaceCounts {
         let mut states = STATES.map(|(_, label)| (label, 0));
         self.workspaces().for_each(|workspace| {
-            let position = STATES.iter().position(|(state, _)| *state == workspace.status.state);
+            let position = STATES.iter().position(|(state, _)| *state == workspace.status.state());
             if let Some((_, count)) = position.and_then(|position| states.get_mut(position)) {
                 *count += 1;
             }

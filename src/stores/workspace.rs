@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::collection::Collection;
 use super::metadata::WireMetadata;
+use super::packed_status::PackedStatus;
 use super::slim::{Identity, Key, Slim};
 use crate::render::RenderInput;
 
@@ -19,7 +20,7 @@ pub struct StoredWorkspace {
     /// What its user wants.
     pub spec: WorkspaceSpec,
     /// What was last observed.
-    pub status: WorkspaceStatus,
+    pub status: PackedStatus,
     /// When its user asked for a restart, from its annotation (RFC 3339, if it is right).
     pub restart_at: Option<Box<str>>,
 }
@@ -42,13 +43,8 @@ impl<'de> Deserialize<'de> for StoredWorkspace {
             #[serde(default)]
             status: WorkspaceStatus,
         }
-        let Wire { mut metadata, spec, mut status } = Wire::deserialize(deserializer)?;
-        // Decoding leaves room for more.
-        status.conditions.shrink_to_fit();
-        if let Some(pod) = &mut status.pod_template_pod {
-            pod.containers.shrink_to_fit();
-            pod.init_containers.shrink_to_fit();
-        }
+        let Wire { mut metadata, spec, status } = Wire::deserialize(deserializer)?;
+        let status = PackedStatus::from(&status);
         let generation = metadata.generation.unwrap_or_default();
         let restart_at = metadata.annotations.restart_at.take();
         Ok(Self { identity: metadata.identity(), generation, spec, status, restart_at })

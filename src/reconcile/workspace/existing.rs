@@ -18,18 +18,19 @@ use crate::stores::child::Child;
 use crate::stores::collection::Progress;
 use crate::stores::workspace::StoredWorkspace;
 
-/// What about the children of the Workspace is as it is; `new` is that of one without children.
+/// What about the children of the Workspace is as it is; `held` is its status, `new` is that of one without children.
 ///
 /// # Errors
 /// A child is not known to be absent.
 pub(super) async fn find(
     context: &Context,
     workspace: &StoredWorkspace,
+    held: &WorkspaceStatus,
     new: &Fixed,
     memory: &mut Memory,
 ) -> Result<Fixed, ApplyError> {
     let owned = |kind| context.stores.children(kind).owned_by(&workspace.identity, &new.names);
-    let is_new = workspace.status == WorkspaceStatus::default();
+    let is_new = *held == WorkspaceStatus::default();
     let looks = !is_new && !memory.has_looked;
     let mut sets = owned(ChildKind::StatefulSet);
     if sets.is_empty() && looks {

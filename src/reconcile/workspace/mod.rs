@@ -66,13 +66,13 @@ async fn reconcile_observed(
     cause: ReconcileCause,
     memory: &mut Memory,
 ) -> Requeue {
-    let Observed { workspace, kind } = observed;
+    let Observed { workspace, held, kind } = observed;
     let new = Fixed::new(workspace.identity.key.name(), &workspace.identity.uid);
-    let (fixed, unknown) = match existing::find(context, &workspace, &new, memory).await {
+    let (fixed, unknown) = match existing::find(context, &workspace, &held, &new, memory).await {
         Ok(fixed) => (fixed, None),
         Err(error) => (new.clone(), Some(error)),
     };
-    let target = Target { context, workspace: &workspace, cause, new, fixed };
+    let target = Target { context, workspace: &workspace, held: &held, cause, new, fixed };
     let outcome = match unknown {
         None => children::reconcile(&target, kind.as_deref(), memory).await,
         Some(error) => children::unknown(&target, error, memory),
@@ -87,6 +87,7 @@ async fn reconcile_observed(
     let events_after = events::read(&target, pod, &outcome, now, memory).await;
     let facts = StatusFacts {
         workspace: &workspace,
+        held: &held,
         names: target.names(),
         pod,
         has_service: observe::has_service(&target),
@@ -101,7 +102,7 @@ async fn reconcile_observed(
     let is_set_observed = observe::stateful_set(&target).is_some_and(|set| set.current_revision().is_some());
     let patience = status_write::patience(&status, pod.is_some(), is_set_observed, &replacement);
     let written = status_write::write(&target, &status, patience, memory).await;
-    let conditions = (&*workspace.status.conditions, &*status.conditions);
+    let conditions = (&*held.conditions, &*status.conditions);
     let stalled = reported::stalled(conditions, is_stored(&written, &outcome), &mut memory.stalled);
     let names = target.names();
     let restarted = reported::restarted(&replacement, &names.pod());

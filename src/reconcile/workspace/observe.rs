@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::WorkspaceKind;
+use crds::workspace::WorkspaceStatus;
 
 use super::super::engine::Requeue;
 use super::memory::Memory;
@@ -23,6 +24,8 @@ const KIND_PATIENCE: Duration = Duration::from_millis(500);
 /// A Workspace that exists, and its kind.
 pub(super) struct Observed {
     pub workspace: Arc<StoredWorkspace>,
+    /// The status that it has.
+    pub held: WorkspaceStatus,
     /// None where there is no such kind.
     pub kind: Option<Arc<WorkspaceKind>>,
 }
@@ -39,16 +42,17 @@ pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Resu
         *memory = Memory { uid: uid.cloned().unwrap_or_default(), ..Memory::default() };
     }
     let workspace = workspace.ok_or(Requeue::Forget)?;
+    let held = workspace.status.unpack();
     let kind = stores.kind(&workspace.spec.kind);
-    if kind.is_none() && may_be_late(&workspace, memory) && !std::mem::replace(&mut memory.missed_kind, true) {
+    if kind.is_none() && may_be_late(&held, memory) && !std::mem::replace(&mut memory.missed_kind, true) {
         return Err(Requeue::After(KIND_PATIENCE));
     }
-    Ok(Observed { workspace, kind })
+    Ok(Observed { workspace, held, kind })
 }
 
 /// Whether its kind, which is not there, may only not have been seen yet. One that something was planned from is gone.
-fn may_be_late(workspace: &StoredWorkspace, memory: &Memory) -> bool {
-    workspace.status.observed_generation.is_none() && memory.plan.is_none()
+fn may_be_late(held: &WorkspaceStatus, memory: &Memory) -> bool {
+    held.observed_generation.is_none() && memory.plan.is_none()
 }
 
 /// Our StatefulSet.

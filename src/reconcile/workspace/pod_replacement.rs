@@ -108,7 +108,7 @@ async fn replace(
 
 async fn change(target: &Target<'_>, set: &Child, pod: &Pod, memory: &Memory) -> Option<Box<str>> {
     let current = set.current_revision()?;
-    let held = &target.workspace.status.conditions;
+    let held = &target.held.conditions;
     let held = held.iter().find(|condition| condition.type_ == PENDING_RESTART).map(|condition| &*condition.message);
     let known = memory.revision_change.as_deref().or(held);
     Some(revision_change::describe(target, &pod.revision, current, known).await.into())

@@ -34,8 +34,10 @@ const UPDATE_AVAILABLE: &str = "UpdateAvailable";
 /// What a status follows from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StatusFacts<'a> {
-    /// The Workspace, with the status that it has.
+    /// The Workspace.
     pub workspace: &'a StoredWorkspace,
+    /// The status that it has.
+    pub held: &'a WorkspaceStatus,
     /// The names of its children.
     pub names: &'a ChildNames,
     /// The pod of its StatefulSet, if there is one.
@@ -58,8 +60,7 @@ pub(super) struct StatusFacts<'a> {
 
 /// The status, and after how long it may become another one without any event.
 pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Duration>) {
-    let StatusFacts { workspace, pod, outcome, now, .. } = facts;
-    let held = &workspace.status;
+    let StatusFacts { workspace, held, pod, outcome, now, .. } = facts;
     // The CRDs of the Go controller require them, and `activity`.
     let options = outcome.options.clone().or_else(|| held.pod_template_options.clone()).unwrap_or_default();
     let updates = updates(&options);
@@ -116,7 +117,7 @@ fn changed_template(facts: StatusFacts<'_>) -> Option<&str> {
         Rollout::Outdated => Some(change.as_deref().unwrap_or_default()),
         // As it was before: what the StatefulSet controller makes of the template is not known yet.
         Rollout::Unseen => {
-            let mut held = facts.workspace.status.conditions.iter();
+            let mut held = facts.held.conditions.iter();
             let held = held.find(|held| held.type_ == PENDING_RESTART && held.reason == TEMPLATE_CHANGED);
             held.map(|held| &*held.message)
         }
@@ -137,8 +138,8 @@ fn conditions(
     status: &WorkspaceStatus,
     pending_restart: Option<ConditionDraft>,
 ) -> Vec<Condition> {
-    let StatusFacts { workspace, pod, outcome, now, .. } = facts;
-    let (held, generation) = (&workspace.status.conditions, workspace.generation);
+    let StatusFacts { workspace, held, pod, outcome, now, .. } = facts;
+    let (held, generation) = (&held.conditions, workspace.generation);
     let of_this_generation = |type_: &str| {
         held.iter().find(|condition| condition.type_ == type_ && condition.observed_generation == Some(generation))
     };
@@ -163,8 +164,7 @@ fn conditions(
 /// The state: Paused exactly when it is paused and no pod exists, whatever else is wrong, because users start a Workspace
 /// only from there.
 fn state(facts: StatusFacts<'_>) -> PodState {
-    let StatusFacts { workspace, pod, warnings, outcome, patience, now, .. } = facts;
-    let held = &workspace.status;
+    let StatusFacts { workspace, held, pod, warnings, outcome, patience, now, .. } = facts;
     let of_this_generation = (held.observed_generation == Some(workspace.generation)).then_some(held);
     match (pod, &outcome.spec_error, pod_error(facts)) {
         (None, _, _) if workspace.spec.paused => PodState::new(WorkspaceState::Paused, "Workspace is paused"),

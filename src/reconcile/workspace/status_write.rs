@@ -50,7 +50,7 @@ pub(super) async fn write(
     patience: Option<Duration>,
     memory: &mut Memory,
 ) -> Result<StatusWrite, PatchError> {
-    let held = &target.workspace.status;
+    let held = target.held;
     if desired == held {
         return Ok(StatusWrite::Unneeded);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crds::workspace::WorkspaceStatus;
 use kube::Client;
 
 use super::super::apply::ChildApi;
@@ -31,6 +32,8 @@ pub(in crate::reconcile) struct Context {
 pub(super) struct Target<'a> {
     pub context: &'a Context,
     pub workspace: &'a StoredWorkspace,
+    /// The status that it has.
+    pub held: &'a WorkspaceStatus,
     /// Why it is reconciled.
     pub cause: ReconcileCause,
     /// What about its children follows from its name and uid.

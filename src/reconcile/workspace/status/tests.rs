@@ -89,6 +89,8 @@ fn facts<'a>(
 ) -> StatusFacts<'a> {
     StatusFacts {
         workspace,
+        // Lives as long as the test.
+        held: Box::leak(Box::new(workspace.status.unpack())),
         names,
         pod,
         has_service: true,

@@ -105,7 +105,7 @@ fn an_error_of_its_stateful_set_holds_until_there_is_a_pod_also_after_a_restart_
     let known = held(7, "Error", message);
     assert_eq!(shown(&known, None), (WorkspaceState::Error, message.to_owned()));
     let first = status(&known, None, &applied());
-    let again = StoredWorkspace { status: first.clone(), ..known.clone() };
+    let again = StoredWorkspace { status: (&first).into(), ..known.clone() };
     assert_eq!(status(&again, None, &applied()), first, "nothing is written");
     assert_eq!(shown(&held(6, "Error", message), None), unknown, "the spec is another one");
     assert_eq!(shown(&held(7, "Error", "Workspace Pod has failed"), None), unknown);
