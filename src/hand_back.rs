@@ -139,9 +139,9 @@ async fn hand_back(client: &Client, set: &StatefulSet) -> Result<(), String> {
     let patch = serde_json::from_value(json!(patch)).map_err(|error| error.to_string())?;
     let key = key_of(set);
     let (namespace, name) = key.parts();
-    let api: Api<StatefulSet> = Api::namespaced(client.clone(), &namespace);
+    let api: Api<StatefulSet> = Api::namespaced(client.clone(), namespace);
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    api.patch(&name, &params, &Patch::<()>::Json(patch)).await.map(drop).map_err(|error| causes(&error))
+    api.patch(name, &params, &Patch::<()>::Json(patch)).await.map(drop).map_err(|error| causes(&error))
 }
 
 fn key_of(set: &StatefulSet) -> Key {

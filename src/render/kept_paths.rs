@@ -8,7 +8,7 @@ use crate::istio::{HttpRewrite, HttpRoute, StringMatch, VirtualServiceSpec};
 
 /// The paths under which the ports of a running pod are reached.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct KeptPaths(Vec<KeptPath>);
+pub struct KeptPaths(Box<[KeptPath]>);
 
 /// The path of one port.
 #[derive(Clone, Debug, Eq, PartialEq)]

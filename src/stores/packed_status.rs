@@ -2,7 +2,8 @@
 
 use crds::conditions::{Condition, ConditionStatus};
 use crds::workspace::{
-    ContainerStatus, PodStatus, PodTemplateOptionsStatus, WorkspaceActivity, WorkspaceState, WorkspaceStatus,
+    ActivityProbeStatus, ActivityRulesStatus, ContainerStatus, OptionStatus, PodStatus, PodTemplateOptionsStatus,
+    RedirectStep, WorkspaceActivity, WorkspaceState, WorkspaceStatus,
 };
 
 /// The status of a Workspace. Unpacked once for each reconcile.
@@ -15,16 +16,18 @@ pub struct PackedStatus {
 
 type Packed<T> = (
     Option<i64>,
-    Option<WorkspaceActivity>,
+    Option<PackedActivity>,
     i64,
     i64,
     bool,
-    Option<PodTemplateOptionsStatus>,
+    Option<PackedOptions<T>>,
     Option<PackedPod<T>>,
     WorkspaceState,
     T,
     Vec<PackedCondition<T>>,
 );
+type PackedActivity = (i64, i64, Option<ActivityProbeStatus>, Option<ActivityRulesStatus>);
+type PackedOptions<T> = [(Option<T>, Vec<RedirectStep>); 2];
 type PackedPod<T> = (T, T, Option<T>, Vec<T>, Vec<T>);
 type PackedCondition<T> = (T, ConditionStatus, Option<i64>, T, T, T);
 
@@ -45,11 +48,11 @@ impl From<&WorkspaceStatus> for PackedStatus {
         } = status;
         let packed = (
             observed_generation,
-            activity,
+            activity.as_ref().map(pack_activity),
             last_running_time,
             pause_time,
             pending_restart,
-            pod_template_options,
+            pod_template_options.as_ref().map(pack_options),
             pod_template_pod.as_ref().map(pack_pod),
             state,
             state_message,
@@ -75,17 +78,37 @@ impl PackedStatus {
         let (.., state, state_message, conditions) = packed;
         WorkspaceStatus {
             observed_generation,
-            activity,
+            activity: activity.map(unpack_activity),
             last_running_time,
             pause_time,
             pending_restart,
-            pod_template_options: options,
+            pod_template_options: options.map(unpack_options),
             pod_template_pod: pod.map(unpack_pod),
             state,
             state_message,
             conditions: conditions.into_iter().map(unpack_condition).collect(),
         }
     }
+}
+
+fn pack_activity(activity: &WorkspaceActivity) -> PackedActivity {
+    let WorkspaceActivity { last_activity, last_update, last_probe, rules } = activity.clone();
+    (last_activity, last_update, last_probe, rules)
+}
+
+fn unpack_activity((last_activity, last_update, last_probe, rules): PackedActivity) -> WorkspaceActivity {
+    WorkspaceActivity { last_activity, last_update, last_probe, rules }
+}
+
+fn pack_options(options: &PodTemplateOptionsStatus) -> PackedOptions<&str> {
+    let PodTemplateOptionsStatus { image_config, pod_config } = options;
+    [image_config, pod_config]
+        .map(|OptionStatus { desired, redirect_chain }| (desired.as_deref(), redirect_chain.clone()))
+}
+
+fn unpack_options(options: PackedOptions<String>) -> PodTemplateOptionsStatus {
+    let [image_config, pod_config] = options.map(|(desired, redirect_chain)| OptionStatus { desired, redirect_chain });
+    PodTemplateOptionsStatus { image_config, pod_config }
 }
 
 fn pack_pod(pod: &PodStatus) -> PackedPod<&str> {

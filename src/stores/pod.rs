@@ -25,9 +25,9 @@ pub struct Pod {
     /// The ServiceAccount that it runs as.
     pub service_account: Box<str>,
     /// The names of its containers.
-    pub containers: Vec<Box<str>>,
+    pub containers: Box<[Box<str>]>,
     /// The names of its init containers.
-    pub init_containers: Vec<Box<str>>,
+    pub init_containers: Box<[Box<str>]>,
     /// Pending, Running, Succeeded, Failed or Unknown.
     pub phase: Box<str>,
     /// Whether it can be used, by its condition Ready.
@@ -38,8 +38,8 @@ pub struct Pod {
     pub ready_changed: Option<i64>,
     /// Whether its volumes are mounted and its network is there, by its condition PodReadyToStartContainers.
     pub can_start: bool,
-    /// Why it is not scheduled; nothing when it is, or not yet known.
-    pub unscheduled: Option<Reason>,
+    /// Why it is not scheduled; nothing when it is, or not yet known. Boxed, because most are.
+    pub unscheduled: Option<Box<Reason>>,
     /// The container `main`.
     pub main: ContainerState,
     /// What pods that run have not.
@@ -92,8 +92,8 @@ pub struct Reason {
 pub struct ContainerState {
     /// What it is doing now.
     pub now: ContainerPhase,
-    /// How its previous run terminated.
-    pub last_terminated: Option<Terminated>,
+    /// How its previous run terminated. Boxed, because most have none.
+    pub last_terminated: Option<Box<Terminated>>,
 }
 
 /// What a container is doing.
@@ -234,19 +234,15 @@ impl From<WireContainer> for ContainerState {
             }
             WireState { .. } => ContainerPhase::Unknown,
         };
-        Self { now, last_terminated: container.last_state.terminated }
+        Self { now, last_terminated: container.last_state.terminated.map(Box::new) }
     }
 }
 
 impl<'de> Deserialize<'de> for Pod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Wire { mut metadata, spec, status } = Wire::deserialize(deserializer)?;
-        let names = |containers: Vec<WireSpecContainer>| {
-            // Exactly as long: collecting the vector itself would keep the room that decoding left.
-            let mut names: Vec<Box<str>> = containers.into_iter().map(|container| container.name).collect();
-            names.shrink_to_fit();
-            names
-        };
+        let names =
+            |containers: Vec<WireSpecContainer>| containers.into_iter().map(|container| container.name).collect();
         let mut troubles = Troubles { initializing: initializing(&spec, &status), ..Troubles::default() };
         let identity = metadata.identity();
         if identity.deleting {
@@ -292,7 +288,7 @@ impl Pod {
                 self.was_ready = self.ready || has_changed_since(&condition, start);
                 self.ready_changed = condition.last_transition_time.as_deref().and_then(seconds);
             }
-            ("PodScheduled", "False") => self.unscheduled = Some(condition.into()),
+            ("PodScheduled", "False") => self.unscheduled = Some(Box::new(condition.into())),
             ("PodReadyToStartContainers", "True") => self.can_start = true,
             ("DisruptionTarget", "True") => troubles.disruption = Some(condition.into()),
             _ => {}

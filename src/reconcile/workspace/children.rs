@@ -63,7 +63,7 @@ async fn reconcile_planned(target: &Target<'_>, kind: &WorkspaceKind, memory: &m
         },
     };
     outcome.route = Some(plan.route.clone());
-    outcome.skipped_mounts.clone_from(&plan.skipped_mounts);
+    outcome.skipped_mounts = plan.skipped_mounts.to_vec();
     outcome.children = children;
     memory.plan = Some(plan);
     outcome

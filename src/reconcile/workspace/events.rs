@@ -52,7 +52,7 @@ pub(super) async fn read(
     memory: &mut Memory,
 ) -> Option<Duration> {
     if pod.is_some() {
-        memory.pod_seen = Some(now);
+        memory.pod_seen = Some(Instant::now());
     }
     let subject = match pod {
         // That is what the state shows.
@@ -118,9 +118,9 @@ fn without_pod(target: &Target<'_>, outcome: &ApplyOutcome, now: Timestamp, memo
         return None;
     }
     let set = observe::stateful_set(target)?;
-    let written = memory.stateful_set_written.map(|written| SignedDuration::try_from(written.elapsed()));
-    let written = written.and_then(Result::ok).and_then(|elapsed| now.checked_sub(elapsed).ok());
-    let changed = written.max(memory.pod_seen);
+    let changed = memory.stateful_set_written.max(memory.pod_seen);
+    let changed = changed.map(|changed| SignedDuration::try_from(changed.elapsed()));
+    let changed = changed.and_then(Result::ok).and_then(|elapsed| now.checked_sub(elapsed).ok());
     // Events have whole seconds.
     let since = changed.and_then(|changed| Timestamp::from_second(changed.as_second()).ok());
     let from = changed.and_then(|changed| changed.checked_add(FIRST_PAUSE).ok());

@@ -1,6 +1,5 @@
 //! What is remembered of a Workspace between two reconciles.
 
-use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::super::apply::ChildMemories;
@@ -28,7 +27,7 @@ pub(in crate::reconcile) struct Memory {
     /// How many reconciles in a row the API server refused a child.
     pub(super) refusals: u32,
     /// When it was last seen to have a pod.
-    pub(super) pod_seen: Option<Timestamp>,
+    pub(super) pod_seen: Option<Instant>,
     /// The warnings about what it waits for; none while it waits for nothing.
     pub(super) warnings: Option<Box<ReadWarnings>>,
     /// Whether its kind was missing at its first reconcile.
@@ -37,8 +36,8 @@ pub(in crate::reconcile) struct Memory {
     pub(super) stateful_set_written: Option<Instant>,
     /// The value of the annotation `restart-at` that a pod was last deleted for.
     pub(super) restarted_for: Option<Box<str>>,
-    /// When a pod that never became ready was last deleted.
-    pub(super) never_ready_replaced: Option<Instant>,
+    /// When a pod that never became ready was last deleted. Boxed, because that is rare.
+    pub(super) never_ready_replaced: Option<Box<Instant>>,
     /// What a pending restart would change.
     pub(super) revision_change: Option<Box<str>>,
     /// Whether another client keeps modifying its children.

@@ -55,7 +55,7 @@ pub(super) struct Plan {
     /// The route that is desired.
     pub route: Route<()>,
     /// Mounts that were skipped, because another one has their path.
-    pub skipped_mounts: Vec<SkippedMount>,
+    pub skipped_mounts: Box<[SkippedMount]>,
 }
 
 /// What is planned for one child.
@@ -134,7 +134,7 @@ impl Plan {
             kept.keep_in(&mut route.spec);
         }
         let route = desired.route.without_object();
-        let skipped_mounts = std::mem::take(&mut desired.skipped_mounts);
+        let skipped_mounts = std::mem::take(&mut desired.skipped_mounts).into();
         let rendered: Vec<_> = desired.into_actions().into_iter().map(|child| child.map(with_hash)).collect();
         let actions = rendered.iter().map(|child| PlannedChild::new(child, target.names())).collect();
         Ok((Self { inputs, record: record_digest, kept, actions, replicas, route, skipped_mounts }, rendered))

@@ -57,7 +57,7 @@ pub(super) async fn reconcile(target: &Target<'_>, now: Timestamp, memory: &mut 
 
 /// Where two clients keep changing a template, its pod must have the time to become ready.
 fn paced(restart: Restart, memory: &Memory) -> Restart {
-    let last = memory.never_ready_replaced.filter(|_| restart == Restart::Due(RestartCause::NeverReady));
+    let last = memory.never_ready_replaced.as_deref().filter(|_| restart == Restart::Due(RestartCause::NeverReady));
     let left = last.map_or(Duration::ZERO, |last| NEVER_READY_PAUSE.saturating_sub(last.elapsed()));
     if left.is_zero() { restart } else { Restart::After(left) }
 }
@@ -89,7 +89,7 @@ async fn replace(
         Ok(true) => {
             match cause {
                 RestartCause::Requested => memory.restarted_for.clone_from(&target.workspace.restart_at),
-                RestartCause::NeverReady => memory.never_ready_replaced = Some(Instant::now()),
+                RestartCause::NeverReady => memory.never_ready_replaced = Some(Box::new(Instant::now())),
                 RestartCause::Edited => {}
             }
             tracing::info!(

@@ -256,7 +256,7 @@ fn fault(container: &str, state: &ContainerState) -> Option<String> {
     match &state.now {
         ContainerPhase::Waiting(waits) if waits.is_failure() => {
             let Reason { reason, message } = waits;
-            let last = state.last_terminated.as_ref().filter(|_| &**reason == "CrashLoopBackOff").map(described);
+            let last = state.last_terminated.as_deref().filter(|_| &**reason == "CrashLoopBackOff").map(described);
             let why = last.map_or_else(|| colon(message), |last| colon(&last));
             Some(format!("Workspace {container} is not running ({reason}){why}"))
         }
@@ -269,7 +269,7 @@ fn fault(container: &str, state: &ContainerState) -> Option<String> {
 
 /// How the container ended before it started again, if it did.
 fn restarted(state: &ContainerState) -> String {
-    let last = state.last_terminated.as_ref().map(described);
+    let last = state.last_terminated.as_deref().map(described);
     last.map_or_else(String::new, |last| format!(": its container was restarted ({last})"))
 }
 
