@@ -156,15 +156,15 @@ impl<T: Slim> Incoming<T> {
 
 impl<'de, T: Slim> Deserialize<'de> for Incoming<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Unreadable {
+            metadata: ObjectMeta,
+        }
         let text = <&RawValue>::deserialize(deserializer)?.get();
         let error = match serde_json::from_str::<T>(text) {
             Ok(object) => return Ok(object.into()),
             Err(error) => error,
         };
-        #[derive(Deserialize)]
-        struct Unreadable {
-            metadata: ObjectMeta,
-        }
         let Unreadable { metadata } = serde_json::from_str(text).map_err(D::Error::custom)?;
         Ok(Self { metadata, object: Err(error.to_string()) })
     }

@@ -8,6 +8,8 @@ use std::pin::Pin;
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
 use kube::Api;
 use kube::api::{Request, WatchEvent, WatchParams};
+use serde::Deserialize;
+use serde::de::Error as _;
 
 use crate::stores::slim::{Incoming, Slim};
 
@@ -40,22 +42,39 @@ impl<W: Slim> Events<W> {
             Ok(_) => return None,
             Err(error) => return Some(Err(kube::Error::ReadEvents(error))),
         }
-        let event = decode(&self.line);
+        let event = decode(&self.line).map_err(kube::Error::SerdeError);
         self.line.clear();
         self.line.shrink_to(ROOM);
         Some(event)
     }
 }
 
-/// Decodes a line. Only where that fails, the object is read on its own, to know which one it is.
-fn decode<W: Slim>(line: &[u8]) -> kube::Result<WatchEvent<Incoming<W>>> {
-    match serde_json::from_slice::<WatchEvent<W>>(line) {
-        Ok(WatchEvent::Added(object)) => Ok(WatchEvent::Added(object.into())),
-        Ok(WatchEvent::Modified(object)) => Ok(WatchEvent::Modified(object.into())),
-        Ok(WatchEvent::Deleted(object)) => Ok(WatchEvent::Deleted(object.into())),
-        Ok(WatchEvent::Bookmark(bookmark)) => Ok(WatchEvent::Bookmark(bookmark)),
-        Ok(WatchEvent::Error(status)) => Ok(WatchEvent::Error(status)),
-        Err(_) => serde_json::from_slice(line).map_err(kube::Error::SerdeError),
+/// An event about an object, which all but bookmarks and errors are.
+#[derive(Deserialize)]
+struct ObjectEvent<W> {
+    #[serde(rename = "type")]
+    change: ObjectChange,
+    object: W,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum ObjectChange {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// Decodes a line. Only where it is about no object that can be decoded, it is read in two steps, to know which one it is.
+fn decode<W: Slim>(line: &[u8]) -> serde_json::Result<WatchEvent<Incoming<W>>> {
+    let line = std::str::from_utf8(line).map_err(serde_json::Error::custom)?;
+    match serde_json::from_str::<ObjectEvent<W>>(line) {
+        Ok(ObjectEvent { change, object }) => Ok(match change {
+            ObjectChange::Added => WatchEvent::Added(object.into()),
+            ObjectChange::Modified => WatchEvent::Modified(object.into()),
+            ObjectChange::Deleted => WatchEvent::Deleted(object.into()),
+        }),
+        Err(_) => serde_json::from_str(line),
     }
 }
 
