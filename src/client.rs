@@ -9,7 +9,7 @@ use http::header::USER_AGENT;
 use http::{HeaderValue, Uri};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::api::{DeleteParams, Preconditions};
 use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -31,6 +31,8 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// The most that a connection reads at once: two TLS records. The room stays for as long as the connection, and without a limit
 /// the long list that each watch begins with makes it 400 KiB.
 const READ_BUFFER: usize = 32 << 10;
+/// How long a connection without a request is kept.
+const IDLE: Duration = Duration::from_secs(90);
 /// For one request, with all of its response. Shorter than [`RESPONSE`], so that the loop goes on with others.
 const REQUEST: Duration = Duration::from_secs(10);
 
@@ -103,7 +105,7 @@ impl Access {
 
     /// A client with connections of its own, which run on the runtime that it is created in.
     pub fn client(&self) -> Result<Client, SettingError> {
-        build(&self.config).map_err(|error| SettingError {
+        build(&self.config, IDLE).map_err(|error| SettingError {
             rule: format!("cannot be used: {}", causes(&error)),
             ..self.setting.clone()
         })
@@ -112,11 +114,15 @@ impl Access {
 
 /// As kube builds its clients, but with bounded buffers, and without what is not used here: retries, proxies, compression and
 /// log lines.
-fn build(config: &Config) -> kube::Result<Client> {
+fn build(config: &Config, idle: Duration) -> kube::Result<Client> {
     let mut connector = TimeoutConnector::new(config.rustls_https_connector()?);
     connector.set_connect_timeout(config.connect_timeout);
-    let connections: legacy::Client<_, Body> =
-        legacy::Client::builder(TokioExecutor::new()).http1_max_buf_size(READ_BUFFER).build(connector);
+    let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new())
+        // Without a timer only those that are about to be used again are looked at.
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(idle)
+        .http1_max_buf_size(READ_BUFFER)
+        .build(connector);
     let service = ServiceBuilder::new()
         .layer(in_due_time())
         .layer(config.base_uri_layer())
@@ -187,11 +193,15 @@ pub fn is_transient(status: &Status) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use bytes::Bytes;
     use futures::{StreamExt as _, stream};
     use http_body_util::StreamBody;
     use hyper::body::Frame;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
     use tokio::time::Instant;
 
     use super::*;
@@ -251,6 +261,44 @@ mod tests {
             client.request_text(request).await.unwrap_err();
             assert_eq!(began.elapsed().as_secs(), seconds.as_secs(), "{path}");
         }
+    }
+
+    /// Serves one request after the other on each connection; counts those that are open.
+    async fn serve(listener: TcpListener, open: Arc<AtomicUsize>) {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            open.fetch_add(1, Ordering::SeqCst);
+            let open = open.clone();
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                while stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                    drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await);
+                }
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_that_a_burst_needed_are_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        let open = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(serve(listener, open.clone()));
+        let client = build(&config, Duration::from_millis(200)).unwrap();
+        let get = || client.request_text(http::Request::get("/").body(Vec::new()).unwrap());
+        for answer in futures::future::join_all((0..10).map(|_| get())).await {
+            assert_eq!(answer.unwrap(), "{}");
+        }
+        assert!(open.load(Ordering::SeqCst) > 1);
+        // One goes on being used.
+        tokio::time::timeout(Duration::from_secs(30), async {
+            while open.load(Ordering::SeqCst) > 1 {
+                get().await.unwrap();
+            }
+        })
+        .await
+        .unwrap();
     }
 
     #[test]
