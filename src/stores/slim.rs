@@ -128,9 +128,8 @@ pub trait Slim: Clone + Debug + DeserializeOwned + PartialEq + Send + Sync + 'st
     }
 }
 
-/// An object as a list, a watch or an answer brings it. One that does not decode must not break the watch.
-///
-/// It is decoded from the text itself, so in a watch event its type has to come before it, as Kubernetes writes them.
+/// An object as a list, a watch or an answer brings it. One that does not decode must not break the watch. It is decoded from
+/// text only.
 #[derive(Clone, Debug)]
 pub struct Incoming<T> {
     metadata: ObjectMeta,
@@ -172,7 +171,7 @@ impl<'de, T: Slim> Deserialize<'de> for Incoming<T> {
 
 impl<T: Slim> From<T> for Incoming<T> {
     fn from(object: T) -> Self {
-        // Only that of an object that cannot be read is used.
+        // Only that of an object that cannot be read is used: `Resource::meta` of others has nothing.
         Self { metadata: ObjectMeta::default(), object: Ok(object) }
     }
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use kube::core::{ObjectList, WatchEvent};
+use kube::core::ObjectList;
 use serde_json::{Value, json};
 
 use super::*;
@@ -155,16 +155,6 @@ fn an_object_that_does_not_decode_arrives_as_such_within_its_list() {
     assert_eq!(objects[0].0.as_deref(), Some("bad"));
     assert!(objects[0].1.is_err());
     assert_eq!(objects[1].1.as_ref().unwrap().identity.key.name(), "good");
-}
-
-#[test]
-fn events_of_a_watch_decode_in_one_go() {
-    // As every API server writes it: the type first.
-    let event = format!(r#"{{"type":"MODIFIED","object":{}}}"#, child("4", &json!({})));
-    let Ok(WatchEvent::Modified(incoming)) = serde_json::from_str::<WatchEvent<Incoming<Child>>>(&event) else {
-        panic!("{event}");
-    };
-    assert_eq!(&*incoming.identity().version, "4", "the watch goes on from there");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
+use http::HeaderValue;
+use http::header::ACCEPT_ENCODING;
 use kube::Api;
 use kube::api::{Request, WatchEvent, WatchParams};
 use serde::Deserialize;
@@ -30,22 +32,33 @@ impl<W: Slim> Events<W> {
         let request = Request::new(api.resource_url());
         let request =
             if W::METADATA_ONLY { request.watch_metadata(params, version) } else { request.watch(params, version) };
-        let body = api.clone().into_client().request_stream(request.map_err(kube::Error::BuildRequest)?).await?;
+        let mut request = request.map_err(kube::Error::BuildRequest)?;
+        // API servers from 1.37 on, and proxies, would compress each event otherwise.
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let body = api.clone().into_client().request_stream(request).await?;
         Ok(Self { body: Box::pin(body), line: Vec::new(), decoded: PhantomData })
     }
 
     /// The next event, if one comes before the watch ends. Nothing is lost where the future is dropped.
     pub async fn next(&mut self) -> Option<kube::Result<WatchEvent<Incoming<W>>>> {
-        match self.body.read_until(b'\n', &mut self.line).await {
-            Ok(_) if self.line.ends_with(b"\n") => {}
-            // What there is of the last line is not an event.
-            Ok(_) => return None,
-            Err(error) => return Some(Err(kube::Error::ReadEvents(error))),
+        loop {
+            let read = self.body.read_until(b'\n', &mut self.line).await;
+            let is_whole = self.line.ends_with(b"\n");
+            if let Err(error) = read {
+                return Some(Err(kube::Error::ReadEvents(error)));
+            }
+            let event = (!self.line.trim_ascii().is_empty()).then(|| decode(&self.line));
+            self.line.clear();
+            self.line.shrink_to(ROOM);
+            match event {
+                // A proxy may keep the connection alive by empty lines.
+                None if is_whole => {}
+                None => return None,
+                // What was cut off is not an event.
+                Some(Err(error)) if !is_whole && error.is_eof() => return None,
+                Some(event) => return Some(event.map_err(kube::Error::SerdeError)),
+            }
         }
-        let event = decode(&self.line).map_err(kube::Error::SerdeError);
-        self.line.clear();
-        self.line.shrink_to(ROOM);
-        Some(event)
     }
 }
 
@@ -65,7 +78,8 @@ enum ObjectChange {
     Deleted,
 }
 
-/// Decodes a line. Only where it is about no object that can be decoded, it is read in two steps, to know which one it is.
+/// Decodes a line. Only where it is about no object that can be decoded, it is read in two steps, to know which one it is: then
+/// its type has to come before it, as API servers write them.
 fn decode<W: Slim>(line: &[u8]) -> serde_json::Result<WatchEvent<Incoming<W>>> {
     let line = std::str::from_utf8(line).map_err(serde_json::Error::custom)?;
     match serde_json::from_str::<ObjectEvent<W>>(line) {
@@ -107,6 +121,43 @@ mod tests {
         });
         let api = Api::all(Client::new(service, "default"));
         Events::start(&api, &WatchParams::default(), "1").await.unwrap()
+    }
+
+    #[test]
+    fn every_line_has_its_meaning() {
+        let workspace = serde_json::to_value(crds::testing::workspace("ns", "lab", "k")).unwrap();
+        let unreadable = json!({"metadata": {"namespace": "ns", "name": "lab", "uid": "u", "resourceVersion": "7"}});
+        let bookmark = json!({"kind": "Workspace", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}});
+        let expired = json!({"kind": "Status", "code": 410, "message": "too old"});
+        let meaning = |line: String| match decode::<StoredWorkspace>(line.as_bytes()) {
+            Ok(WatchEvent::Added(object)) => format!("added {} {}", object.identity().key, object.object.is_ok()),
+            Ok(WatchEvent::Modified(object)) => format!("modified {} {}", object.identity().key, object.object.is_ok()),
+            Ok(WatchEvent::Deleted(object)) => format!("deleted {} {}", object.identity().key, object.object.is_ok()),
+            Ok(WatchEvent::Bookmark(bookmark)) => format!("bookmark {}", bookmark.metadata.resource_version),
+            Ok(WatchEvent::Error(status)) => format!("error {}", status.code),
+            Err(_) => "not an event".to_owned(),
+        };
+        let table = [
+            (format!("{{\"type\":\"ADDED\",\"object\":{workspace}}}\n"), "added ns/lab true"),
+            (format!("{{\"object\":{workspace},\"type\":\"MODIFIED\"}}\r\n"), "modified ns/lab true"),
+            (format!("{{\"type\":\"DELETED\",\"object\":{unreadable}}}\n"), "deleted ns/lab false"),
+            (format!("{{\"type\":\"BOOKMARK\",\"object\":{bookmark}}}\n"), "bookmark 9"),
+            (format!("{{\"type\":\"ERROR\",\"object\":{expired}}}\n"), "error 410"),
+            (format!("{expired}\n"), "not an event"),
+            ("<html>\n".to_owned(), "not an event"),
+        ];
+        for (line, expected) in table {
+            assert_eq!(meaning(line.clone()), expected, "{line}");
+        }
+        assert!(decode::<StoredWorkspace>(b"{\"type\":\"\xff\"}\n").is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn empty_lines_are_no_events_and_the_last_line_needs_no_end() {
+        let expired = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}});
+        let mut events = events(vec!["\n".to_owned(), "\r\n".to_owned(), expired.to_string()]).await;
+        assert!(matches!(events.next().await, Some(Ok(WatchEvent::Error(status))) if status.code == 410));
+        assert!(events.next().await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
