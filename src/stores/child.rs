@@ -127,7 +127,7 @@ impl Child {
     fn new(mut metadata: WireChildMetadata<'_>, revisions: Option<Revisions>, ordered_ready: bool) -> Self {
         let owner = metadata.owner();
         let label = metadata.labels.workspace.take();
-        let names_owner = label.is_some() && label == owner.as_ref().and_then(Owner::workspace).map(Box::from);
+        let names_owner = label.is_some() && label.as_deref() == owner.as_ref().and_then(Owner::workspace);
         let workspace = label.filter(|_| !names_owner);
         let details = Details { workspace, revisions, restart: metadata.annotations.restart.take(), ordered_ready };
         Self {

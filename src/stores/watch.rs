@@ -335,17 +335,14 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
 
     /// Takes an object of a list or of an event.
     fn put(&self, incoming: Incoming<W>, listed: bool) -> Option<Change<T>> {
-        let identity = incoming.identity();
-        match incoming.object {
-            Ok(object) if listed => self.collection.put_listed(object.into()),
-            Ok(object) => self.collection.put(object.into()),
-            Err(error) => {
-                let resource = self.options.name;
-                tracing::error!(resource, object = %identity.key, error, "an object cannot be decoded and is skipped");
-                // What it was before is no longer true.
-                self.collection.remove(&identity)
-            }
+        if let Err(error) = &incoming.object {
+            let (resource, identity) = (self.options.name, incoming.identity());
+            tracing::error!(resource, object = %identity.key, error, "an object cannot be decoded and is skipped");
+            // What it was before is no longer true.
+            return self.collection.remove(&identity);
         }
+        let object = incoming.object.ok()?.into();
+        if listed { self.collection.put_listed(object) } else { self.collection.put(object) }
     }
 
     fn worked(&mut self) {

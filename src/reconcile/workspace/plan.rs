@@ -17,7 +17,7 @@ use crate::render::{self, Action, ChildAction, ChildKind, KeptPaths, Manifest, R
 /// What a rendering depends on, as digests. The settings do not change while the process lives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Inputs {
-    /// Uid and generation of the Workspace and of its kind, and what about its children is as it is.
+    /// Uid and generation of the Workspace and of its kind, and what about its children is fixed ([`Fixed`]).
     objects: u64,
     /// Whether the account belongs to another owner.
     account_is_foreign: bool,
