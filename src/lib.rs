@@ -3,6 +3,7 @@
 //! [`cli`] reads the command line, [`config`] turns it into validated settings, [`commands`] runs the command, and
 //! [`app`] wires the running process.
 
+pub mod activity;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -5,7 +5,6 @@ mod children;
 mod contest;
 mod events;
 mod existing;
-mod last_running;
 mod memory;
 mod observe;
 mod outcome;

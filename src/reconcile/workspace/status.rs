@@ -10,7 +10,6 @@ use super::super::apply::{ApplyError, StoredDifference};
 use super::super::conditions::{
     self, AVAILABLE, ConditionDraft, PENDING_RESTART, READY, RECONCILING, ROUTE_READY, STALLED, bounded,
 };
-use super::last_running;
 use super::outcome::ApplyOutcome;
 use super::pod_replacement::PodReplacement;
 use super::pod_state::{self, PodState};
@@ -18,6 +17,7 @@ use super::progress::{self, reason_of};
 use super::reasons::StatusReason;
 use super::restart::{Restart, Rollout};
 use super::warning::Warning;
+use crate::activity::run;
 use crate::render::names::ChildNames;
 use crate::render::{ChildKind, Route, Serves, SkippedMount};
 use crate::stores::pod::Pod;
@@ -76,7 +76,7 @@ pub(super) fn desired(facts: StatusFacts<'_>) -> (WorkspaceStatus, Option<Durati
         };
     }
     let (last_running_time, activity) = match pod {
-        Some(pod) if state == WorkspaceState::Running => last_running::of_ready(held, pod, now),
+        Some(pod) if state == WorkspaceState::Running => run::of_ready(held, pod, now),
         _ => (held.last_running_time, held.activity.clone().unwrap_or_default()),
     };
     let mut status = WorkspaceStatus {

@@ -10,7 +10,7 @@ use crate::stores::pod::{ContainerPhase, Pod};
 /// They stay as they are as long as the same container runs, whether it was ready all the time or not. Once another one
 /// runs, activity of before would pause it too soon. Which one ran is not recorded: it is another one if it started after
 /// that time. So that time must not be before the start, also where the clock of the node is ahead.
-pub(super) fn of_ready(held: &WorkspaceStatus, pod: &Pod, now: Timestamp) -> (i64, WorkspaceActivity) {
+pub fn of_ready(held: &WorkspaceStatus, pod: &Pod, now: Timestamp) -> (i64, WorkspaceActivity) {
     let started = started(pod).map_or(0, Timestamp::as_millisecond);
     let is_known = held.last_running_time != 0 && held.last_running_time >= started;
     if is_known {
