@@ -6,11 +6,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{Selector, SelectorExt};
 
-use crate::workspace_kind::{
-    FilterRule, FilterRuleMatch, FilterRuleScope, ImageConfigValue, OptionSpawner, PodConfigValue,
-};
+use crate::selectors::unmet;
+use crate::workspace_kind::{FilterRule, FilterRuleMatch, FilterRuleScope, ImageConfigValue, PodConfigValue};
 
 /// The options that a Workspace selects, and its namespace.
 #[derive(Clone, Copy, Debug)]
@@ -63,23 +61,20 @@ fn denial<'a>(rules: &'a [FilterRule], scope: FilterRuleScope, choice: &Choice<'
 
 /// Whether a condition holds. A malformed one does not.
 fn holds(condition: &FilterRuleMatch, choice: &Choice<'_>) -> bool {
-    let labels_of = |spawner: &OptionSpawner| -> BTreeMap<String, String> {
-        spawner.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect()
-    };
     let namespace = condition.match_namespace.iter().all(|wanted| matches(&wanted.selector, choice.namespace));
     let image = condition
         .match_image_config
         .iter()
-        .all(|wanted| choice.image.is_some_and(|image| matches(&wanted.selector, &labels_of(&image.spawner))));
+        .all(|wanted| choice.image.is_some_and(|image| matches(&wanted.selector, &image.spawner.label_map())));
     let pod = condition
         .match_pod_config
         .iter()
-        .all(|wanted| choice.pod.is_some_and(|pod| matches(&wanted.selector, &labels_of(&pod.spawner))));
+        .all(|wanted| choice.pod.is_some_and(|pod| matches(&wanted.selector, &pod.spawner.label_map())));
     namespace && image && pod
 }
 
 fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
+    unmet(selector, labels).is_ok_and(|unmet| unmet.is_none())
 }
 
 #[cfg(test)]

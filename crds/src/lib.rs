@@ -26,6 +26,7 @@ pub mod pod_rules;
 pub mod ports;
 pub mod quantity;
 pub mod redirects;
+pub mod selectors;
 mod stored_bytes;
 pub mod template;
 #[cfg(feature = "testing")]

@@ -4,27 +4,63 @@ use crds::workspace::{WorkspaceActivity, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::stores::pod::{ContainerPhase, Pod};
+use crate::stores::uid::Uid;
+
+/// One run of the container `main`, as the status of its Workspace records it. What a probe finds holds for the run that it
+/// was sent to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The uid of the pod.
+    pub pod: Uid,
+    /// When the container started, by the clock of its node, in milliseconds since 1970.
+    pub started: i64,
+    /// `status.lastRunningTime`: since when it counts as running, in milliseconds since 1970.
+    pub since: i64,
+}
+
+impl Run {
+    /// The run of the container that is running now. None where there is none, and where the status still is about another
+    /// one: the next reconcile records it.
+    pub fn of(held: &WorkspaceStatus, pod: &Pod, now: Timestamp) -> Option<Self> {
+        let is_running = matches!(pod.main.now, ContainerPhase::Running { .. });
+        let started = started(pod);
+        (is_running && is_recorded(held, started, now)).then(|| Self {
+            pod: pod.identity.uid.clone(),
+            started,
+            since: held.last_running_time,
+        })
+    }
+}
 
 /// `status.lastRunningTime` and `status.activity` of a Workspace whose pod is ready.
 ///
 /// They stay as they are as long as the same container runs, whether it was ready all the time or not. Once another one
-/// runs, activity of before would pause it too soon. Which one ran is not recorded: it is another one if it started after
-/// that time. So that time must not be before the start, also where the clock of the node is ahead.
+/// runs, activity of before would pause it too soon.
 pub fn of_ready(held: &WorkspaceStatus, pod: &Pod, now: Timestamp) -> (i64, WorkspaceActivity) {
-    let started = started(pod).map_or(0, Timestamp::as_millisecond);
-    let is_known = held.last_running_time != 0 && held.last_running_time >= started;
-    if is_known {
+    let started = started(pod);
+    if is_recorded(held, started, now) {
         return (held.last_running_time, held.activity.clone().unwrap_or_default());
     }
     (started.max(now.as_millisecond()), WorkspaceActivity::default())
 }
 
-/// The start of the container `main`, or what was just before it.
-fn started(pod: &Pod) -> Option<Timestamp> {
-    match pod.main.now {
+/// Whether `status.lastRunningTime` is about the container that started then.
+///
+/// Which one ran is not recorded: it is another one if it started after that time. So that time must not be before the start,
+/// also where the clock of the node is ahead. A time that is yet to come was set by a clock that has been set back, and may be
+/// that of an earlier container as well.
+fn is_recorded(held: &WorkspaceStatus, started: i64, now: Timestamp) -> bool {
+    let since = held.last_running_time;
+    since != 0 && since >= started && since <= started.max(now.as_millisecond())
+}
+
+/// The start of the container `main`, or what was just before it, in milliseconds since 1970; 0 where neither is known.
+fn started(pod: &Pod) -> i64 {
+    let started = match pod.main.now {
         ContainerPhase::Running { since: Some(since) } => Timestamp::from_second(since).ok(),
         _ => pod.created.parse().ok(),
-    }
+    };
+    started.map_or(0, Timestamp::as_millisecond)
 }
 
 #[cfg(test)]
@@ -69,6 +105,33 @@ mod tests {
         let (since, _) = of(0, "2026-01-01T12:10:07Z");
         assert_eq!(since, at("2026-01-01T12:10:07Z"));
         assert_eq!(of(since, "2026-01-01T12:10:07Z"), (since, ACTIVITY));
+    }
+
+    /// It may be that of the container before: the clock was set back by an hour, and the container restarted within it.
+    #[test]
+    fn a_time_that_is_yet_to_come_is_not_trusted() {
+        let anew = (at("2026-01-01T12:10:00.5Z"), WorkspaceActivity::default());
+        assert_eq!(of(at("2026-01-01T13:00:00Z"), "2026-01-01T12:05:03Z"), anew);
+    }
+
+    #[test]
+    fn a_probe_is_sent_to_a_run_that_is_recorded() {
+        let pod = |state: serde_json::Value| -> Pod {
+            let metadata = json!({"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T12:00:00Z"});
+            let statuses = json!([{"name": "main", "state": state}]);
+            serde_json::from_value(json!({"metadata": metadata, "status": {"containerStatuses": statuses}})).unwrap()
+        };
+        let run = |held: i64, state| {
+            let held = WorkspaceStatus { last_running_time: held, ..WorkspaceStatus::default() };
+            Run::of(&held, &pod(state), "2026-01-01T12:10:00Z".parse().unwrap())
+        };
+        let running = || json!({"running": {"startedAt": "2026-01-01T12:05:00Z"}});
+        let (started, since) = (at("2026-01-01T12:05:00Z"), at("2026-01-01T12:05:07Z"));
+        assert_eq!(run(since, running()), Some(Run { pod: "u".into(), started, since }));
+        assert_eq!(run(0, running()), None, "no reconcile has seen it ready");
+        assert_eq!(run(started - 1, running()), None, "the time is that of the container before");
+        let ended = json!({"terminated": {"exitCode": 0, "startedAt": "2026-01-01T12:05:00Z"}});
+        assert_eq!(run(since, ended), None);
     }
 
     #[test]

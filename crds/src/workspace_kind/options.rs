@@ -211,6 +211,13 @@ pub struct OptionSpawner {
     pub hidden: bool,
 }
 
+impl OptionSpawner {
+    /// The labels by key, which selectors of rules match.
+    pub fn label_map(&self) -> BTreeMap<String, String> {
+        self.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect()
+    }
+}
+
 /// A label of a value.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
