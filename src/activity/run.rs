@@ -21,37 +21,36 @@ pub struct Run {
 impl Run {
     /// The run of the container that is running now. None where there is none, and where the status still is about another
     /// one: the next reconcile records it.
-    pub fn of(held: &WorkspaceStatus, pod: &Pod, now: Timestamp) -> Option<Self> {
+    pub fn of(held: &WorkspaceStatus, pod: &Pod) -> Option<Self> {
+        let (started, since) = (started(pod), held.last_running_time);
         let is_running = matches!(pod.main.now, ContainerPhase::Running { .. });
-        let started = started(pod);
-        (is_running && is_recorded(held, started, now)).then(|| Self {
-            pod: pod.identity.uid.clone(),
-            started,
-            since: held.last_running_time,
-        })
+        (is_running && is_from(since, started)).then(|| Self { pod: pod.identity.uid.clone(), started, since })
     }
 }
 
 /// `status.lastRunningTime` and `status.activity` of a Workspace whose pod is ready.
 ///
 /// They stay as they are as long as the same container runs, whether it was ready all the time or not. Once another one
-/// runs, activity of before would pause it too soon.
+/// runs, activity of before would pause it too soon. It runs from when the kubelet says that it became ready: like its start
+/// that is by the clock of the node, so what is compared with the next start does not depend on the clock of the controller.
 pub fn of_ready(held: &WorkspaceStatus, pod: &Pod, now: Timestamp) -> (i64, WorkspaceActivity) {
     let started = started(pod);
-    if is_recorded(held, started, now) {
-        return (held.last_running_time, held.activity.clone().unwrap_or_default());
+    let ready = pod.ready_changed.and_then(|changed| Timestamp::from_second(changed).ok()).unwrap_or(now);
+    let ready = ready.as_millisecond().max(started);
+    let since = held.last_running_time;
+    // A time that is yet to come was set by a clock that has been set back, and may be that of an earlier container.
+    if is_from(since, started) && since <= ready.max(now.as_millisecond()) {
+        return (since, held.activity.clone().unwrap_or_default());
     }
-    (started.max(now.as_millisecond()), WorkspaceActivity::default())
+    (ready, WorkspaceActivity::default())
 }
 
-/// Whether `status.lastRunningTime` is about the container that started then.
+/// Whether a container that started then counts as running since `since`.
 ///
 /// Which one ran is not recorded: it is another one if it started after that time. So that time must not be before the start,
-/// also where the clock of the node is ahead. A time that is yet to come was set by a clock that has been set back, and may be
-/// that of an earlier container as well.
-fn is_recorded(held: &WorkspaceStatus, started: i64, now: Timestamp) -> bool {
-    let since = held.last_running_time;
-    since != 0 && since >= started && since <= started.max(now.as_millisecond())
+/// also where the clock of the node is ahead.
+fn is_from(since: i64, started: i64) -> bool {
+    since != 0 && since >= started
 }
 
 /// The start of the container `main`, or what was just before it, in milliseconds since 1970; 0 where neither is known.
@@ -107,6 +106,20 @@ mod tests {
         assert_eq!(of(since, "2026-01-01T12:10:07Z"), (since, ACTIVITY));
     }
 
+    #[test]
+    fn it_runs_from_when_the_kubelet_says_that_it_became_ready() {
+        let status = json!({
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T12:05:09Z"}],
+            "containerStatuses": [{"name": "main", "state": {"running": {"startedAt": "2026-01-01T12:05:03Z"}}}],
+        });
+        let pod = json!({"metadata": {"creationTimestamp": "2026-01-01T12:00:00Z"}, "status": status});
+        let pod = serde_json::from_value(pod).unwrap();
+        let since = |now: &str| of_ready(&WorkspaceStatus::default(), &pod, now.parse().unwrap()).0;
+        for now in ["2026-01-01T12:10:00Z", "2027-01-01T00:00:00Z", "2025-01-01T00:00:00Z"] {
+            assert_eq!(since(now), at("2026-01-01T12:05:09Z"), "{now}");
+        }
+    }
+
     /// It may be that of the container before: the clock was set back by an hour, and the container restarted within it.
     #[test]
     fn a_time_that_is_yet_to_come_is_not_trusted() {
@@ -123,7 +136,7 @@ mod tests {
         };
         let run = |held: i64, state| {
             let held = WorkspaceStatus { last_running_time: held, ..WorkspaceStatus::default() };
-            Run::of(&held, &pod(state), "2026-01-01T12:10:00Z".parse().unwrap())
+            Run::of(&held, &pod(state))
         };
         let running = || json!({"running": {"startedAt": "2026-01-01T12:05:00Z"}});
         let (started, since) = (at("2026-01-01T12:05:00Z"), at("2026-01-01T12:05:07Z"));
