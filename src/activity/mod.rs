@@ -13,3 +13,6 @@ pub mod report;
 pub mod rules;
 pub mod run;
 pub mod schedule;
+
+#[cfg(test)]
+mod year;

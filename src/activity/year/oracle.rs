@@ -1,0 +1,59 @@
+//! When a Workspace may be paused, and when it has to be: known otherwise than the controller knows it.
+
+use super::trace::{Rule, SECOND};
+
+/// How much longer than an interval it may take: the longest probe, and a second.
+const PROBE_TIME: i64 = 11 * SECOND;
+
+/// What is known of the run that is running. Times are in milliseconds by the clock of the controller.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    /// The number of the run; 0 before the first.
+    run: u64,
+    /// Since when it counts as running.
+    since: i64,
+    /// When a probe last found activity in it; 0 if none did.
+    last_activity: i64,
+    /// Since when, in true time, nothing has kept it from being paused but the rule's times.
+    undisturbed: Option<i64>,
+}
+
+impl Oracle {
+    /// The controller sees a run that became ready at a time.
+    pub fn sees_ready(&mut self, run: u64, ready: i64) {
+        if self.run != run {
+            let undisturbed = self.undisturbed;
+            *self = Self { run, since: ready, last_activity: 0, undisturbed };
+        }
+    }
+
+    /// A probe of the run found activity at a time, or none (0).
+    pub fn finds(&mut self, found: i64, clock: i64) {
+        self.last_activity = self.last_activity.max(found).min(clock);
+    }
+
+    /// When the rules allow to pause the run that is running.
+    pub fn eligible_after(&self, rules: &[Rule]) -> Option<i64> {
+        let rule = rules.iter().find(|rule| rule.matches).filter(|rule| rule.pauses)?;
+        let used = if self.last_activity == 0 { self.since } else { self.last_activity };
+        let idle = used + i64::from(rule.idle_seconds) * SECOND;
+        Some(idle.max(self.since + i64::from(rule.min_running_seconds) * SECOND))
+    }
+
+    /// Something happened, after which the Workspace `can` be paused, if the rules allow, or cannot.
+    pub fn is_disturbed(&mut self, can: bool, now: i64) {
+        self.undisturbed = can.then_some(now);
+    }
+
+    /// Whether nothing keeps the Workspace from being paused but the rule's times.
+    pub fn is_undisturbed(&self) -> bool {
+        self.undisturbed.is_some()
+    }
+
+    /// Since how long it should have been paused, if it should.
+    pub fn overdue(&self, rules: &[Rule], interval: i64, now: i64, clock: i64) -> Option<i64> {
+        let eligible = self.eligible_after(rules)? - clock + now;
+        let latest = eligible.max(self.undisturbed?) + interval * SECOND + PROBE_TIME;
+        (now > latest).then(|| now - latest)
+    }
+}
