@@ -11,6 +11,7 @@ use crate::config::settings;
 use crate::config::{Environment, SettingError, Settings};
 use crate::offline::explain;
 
+mod explain_rules;
 mod files;
 mod invocation;
 
@@ -46,10 +47,12 @@ Examples:
 
 const NAME: &str = "workspaces-controller";
 /// All commands; without one the controller runs.
-const COMMANDS: [&str; 7] = ["crds", "validate", "render", "migrate", "explain", "completion", "version"];
+const COMMANDS: [&str; 8] =
+    ["crds", "validate", "render", "migrate", "explain", explain_rules::NAME, "completion", "version"];
 /// Commands that the Go controller does not have. Their flags are not rewritten from Go's style: `-o=json` is left as
 /// it is.
-const OWN_COMMANDS: [&str; 6] = ["validate", "render", "migrate", "explain", "completion", "version"];
+const OWN_COMMANDS: [&str; 7] =
+    ["validate", "render", "migrate", "explain", explain_rules::NAME, "completion", "version"];
 
 /// Parses the command line, the program's name first. All errors are returned together.
 pub fn parse(
@@ -102,6 +105,7 @@ fn command() -> Command {
                 .arg(Arg::new("rule").value_name("RULE").help("Code or name of the rule, such as WSK003"))
                 .after_help(EXPLAIN_EXAMPLES),
         )
+        .subcommand(explain_rules::command())
         .subcommand(
             Command::new("completion")
                 .about("Prints the completion script of a shell")
@@ -147,6 +151,13 @@ fn invocation(
                 }
             }
         }
+        Some((explain_rules::NAME, matches)) => match explain_rules::invocation(matches, environment) {
+            Ok(command) => Invocation::ExplainRules(Box::new(command)),
+            Err(more) => {
+                errors.extend(more);
+                return Err(errors);
+            }
+        },
         Some(("explain", matches)) => match explained(matches.get_one::<String>("rule")) {
             Ok(text) => Invocation::Print(text),
             Err(error) => {
@@ -235,7 +246,7 @@ fn setting_error(error: &clap::Error) -> SettingError {
             "one of them is required: --check changes nothing, --hand-back prepares the way back".to_owned()
         }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
-            "unknown command; use crds, validate, render, migrate, explain, completion, version or none, and write boolean flags as --flag=false".to_owned()
+            "unknown command; use crds, validate, render, migrate, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false".to_owned()
         }
         ErrorKind::MissingRequiredArgument => "required argument is missing (--help shows the usage)".to_owned(),
         ErrorKind::InvalidValue if value.is_some() => match error.get(ContextKind::ValidValue) {

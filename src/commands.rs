@@ -16,6 +16,7 @@ use crate::cli::Invocation;
 use crate::client::Access;
 use crate::config::SettingError;
 use crate::hand_back::{self, HandBack};
+use crate::offline::explain_rules::{self, ExplainRules};
 use crate::offline::migrate::Migrate;
 use crate::offline::{self, CommandOutput};
 use crate::tls;
@@ -25,7 +26,7 @@ use crate::tls;
 pub enum ExitStatus {
     /// No findings that count, or an orderly shutdown.
     Success,
-    /// `validate`, `render` and `migrate`: there are findings that count.
+    /// `validate`, `render`, `migrate` and `explain-rules`: there are findings that count.
     Findings,
     /// The controller failed after it had started; a restart may help.
     RunFailed,
@@ -78,6 +79,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
         Invocation::Render(render) => print_output(&offline::render::run(&render, &mut io::stdin().lock())),
         Invocation::Migrate(migrate) => check_migration(*migrate),
         Invocation::HandBack(command) => hand_back(&command),
+        Invocation::ExplainRules(command) => explain_rules(&command),
         Invocation::Print(text) => print(&text),
         Invocation::Crds { dir: None } => print(&crd_files().map(|(_, yaml)| yaml).join("---\n")),
         Invocation::Crds { dir: Some(dir) } => write_crds(&dir),
@@ -105,13 +107,30 @@ fn check_migration(mut migrate: Migrate) -> ExitStatus {
     let stored = match migrate.cluster.as_ref().map(read) {
         None => Vec::new(),
         Some(Ok(stored)) => stored,
-        Some(Err(ClusterError::Settings(fault))) => return refuse(&[fault]),
-        Some(Err(ClusterError::Request(reason))) => {
-            print_error(&reason);
-            return ExitStatus::ReadOrWriteFailed;
-        }
+        Some(Err(error)) => return fail(&error),
     };
     print_output(&offline::migrate::run(&migrate, stored, &mut io::stdin().lock()))
+}
+
+/// Explains the activity rules of a kind in files or on a cluster.
+fn explain_rules(command: &ExplainRules) -> ExitStatus {
+    if !command.files.is_empty() {
+        return match explain_rules::run(command, &mut io::stdin().lock()) {
+            Ok(output) => print_output(&output),
+            Err(error) => refuse(&[error]),
+        };
+    }
+    let name = command.kind.as_deref().unwrap_or_default();
+    let read = on_cluster(command.kubeconfig.as_deref(), async |client| inventory::kind(&client, name).await);
+    let explained = match read {
+        Ok(Ok(kind)) => explain_rules::explain(&kind, &command.workspace),
+        Ok(Err(names)) => Err(explain_rules::no_kind(name, names.iter().map(String::as_str))),
+        Err(error) => return fail(&error),
+    };
+    match explained {
+        Ok(output) => print_output(&output),
+        Err(error) => refuse(&[error]),
+    }
 }
 
 /// Why nothing came of the work on a cluster.
@@ -128,9 +147,16 @@ fn hand_back(command: &HandBack) -> ExitStatus {
         on_cluster(command.kubeconfig.as_deref(), async |client| hand_back::run(&client, command, print_note).await);
     match done {
         Ok(output) => print_output(&output),
-        Err(ClusterError::Settings(fault)) => refuse(&[fault]),
-        Err(ClusterError::Request(reason)) => {
-            print_error(&reason);
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints why nothing came of the work on a cluster.
+fn fail(error: &ClusterError) -> ExitStatus {
+    match error {
+        ClusterError::Settings(fault) => refuse(std::slice::from_ref(fault)),
+        ClusterError::Request(reason) => {
+            print_error(reason);
             ExitStatus::ReadOrWriteFailed
         }
     }

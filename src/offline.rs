@@ -8,7 +8,8 @@
 //!                                                                               +- input::position: field path -> line and column
 //! ```
 //!
-//! `render` and `migrate` continue from there: given (typed objects) -> crate::render -> difference.
+//! `render` and `migrate` continue from there: given (typed objects) -> crate::render -> difference; `explain-rules`: given ->
+//! crate::activity.
 //!
 //! Objects are checked as if all inputs were stored, in any order. No clock, no environment, no cluster: only
 //! [`input::source`] reads files and the standard input, and nothing here writes: a command returns its
@@ -18,6 +19,7 @@ pub mod api_server;
 pub mod check;
 mod command_output;
 pub mod explain;
+pub mod explain_rules;
 pub mod facts;
 pub mod finding;
 pub mod given;

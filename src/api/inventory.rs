@@ -1,5 +1,6 @@
-//! The objects of a cluster, as files in memory: `migrate` checks files.
+//! What commands read of a cluster. `migrate` checks files, so it gets the objects as files in memory.
 
+use crds::WorkspaceKind;
 use kube::api::{ApiResource, ListParams};
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
@@ -51,6 +52,20 @@ pub async fn read(client: &Client) -> Result<Vec<InputFile>, String> {
     }
     files.extend(users_roles(client).await?);
     Ok(files)
+}
+
+/// A WorkspaceKind, or the names of all of them where there is none of this name.
+///
+/// The error is a sentence for the user.
+pub async fn kind(client: &Client, name: &str) -> Result<Result<WorkspaceKind, Vec<String>>, String> {
+    let api: Api<WorkspaceKind> = Api::all(client.clone());
+    let got = api.get_opt(name).await;
+    if let Some(kind) = got.map_err(|error| format!("cannot get workspacekinds {name}: {}", causes(&error)))? {
+        return Ok(Ok(kind));
+    }
+    let listed = api.list_metadata(&ListParams::default()).await;
+    let listed = listed.map_err(|error| format!("cannot list workspacekinds: {}", causes(&error)))?;
+    Ok(Err(listed.items.into_iter().filter_map(|kind| kind.metadata.name).collect()))
 }
 
 /// The ClusterRoles of users, as far as they exist and may be read.

@@ -178,7 +178,7 @@ pub(super) fn output(formats: &[&'static str]) -> Arg {
         .help("Output format")
 }
 
-fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
+pub(super) fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
     matches.get_many::<String>(name).into_iter().flatten().cloned().collect()
 }
 
@@ -245,7 +245,7 @@ fn hand_back(matches: &ArgMatches, environment: &Environment) -> HandBack {
     }
 }
 
-fn kubeconfig(matches: &ArgMatches, environment: &Environment) -> Option<PathBuf> {
+pub(super) fn kubeconfig(matches: &ArgMatches, environment: &Environment) -> Option<PathBuf> {
     let given = matches.get_one::<PathBuf>("kubeconfig").cloned();
     given.or_else(|| environment.path(&settings::KUBECONFIG))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::Settings;
 use crate::hand_back::HandBack;
+use crate::offline::explain_rules::ExplainRules;
 use crate::offline::migrate::Migrate;
 use crate::offline::render::Render;
 use crate::offline::validate::Validate;
@@ -24,6 +25,8 @@ pub enum Invocation {
     Render(Box<Render>),
     /// Check what is stored before another controller is replaced.
     Migrate(Box<Migrate>),
+    /// Explain which activity rule decides about a Workspace.
+    ExplainRules(Box<ExplainRules>),
     /// Prepare a cluster for the Go controller.
     HandBack(HandBack),
     /// Print a text: help, version and the like.

@@ -1,9 +1,10 @@
 //! The parsers of single values. Each returns the rule as its error, to be printed after the name of the setting.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crds::labels::{label_value_fault, qualified_name_fault};
 use crds::ports::{ConnectPaths, Dialect};
 use webhook::{BindCheck, ProtectedKeys};
 
@@ -34,6 +35,11 @@ pub fn concurrency(value: &str) -> Result<usize, String> {
 pub fn patience(value: &str) -> Result<Duration, String> {
     let duration = duration(value).filter(|duration| *duration <= MAX_PATIENCE);
     duration.ok_or_else(|| "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h".to_owned())
+}
+
+/// For how long something has been so, as Go's `time.ParseDuration` reads it.
+pub fn age(value: &str) -> Result<Duration, String> {
+    duration(value).ok_or_else(|| "must be a duration such as 90s, 2h or 1h30m".to_owned())
 }
 
 /// A duration in Go's syntax: numbers with a unit each, one after the other; only zero needs no unit.
@@ -92,6 +98,20 @@ pub fn path_prefix(value: &str) -> Result<ConnectPaths, String> {
 pub fn dialects(values: &[&str]) -> Result<BTreeSet<Dialect>, String> {
     let parsed: Result<BTreeSet<Dialect>, ()> = values.iter().map(|value| value.parse()).collect();
     parsed.map_err(|()| "must be portId, id or portId,id".to_owned())
+}
+
+/// Labels as kubectl writes them: `key=value,key=value`; empty for none.
+pub fn labels(value: &str) -> Result<BTreeMap<String, String>, String> {
+    let label = |pair: &str| {
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("{pair:?} must be written as key=value"))?;
+        let (key, value) = (key.trim(), value.trim());
+        let fault = qualified_name_fault(key).map(|fault| format!("key {key:?}: {fault}"));
+        match fault.or_else(|| label_value_fault(value).map(|fault| format!("value {value:?}: {fault}"))) {
+            None => Ok((key.to_owned(), value.to_owned())),
+            Some(fault) => Err(fault),
+        }
+    };
+    value.split(',').filter(|pair| !pair.trim().is_empty()).map(label).collect()
 }
 
 /// The action when a user may not bind a ClusterRole.

@@ -93,7 +93,7 @@ fn value(object: &impl Serialize) -> Value {
 }
 
 /// Reports what could not be read or decoded.
-fn input_errors(all: &[&Given], unreadable: &[Unreadable]) -> CommandOutput {
+pub(super) fn input_errors(all: &[&Given], unreadable: &[Unreadable]) -> CommandOutput {
     let mut output = CommandOutput::default();
     for one in all.iter().flat_map(|given| &given.unreadable).chain(unreadable) {
         let place = one.position.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();

@@ -73,6 +73,28 @@ fn what_is_rendered_is_what_the_controller_made_and_a_take_over_sees_the_rest() 
     fixture().delete(&format!("{KINDS}/stored-faulty")).unwrap().ok().unwrap();
 }
 
+/// The API server has filled in the defaults; with a name that does not exist the nearest one is suggested.
+#[test]
+fn the_rules_of_a_stored_kind_are_explained() {
+    let mut object = kind("explained-rules");
+    object["spec"]["podTemplate"]["activityProbe"] = json!({"podExec": {"script": "#!/bin/sh\n"}});
+    object["spec"]["activityRules"] =
+        json!([{"config": {"secondsSinceActive": 7200}, "effect": {"pauseWorkspace": true}}]);
+    fixture().create(KINDS, &object).unwrap().ok().unwrap();
+    let kubeconfig = cluster().api().kubeconfig.display().to_string();
+    let explain = |name: &str| program(&["explain-rules", name, "--idle=1h", "--kubeconfig", &kubeconfig], None);
+    let output = explain("explained-rules").ok().unwrap();
+    let expected = "spec.activityRules[0] pauses the Workspace once it has not been active for 2h.\n\
+                    Idle for 1h, it may be paused in 1h.\n\
+                    It is paused by a successful probe that finds no activity. It is probed with a script every 1h, and when \
+                    it may be paused, but not more often than every 5m.\n";
+    assert!(output.ends_with(expected), "{output}");
+    let output = explain("explained-rule");
+    let expected = "error: KIND=\"explained-rule\": no such WorkspaceKind, did you mean \"explained-rules\"?\n";
+    assert_eq!(output.stderr, expected, "{output:?}");
+    fixture().delete(&format!("{KINDS}/explained-rules")).unwrap().ok().unwrap();
+}
+
 const KIND_CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/workspacekinds.kubeflow.org";
 
 /// Waits until the API server stores the unknown field of a kind, or drops it: it notices a changed CRD a moment later.

@@ -51,7 +51,7 @@ fn code(arguments: &[&str], output: Stream, errors: Stream) -> i32 {
 }
 
 /// Commands without findings, each with output.
-const CLEAN: [&[&str]; 11] = [
+const CLEAN: [&[&str]; 12] = [
     &["validate", KIND, WORKSPACE],
     &["render", KIND, WORKSPACE],
     &["render", "--diff", "docs/examples", "docs/examples"],
@@ -59,6 +59,7 @@ const CLEAN: [&[&str]; 11] = [
     &["crds"],
     &["explain"],
     &["explain", "WSK003"],
+    &["explain-rules", "-f", KIND],
     &["completion", "bash"],
     &["version"],
     &["--help"],
@@ -146,7 +147,7 @@ fn what_cannot_be_read_is_3_and_outranks_findings() {
          clusters: [{name: x, cluster: {server: \"https://127.0.0.1:1\"}}]\n\
          contexts: [{name: x, context: {cluster: x, user: x}}]\nusers: [{name: x, user: {token: not-a-secret}}]\n";
     std::fs::write(unreachable.path(), kubeconfig).unwrap();
-    let cases: [&[&str]; 7] = [
+    let cases: [&[&str]; 9] = [
         &["validate", "missing.yaml"],
         &["validate", broken, "missing.yaml"],
         &["validate", "--old", "missing.yaml", KIND],
@@ -154,6 +155,8 @@ fn what_cannot_be_read_is_3_and_outranks_findings() {
         &["render", "--diff", "docs/examples", "missing.yaml"],
         &["migrate", "--check", broken, "missing.yaml"],
         &["migrate", "--check", "--cluster", "--kubeconfig", unreachable.path().to_str().unwrap()],
+        &["explain-rules", "-f", KIND, "-f", "missing.yaml"],
+        &["explain-rules", "jupyterlab", "--kubeconfig", unreachable.path().to_str().unwrap()],
     ];
     for arguments in cases {
         assert_eq!(code(arguments, Stream::Open, Stream::Open), 3, "{arguments:?}");
@@ -163,7 +166,7 @@ fn what_cannot_be_read_is_3_and_outranks_findings() {
 
 #[test]
 fn wrong_settings_are_2_whatever_happens_to_the_message() {
-    let cases: [&[&str]; 11] = [
+    let cases: [&[&str]; 14] = [
         &["--no-such-flag"],
         &["--istio-gateway=nowhere"],
         &["no-such-command"],
@@ -174,6 +177,9 @@ fn wrong_settings_are_2_whatever_happens_to_the_message() {
         &["migrate", "--check", "--cluster", "--kubeconfig=/nonexistent"],
         &["crds", "--no-such-flag"],
         &["explain", "no-such-rule"],
+        &["explain-rules"],
+        &["explain-rules", "-f", KIND, "--pod-config=no-such-id"],
+        &["explain-rules", "jupyterlab", "--kubeconfig=/nonexistent"],
         &["completion", "no-such-shell"],
     ];
     for arguments in cases {
@@ -191,8 +197,9 @@ fn the_codes_are_documented() {
     for code in 0..=3 {
         assert!(section.contains(&format!("\n| {code} | ")), "{code} is missing in {section}");
     }
-    for command in [&["--help"][..], &["validate", "--help"], &["render", "--help"], &["migrate", "--help"]] {
-        let (help, _) = super::printed(command, "");
+    let commands = ["validate", "render", "migrate", "explain-rules"].map(|command| vec![command, "--help"]);
+    for command in std::iter::once(vec!["--help"]).chain(commands) {
+        let (help, _) = super::printed(&command, "");
         let codes = help.split("Exit codes: ").nth(1).and_then(|rest| rest.split("\n\n").next());
         let codes = codes.unwrap_or_else(|| panic!("no codes in {help}"));
         for code in ["0 ", " 1 ", " 2 ", " 3 "] {

@@ -5,6 +5,7 @@
 mod case_files;
 mod documents;
 mod exit_codes;
+mod explain_rules;
 mod hostile;
 mod mistakes;
 mod outputs;
