@@ -90,6 +90,11 @@ impl ProxiedPort {
     pub fn key(&self) -> &str {
         self.port_id.as_deref().or(self.id.as_deref()).unwrap_or_default()
     }
+
+    /// Whether the server does not see the path of the port: Istio removes it from requests.
+    pub fn removes_path_prefix(&self) -> bool {
+        self.http_proxy.as_ref().is_some_and(|proxy| proxy.remove_path_prefix)
+    }
 }
 
 /// The path prefixes of ports: one for each dialect, or one for all.

@@ -35,6 +35,12 @@ impl KeptPaths {
         Self(http.into_iter().filter_map(path).collect())
     }
 
+    /// The path that the server on this port is below, with both slashes; none where the port is not routed.
+    pub fn base_path(&self, port: i32) -> Option<&str> {
+        let path = self.0.iter().find(|path| path.port == port)?;
+        Some(if path.rewrite.is_some() { "/" } else { &path.prefix })
+    }
+
     /// Puts them into a rendered spec: into the routes of these ports, and into the redirects to them. A route of another port
     /// under a path that is kept is left out until then: the running pod is reached there.
     pub fn keep_in(&self, spec: &mut VirtualServiceSpec) {
@@ -142,6 +148,14 @@ mod tests {
             spec(&[route(old, 80, false)])
         );
         assert_eq!(kept(&rendered, &rendered), rendered);
+    }
+
+    #[test]
+    fn a_server_is_below_its_path_unless_that_is_removed() {
+        let stored =
+            spec(&[redirect("/a/ns/lab/x/"), route("/a/ns/lab/x/", 80, false), route("/a/ns/lab/y/", 81, true)]);
+        let kept = KeptPaths::of_stored(&stored, "ns", "lab");
+        assert_eq!([80, 81, 82].map(|port| kept.base_path(port)), [Some("/a/ns/lab/x/"), Some("/"), None]);
     }
 
     #[test]

@@ -141,8 +141,7 @@ fn route(
     headers: Option<HeaderOperations>,
     path: String,
 ) -> HttpRoute {
-    let proxy = entry.and_then(|entry| entry.http_proxy.as_ref());
-    let removes_prefix = proxy.is_some_and(|proxy| proxy.remove_path_prefix);
+    let removes_prefix = entry.is_some_and(ProxiedPort::removes_path_prefix);
     let host = format!("{}.{}.svc.{}", context.fixed.names.service, context.input.namespace, routing.cluster_domain);
     HttpRoute {
         matches: vec![HttpMatch { uri: StringMatch::Prefix(path) }],
