@@ -23,6 +23,15 @@ pub fn shebang_fault(script: &str) -> Option<&'static str> {
     )
 }
 
+/// The interpreter of a script and its argument, as Linux takes them from the first line: the rest of the line is one argument.
+pub fn shebang(script: &str) -> Option<(&str, Option<&str>)> {
+    let blanks = [' ', '\t'];
+    let line = script.lines().next()?.strip_prefix("#!")?.trim_matches(blanks);
+    let (interpreter, argument) = line.split_once(blanks).unwrap_or((line, ""));
+    let argument = argument.trim_start_matches(blanks);
+    (!interpreter.is_empty()).then_some((interpreter, (!argument.is_empty()).then_some(argument)))
+}
+
 impl ActivityRule {
     /// Whether the rule applies to every Workspace.
     pub fn is_catch_all(&self) -> bool {
@@ -74,6 +83,13 @@ mod tests {
             let fault = shebang_fault(windows).unwrap_or_default();
             assert!(fault.starts_with("shebang line must not end in a carriage return"), "{windows:?}: {fault}");
         }
+        assert_eq!(shebang(" #!/bin/sh"), None);
+        assert_eq!(shebang("#! \t\n/bin/sh"), None);
+        assert_eq!(shebang("#!/bin/bash"), Some(("/bin/bash", None)));
+        assert_eq!(
+            shebang("#! \t/usr/bin/env \t -S  python3 -I \nprint()"),
+            Some(("/usr/bin/env", Some("-S  python3 -I")))
+        );
         assert_eq!(shebang_fault(&(longest + "x\necho")), Some("shebang line exceeds the 255 character limit"));
     }
 }

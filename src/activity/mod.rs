@@ -3,11 +3,14 @@
 //! Files without a client are pure: they take facts and `now`.
 //!
 //! ```text
-//! policy (what the kind asks for) -> schedule (when to probe) -> report (what a probe found) -> record (status, verdict)
-//!                                                                  rules (which rule decides) -^
+//! policy (what the kind asks for) -> schedule (when to probe) -> jupyter or exec -> report (what a probe found)
+//!                                    rules (which rule decides) -> record (status, verdict) <- report
 //! ```
 
+pub mod exec;
+pub mod jupyter;
 pub mod policy;
+mod probe;
 pub mod record;
 pub mod report;
 pub mod rules;

@@ -34,3 +34,29 @@ pub enum ProbeFailure {
     #[error("{0}")]
     Failed(String),
 }
+
+impl ProbeReport {
+    /// The report of a probe that ended at `ended`. The clock of a node may be ahead: nobody was active after that.
+    pub(super) fn new(started: Timestamp, ended: Timestamp, result: Result<Found, ProbeFailure>) -> Self {
+        let result = result.map(|found| match found {
+            Found::LastActive(time) => Found::LastActive(time.min(ended)),
+            Found::ActiveNow | Found::Inactive => found,
+        });
+        Self { started, ended, result }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn nobody_was_active_after_the_probe() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let found = |found| ProbeReport::new(at(100), at(103), Ok(found)).result.unwrap();
+        assert_eq!(found(Found::LastActive(at(50))), Found::LastActive(at(50)));
+        assert_eq!(found(Found::LastActive(at(102))), Found::LastActive(at(102)));
+        assert_eq!(found(Found::LastActive(at(9_000))), Found::LastActive(at(103)));
+    }
+}
