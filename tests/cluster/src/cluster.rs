@@ -1,7 +1,7 @@
 //! One isolated control plane: its servers, its data directory, its users.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,6 +37,8 @@ pub struct ClusterOptions {
     pub virtual_service_crd: bool,
     /// Installs the CRDs of `crds/*.yaml`.
     pub product_crds: bool,
+    /// Lets pods run what is asked for with `exec`, as processes of this machine: see [`Cluster::pod_dir`].
+    pub exec: bool,
     /// Further arguments of the API server.
     pub api_server_args: Vec<String>,
 }
@@ -49,6 +51,7 @@ impl Default for ClusterOptions {
             pod_cidr: "127.10.0.1/16".to_owned(),
             virtual_service_crd: true,
             product_crds: true,
+            exec: false,
             api_server_args: Vec::new(),
         }
     }
@@ -65,6 +68,8 @@ pub enum Server {
     KubeControllerManager,
     /// The scheduler.
     KubeScheduler,
+    /// What answers `exec` for all nodes, where [`ClusterOptions::exec`] is set.
+    Kubelet,
     /// The fake kubelet.
     Kwok,
 }
@@ -78,6 +83,7 @@ pub struct Cluster {
     dir: PathBuf,
     url: String,
     port: u16,
+    kubelet_port: Option<u16>,
     ca_pem: String,
     users: Vec<User>,
     options: Arc<ClusterOptions>,
@@ -136,6 +142,7 @@ impl Cluster {
             dir,
             url,
             port,
+            kubelet_port: options.exec.then(free_port).transpose()?,
             ca_pem,
             users,
             options,
@@ -172,6 +179,11 @@ impl Cluster {
         // now.
         self.start_server(Server::KubeControllerManager)?;
         self.start_server(Server::KubeScheduler)?;
+        if let Some(port) = self.kubelet_port {
+            self.start_server(Server::Kubelet)?;
+            let address = ("127.0.0.1", port);
+            self.wait_for("the kubelet to listen", START_TIMEOUT, || TcpStream::connect(address))?;
+        }
         self.start_server(Server::Kwok)?;
         // Until the process id of a server is written, it can be neither signalled nor cleaned up.
         self.servers().values_mut().try_for_each(|server| server.pid().map(drop))
@@ -190,6 +202,7 @@ impl Cluster {
             tools: &self.tools,
             dir: &self.dir,
             port: self.port,
+            kubelet_port: self.kubelet_port,
             pod_cidr: &self.options.pod_cidr,
             api_server_args: &self.options.api_server_args,
         }
@@ -212,6 +225,7 @@ impl Cluster {
             Server::KubeApiserver => setup.api_server(),
             Server::KubeControllerManager => setup.controller_manager(),
             Server::KubeScheduler => setup.scheduler(),
+            Server::Kubelet => setup.kubelet(),
             Server::Kwok => setup.kwok(),
         }?;
         self.servers().insert(server, started);
@@ -260,6 +274,12 @@ impl Cluster {
     /// The data directory, with `logs/<server>.log` and `audit.log`; gone when this value is.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The folder that what runs in a pod starts in and has as its home, where [`ClusterOptions::exec`] is set. The file `env` in
+    /// it may name variables, one `NAME=value` a line.
+    pub fn pod_dir(&self, namespace: &str, pod: &str) -> PathBuf {
+        self.setup().pods().join(namespace).join(pod)
     }
 
     /// The programs in use.

@@ -1,11 +1,11 @@
 //! The command line of each server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::credentials::{MASTERS, User, file};
 use crate::error::write;
 use crate::supervised::{Program, Supervised};
-use crate::{Result, Tools};
+use crate::{Error, Result, Tools};
 
 /// Users of the servers themselves, each with its own name in the audit log.
 pub(crate) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
@@ -31,6 +31,7 @@ pub(crate) struct Setup<'a> {
     pub tools: &'a Tools,
     pub dir: &'a Path,
     pub port: u16,
+    pub kubelet_port: Option<u16>,
     pub pod_cidr: &'a str,
     pub api_server_args: &'a [String],
 }
@@ -84,6 +85,8 @@ impl Setup<'_> {
             format!("--secure-port={}", self.port),
             // The address of an endpoint may not be a loopback one.
             "--endpoint-reconciler-type=none".to_owned(),
+            // The host names of the nodes are not known to any resolver.
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
             format!("--tls-cert-file={}", self.path(file::SERVER_CERTIFICATE)),
             format!("--tls-private-key-file={}", self.path(file::SERVER_KEY)),
             format!("--cert-dir={}", self.path("api-server-certs")),
@@ -133,10 +136,22 @@ impl Setup<'_> {
         self.start("kube-scheduler", &self.tools.kube_scheduler, args.to_vec())
     }
 
+    /// The folders of all pods.
+    pub fn pods(&self) -> PathBuf {
+        self.dir.join("pods")
+    }
+
+    pub fn kubelet(&self) -> Result<Supervised> {
+        let port =
+            self.kubelet_port.ok_or_else(|| Error::Unknown("no kubelet: set ClusterOptions::exec".to_owned()))?;
+        let args = [format!("127.0.0.1:{port}"), self.pods().display().to_string()];
+        self.start("kubelet", &Tools::program("kubelet")?, args.to_vec())
+    }
+
     pub fn kwok(&self) -> Result<Supervised> {
         let own_stages = self.dir.join("stages.yaml");
         write(&own_stages, include_str!("stages/pods.yaml"))?;
-        let args = [
+        let mut args = vec![
             format!("--kubeconfig={}", self.path(&kubeconfig_name(KWOK))),
             format!("--config={}", self.tools.kwok_stages.display()),
             format!("--config={}", own_stages.display()),
@@ -145,6 +160,10 @@ impl Setup<'_> {
             "--node-ip=127.0.0.1".to_owned(),
             "--node-lease-duration-seconds=40".to_owned(),
         ];
-        self.start("kwok", &self.tools.kwok, args.to_vec())
+        if let Some(port) = self.kubelet_port {
+            // What the nodes name as theirs. kwok would listen there itself.
+            args.extend([format!("--node-port={port}"), "--server-address=127.0.0.1:0".to_owned()]);
+        }
+        self.start("kwok", &self.tools.kwok, args)
     }
 }
