@@ -23,7 +23,7 @@ mod world;
 
 use world::{Fault, World};
 
-/// How many years: the issue of idle Workspaces asks for as many.
+/// How many years are generated.
 const YEARS: u64 = 2000;
 
 /// What happened in a year.
