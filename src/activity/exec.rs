@@ -17,15 +17,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, copy, sink};
 
+use super::policy::EXEC_TIMEOUT_MAX;
 use super::probe;
 use super::report::{Found, ProbeFailure, ProbeReport};
+use crate::stores::pod::MAIN;
 
-/// The longest that anything runs, whatever the kind says.
-pub const TIMEOUT_MAX: Duration = Duration::from_mins(5);
 /// For the way there and back, in which nothing runs yet or any longer.
 const WAY: Duration = Duration::from_secs(5);
-/// The container that the image of a Workspace runs in.
-const MAIN: &str = "main";
 /// The longest JSON that is read. The shell sends one byte more, to show that there is more.
 const JSON_MAX: usize = 64 << 10;
 /// The first line of the shell, and the JSON.
@@ -92,7 +90,7 @@ pub struct PodName<'a> {
     pub name: &'a str,
 }
 
-/// What the script of `activityProbe.podExec` finds out, which runs for at most `limit` or [`TIMEOUT_MAX`].
+/// What the script of `activityProbe.podExec` finds out, which runs for at most `limit` or [`EXEC_TIMEOUT_MAX`].
 pub async fn probe_script(client: &Client, pod: PodName<'_>, script: &str, limit: Duration) -> ProbeReport {
     let running = async |limit| {
         let (interpreter, argument) = shebang(script).ok_or(ExecError::Shebang)?;
@@ -102,7 +100,7 @@ pub async fn probe_script(client: &Client, pod: PodName<'_>, script: &str, limit
     probe(limit, running).await
 }
 
-/// What the command of `culling.activityProbe.exec` finds out by its exit code, which runs for at most `limit` or [`TIMEOUT_MAX`].
+/// What the command of `culling.activityProbe.exec` finds out by its exit code, which runs for at most `limit` or [`EXEC_TIMEOUT_MAX`].
 pub async fn probe_command(client: &Client, pod: PodName<'_>, command: &[String], limit: Duration) -> ProbeReport {
     let running = async |limit| {
         let program: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -112,7 +110,7 @@ pub async fn probe_command(client: &Client, pod: PodName<'_>, command: &[String]
 }
 
 async fn probe(limit: Duration, running: impl AsyncFnOnce(Duration) -> Result<Found, ExecError>) -> ProbeReport {
-    let limit = limit.clamp(Duration::from_secs(1), TIMEOUT_MAX);
+    let limit = limit.clamp(Duration::from_secs(1), EXEC_TIMEOUT_MAX);
     let found = async {
         running(limit).await.map_err(|error| match error {
             ExecError::TimedOut => ProbeFailure::Timeout,

@@ -7,8 +7,8 @@ use crds::workspace_kind::{ActivityProbe, Culling, PodExecActivityProbe};
 
 use super::rules::{PauseRule, RuleField};
 
-/// Scripts that run for longer are given up: no other probe of the Workspace starts before.
-const EXEC_TIMEOUT_MAX: Duration = Duration::from_mins(5);
+/// The longest that anything runs in a pod, whatever the kind says: no other probe of the Workspace starts before.
+pub const EXEC_TIMEOUT_MAX: Duration = Duration::from_mins(5);
 /// How long the exit code 0 of a command of `culling` says that the Workspace was active, so how often it has to run.
 const COMMAND_INTERVAL: Duration = Duration::from_mins(1);
 /// The widest interval of `culling` with Jupyter, which names none: as that of `activityProbe`.

@@ -147,7 +147,7 @@ impl Reason {
 }
 
 /// The container that the image of a Workspace runs in.
-const MAIN: &str = "main";
+pub const MAIN: &str = "main";
 
 #[derive(Debug, Deserialize)]
 struct Wire {
