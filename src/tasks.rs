@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub type TaskName = Cow<'static, str>;
 /// Named tasks.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    running: JoinSet<()>,
+    running: JoinSet<Result<(), String>>,
     names: HashMap<Id, TaskName>,
 }
 
@@ -28,6 +29,9 @@ pub enum TaskError {
     /// It panicked.
     #[error("background task {0:?} panicked")]
     Panicked(TaskName),
+    /// It found that it must not go on, and why.
+    #[error("{0}")]
+    Refused(String),
 }
 
 impl Tasks {
@@ -43,14 +47,32 @@ impl Tasks {
         task: impl Future<Output = ()> + Send + 'static,
         runtime: &Handle,
     ) {
+        let task = async {
+            task.await;
+            Ok(())
+        };
         let id = self.running.spawn_on(task, runtime).id();
+        self.names.insert(id, name.into());
+    }
+
+    /// Starts a task that may find that it must not go on.
+    pub fn spawn_refusing<E: Display>(
+        &mut self,
+        name: impl Into<TaskName>,
+        task: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let id = self.running.spawn(async { task.await.map_err(|refusal| refusal.to_string()) }).id();
         self.names.insert(id, name.into());
     }
 
     /// The first task that ends. Never returns while all are running.
     pub async fn ended(&mut self) -> TaskError {
         match self.running.join_next_with_id().await {
-            Some(Ok((id, ()))) => TaskError::Returned(self.forget(id)),
+            Some(Ok((id, Ok(())))) => TaskError::Returned(self.forget(id)),
+            Some(Ok((id, Err(refusal)))) => {
+                self.forget(id);
+                TaskError::Refused(refusal)
+            }
             Some(Err(error)) => self.panicked(&error),
             None => std::future::pending().await,
         }
@@ -62,7 +84,7 @@ impl Tasks {
         let all = async {
             while let Some(end) = self.running.join_next_with_id().await {
                 match end {
-                    Ok((id, ())) => drop(self.names.remove(&id)),
+                    Ok((id, _)) => drop(self.names.remove(&id)),
                     Err(error) => drop(self.names.remove(&error.id())),
                 }
             }
@@ -97,6 +119,14 @@ mod tests {
         tasks.spawn("steady", pending());
         tasks.spawn("hasty", ready(()));
         assert_eq!(tasks.ended().await.to_string(), "background task \"hasty\" returned unexpectedly");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_returned_as_it_is() {
+        let mut tasks = Tasks::default();
+        tasks.spawn("steady", pending());
+        tasks.spawn_refusing("wise", ready(Err("somebody else does that")));
+        assert_eq!(tasks.ended().await, TaskError::Refused("somebody else does that".to_owned()));
     }
 
     #[tokio::test]
