@@ -122,6 +122,15 @@ impl ApplyError {
         }
     }
 
+    /// Logs it.
+    pub fn log(&self) {
+        let text = self.without_server_message();
+        match self.next() {
+            Next::Retry => tracing::warn!(error = text, "failed to reconcile child; will retry"),
+            Next::Wait(_) => tracing::debug!(error = text, "a child has to wait"),
+        }
+    }
+
     /// When to retry.
     pub fn next(&self) -> Next {
         match self {

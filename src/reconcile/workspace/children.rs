@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crds::WorkspaceKind;
 use tokio::time::Instant;
 
-use super::super::apply::{ApplyError, Next, StoredDifference};
+use super::super::apply::{ApplyError, StoredDifference};
 use super::memory::Memory;
 use super::observe;
 use super::outcome::{ApplyOutcome, ChildOutcome};
@@ -30,7 +30,7 @@ pub(super) async fn reconcile(target: &Target<'_>, kind: Option<&WorkspaceKind>,
 
 /// Nothing is done while it is not known which StatefulSet there is.
 pub(super) fn unknown(target: &Target<'_>, error: ApplyError, memory: &Memory) -> ApplyOutcome {
-    log(&error);
+    error.log();
     let name = &target.names().stateful_set;
     let set = ChildOutcome::new(ChildKind::StatefulSet, name, Err(error), memory.unreachable);
     ApplyOutcome { children: vec![set], ..ApplyOutcome::default() }
@@ -136,7 +136,7 @@ async fn apply_all(
         children.push(child);
     }
     if let Some(error) = unread {
-        log(&error);
+        error.log();
         let (kind, name) = (ChildKind::VirtualService, &target.names().virtual_service);
         children.push(ChildOutcome::new(kind, name, Err(error), memory.unreachable));
     }
@@ -200,7 +200,12 @@ async fn remove(target: &Target<'_>, kind: ChildKind, child: &Child, memory: &Me
     let result = if kind == ChildKind::StatefulSet && !target.workspace.spec.paused && runs() {
         Err(ApplyError::SecondRuns { kind: kind.row().kind, name: child.identity.key.name().to_owned() })
     } else {
-        target.api(kind).delete(&child.identity).await.inspect_err(log).map(|()| StoredDifference::default())
+        target
+            .api(kind)
+            .delete(&child.identity)
+            .await
+            .inspect_err(ApplyError::log)
+            .map(|()| StoredDifference::default())
     };
     let outcome = ChildOutcome::new(kind, child.identity.key.name(), result, memory.unreachable);
     ChildOutcome { serves: Serves::Neither, ..outcome }
@@ -209,7 +214,7 @@ async fn remove(target: &Target<'_>, kind: ChildKind, child: &Child, memory: &Me
 async fn apply(target: &Target<'_>, planned: RenderedAction, memory: &mut Memory) -> ChildOutcome {
     let ChildAction { kind, name, action } = planned;
     let child = memory.children.of(kind, &name);
-    let written = target.api(kind).act(&target.key(&name), action, child).await.inspect_err(log);
+    let written = target.api(kind).act(&target.key(&name), action, child).await.inspect_err(ApplyError::log);
     let result = written.as_ref().map(|_| child.stored()).map_err(Clone::clone);
     if matches!(written, Ok(true)) && kind == ChildKind::StatefulSet {
         memory.stateful_set_written = Some(Instant::now());
@@ -256,16 +261,8 @@ async fn stop_unrendered(target: &Target<'_>, memory: &mut Memory) -> Option<Chi
 async fn scale(target: &Target<'_>, replicas: i32, memory: &mut Memory) -> Result<(), ApplyError> {
     let (kind, name) = (ChildKind::StatefulSet, &target.names().stateful_set);
     let child = memory.children.of(kind, name);
-    if target.api(kind).scale(&target.key(name), replicas, child).await.inspect_err(log)? {
+    if target.api(kind).scale(&target.key(name), replicas, child).await.inspect_err(ApplyError::log)? {
         memory.stateful_set_written = Some(Instant::now());
     }
     Ok(())
-}
-
-fn log(error: &ApplyError) {
-    let text = error.without_server_message();
-    match error.next() {
-        Next::Retry => tracing::warn!(error = text, "failed to reconcile child; will retry"),
-        Next::Wait(_) => tracing::debug!(error = text, "a child has to wait"),
-    }
 }

@@ -51,7 +51,7 @@ pub(super) async fn find(
         if children.is_empty() && looks && is_adopted && context.stores.children(kind).progress() == Progress::Synced {
             children = hidden(context, workspace, kind, memory).await?;
         }
-        if let Some(child) = kept(&children, |_| PodOf::None) {
+        if let Some(child) = kept_without_pod(&children) {
             child.identity.key.name().clone_into(name);
         }
     }
@@ -94,6 +94,11 @@ fn pod_of(context: &Context, set: &Child) -> PodOf {
         Some(pod) if &*pod.phase == "Running" => PodOf::Running,
         Some(_) => PodOf::NotRunning,
     }
+}
+
+/// As [`kept`], of those that no pod belongs to.
+pub(in crate::reconcile) fn kept_without_pod(children: &[Arc<Child>]) -> Option<&Arc<Child>> {
+    kept(children, |_| PodOf::None)
 }
 
 /// Which of several objects that are the same child is kept: one that is not being deleted before one that is, then one that a

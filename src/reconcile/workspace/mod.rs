@@ -38,6 +38,7 @@ use outcome::ApplyOutcome;
 use status::StatusFacts;
 use target::Target;
 
+pub(super) use existing::kept_without_pod;
 pub(super) use memory::Memory;
 pub(super) use target::Context;
 
