@@ -85,12 +85,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         None
     };
 
-    let watched = Watched {
-        notebooks: settings.enable_webhooks,
-        children: settings.enable_reconcile,
-        istio: settings.enable_reconcile && settings.routing.use_istio,
-    };
-    let (stores, tasks) = Stores::start(&client, watched);
+    let (stores, tasks) = Stores::start(&client, Watched::under(&settings));
     let counted = stores.clone();
     metrics.count_workspaces(move || counted.workspace_counts());
     for (name, watch) in tasks {
@@ -106,7 +101,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         let drain = process.drain.clone();
         let announced = async move { drain.reached(DrainState::Announced).await };
         let reconcile = reconcile::run(client, stores.clone(), Arc::clone(&settings), Arc::clone(&metrics), announced);
-        process.draining.spawn("reconcile", reconcile);
+        process.draining.spawn_refusing("reconcile", reconcile);
     }
 
     let drain = process.drain.clone();

@@ -4,6 +4,7 @@
 //! defines what is allowed. All errors are reported together.
 
 mod log;
+mod mode;
 mod network;
 mod routing;
 pub mod settings;
@@ -19,6 +20,7 @@ use crds::ports::{ConnectPaths, Dialect};
 use webhook::Policy;
 
 pub use log::{LogFormat, LogSettings};
+pub use mode::{Duties, Mode};
 pub use network::Listen;
 pub use routing::{RedirectScheme, Routing};
 pub use source::{Environment, SettingError};
@@ -37,6 +39,8 @@ pub struct Settings {
     pub max_concurrent_reconciles: usize,
     /// How long a pod that cannot be scheduled counts as Pending.
     pub scheduling_patience: Duration,
+    /// Which part of the work this process does.
+    pub mode: Mode,
     /// Whether Workspaces are reconciled.
     pub enable_reconcile: bool,
     /// Whether admission is served.
@@ -89,13 +93,15 @@ impl Settings {
         let mut source = SettingSource::new(matches, environment);
         let policy = admission(&mut source);
         let routing = routing(&mut source, policy.paths.clone());
+        let mode = mode(&mut source);
         let settings = Self {
             routing,
             policy,
+            mode,
             max_concurrent_reconciles: source.one(&settings::MAX_CONCURRENT_RECONCILES, values::concurrency),
             scheduling_patience: source.one(&settings::SCHEDULING_PATIENCE, values::patience),
             enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
-            enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean),
+            enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean) && mode.duties().admission,
             leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
             kubeconfig: source.optional(&settings::KUBECONFIG, values::path),
             webhook_address: source.one(&settings::WEBHOOK_BIND_ADDRESS, network::address),
@@ -114,7 +120,9 @@ impl Settings {
 
     /// Rules that involve more than one setting.
     fn check_together(&self, source: &mut SettingSource<'_>) {
-        if !self.enable_reconcile && !self.enable_webhooks {
+        if self.mode != Mode::Everything {
+            self.check_mode(source);
+        } else if !self.enable_reconcile && !self.enable_webhooks {
             source.error(
                 &settings::ENABLE_RECONCILE,
                 "disables everything, since ENABLE_WEBHOOKS is false too: set one of the two to true",
@@ -137,6 +145,20 @@ impl Settings {
         }
     }
 
+    /// What a process that does a part of the work cannot do beside it.
+    fn check_mode(&self, source: &mut SettingSource<'_>) {
+        if source.is_given(&settings::ENABLE_WEBHOOKS) && source.one(&settings::ENABLE_WEBHOOKS, values::boolean) {
+            let rule = "the Go controller serves the webhooks, for all namespaces: set it to false, or leave it unset";
+            source.error(&settings::ENABLE_WEBHOOKS, rule);
+        }
+        if !self.enable_reconcile {
+            source.error(&settings::ENABLE_RECONCILE, "disables everything, since the webhooks are not served either");
+        }
+        if let (Mode::OnlyRoutes { .. }, false) = (self.mode, self.routing.use_istio) {
+            source.error(&settings::USE_ISTIO, "disables everything, since --only-routes makes nothing but routes");
+        }
+    }
+
     /// Settings that are accepted for compatibility with another controller's manifests, but have no effect.
     fn warn(&self, source: &mut SettingSource<'_>) {
         if self.leader_elect {
@@ -151,6 +173,9 @@ impl Settings {
         }
         if self.routing.redirect_scheme.is_some() && !self.routing.redirect_missing_slash {
             source.warn("--redirect-scheme has no effect without --redirect-missing-slash".to_owned());
+        }
+        if self.mode == Mode::Everything && source.one(&settings::TAKE_OVER_ROUTES, values::boolean) {
+            source.warn("--take-over-routes has no effect without --only-routes".to_owned());
         }
         source.optional(&settings::CLIENT_QPS, values::number);
         source.optional(&settings::CLIENT_BURST, values::whole_number);
@@ -178,6 +203,7 @@ impl Settings {
             protected_pod_metadata = policy.protected_pod_metadata.patterns().join(","),
             enforce_filter_rules = policy.enforce_filter_rules,
             enforce_can_mount = policy.enforce_can_mount,
+            mode = self.mode.as_str(),
             enable_reconcile = self.enable_reconcile,
             enable_webhooks = self.enable_webhooks,
             max_concurrent_reconciles = self.max_concurrent_reconciles,
@@ -208,6 +234,11 @@ impl Routing {
             self.paths.prefix(Dialect::PortId).to_owned()
         }
     }
+}
+
+fn mode(source: &mut SettingSource<'_>) -> Mode {
+    let take_over = source.one(&settings::TAKE_OVER_ROUTES, values::boolean);
+    if source.one(&settings::ONLY_ROUTES, values::boolean) { Mode::OnlyRoutes { take_over } } else { Mode::Everything }
 }
 
 fn routing(source: &mut SettingSource<'_>, paths: ConnectPaths) -> Routing {

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 pub use connections::InFlight;
 pub use reconcile::{Controller, ReconcileResult};
+pub use routes::RouteState;
 pub use workspaces::{OptionUsers, WorkspaceCounts};
 
 use admission::AdmissionMetrics;
@@ -154,6 +155,11 @@ impl Metrics {
     /// A VirtualService was found whose stored headers are not what was applied, and unsafe.
     pub fn unsafe_route_stored(&self) {
         self.routes.unsafe_stored();
+    }
+
+    /// What became of the route of a Workspace is another thing than before; none where there is no such Workspace.
+    pub fn route_state_changed(&self, before: Option<RouteState>, after: Option<RouteState>) {
+        self.routes.changed(before, after);
     }
 
     /// Shows the series of a webhook path before its first request.

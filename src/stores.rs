@@ -75,11 +75,14 @@ impl Stores {
             (format!("watch {}", resource.name()), resource.watch(stores.0.clone(), client))
         };
         let mut tasks: Vec<WatchTask> = WatchedResource::all(watched).map(task).collect();
-        let (model, client) = (stores.0.clone(), client.clone());
-        tasks.push((
-            "schemas of the CRDs".to_owned(),
-            async move { model.served.keep(client, || model.trigger_all()).await }.boxed(),
-        ));
+        // Whoever writes routes only writes no status, and it is not his CRDs that are installed.
+        if !watched.is_only_routes() {
+            let (model, client) = (stores.0.clone(), client.clone());
+            tasks.push((
+                "schemas of the CRDs".to_owned(),
+                async move { model.served.keep(client, || model.trigger_all()).await }.boxed(),
+            ));
+        }
         (stores, tasks)
     }
 
@@ -99,7 +102,7 @@ impl Stores {
         let waited_for = WatchedResource::all(self.0.watched).filter(is_waited_for);
         let unlisted = waited_for.map(|resource| Unlisted {
             path: resource.path(),
-            rule: resource.rule(),
+            rule: resource.rule(self.0.watched),
             expected: resource.necessity() == Necessity::Required,
         });
         unlisted.collect()
@@ -134,7 +137,9 @@ impl Stores {
             // The sender lives as long as `self`.
             let _ = resource.progress(&self.0).wait_for(|progress| enough(*progress)).await;
         }
-        self.0.served.wait_known().await;
+        if !self.0.watched.is_only_routes() {
+            self.0.served.wait_known().await;
+        }
     }
 
     /// The part of a status that the API server keeps: the CRD of the object may be older than this version.

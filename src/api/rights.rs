@@ -66,7 +66,7 @@ const CREATE_EVENTS: AccessRule = rule::<ReportedEvent>(&["create"]);
 /// The rights that only some cases need, under these settings, and what is not done without each.
 fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
     let mut needed = Vec::new();
-    if settings.enable_reconcile {
+    if settings.enable_reconcile && settings.mode.duties().workspaces {
         needed.push((
             KIND_FINALIZERS,
             "WorkspaceKinds in use are protected by admission alone, and a finalizer on them stays",

@@ -161,6 +161,10 @@ settings! {
         "How many Workspaces are reconciled at the same time";
     SCHEDULING_PATIENCE = "scheduling-patience", ["SCHEDULING_PATIENCE"], "5m", Value, "DURATION", RECONCILE,
         "How long a pod that cannot be scheduled counts as Pending, such as 90s or 10m; then it is an Error";
+    ONLY_ROUTES = "only-routes", [], "false", Switch, "BOOL", RECONCILE,
+        "Beside the Go controller: write nothing but the VirtualService of each Workspace";
+    TAKE_OVER_ROUTES = "take-over-routes", [], "false", Switch, "BOOL", RECONCILE,
+        "With --only-routes: go on with the VirtualServices that the Go controller made before its own were switched off";
     LEADER_ELECT = "leader-elect", [], "false", Switch, "BOOL", RECONCILE,
         "Accepted; leader election is not implemented yet, so run one replica";
     KUBECONFIG = "kubeconfig", ["KUBECONFIG"], "", Value, "FILE", CLUSTER,

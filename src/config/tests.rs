@@ -420,6 +420,30 @@ fn settings_that_exclude_each_other_are_named() {
 }
 
 #[test]
+fn beside_the_go_controller_only_a_part_is_done() {
+    let routes = good(&["--only-routes"], &[]);
+    assert_eq!(routes.mode, Mode::OnlyRoutes { take_over: false });
+    assert!(routes.enable_reconcile && !routes.enable_webhooks && !routes.needs_certificate());
+    assert_eq!(good(&["--only-routes", "--take-over-routes"], &[]).mode, Mode::OnlyRoutes { take_over: true });
+    good(&["--only-routes"], &[("ENABLE_WEBHOOKS", "false")]);
+    assert_eq!(
+        error(&["--only-routes"], &[("ENABLE_WEBHOOKS", "true")]),
+        "ENABLE_WEBHOOKS=\"true\": the Go controller serves the webhooks, for all namespaces: set it to false, or leave it unset"
+    );
+    assert_eq!(
+        error(&["--only-routes", "--enable-reconcile=false"], &[]),
+        "--enable-reconcile=\"false\": disables everything, since the webhooks are not served either"
+    );
+    assert_eq!(
+        error(&["--only-routes"], &[("USE_ISTIO", "false")]),
+        "USE_ISTIO=\"false\": disables everything, since --only-routes makes nothing but routes"
+    );
+    let alone = good(&["--take-over-routes"], &[]);
+    assert_eq!(alone.mode, Mode::Everything);
+    assert_eq!(alone.warnings, ["--take-over-routes has no effect without --only-routes"]);
+}
+
+#[test]
 fn a_certificate_is_needed_only_by_what_is_on() {
     let off = [("ENABLE_WEBHOOKS", "false")];
     assert!(!good(&[], &off).needs_certificate());

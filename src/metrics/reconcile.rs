@@ -32,6 +32,8 @@ pub enum Controller {
     WorkspaceKind,
     /// Deletes the VirtualServices of Workspaces that are being deleted or gone.
     RouteCleanup,
+    /// Reconciles the VirtualService of each Workspace, and nothing else.
+    Route,
 }
 
 /// The result of one reconcile.
@@ -54,6 +56,7 @@ enum ControllerName {
     workspace,
     workspacekind,
     routecleanup,
+    route,
 }
 
 #[derive(Clone, Copy, Debug, Eq, EncodeLabelValue, Hash, PartialEq)]
@@ -218,6 +221,7 @@ impl Controller {
             Self::Workspace => ControllerName::workspace,
             Self::WorkspaceKind => ControllerName::workspacekind,
             Self::RouteCleanup => ControllerName::routecleanup,
+            Self::Route => ControllerName::route,
         }
     }
 

@@ -9,6 +9,7 @@ mod conditions;
 mod engine;
 mod events;
 mod kind;
+mod only_routes;
 mod patch;
 mod route_cleanup;
 mod status_patch;
@@ -21,28 +22,48 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use kube::Client;
 
-use crate::config::Settings;
+use crate::config::{Mode, Settings};
 use crate::metrics::{Controller, Metrics};
 use crate::stores::Stores;
 use events::EventRecorder;
 use workspace::Context;
 
+pub use only_routes::RoutesOfAnother;
+
 /// How long the last Events may take to be written.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// Reconciles Workspaces until `shutdown`. Waits for the stores first: what is not known to exist would be created again.
+///
+/// # Errors
+/// Only their routes are to be reconciled, and another controller does that.
 pub async fn run(
     client: Client,
     stores: Stores,
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
-) {
+) -> Result<(), RoutesOfAnother> {
     let mut shutdown = std::pin::pin!(shutdown);
     tokio::select! {
-        () = &mut shutdown => return,
+        () = &mut shutdown => return Ok(()),
         () = stores.wait_synced() => {}
     }
+    if let Mode::OnlyRoutes { take_over } = settings.mode {
+        return only_routes::run(client, stores, &settings, take_over, metrics, shutdown).await;
+    }
+    everything(client, stores, &settings, metrics, shutdown).await;
+    Ok(())
+}
+
+/// Reconciles Workspaces and their kinds.
+async fn everything(
+    client: Client,
+    stores: Stores,
+    settings: &Settings,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = ()>,
+) {
     stores.trigger_all();
     let routing = settings.routing.clone();
     let use_istio = routing.use_istio;

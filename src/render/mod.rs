@@ -60,6 +60,30 @@ pub fn render_existing(
     kind: &WorkspaceKindSpec,
     routing: &Routing,
 ) -> Result<Desired, RenderFault> {
+    in_context(input, fixed, kind, routing, |context| Desired::render(context, routing))
+}
+
+/// Renders the route of a Workspace alone, to the Service of that name.
+///
+/// # Errors
+/// As [`render_existing`], but for what only its pod needs.
+pub fn render_route(
+    input: RenderInput<'_>,
+    fixed: Fixed,
+    kind: &WorkspaceKindSpec,
+    routing: &Routing,
+) -> Result<Route, RenderFault> {
+    in_context(input, fixed, kind, routing, |context| Ok(virtual_service::desired(context, routing)))
+}
+
+/// Renders with what every renderer starts from.
+fn in_context<T>(
+    input: RenderInput<'_>,
+    fixed: Fixed,
+    kind: &WorkspaceKindSpec,
+    routing: &Routing,
+    render: impl FnOnce(&RenderContext<'_>) -> Result<T, RenderFault>,
+) -> Result<T, RenderFault> {
     if !labels::is_dns_label(input.name) {
         return Err(RenderFault::Name);
     }
@@ -87,7 +111,7 @@ pub fn render_existing(
             mode: Mode::Lenient,
         },
     };
-    Desired::render(&context, routing)
+    render(&context)
 }
 
 /// A port number that two ports of the image have.

@@ -92,6 +92,9 @@ pub struct Child {
     pub fields: Option<OwnedFields>,
     /// Whether the Go controller has fields of it.
     pub has_peer: bool,
+    /// Whether the Go controller has its routes, and so writes it or did until it was last applied here; for VirtualServices
+    /// only.
+    pub is_routed_by_peer: bool,
     /// Its `metadata.generation`, which grows with each change of its spec; none where the resource has none.
     pub generation: Option<NonZeroI64>,
     details: Option<Box<Details>>,
@@ -137,6 +140,7 @@ impl Child {
             applied_hash: metadata.annotations.applied_hash,
             fields: metadata.owned_fields(),
             has_peer: metadata.has_peer(),
+            is_routed_by_peer: metadata.has_routes_of_peer(),
             generation: metadata.generation.and_then(NonZeroI64::new),
             details: (details != Details::default()).then(|| Box::new(details)),
         }

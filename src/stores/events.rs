@@ -141,7 +141,7 @@ impl ReadModel {
     }
 
     fn trigger(&self, workspace: &Key, urgency: Urgency) {
-        if self.watched.children {
+        if self.watched.children || self.watched.istio {
             self.triggers.add(workspace.clone(), urgency);
         }
     }

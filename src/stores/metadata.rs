@@ -165,6 +165,25 @@ impl WireChildMetadata<'_> {
         self.managed_fields.iter().any(|entry| entry.is_of(PEER_MANAGER, "Update"))
     }
 
+    /// Whether the Go controller has the routes of a VirtualService.
+    pub(super) fn has_routes_of_peer(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Fields {
+            #[serde(rename = "f:spec")]
+            spec: Option<Spec>,
+        }
+        #[derive(Deserialize)]
+        struct Spec {
+            #[serde(rename = "f:http")]
+            http: Option<IgnoredAny>,
+        }
+        let mut theirs = self.managed_fields.iter().filter(|entry| entry.is_of(PEER_MANAGER, "Update"));
+        theirs.any(|entry| {
+            let fields = entry.fields_v1.and_then(|fields| serde_json::from_str::<Fields>(fields.get()).ok());
+            fields.and_then(|fields| fields.spec?.http).is_some()
+        })
+    }
+
     /// The fields of our own apply, and what the Go controller still has of the object.
     pub(super) fn owned_fields(&self) -> Option<OwnedFields> {
         let fields_of = |manager: &'static str, operation: &'static str| {

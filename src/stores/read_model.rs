@@ -9,6 +9,7 @@ use super::pod::Pod;
 use super::served::Served;
 use super::triggers::Triggers;
 use super::workspace::StoredWorkspace;
+use crate::config::Settings;
 use crate::render::PerChild;
 
 /// The stores.
@@ -32,8 +33,25 @@ pub(super) struct ReadModel {
 pub struct Watched {
     /// Notebooks, which only admission asks about.
     pub notebooks: bool,
-    /// Children of Workspaces, their pods, and ConfigMaps with images, which only the reconciler asks about.
+    /// Children of Workspaces but for VirtualServices, their pods, and ConfigMaps with images, which only the reconciler asks about.
     pub children: bool,
-    /// Of the children also VirtualServices.
+    /// Their VirtualServices, and the Services that these point to.
     pub istio: bool,
+}
+
+impl Watched {
+    /// What is asked about under these settings.
+    pub fn under(settings: &Settings) -> Self {
+        let duties = settings.mode.duties();
+        Self {
+            notebooks: settings.enable_webhooks,
+            children: settings.enable_reconcile && duties.workspaces,
+            istio: settings.enable_reconcile && duties.routes && settings.routing.use_istio,
+        }
+    }
+
+    /// Whether nothing but routes is reconciled.
+    pub(super) fn is_only_routes(self) -> bool {
+        self.istio && !self.children
+    }
 }

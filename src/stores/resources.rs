@@ -41,7 +41,7 @@ impl WatchedResource {
     /// What is watched under `watched`.
     pub fn all(watched: Watched) -> impl Iterator<Item = Self> {
         let children = ChildKind::ALL.into_iter().filter(move |kind| match kind.row().serves {
-            Serves::Pod | Serves::Neither => watched.children,
+            Serves::Pod | Serves::Neither => watched.children || (watched.istio && *kind == ChildKind::Service),
             Serves::Route => watched.istio,
         });
         [Self::WorkspaceKinds, Self::Workspaces]
@@ -76,9 +76,13 @@ impl WatchedResource {
         }
     }
 
-    /// The rule of a ClusterRole that allows what is done with it.
-    pub fn rule(self) -> AccessRule {
+    /// The rule of a ClusterRole that allows what is done with it under `watched`.
+    pub fn rule(self, watched: Watched) -> AccessRule {
         let (group, verbs): (_, &[_]) = match self {
+            Self::Children(kind) if kind.row().serves != Serves::Route && watched.is_only_routes() => {
+                (kind.row().group, &["list", "watch"])
+            }
+            Self::WorkspaceKinds if watched.is_only_routes() => (crds::GROUP, &["list", "watch"]),
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => (crds::GROUP, &["get", "list", "watch"]),
             Self::Children(kind) => (kind.row().group, ChildRow::VERBS),
             Self::Pods | Self::ImageSources => ("", &["list", "watch"]),
@@ -125,7 +129,8 @@ impl WatchedResource {
         };
         // A ConfigMap can have a megabyte.
         let page = if self == Self::ImageSources { 10 } else { 500 };
-        let options = WatchOptions { name: self.name(), necessity: self.necessity(), rule: self.rule(), label, page };
+        let (necessity, rule) = (self.necessity(), self.rule(stores.watched));
+        let options = WatchOptions { name: self.name(), necessity, rule, label, page };
         match self {
             Self::WorkspaceKinds => async move {
                 let on_event = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);
@@ -201,5 +206,21 @@ mod tests {
         }
         let only_admission = WatchedResource::all(Watched { notebooks: true, children: false, istio: false });
         assert_eq!(only_admission.count(), 3);
+    }
+
+    /// Beside the Go controller, which has the rest.
+    #[test]
+    fn for_routes_alone_little_is_watched_and_services_are_only_read() {
+        let watched = Watched { notebooks: false, children: false, istio: true };
+        let rules: Vec<String> =
+            WatchedResource::all(watched).map(|resource| resource.rule(watched).to_string()).collect();
+        let expected = [
+            r#"{apiGroups: ["kubeflow.org"], resources: ["workspacekinds"], verbs: ["list", "watch"]}"#,
+            r#"{apiGroups: ["kubeflow.org"], resources: ["workspaces"], verbs: ["get", "list", "watch"]}"#,
+            r#"{apiGroups: [""], resources: ["services"], verbs: ["list", "watch"]}"#,
+            "{apiGroups: [\"networking.istio.io\"], resources: [\"virtualservices\"], verbs: [\"get\", \"list\", \"watch\", \
+             \"create\", \"patch\", \"delete\"]}",
+        ];
+        assert_eq!(rules, expected);
     }
 }

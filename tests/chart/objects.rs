@@ -37,6 +37,7 @@ fn value_sets() -> Vec<(&'static str, Vec<String>)> {
             set(&["settings.enableReconcile=false", "replicas=3", "podDisruptionBudget.enabled=true"]),
         ),
         ("reconcile only", set(&["settings.enableWebhooks=false"])),
+        ("only routes", set(&["settings.onlyRoutes=true", "settings.takeOverRoutes=true"])),
         (
             "everything about the pod",
             set(&[
@@ -110,8 +111,11 @@ fn the_api_server_takes_every_object_of_every_value_set() {
     install_cert_manager_crds(cluster);
     let namespace = restricted_namespace(cluster);
     // Pods may only name an account that exists.
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "workspaces-controller"}});
-    cluster.api().create(&format!("/api/v1/namespaces/{namespace}/serviceaccounts"), &account).unwrap().ok().unwrap();
+    for name in ["workspaces-controller", "workspaces-route-controller"] {
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        cluster.api().create(&path, &account).unwrap().ok().unwrap();
+    }
     for (name, values) in value_sets() {
         let set: Vec<&str> = values.iter().map(String::as_str).collect();
         let manifest = manifest(&namespace, &set);

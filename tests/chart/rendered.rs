@@ -180,6 +180,50 @@ fn what_is_switched_off_is_not_installed() {
     assert!(pod.get("volumes").is_none() && pod["containers"][0].get("volumeMounts").is_none());
 }
 
+fn kinds_and_names(objects: &[Value]) -> BTreeSet<String> {
+    let named = |object: &Value| {
+        format!("{} {}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap())
+    };
+    objects.iter().map(named).collect()
+}
+
+/// Beside the Go controller, whose objects have the other names, and select pods by the other label.
+#[test]
+fn routes_alone_are_another_installation_with_few_rights() {
+    let objects = objects(&["settings.onlyRoutes=true", "podDisruptionBudget.enabled=true"]);
+    let expected = [
+        "ClusterRole workspaces-route-controller-role",
+        "ClusterRoleBinding workspaces-route-controller-rolebinding",
+        "Deployment workspaces-route-controller",
+        "PodDisruptionBudget workspaces-route-controller",
+        "ServiceAccount workspaces-route-controller",
+    ];
+    assert_eq!(kinds_and_names(&objects), expected.map(str::to_owned).into());
+    let all = ["get", "list", "watch", "create", "patch", "delete"];
+    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+    assert_eq!(
+        only(&objects, "ClusterRole")["rules"],
+        json!([
+            rule("kubeflow.org", "workspacekinds", &["list", "watch"]),
+            rule("kubeflow.org", "workspaces", &["get", "list", "watch"]),
+            rule("kubeflow.org", "workspaces/finalizers", &["update"]),
+            rule("", "services", &["list", "watch"]),
+            rule("networking.istio.io", "virtualservices", &all),
+        ])
+    );
+    let binding = only(&objects, "ClusterRoleBinding");
+    assert_eq!(binding["roleRef"]["name"], "workspaces-route-controller-role");
+    assert_eq!(binding["subjects"][0]["name"], "workspaces-route-controller");
+    let deployment = only(&objects, "Deployment");
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["app.kubernetes.io/name"], "workspaces-route-controller");
+    assert_eq!(deployment["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"], "workspaces-route-controller");
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], "workspaces-route-controller");
+    assert!(pod.get("volumes").is_none());
+    assert_eq!(pod["containers"][0]["env"], json!([{"name": "ENABLE_WEBHOOKS", "value": "false"}]));
+}
+
 /// Each policy adds the permissions that it needs, and only then.
 #[test]
 fn policies_bring_their_rights() {

@@ -141,6 +141,13 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["replicas=2"], "more than one requires settings.enableReconcile=false"),
         (&["settings.enableReconcile=false", "settings.enableWebhooks=false"], "there is nothing to run"),
         (&["settings.redirectScheme=https"], "settings.redirectScheme has no effect without"),
+        (&["settings.onlyRoutes=true", "settings.useIstio=false"], "settings.onlyRoutes makes nothing but routes"),
+        (
+            &["settings.onlyRoutes=true", "settings.enableReconcile=false"],
+            "settings.onlyRoutes makes nothing but routes",
+        ),
+        (&["settings.takeOverRoutes=true"], "settings.takeOverRoutes has no effect without settings.onlyRoutes=true"),
+        (&["settings.onlyRoutes=true", "replicas=2"], "more than one requires settings.enableReconcile=false"),
         (&["resources.requests.cpu=lots"], "at '/resources/requests/cpu'"),
         (&["runAsUser=0"], "at '/runAsUser': minimum: got 0, want 1"),
         (&["tolerations[0].efect=NoSchedule"], "at '/tolerations/0': additional properties 'efect' not allowed"),

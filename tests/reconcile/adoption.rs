@@ -18,12 +18,12 @@ fn cluster() -> &'static Cluster {
 }
 
 /// Creates an object as the Go controller does: by POST, with its field manager.
-fn create(world: &World, child: Child, object: &Value) -> Value {
+pub fn create(world: &World, child: Child, object: &Value) -> Value {
     let path = format!("{}?fieldManager=manager", child.collection(&world.namespace));
     world.cluster.api().create(&path, object).and_then(Reply::ok).unwrap()
 }
 
-fn metadata(lab: &WorkspaceHandle<'_>, name: &Value) -> Value {
+pub fn metadata(lab: &WorkspaceHandle<'_>, name: &Value) -> Value {
     let mut metadata = name.clone();
     metadata["labels"] = json!({LABEL: lab.name});
     metadata["ownerReferences"] = json!([{
@@ -50,7 +50,7 @@ fn container(lab: &WorkspaceHandle<'_>, env: &Value) -> Value {
 }
 
 /// The same kind with these variables.
-fn kind(template: &mut Value, env: &Value) {
+pub fn kind(template: &mut Value, env: &Value) {
     template["extraEnv"] = env.clone();
     template["podMetadata"] = json!({"labels": {"of": "kind"}, "annotations": {"of": "kind"}});
     template["probes"] = json!({"readinessProbe": {"tcpSocket": {"port": 8888}}});
@@ -61,7 +61,7 @@ fn kind(template: &mut Value, env: &Value) {
 }
 
 /// A Workspace without a controller.
-fn workspace<'a>(world: &'a World, name: &str, paused: bool) -> WorkspaceHandle<'a> {
+pub fn workspace<'a>(world: &'a World, name: &str, paused: bool) -> WorkspaceHandle<'a> {
     world.create(name, |spec| {
         spec["paused"] = json!(paused);
         spec["podTemplate"]["volumes"]["secrets"] =
@@ -70,15 +70,15 @@ fn workspace<'a>(world: &'a World, name: &str, paused: bool) -> WorkspaceHandle<
 }
 
 /// A Workspace and its StatefulSet, Service and VirtualService as the Go controller makes them.
-struct OfPeer<'a> {
-    lab: WorkspaceHandle<'a>,
+pub struct OfPeer<'a> {
+    pub lab: WorkspaceHandle<'a>,
     set: Value,
-    service: Value,
-    route: Value,
+    pub service: Value,
+    pub route: Value,
 }
 
 impl<'a> OfPeer<'a> {
-    fn create(lab: WorkspaceHandle<'a>, account: &str, env: &Value) -> Self {
+    pub fn create(lab: WorkspaceHandle<'a>, account: &str, env: &Value) -> Self {
         let world = lab.world;
         let selector = json!({LABEL: lab.name, "statefulset": lab.name});
         let mut labels = selector.clone();
@@ -137,7 +137,7 @@ impl<'a> OfPeer<'a> {
     }
 
     /// The account of its own and the RoleBinding of `view`.
-    fn create_account(lab: &WorkspaceHandle<'_>) {
+    pub fn create_account(lab: &WorkspaceHandle<'_>) {
         let account = metadata(lab, &json!({"name": lab.names.service_account}));
         create(
             lab.world,
@@ -165,11 +165,11 @@ impl<'a> OfPeer<'a> {
         }
     }
 
-    fn path(&self, child: Child) -> String {
+    pub fn path(&self, child: Child) -> String {
         format!("{}/{}", child.collection(&self.lab.world.namespace), name(self.created(child)))
     }
 
-    fn get(&self, child: Child) -> Value {
+    pub fn get(&self, child: Child) -> Value {
         self.lab.world.get(&self.path(child))
     }
 
@@ -178,13 +178,13 @@ impl<'a> OfPeer<'a> {
     }
 
     /// The uid of the pod, and the revision that a new one would be made of.
-    fn pod_and_revision(&self) -> (Value, Value) {
+    pub fn pod_and_revision(&self) -> (Value, Value) {
         let pod = self.lab.world.find(&self.pod_path()).unwrap_or_default();
         (pod["metadata"]["uid"].clone(), self.get(Child::StatefulSet)["status"]["updateRevision"].clone())
     }
 
     /// Waits until the StatefulSet controller has made what the set asks for.
-    fn wait_settled(&self) {
+    pub fn wait_settled(&self) {
         let running = self.set["spec"]["replicas"] == 1;
         self.lab.world.wait("the pod of the Go controller's set", || {
             let (uid, revision) = self.pod_and_revision();
@@ -207,12 +207,12 @@ impl<'a> OfPeer<'a> {
     }
 }
 
-fn name(object: &Value) -> String {
+pub fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
 /// The names of the children of that kind that belong to the Workspace.
-fn owned(lab: &WorkspaceHandle<'_>, child: Child) -> Vec<String> {
+pub fn owned(lab: &WorkspaceHandle<'_>, child: Child) -> Vec<String> {
     let list = lab.world.get(&child.collection(&lab.world.namespace));
     let items = list["items"].as_array().unwrap().iter();
     items.filter(|item| item["metadata"]["ownerReferences"][0]["uid"] == json!(lab.uid)).map(name).collect()
@@ -227,7 +227,7 @@ fn fields_of_peer(object: &Value) -> Value {
     theirs.next().map(|entry| entry["fieldsV1"].clone()).unwrap_or_default()
 }
 
-fn path_variable(world: &World, lab: &str) -> Value {
+pub fn path_variable(world: &World, lab: &str) -> Value {
     json!({"name": "NB_PREFIX", "value": format!("/workspace/{}/{lab}/jupyterlab/", world.namespace)})
 }
 

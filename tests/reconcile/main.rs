@@ -17,6 +17,7 @@ mod killed;
 mod kinds;
 mod metrics;
 mod mutating;
+mod only_routes;
 mod placement;
 mod poison;
 mod process;

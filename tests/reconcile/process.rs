@@ -16,7 +16,7 @@ use workspaces_controller::cli::{self, Invocation};
 use workspaces_controller::client::Access;
 use workspaces_controller::config::{Environment, Settings};
 use workspaces_controller::metrics::Metrics;
-use workspaces_controller::reconcile;
+use workspaces_controller::reconcile::{self, RoutesOfAnother};
 use workspaces_controller::stores::{Stores, Watched};
 
 /// The user that the loop acts as, so that the audit log distinguishes its writes.
@@ -26,7 +26,7 @@ pub const USER: &str = "reconcile";
 pub struct Loop {
     runtime: Option<Runtime>,
     stop: oneshot::Sender<()>,
-    ended: JoinHandle<()>,
+    ended: JoinHandle<Result<(), RoutesOfAnother>>,
     metrics: Arc<Metrics>,
 }
 
@@ -125,14 +125,14 @@ impl Loop {
             async move {
                 let service = Access::configure(Some(&kubeconfig)).await.unwrap().client().unwrap();
                 let client = Client::new(tower::service_fn(move |request| send(service.clone(), request)), "default");
-                let watched = Watched { notebooks: false, children: true, istio: settings.routing.use_istio };
+                let watched = Watched { notebooks: false, ..Watched::under(&settings) };
                 let (stores, tasks) = Stores::start(&client, watched);
                 let counted = stores.clone();
                 metrics.count_workspaces(move || counted.workspace_counts());
                 for (_, watch) in tasks {
                     tokio::spawn(watch);
                 }
-                reconcile::run(client, stores, settings, metrics, async { drop(stopped.await) }).await;
+                reconcile::run(client, stores, settings, metrics, async { drop(stopped.await) }).await
             }
         });
         Self { runtime: Some(runtime), stop, ended, metrics }
@@ -165,6 +165,14 @@ impl Loop {
         value.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
+    /// Why it does not start.
+    pub fn refusal(mut self) -> RoutesOfAnother {
+        let runtime = self.runtime.take().unwrap();
+        let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_mins(1), self.ended).await });
+        runtime.shutdown_background();
+        ended.unwrap().unwrap().unwrap_err()
+    }
+
     /// Ends it as a kill does: nothing more is done.
     pub fn kill(mut self) {
         self.runtime.take().unwrap().shutdown_background();
@@ -174,7 +182,8 @@ impl Loop {
     pub fn stop(mut self) {
         let runtime = self.runtime.take().unwrap();
         self.stop.send(()).unwrap();
-        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), self.ended).await }).unwrap().unwrap();
+        let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), self.ended).await });
+        ended.unwrap().unwrap().unwrap();
         runtime.shutdown_background();
     }
 }

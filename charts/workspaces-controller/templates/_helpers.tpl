@@ -1,7 +1,27 @@
 {{/* Names are fixed: the API server, cert-manager and the documentation refer to them. */}}
 
+{{/* The name of Deployment and account. Beside the Go controller, which has the first, another one. */}}
+{{- define "workspaces-controller.name" -}}
+{{- if .Values.settings.onlyRoutes }}workspaces-route-controller{{ else }}workspaces-controller{{ end -}}
+{{- end }}
+
+{{/* The name of ClusterRole and ClusterRoleBinding without its last word. */}}
+{{- define "workspaces-controller.roleName" -}}
+{{- if include "workspaces-controller.isBeside" . }}{{ include "workspaces-controller.name" . }}{{ else }}workspaces-manager{{ end -}}
+{{- end }}
+
+{{/* Whether the Go controller does a part of the work, and has CRDs and webhooks: "true" or nothing. */}}
+{{- define "workspaces-controller.isBeside" -}}
+{{- if .Values.settings.onlyRoutes }}true{{ end -}}
+{{- end }}
+
+{{/* Whether webhooks are served: "true" or nothing. */}}
+{{- define "workspaces-controller.servesWebhooks" -}}
+{{- if and .Values.settings.enableWebhooks (not (include "workspaces-controller.isBeside" .)) }}true{{ end -}}
+{{- end }}
+
 {{- define "workspaces-controller.selectorLabels" -}}
-app.kubernetes.io/name: workspaces-controller
+app.kubernetes.io/name: {{ include "workspaces-controller.name" . }}
 app.kubernetes.io/part-of: kubeflow-workspaces
 app.kubernetes.io/component: controller-manager
 {{- end }}
@@ -25,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 
 {{/* Whether anything is served over TLS: "true" or nothing. */}}
 {{- define "workspaces-controller.needsCertificate" -}}
-{{- if or .Values.settings.enableWebhooks (and .Values.settings.metricsSecure .Values.ports.metrics) }}true{{ end -}}
+{{- if or (include "workspaces-controller.servesWebhooks" .) (and .Values.settings.metricsSecure .Values.ports.metrics) }}true{{ end -}}
 {{- end }}
 
 {{/* Whether cert-manager issues the certificate: "true" or nothing. */}}
@@ -75,10 +95,16 @@ caBundle: {{ . }}
 {{- if not (or $settings.enableReconcile $settings.enableWebhooks) -}}
 {{- fail "settings.enableReconcile and settings.enableWebhooks are both false: there is nothing to run" -}}
 {{- end -}}
+{{- if and $settings.onlyRoutes (not (and $settings.enableReconcile $settings.useIstio)) -}}
+{{- fail "settings.onlyRoutes makes nothing but routes: there is nothing to run with settings.enableReconcile=false or settings.useIstio=false" -}}
+{{- end -}}
+{{- if and $settings.takeOverRoutes (not $settings.onlyRoutes) -}}
+{{- fail "settings.takeOverRoutes has no effect without settings.onlyRoutes=true" -}}
+{{- end -}}
 {{- if and (gt (int .Values.replicas) 1) $settings.enableReconcile -}}
 {{- fail (printf "replicas is %v: more than one requires settings.enableReconcile=false, because there is no leader election" .Values.replicas) -}}
 {{- end -}}
-{{- if and $settings.enableWebhooks (eq .Values.certificate.mode "existingSecret") (not .Values.webhook.caBundle) (not .Values.webhook.annotations) -}}
+{{- if and (include "workspaces-controller.servesWebhooks" .) (eq .Values.certificate.mode "existingSecret") (not .Values.webhook.caBundle) (not .Values.webhook.annotations) -}}
 {{- fail (printf "certificate.mode is existingSecret: give the CA of the Secret %s (--set-file webhook.caBundle=ca.crt), or the annotations of a CA injector in webhook.annotations" .Values.certificate.secretName) -}}
 {{- end -}}
 {{- if and (eq .Values.certificate.mode "certManager") .Values.webhook.caBundle -}}

@@ -1,0 +1,75 @@
+//! Beside the Go controller: reconciles nothing but the VirtualService of each Workspace, and writes no other object, no status,
+//! no finalizer and no Event. What became of the routes, metrics and log say.
+//!
+//! One Workspace is reconciled in `route.rs`; `state.rs` counts the results, and `others.rs` knows which VirtualServices the Go
+//! controller writes.
+
+mod others;
+mod route;
+mod state;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use kube::Client;
+
+use super::{engine, route_cleanup};
+use crate::config::{Routing, Settings};
+use crate::metrics::{Controller, Metrics};
+use crate::stores::Stores;
+use others::Leftovers;
+use state::RouteStates;
+
+pub use others::RoutesOfAnother;
+
+/// What every reconcile needs.
+struct Context {
+    client: Client,
+    stores: Stores,
+    routing: Routing,
+    metrics: Arc<Metrics>,
+    leftovers: Leftovers,
+    states: RouteStates,
+}
+
+/// Reconciles the routes of all Workspaces until `shutdown`, once the stores are synced. `take_over`: those that the Go controller
+/// made, too.
+///
+/// # Errors
+/// The Go controller writes them, or did, and they are not to be taken over.
+pub(super) async fn run(
+    client: Client,
+    stores: Stores,
+    settings: &Settings,
+    take_over: bool,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RoutesOfAnother> {
+    let leftovers = Leftovers::find(&stores);
+    if !take_over && let Some(refusal) = leftovers.refusal() {
+        return Err(refusal);
+    }
+    stores.trigger_all();
+    let (routing, states) = (settings.routing.clone(), RouteStates::default());
+    let cleanup = route_cleanup::Context { client: client.clone(), stores: stores.clone(), metrics: metrics.clone() };
+    let (context, cleanup) =
+        (Arc::new(Context { client, stores, routing, metrics, leftovers, states }), Arc::new(cleanup));
+    let limit = settings.max_concurrent_reconciles;
+    let routes = {
+        let reconcile = |key, cause, memory| route::reconcile(context.clone(), key, cause, memory);
+        engine::run(Controller::Route, context.stores.triggers(), limit, &context.metrics, shutdown, reconcile)
+    };
+    let abandoned = {
+        let reconcile =
+            |key, cause, ()| route_cleanup::reconcile(cleanup.clone(), key, cause).map(|requeue| ((), requeue));
+        let (triggers, never) = (cleanup.stores.route_triggers(), std::future::pending());
+        engine::run(Controller::RouteCleanup, triggers, limit, &cleanup.metrics, never, reconcile)
+    };
+    tokio::select! {
+        () = routes => {}
+        // Does not return by itself.
+        () = abandoned => {}
+    }
+    Ok(())
+}
