@@ -10,6 +10,7 @@ mod events;
 pub mod image_source;
 pub mod kind;
 pub mod metadata;
+mod namespace;
 mod notebook;
 mod packed_status;
 pub mod pod;
@@ -23,6 +24,7 @@ mod usage;
 mod watch;
 pub mod workspace;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crds::WorkspaceKind;
@@ -214,6 +216,13 @@ impl Stores {
     /// The children of that kind of all Workspaces. [`Progress::NotInstalled`] where the resource is not served.
     pub fn children(&self, kind: ChildKind) -> &Collection<Child> {
         &self.0.children[kind]
+    }
+
+    /// The labels of a namespace. None where namespaces have not been listed yet, or may not be.
+    pub fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
+        let namespaces = &self.0.namespaces;
+        let found = namespaces.get(&Key::new("", namespace)).map(|found| found.labels.clone());
+        (namespaces.progress() == Progress::Synced).then(|| found.unwrap_or_default())
     }
 
     /// The pods of Workspaces.

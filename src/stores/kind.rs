@@ -24,12 +24,7 @@ impl<'de> Deserialize<'de> for StoredKind {
             // The whole object once more.
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
-        let identity = Identity {
-            key: Key::new("", metadata.name.as_deref().unwrap_or_default()),
-            uid: metadata.uid.as_deref().unwrap_or_default().into(),
-            version: metadata.resource_version.clone().unwrap_or_default().into(),
-            deleting: metadata.deletion_timestamp.is_some(),
-        };
+        let identity = Identity::from(&*metadata);
         Ok(Self { identity, kind: Arc::new(kind) })
     }
 }

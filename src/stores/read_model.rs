@@ -4,6 +4,7 @@ use super::child::Child;
 use super::collection::Collection;
 use super::image_source::ImageSource;
 use super::kind::StoredKind;
+use super::namespace::StoredNamespace;
 use super::notebook::StoredNotebook;
 use super::pod::Pod;
 use super::served::Served;
@@ -18,6 +19,7 @@ pub(super) struct ReadModel {
     pub kinds: Collection<StoredKind>,
     pub workspaces: Collection<StoredWorkspace>,
     pub notebooks: Collection<StoredNotebook>,
+    pub namespaces: Collection<StoredNamespace>,
     pub children: PerChild<Collection<Child>>,
     pub pods: Collection<Pod>,
     pub image_sources: Collection<ImageSource>,
@@ -33,7 +35,8 @@ pub(super) struct ReadModel {
 pub struct Watched {
     /// Notebooks, which only admission asks about.
     pub notebooks: bool,
-    /// Children of Workspaces but for VirtualServices, their pods, and ConfigMaps with images, which only the reconciler asks about.
+    /// Children of Workspaces but for VirtualServices, their pods, ConfigMaps with images, and namespaces, which only the reconciler
+    /// asks about.
     pub children: bool,
     /// Their VirtualServices, and the Services that these point to.
     pub istio: bool,

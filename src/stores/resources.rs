@@ -13,6 +13,7 @@ use super::child::{Child, ChildObject, ChildType, WatchedChild};
 use super::collection::Progress;
 use super::image_source::ImageSource;
 use super::kind::StoredKind;
+use super::namespace::StoredNamespace;
 use super::notebook::StoredNotebook;
 use super::pod::Pod;
 use super::read_model::{ReadModel, Watched};
@@ -32,6 +33,7 @@ pub(super) enum WatchedResource {
     Children(ChildKind),
     Pods,
     ImageSources,
+    Namespaces,
 }
 
 /// The ConfigMaps with images. The API server compares labels, so no other ConfigMap is ever sent.
@@ -50,6 +52,7 @@ impl WatchedResource {
             .chain(children.map(Self::Children))
             .chain(watched.children.then_some(Self::Pods))
             .chain(watched.children.then_some(Self::ImageSources))
+            .chain(watched.children.then_some(Self::Namespaces))
     }
 
     /// The plural in paths, which is also its name in logs.
@@ -61,6 +64,7 @@ impl WatchedResource {
             Self::Children(kind) => kind.row().plural,
             Self::Pods => "pods",
             Self::ImageSources => "configmaps",
+            Self::Namespaces => "namespaces",
         }
     }
 
@@ -73,6 +77,7 @@ impl WatchedResource {
             Self::Children(kind) => ChildObject::url_path(&kind.into(), None),
             Self::Pods => core::Pod::url_path(&(), None),
             Self::ImageSources => core::ConfigMap::url_path(&(), None),
+            Self::Namespaces => core::Namespace::url_path(&(), None),
         }
     }
 
@@ -85,7 +90,7 @@ impl WatchedResource {
             Self::WorkspaceKinds if watched.is_only_routes() => (crds::GROUP, &["list", "watch"]),
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => (crds::GROUP, &["get", "list", "watch"]),
             Self::Children(kind) => (kind.row().group, ChildRow::VERBS),
-            Self::Pods | Self::ImageSources => ("", &["list", "watch"]),
+            Self::Pods | Self::ImageSources | Self::Namespaces => ("", &["list", "watch"]),
         };
         AccessRule { group, resource: self.name(), verbs }
     }
@@ -96,6 +101,9 @@ impl WatchedResource {
             Self::Notebooks => Necessity::Optional("a Workspace may get the name of a Notebook"),
             Self::ImageSources => {
                 Necessity::Optional("the icons and logos of WorkspaceKinds that are in ConfigMaps are not found")
+            }
+            Self::Namespaces => {
+                Necessity::Optional("no Workspace is paused by activityRules that select namespaces by their labels")
             }
             Self::Children(kind) => match kind.row().serves {
                 Serves::Pod => Necessity::Required,
@@ -115,6 +123,7 @@ impl WatchedResource {
             Self::Children(kind) => stores.children[kind].subscribe(),
             Self::Pods => stores.pods.subscribe(),
             Self::ImageSources => stores.image_sources.subscribe(),
+            Self::Namespaces => stores.namespaces.subscribe(),
         }
     }
 
@@ -125,7 +134,7 @@ impl WatchedResource {
             // The objects with the label of children, whichever client created them.
             Self::Children(_) | Self::Pods => Some(WORKSPACE_NAME_LABEL),
             Self::ImageSources => Some(IMAGE_SOURCES),
-            Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => None,
+            Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks | Self::Namespaces => None,
         };
         // A ConfigMap can have a megabyte.
         let page = if self == Self::ImageSources { 10 } else { 500 };
@@ -172,6 +181,11 @@ impl WatchedResource {
                 let on_event = |event: StoreEvent<'_, ImageSource>| stores.image_source_event(event);
                 let api: Api<Incoming<ImageSource>> = Api::all(client);
                 watch(options, vec![api], &stores.image_sources, on_event).await;
+            }
+            .boxed(),
+            Self::Namespaces => async move {
+                let api: Api<Incoming<StoredNamespace>> = Api::all(client);
+                watch(options, vec![api], &stores.namespaces, |_| {}).await;
             }
             .boxed(),
         }

@@ -86,6 +86,18 @@ pub struct Identity {
     pub deleting: bool,
 }
 
+impl From<&ObjectMeta> for Identity {
+    fn from(metadata: &ObjectMeta) -> Self {
+        let ObjectMeta { namespace, name, uid, resource_version, deletion_timestamp, .. } = metadata;
+        Self {
+            key: Key::new(namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default()),
+            uid: uid.as_deref().unwrap_or_default().into(),
+            version: resource_version.as_deref().unwrap_or_default().into(),
+            deleting: deletion_timestamp.is_some(),
+        }
+    }
+}
+
 impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key && self.uid == other.uid && self.deleting == other.deleting
@@ -140,15 +152,9 @@ pub struct Incoming<T> {
 impl<T: Slim> Incoming<T> {
     /// Its identity, also where the rest cannot be decoded.
     pub(crate) fn identity(&self) -> Identity {
-        let text = |field: &Option<String>| field.clone().unwrap_or_default();
         match &self.object {
             Ok(object) => object.identity().clone(),
-            Err(_) => Identity {
-                key: Key::new(&text(&self.metadata.namespace), &text(&self.metadata.name)),
-                uid: Uid::from(&*text(&self.metadata.uid)),
-                version: text(&self.metadata.resource_version).into(),
-                deleting: self.metadata.deletion_timestamp.is_some(),
-            },
+            Err(_) => Identity::from(&self.metadata),
         }
     }
 }
