@@ -210,10 +210,6 @@ rules! {
         "The `configMap.key` of `spawner.icon` and `spawner.logo` is one that a ConfigMap can have."
         "No ConfigMap has a key `.` or `..`, or one that starts with `..`: the image could never be found. Write the key under \
          which the ConfigMap holds it, such as `logo.svg`."
-    NotInEffect "WSK040" "not-in-effect" WorkspaceKind 19
-        "A kind sets no field that this version stores but does not act upon yet."
-        "A warning: neither `activityRules` nor `culling` pause a Workspace. The fields can stay: a later version acts on them, and the warning goes."
-
     PodResources "WSK041" "pod-resources" WorkspaceKind 17
         "The API server accepts the resources of every pod config."
         "Requests do not exceed limits, quantities are not negative, and extended resources such as `nvidia.com/gpu` are whole numbers \

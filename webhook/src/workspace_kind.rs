@@ -23,7 +23,6 @@ mod filters;
 mod headers;
 mod in_use;
 mod map_keys;
-mod not_in_effect;
 mod options;
 mod pod;
 mod ports;
@@ -61,7 +60,6 @@ pub fn validate_in_time(spec: &WorkspaceKindSpec, policy: &Policy, in_time: &dyn
     map_keys::validate(template, &mut findings);
     pod::validate(template, &mut findings);
     spawner::validate(spec, &mut findings);
-    not_in_effect::validate(spec, &mut findings);
     findings.sort();
     findings
 }
