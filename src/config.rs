@@ -39,6 +39,8 @@ pub struct Settings {
     pub max_concurrent_reconciles: usize,
     /// How long a pod that cannot be scheduled counts as Pending.
     pub scheduling_patience: Duration,
+    /// Whether it is only reported which Workspaces would be paused for being idle.
+    pub dry_run_pausing: bool,
     /// Which part of the work this process does.
     pub mode: Mode,
     /// Whether Workspaces are reconciled.
@@ -100,6 +102,7 @@ impl Settings {
             mode,
             max_concurrent_reconciles: source.one(&settings::MAX_CONCURRENT_RECONCILES, values::concurrency),
             scheduling_patience: source.one(&settings::SCHEDULING_PATIENCE, values::patience),
+            dry_run_pausing: source.one(&settings::DRY_RUN_PAUSING, values::boolean),
             enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
             enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean) && mode.duties().admission,
             leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
@@ -208,6 +211,7 @@ impl Settings {
             enable_webhooks = self.enable_webhooks,
             max_concurrent_reconciles = self.max_concurrent_reconciles,
             scheduling_patience = ?self.scheduling_patience,
+            dry_run_pausing = self.dry_run_pausing,
             leader_elect = self.leader_elect,
             kubeconfig = self.kubeconfig.as_ref().map_or("in-cluster".into(), |path| path.to_string_lossy()).as_ref(),
             webhook_bind_address = %self.webhook_address,

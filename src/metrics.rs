@@ -4,6 +4,7 @@
 //! series. Labels are closed sets (controllers, results, webhook paths), but for WorkspaceKinds and their options, never
 //! names of namespaces or Workspaces: the number of series does not grow with these.
 
+mod activity;
 mod admission;
 mod certificates;
 mod connections;
@@ -25,6 +26,7 @@ pub use reconcile::{Controller, ReconcileResult};
 pub use routes::RouteState;
 pub use workspaces::{OptionUsers, WorkspaceCounts};
 
+use activity::ActivityMetrics;
 use admission::AdmissionMetrics;
 use certificates::CertificateMetrics;
 use connections::ConnectionMetrics;
@@ -52,6 +54,7 @@ pub struct Metrics {
     connections: ConnectionMetrics,
     routes: RouteMetrics,
     writes: WriteMetrics,
+    activity: ActivityMetrics,
     workspaces: WorkspaceCollector,
 }
 
@@ -79,6 +82,7 @@ impl Metrics {
             connections: ConnectionMetrics::register(&mut registry),
             routes: RouteMetrics::register(&mut registry),
             writes: WriteMetrics::register(&mut registry),
+            activity: ActivityMetrics::register(&mut registry),
             workspaces,
             registry,
         }
@@ -140,6 +144,17 @@ impl Metrics {
     /// are of a closed set.
     pub fn written(&self, resource: &'static str, cause: &'static str) {
         self.writes.written(resource, cause);
+    }
+
+    /// An activity probe took so long. How the kind configures it, and its result (`success`, `failure` or `timeout`), are each of
+    /// a closed set.
+    pub fn activity_probed(&self, probe: &'static str, result: &'static str, took: Duration) {
+        self.activity.probed(probe, result, took);
+    }
+
+    /// A Workspace was paused for being idle, or would have been but for a dry run.
+    pub fn idle_paused(&self, is_dry_run: bool) {
+        self.activity.paused(is_dry_run);
     }
 
     /// A write was put off because another client had changed the same fields again at once.

@@ -50,6 +50,17 @@ pub enum ProbeSpec<'a> {
     },
 }
 
+impl ProbeSpec<'_> {
+    /// How a kind configures it, for metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Jupyter(_) => "jupyter",
+            Self::Script { .. } => "script",
+            Self::Command { .. } => "command",
+        }
+    }
+}
+
 /// The port of the Jupyter server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum JupyterPort<'a> {

@@ -95,6 +95,11 @@ impl<'a> PauseRule<'a> {
         })
     }
 
+    /// Whether it depends on the labels of the namespace.
+    pub fn matches_namespace(&self) -> bool {
+        self.condition.is_some_and(|condition| condition.match_namespace.is_some())
+    }
+
     /// What it decides where it applies.
     pub fn decision(&self) -> Option<Decision> {
         let &Self { field: rule, pauses, seconds_since_active, min_running_seconds, .. } = self;

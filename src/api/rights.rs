@@ -43,6 +43,10 @@ const KIND_STATUS: AccessRule = AccessRule { group: crds::GROUP, resource: "work
 
 /// To replace a pod.
 const DELETE_PODS: AccessRule = rule::<Pod>(&["delete"]);
+/// To pause what is idle.
+const PAUSE: AccessRule = AccessRule { group: crds::GROUP, resource: "workspaces", verbs: &["patch"] };
+/// To run the scripts of activity probes.
+const EXEC: AccessRule = AccessRule { group: Pod::GROUP, resource: "pods/exec", verbs: &["get", "create"] };
 /// To say what a pending restart would change.
 const READ_REVISIONS: AccessRule = rule::<ControllerRevision>(&["get"]);
 
@@ -77,6 +81,10 @@ fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));
         needed.push((DELETE_PODS, "the pod of a Workspace that its user edits is not restarted"));
         needed.push((READ_REVISIONS, "what a pending restart would change is not named"));
+        needed.push((EXEC, "activity probes by podExec, and by culling with exec, fail"));
+        if !settings.dry_run_pausing {
+            needed.push((PAUSE, "idle Workspaces are not paused"));
+        }
         needed.push((
             BIND,
             "of the ClusterRoles of WorkspaceKinds only those are granted whose permissions the controller holds",

@@ -161,6 +161,8 @@ settings! {
         "How many Workspaces are reconciled at the same time";
     SCHEDULING_PATIENCE = "scheduling-patience", ["SCHEDULING_PATIENCE"], "5m", Value, "DURATION", RECONCILE,
         "How long a pod that cannot be scheduled counts as Pending, such as 90s or 10m; then it is an Error";
+    DRY_RUN_PAUSING = "dry-run-pausing", ["DRY_RUN_PAUSING"], "false", Switch, "BOOL", RECONCILE,
+        "Do not pause idle Workspaces; report in an Event and a metric which ones would be";
     ONLY_ROUTES = "only-routes", [], "false", Switch, "BOOL", RECONCILE,
         "Beside the Go controller: write nothing but the VirtualService of each Workspace";
     TAKE_OVER_ROUTES = "take-over-routes", [], "false", Switch, "BOOL", RECONCILE,

@@ -2,8 +2,9 @@
 //! status.
 //!
 //! Triggers from the stores fill a queue; a bounded number of objects is reconciled at a time. The only place that writes
-//! children, finalizers and statuses, and deletes pods for a restart. Activity is not part of this yet.
+//! children, finalizers and statuses, pauses what is idle, and deletes pods for a restart.
 
+mod activity;
 mod apply;
 mod conditions;
 mod engine;
@@ -84,6 +85,7 @@ async fn everything(
     let kinds = async {
         let (routing, policy) = (settings.routing.clone(), settings.policy.clone());
         let (client, stores, metrics) = (client.clone(), stores.clone(), metrics.clone());
+        let recorder = recorder.clone();
         let context = Arc::new(kind::Context { client, stores, routing, policy, metrics, recorder });
         let reconcile = |key, cause, memory| kind::reconcile(context.clone(), key, cause, memory);
         let (triggers, never) = (context.stores.kind_triggers(), std::future::pending());
@@ -101,9 +103,18 @@ async fn everything(
             route_cleanup::remove_all(&context).await;
         }
     };
+    let activity = activity::run(Arc::new(activity::Context {
+        client: client.clone(),
+        stores: stores.clone(),
+        routing: settings.routing.clone(),
+        metrics: metrics.clone(),
+        recorder: recorder.clone(),
+        dry_run_pausing: settings.dry_run_pausing,
+    }));
     tokio::select! {
         () = workspaces => {}
         () = kinds => {}
+        () = activity => {}
         () = routes => {}
         () = &mut events => {}
     }

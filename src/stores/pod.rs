@@ -1,5 +1,7 @@
 //! The slim form of pods: the fields that the state of a Workspace follows from.
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -22,6 +24,8 @@ pub struct Pod {
     pub created: Box<str>,
     /// The node it runs on; empty while not scheduled.
     pub node: Box<str>,
+    /// Its address, once it has one; none where that is the address of its node, on whose network it is.
+    pub address: Option<IpAddr>,
     /// The ServiceAccount that it runs as.
     pub service_account: Box<str>,
     /// The names of its containers.
@@ -162,6 +166,7 @@ struct Wire {
 #[serde(rename_all = "camelCase", default)]
 struct WireSpec {
     node_name: Box<str>,
+    host_network: bool,
     service_account_name: Box<str>,
     containers: Vec<WireSpecContainer>,
     init_containers: Vec<WireSpecContainer>,
@@ -182,6 +187,8 @@ struct WireStatus {
     phase: Box<str>,
     reason: Box<str>,
     message: Box<str>,
+    #[serde(rename = "podIP")]
+    pod_ip: Box<str>,
     start_time: Option<Box<str>>,
     conditions: Vec<WireCondition>,
     container_statuses: Vec<WireContainer>,
@@ -256,6 +263,7 @@ impl<'de> Deserialize<'de> for Pod {
             revision: metadata.labels.revision.unwrap_or_default(),
             created: metadata.creation_timestamp.unwrap_or_default(),
             node: spec.node_name,
+            address: status.pod_ip.parse().ok().filter(|_| !spec.host_network),
             service_account: spec.service_account_name,
             containers: names(spec.containers),
             init_containers: names(spec.init_containers),

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod activity;
 mod adoption;
 mod children;
 mod deleted;

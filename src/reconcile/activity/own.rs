@@ -1,0 +1,70 @@
+//! What the process remembers of the probes that it sent: by its monotonic clock, which no change of the time moves.
+
+use tokio::time::Instant;
+
+use super::outcome::ProbeOutcome;
+use super::subject::Subject;
+use crate::activity::run::Run;
+use crate::activity::schedule::{LastOutcome, LastProbe};
+use crate::stores::uid::Uid;
+
+/// The last probe of a Workspace.
+pub(super) struct OwnProbe {
+    workspace: Uid,
+    run: Run,
+    started: Instant,
+    /// None while it runs.
+    ended: Option<Instant>,
+    /// How many failed in a row, up to it.
+    failures: u32,
+    /// Whether it has been reported, about this run, that the Workspace would be paused.
+    withheld_reported: bool,
+}
+
+impl OwnProbe {
+    /// A probe that starts now; `before` was the last one.
+    pub fn start(subject: &Subject, before: Option<Self>, now: Instant) -> Self {
+        let before = before.filter(|before| before.run == subject.run);
+        Self {
+            workspace: subject.workspace.identity.uid.clone(),
+            run: subject.run.clone(),
+            started: now,
+            ended: None,
+            failures: before.as_ref().map_or(0, |before| before.failures),
+            withheld_reported: before.is_some_and(|before| before.withheld_reported),
+        }
+    }
+
+    /// It ended.
+    pub fn end(&mut self, outcome: ProbeOutcome, now: Instant) {
+        self.ended = Some(now);
+        self.failures = if outcome.succeeded { 0 } else { self.failures.saturating_add(1) };
+        self.withheld_reported = outcome.is_withheld;
+    }
+
+    /// Whether it is of that Workspace, not of an earlier one of its name.
+    pub fn is_of(&self, workspace: &Uid) -> bool {
+        self.workspace == *workspace
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// Whether it has been reported that the Workspace would be paused.
+    pub fn is_withheld_reported(&self) -> bool {
+        self.withheld_reported
+    }
+
+    /// What the next probe of that run depends on.
+    pub fn last(&self, run: &Run, now: Instant) -> LastProbe {
+        let outcome = match self.failures {
+            _ if self.run != *run => LastOutcome::OfAnotherRun,
+            0 => LastOutcome::Succeeded,
+            times => LastOutcome::Failed { times },
+        };
+        let ended = self.ended.unwrap_or(now);
+        LastProbe { started: now.duration_since(self.started), ended: now.duration_since(ended), outcome }
+    }
+}
