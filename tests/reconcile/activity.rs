@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use cluster::{ClusterOptions, Reply};
 use k8s_openapi::jiff::Timestamp;
@@ -75,15 +76,22 @@ fn free_port() -> u16 {
 
 /// Creates a kind whose Jupyter server is probed every second, with these rules.
 fn create_kind(world: &World, port: u16, rules: Value) {
+    create_kind_with(world, rules, |template| {
+        template["options"]["imageConfig"]["values"][0]["spec"]["ports"][0]["port"] = json!(port);
+        template["activityProbe"] =
+            probe_every_second("jupyter", &json!({"lastActivity": true, "portId": "jupyterlab"}));
+    });
+}
+
+fn create_kind_with(world: &World, rules: Value, change: impl FnOnce(&mut Value)) {
     let mut kind = serde_json::to_value(crds::testing::workspace_kind(&world.kind)).unwrap();
     kind["spec"]["activityRules"] = rules;
-    let template = &mut kind["spec"]["podTemplate"];
-    template["options"]["imageConfig"]["values"][0]["spec"]["ports"][0]["port"] = json!(port);
-    template["activityProbe"] = json!({
-        "probeIntervalSeconds": 1, "minProbeIntervalSeconds": 1,
-        "jupyter": {"lastActivity": true, "portId": "jupyterlab"},
-    });
+    change(&mut kind["spec"]["podTemplate"]);
     world.cluster.api().create("/apis/kubeflow.org/v1beta1/workspacekinds", &kind).and_then(Reply::ok).unwrap();
+}
+
+fn probe_every_second(kind: &str, probe: &Value) -> Value {
+    json!({"probeIntervalSeconds": 1, "minProbeIntervalSeconds": 1, kind: probe})
 }
 
 fn pause_after_16s() -> Value {
@@ -235,4 +243,42 @@ fn a_dry_run_reports_once_what_would_be_paused() {
     assert_eq!(events(&lab, "PauseWithheld").len(), 1);
     assert_eq!(lab.get()["spec"]["paused"], Value::from(false));
     assert_eq!(running.metric(r#"workspaces_idle_pauses_total{dry_run="true"}"#), "1");
+}
+
+/// On a control plane with a kubelet that runs what is asked for.
+#[test]
+fn scripts_and_commands_of_culling_say_what_is_idle() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions { exec: true, ..ClusterOptions::default() })));
+    let _running = Loop::start(cluster, &[]);
+    let script = "#!/bin/sh\necho '{\"has_activity\": false}' > \"$OUTPUT_JSON_PATH\"";
+    let by_script = World::on(cluster, "script");
+    create_kind_with(&by_script, pause_after_16s(), |template| {
+        template["activityProbe"] = probe_every_second("podExec", &json!({"script": script}));
+    });
+    let by_command = World::on(cluster, "culling");
+    create_kind_with(&by_command, json!([]), |template| {
+        let command = json!(["/bin/sh", "-c", "exit 1"]);
+        template["culling"] = json!({"maxInactiveSeconds": 60, "activityProbe": {"exec": {"command": command}}});
+    });
+    let labs = [by_script.create("lab", |_| {}), by_command.create("lab", |_| {})];
+    let since = labs.each_ref().map(|lab| milliseconds(&lab.wait_running()["lastRunningTime"]));
+    // A command runs once a minute.
+    let wait = |lab: &WorkspaceHandle<'_>, what: &str, wanted: &dyn Fn(&Value) -> bool| {
+        let status = cluster.wait_for(what, Duration::from_mins(4), || {
+            let status = lab.get()["status"].clone();
+            if wanted(&status) { Ok(status) } else { Err(status.to_string()) }
+        });
+        status.unwrap()
+    };
+    for (lab, (since, seconds)) in labs.iter().zip(since.into_iter().zip([16, 60])) {
+        let status = wait(lab, "a probe", &|status| status["activity"]["lastProbe"]["result"] == "Success");
+        assert_eq!(status["activity"]["lastActivity"], 0, "it was never seen active");
+        assert_eq!(status["activity"]["rules"]["pauseWorkspace"]["eligibleAfter"], since + seconds * 1000);
+        wait(lab, "the pause", &|status| status["state"] == "Paused");
+        assert!(Timestamp::now().as_millisecond() >= since + seconds * 1000);
+    }
+    by_command.wait("the Event", || match &events(&labs[1], "Paused")[..] {
+        [note] if note.contains("by spec.podTemplate.culling of WorkspaceKind") => Ok(()),
+        notes => Err(format!("{notes:?}")),
+    });
 }
