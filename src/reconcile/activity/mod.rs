@@ -24,9 +24,9 @@ use crate::activity::schedule::spacing;
 use crate::config::Routing;
 use crate::metrics::Metrics;
 use crate::stores::Stores;
-use crate::stores::slim::Key;
-use outcome::ProbeOutcome;
-use own::OwnProbe;
+use crate::stores::slim::{Identity, Key};
+use crate::stores::uid::Uid;
+use own::{OwnProbe, ProbeOutcome};
 use subject::Subject;
 
 /// Probes at a time: a few hundred kilobytes of buffers, and enough that those that hang leave room for others.
@@ -64,7 +64,8 @@ pub(super) async fn run(context: Arc<Context>) {
 struct Prober {
     context: Arc<Context>,
     probes: JoinSet<ProbeOutcome>,
-    running: HashMap<Id, Key>,
+    /// The Workspaces, by name and uid, that they were sent to.
+    running: HashMap<Id, (Key, Uid)>,
     /// The last probe of each Workspace, as far as this process sent it.
     own: HashMap<Key, OwnProbe>,
     /// The time between the starts of two probes.
@@ -89,7 +90,10 @@ impl Prober {
                 waits.push(policy.interval);
                 let due = match &last {
                     Some(last) if last.is_running() => None,
-                    last => Some(instant + subject.due_in(&policy, last.as_ref(), now, instant)),
+                    last => {
+                        let last = last.as_ref().map(|last| last.last(&subject.run, instant));
+                        Some(instant + subject.due_in(&policy, last, now))
+                    }
                 };
                 if let Some(last) = last {
                     self.own.insert(subject.workspace.identity.key.clone(), last);
@@ -126,18 +130,18 @@ impl Prober {
     }
 
     fn start(&mut self, subject: Subject) {
-        let (now, key) = (Instant::now(), subject.workspace.identity.key.clone());
+        let (now, Identity { key, uid, .. }) = (Instant::now(), subject.workspace.identity.clone());
         self.earliest = now + self.spacing;
-        let last = OwnProbe::start(&subject, self.own.remove(&key), now);
+        let last = OwnProbe::start(&uid, &subject.run, self.own.remove(&key), now);
         let was_reported = last.is_withheld_reported();
         let probe = outcome::probe(self.context.clone(), subject, was_reported);
-        self.running.insert(self.probes.spawn(probe).id(), key.clone());
+        self.running.insert(self.probes.spawn(probe).id(), (key.clone(), uid));
         self.own.insert(key, last);
     }
 
     fn end(&mut self, ended: Result<(Id, ProbeOutcome), JoinError>) -> ProbeOutcome {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some(key) = self.running.remove(&id) else { return ProbeOutcome::failed() };
+        let Some((key, uid)) = self.running.remove(&id) else { return ProbeOutcome::failed() };
         let outcome = ended.map_or_else(
             |_| {
                 tracing::error!(object = %key, "the activity probe panicked; will probe again");
@@ -145,7 +149,8 @@ impl Prober {
             },
             |(_, outcome)| outcome,
         );
-        if let Some(last) = self.own.get_mut(&key) {
+        // Another one may have its name by now.
+        if let Some(last) = self.own.get_mut(&key).filter(|last| last.is_of(&uid)) {
             last.end(outcome, Instant::now());
         }
         outcome

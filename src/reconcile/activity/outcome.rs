@@ -1,7 +1,6 @@
 //! One probe from its start to what follows from it: the status, and the pause.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crds::workspace::WorkspaceStatus;
 use k8s_openapi::jiff::Timestamp;
@@ -10,6 +9,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::super::status_patch;
+use super::own::ProbeOutcome;
 use super::subject::Subject;
 use super::{Context, ask, pause};
 use crate::activity::policy::Policy;
@@ -17,23 +17,6 @@ use crate::activity::record::{ProbeFacts, Verdict, record};
 use crate::activity::report::{ProbeFailure, ProbeReport};
 use crate::activity::rules::{Decision, Labels, PauseRule, decide};
 use crate::stores::StatusOf;
-
-/// What is remembered of a probe.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct ProbeOutcome {
-    pub succeeded: bool,
-    /// In how long the next probe may be due, as the kind says; none where that is not known.
-    pub soonest: Option<Duration>,
-    /// Whether the Workspace would have been paused.
-    pub is_withheld: bool,
-}
-
-impl ProbeOutcome {
-    /// That of a probe that found out nothing.
-    pub fn failed() -> Self {
-        Self::default()
-    }
-}
 
 /// Probes the Workspace. `was_reported`: it is known already that it would be paused.
 pub(super) async fn probe(context: Arc<Context>, subject: Subject, was_reported: bool) -> ProbeOutcome {

@@ -1,12 +1,29 @@
 //! What the process remembers of the probes that it sent: by its monotonic clock, which no change of the time moves.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
-use super::outcome::ProbeOutcome;
-use super::subject::Subject;
 use crate::activity::run::Run;
 use crate::activity::schedule::{LastOutcome, LastProbe};
 use crate::stores::uid::Uid;
+
+/// What is remembered of a probe that ended.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct ProbeOutcome {
+    pub succeeded: bool,
+    /// In how long the next probe may be due, as the kind says; none where that is not known.
+    pub soonest: Option<Duration>,
+    /// Whether the Workspace would have been paused.
+    pub is_withheld: bool,
+}
+
+impl ProbeOutcome {
+    /// That of a probe that found out nothing.
+    pub fn failed() -> Self {
+        Self::default()
+    }
+}
 
 /// The last probe of a Workspace.
 pub(super) struct OwnProbe {
@@ -22,12 +39,12 @@ pub(super) struct OwnProbe {
 }
 
 impl OwnProbe {
-    /// A probe that starts now; `before` was the last one.
-    pub fn start(subject: &Subject, before: Option<Self>, now: Instant) -> Self {
-        let before = before.filter(|before| before.run == subject.run);
+    /// A probe of that Workspace, sent to that run of its container, that starts now; `before` was the last one.
+    pub fn start(workspace: &Uid, run: &Run, before: Option<Self>, now: Instant) -> Self {
+        let before = before.filter(|before| before.run == *run);
         Self {
-            workspace: subject.workspace.identity.uid.clone(),
-            run: subject.run.clone(),
+            workspace: workspace.clone(),
+            run: run.clone(),
             started: now,
             ended: None,
             failures: before.as_ref().map_or(0, |before| before.failures),

@@ -7,9 +7,7 @@ use std::time::Duration;
 use crds::WorkspaceKind;
 use crds::workspace::{WorkspaceState, WorkspaceStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
 
-use super::own::OwnProbe;
 use crate::activity::policy::Policy;
 use crate::activity::run::Run;
 use crate::activity::schedule::{LastProbe, ScheduleFacts, due_in};
@@ -46,8 +44,8 @@ impl Subject {
         Some(Self { workspace, held, kind: kind.clone(), pod, address, run })
     }
 
-    /// In how long its next probe is due. `last` is the last one, as far as this process sent it.
-    pub fn due_in(&self, policy: &Policy<'_>, last: Option<&OwnProbe>, now: Timestamp, instant: Instant) -> Duration {
+    /// In how long its next probe is due. `last` is the last one, if this process sent it.
+    pub fn due_in(&self, policy: &Policy<'_>, last: Option<LastProbe>, now: Timestamp) -> Duration {
         let activity = self.held.activity.as_ref();
         let recorded = || Some(LastProbe::recorded(activity?.last_probe.as_ref()?, now));
         let eligible = activity.and_then(|activity| activity.rules.as_ref()?.pause_workspace.as_ref());
@@ -57,7 +55,7 @@ impl Subject {
             min_interval: policy.min_interval,
             uid: &self.workspace.identity.uid,
             running: u64::try_from(-milliseconds(self.run.since)).ok().map(Duration::from_millis),
-            last: last.map(|last| last.last(&self.run, instant)).or_else(recorded),
+            last: last.or_else(recorded),
             eligible_in: eligible.map(|rule| SignedDuration::from_millis(milliseconds(rule.eligible_after))),
         })
     }
