@@ -23,6 +23,8 @@ pub(super) async fn pause(context: &Context, subject: &Subject, pause: &Pause) -
     let identity = &subject.workspace.identity;
     let patch = json!([
         {"op": "test", "path": "/metadata/uid", "value": &*identity.uid},
+        // Its user may have stopped it and started it again since it was probed.
+        {"op": "test", "path": "/metadata/generation", "value": subject.workspace.generation},
         {"op": "test", "path": "/spec/paused", "value": false},
         {"op": "replace", "path": "/spec/paused", "value": true},
     ]);
