@@ -12,13 +12,14 @@ use bytes::Bytes;
 use crds::ports::ConnectPaths;
 use crds::workspace_kind::{PodTemplate, ProxiedPort};
 use futures::future::{Either, select};
-use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http::header::{ACCEPT, CONNECTION, DATE, HOST, USER_AGENT};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::fmt::rfc2822;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
@@ -71,14 +72,26 @@ pub async fn probe(server: &JupyterServer, limit: Duration) -> ProbeReport {
 }
 
 async fn activity(server: &JupyterServer) -> Result<Found, RequestError> {
-    let status: ServerStatus = get(server, "api/status").await?;
-    let kernels: Vec<Kernel> = get(server, "api/kernels").await?;
+    let (status, behind): (ServerStatus, _) = get(server, "api/status").await?;
+    let (kernels, _): (Vec<Kernel>, _) = get(server, "api/kernels").await?;
     let terminals = match get(server, "api/terminals").await {
         // As a server answers that has none.
         Err(RequestError { cause: Cause::Status(StatusCode::NOT_FOUND, _), .. }) => Vec::new(),
-        terminals => terminals?,
+        terminals => terminals?.0,
     };
-    Ok(newest(&status, &kernels, &terminals))
+    Ok(match newest(&status, &kernels, &terminals) {
+        Found::LastActive(time) => Found::LastActive(time.saturating_add(behind).unwrap_or(Timestamp::MAX)),
+        found => found,
+    })
+}
+
+/// How far the clock of a server is behind that of this process, if it says what time it has: its times are too old by that.
+/// Not more exact than the header, and nothing where it is ahead: a time in the future is clamped elsewhere.
+fn clock_behind(headers: &HeaderMap, now: Timestamp) -> SignedDuration {
+    const EXACT: SignedDuration = SignedDuration::from_secs(2);
+    let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| rfc2822::DateTimeParser::new().parse_timestamp(date).ok());
+    date.map(|date| now.duration_since(date)).filter(|behind| *behind > EXACT).unwrap_or_default()
 }
 
 /// The server. What it says of its activity includes that of its kernels and terminals, but those that have ended.
@@ -163,12 +176,16 @@ impl From<hyper::Error> for Cause {
     }
 }
 
-async fn get<T: DeserializeOwned>(server: &JupyterServer, path: &'static str) -> Result<T, RequestError> {
+/// What is at the path, and how far the clock of the server is behind.
+async fn get<T: DeserializeOwned>(
+    server: &JupyterServer,
+    path: &'static str,
+) -> Result<(T, SignedDuration), RequestError> {
     fetch(server, path).await.map_err(|cause| RequestError { path, cause })
 }
 
 /// Over a connection of its own: the next probe is minutes away, and the server may keep none open.
-async fn fetch<T: DeserializeOwned>(server: &JupyterServer, path: &str) -> Result<T, Cause> {
+async fn fetch<T: DeserializeOwned>(server: &JupyterServer, path: &str) -> Result<(T, SignedDuration), Cause> {
     let address = SocketAddr::new(server.ip, server.port);
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = http1::Builder::new().max_buf_size(BUFFER).handshake(stream).await?;
@@ -181,28 +198,35 @@ async fn fetch<T: DeserializeOwned>(server: &JupyterServer, path: &str) -> Resul
         .map_err(|_| Cause::Protocol)?;
     let answer = std::pin::pin!(async {
         let response = sender.send_request(request).await?;
-        read(response, &server.base_path).await
+        let behind = clock_behind(response.headers(), Timestamp::now());
+        Ok::<_, Cause>((read(response, &server.base_path).await?, behind))
     });
-    let body = match select(answer, connection).await {
-        Either::Left((body, _)) => body?,
+    let (body, behind) = match select(answer, connection).await {
+        Either::Left((answered, _)) => answered?,
         // The last of the answer may still have to be taken from the connection, whose error says more.
         Either::Right((ended, answer)) => match (answer.await, ended) {
             (Err(_), Err(error)) => return Err(error.into()),
-            (body, _) => body?,
+            (answered, _) => answered?,
         },
     };
-    serde_json::from_slice(&body).map_err(|_| Cause::Undecodable)
+    let decoded = serde_json::from_slice(&body).map_err(|_| Cause::Undecodable)?;
+    Ok((decoded, behind))
 }
 
-async fn read(response: Response<Incoming>, base_path: &str) -> Result<Bytes, Cause> {
+/// The body, copied together: kept as it comes, each of its chunks would take more than the one byte that it may have.
+async fn read(response: Response<Incoming>, base_path: &str) -> Result<Vec<u8>, Cause> {
     if response.status() != StatusCode::OK {
         return Err(Cause::Status(response.status(), base_path.to_owned()));
     }
-    match Limited::new(response.into_body(), BODY_MAX).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Cause::TooLong),
-        Err(error) => Err(error.downcast::<hyper::Error>().map_or(Cause::Closed, |error| (*error).into())),
+    let (mut body, mut read) = (response.into_body(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if read.len() + data.len() > BODY_MAX {
+            return Err(Cause::TooLong);
+        }
+        read.extend_from_slice(&data);
     }
+    Ok(read)
 }
 
 #[cfg(test)]

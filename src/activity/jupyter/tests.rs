@@ -225,6 +225,28 @@ async fn a_time_in_the_future_is_now() {
     assert_eq!(report.result, Ok(Found::LastActive(report.ended)));
 }
 
+/// The `Date` of a server says what time it has.
+#[tokio::test]
+async fn a_server_whose_clock_is_behind_is_corrected() {
+    let rfc2822 = rfc2822::DateTimePrinter::new();
+    let dated = |clock: Timestamp, last: Timestamp| {
+        let body = format!(r#"{{"last_activity": "{last}"}}"#);
+        let date = rfc2822.timestamp_to_rfc9110_string(&clock).unwrap();
+        response("200 OK", &format!("Date: {date}\r\nContent-Length: {}\r\n", body.len()), &body)
+    };
+    let (hour, minute) = (SignedDuration::from_hours(1), SignedDuration::from_mins(1));
+    for (clock_ahead, expected) in [(-hour, -minute), (SignedDuration::ZERO, -minute), (hour, SignedDuration::ZERO)] {
+        let now = Timestamp::now();
+        let clock = now + clock_ahead;
+        let answers = [("api/status", dated(clock, clock - minute)), ("api/kernels", json("[]"))];
+        let Ok(Found::LastActive(time)) = Fake::start(&answers).await.found().await else { panic!() };
+        let off = time.duration_since(now + expected);
+        assert!(off.abs() < SignedDuration::from_secs(10), "{clock_ahead}: {off}");
+    }
+    let undated = [("api/status", response("200 OK", "Date: now\r\n", &format!(r#"{{"last_activity": "{OLD}"}}"#)))];
+    assert_eq!(Fake::start(&undated).await.found().await, Ok(at(OLD)));
+}
+
 #[tokio::test]
 async fn an_answer_has_at_most_a_mebibyte() {
     let kernels = |length: usize| {
