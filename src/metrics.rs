@@ -152,9 +152,14 @@ impl Metrics {
         self.activity.probed(probe, result, took);
     }
 
-    /// A Workspace was paused for being idle, or would have been but for a dry run.
-    pub fn idle_paused(&self, is_dry_run: bool) {
-        self.activity.paused(is_dry_run);
+    /// A Workspace of that kind was paused for being idle, by that rule, or would have been but for a dry run.
+    pub fn idle_paused(&self, kind: &str, rule: &impl ToString, is_dry_run: bool) {
+        self.activity.paused(kind, rule.to_string(), is_dry_run);
+    }
+
+    /// So many Workspaces would be paused now, but for a dry run.
+    pub fn pauses_withheld(&self, workspaces: usize) {
+        self.activity.withheld(workspaces);
     }
 
     /// A write was put off because another client had changed the same fields again at once.

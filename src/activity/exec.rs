@@ -22,8 +22,8 @@ use super::probe;
 use super::report::{Found, ProbeFailure, ProbeReport};
 use crate::stores::pod::MAIN;
 
-/// For the way there and back, in which nothing runs yet or any longer.
-const WAY: Duration = Duration::from_secs(5);
+/// For the requests before and after what runs.
+const ROUND_TRIP: Duration = Duration::from_secs(5);
 /// The longest JSON that is read. The shell sends one byte more, to show that there is more.
 const JSON_MAX: usize = 64 << 10;
 /// The first line of the shell, and the JSON.
@@ -117,7 +117,7 @@ async fn probe(limit: Duration, running: impl AsyncFnOnce(Duration) -> Result<Fo
             error => ProbeFailure::Failed(format!("PodExec probe failed: {error}")),
         })
     };
-    probe::within(limit + WAY, found).await
+    probe::within(limit + ROUND_TRIP, found).await
 }
 
 /// Why a script or a command says nothing.

@@ -30,7 +30,7 @@ pub struct Policy<'a> {
 }
 
 /// How activity is probed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Hash, PartialEq)]
 pub enum ProbeSpec<'a> {
     /// By the API of the Jupyter server on a port of the image.
     Jupyter(JupyterPort<'a>),
@@ -62,7 +62,7 @@ impl ProbeSpec<'_> {
 }
 
 /// The port of the Jupyter server.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum JupyterPort<'a> {
     /// The port with this id.
     Id(&'a str),

@@ -13,6 +13,8 @@ use super::run::Run;
 
 /// How long after its end a probe says that a Workspace is not in use: its user may be back since.
 const FRESH: Duration = Duration::from_secs(30);
+/// How much later than a second interval a probe may come that only says that nobody is active at this moment.
+const LATE: Duration = Duration::from_secs(30);
 
 /// What the record of a probe follows from.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,8 @@ pub struct ProbeFacts<'a> {
     pub probed: &'a Run,
     /// The run of the container now, if it is running.
     pub current: Option<&'a Run>,
+    /// The time between two probes.
+    pub interval: Duration,
     /// What the probe found.
     pub report: &'a ProbeReport,
     /// What the rules decide now.
@@ -56,10 +60,12 @@ pub struct Pause {
 /// `status.activity` after a probe, and what follows from it.
 ///
 /// A success moves `lastActivity` forward only, and to no time that is yet to come; a failure says nothing about activity.
+/// Where none has succeeded for more than two intervals and one only says that nobody is active at this moment, the Workspace
+/// counts as active until now: what its user did meanwhile is not known.
 /// The Workspace is paused only for a successful probe that ended just now, of the run that is running, which found no
 /// activity, after the time that the rule says.
 pub fn record(facts: &ProbeFacts<'_>) -> (WorkspaceActivity, Verdict) {
-    let &ProbeFacts { held, probed, current, report, decision, now } = facts;
+    let &ProbeFacts { held, probed, current, report, decision, now, .. } = facts;
     if current != Some(probed) {
         return (held.clone(), Verdict::OfAnotherRun);
     }
@@ -69,14 +75,24 @@ pub fn record(facts: &ProbeFacts<'_>) -> (WorkspaceActivity, Verdict) {
         let found = match found {
             Found::ActiveNow => report.ended.as_millisecond(),
             Found::LastActive(time) => time.as_millisecond(),
+            Found::Inactive if is_after_gap(facts) => report.ended.as_millisecond(),
             Found::Inactive => 0,
         };
         activity.last_activity = activity.last_activity.max(found).min(now);
         activity.last_update = report.ended.as_millisecond();
     }
-    activity.rules = rules(&activity, probed.since, decision);
+    activity.rules = rules(&activity, probed.running_since(), decision);
     let verdict = pause(&activity, facts).map_or(Verdict::Keep, Verdict::Pause);
     (activity, verdict)
+}
+
+/// Whether more time has passed than probes may miss since the last one that succeeded, or else since the run began.
+fn is_after_gap(facts: &ProbeFacts<'_>) -> bool {
+    let &ProbeFacts { held, probed, interval, report, .. } = facts;
+    let known = if held.last_update == 0 { probed.running_since() } else { held.last_update };
+    let unknown = report.ended.as_millisecond().saturating_sub(known);
+    let unknown = Duration::from_millis(u64::try_from(unknown).unwrap_or_default());
+    unknown > interval.saturating_mul(2).saturating_add(LATE)
 }
 
 /// `status.activity.rules`: when the Workspace may be paused. Absent where no rule pauses it. It changes with the rules and the
@@ -93,7 +109,7 @@ pub fn rules(
 /// Why the Workspace is to be paused, if it is.
 fn pause(activity: &WorkspaceActivity, facts: &ProbeFacts<'_>) -> Option<Pause> {
     let &ProbeFacts { probed, report, decision, now, .. } = facts;
-    let since = probed.since;
+    let since = probed.running_since();
     let decision = decision?;
     let eligible_after = decision.eligible_after(activity.last_activity, since)?;
     let found_nothing = matches!(report.result, Ok(Found::LastActive(_) | Found::Inactive));
@@ -140,7 +156,7 @@ mod tests {
     }
 
     fn run(pod: &str) -> Run {
-        Run { pod: pod.into(), started: millis(0), since: millis(10) }
+        Run { pod: pod.into(), started: millis(0), since: millis(10), created: millis(-5) }
     }
 
     /// A probe of two seconds, which ended at that second.
@@ -165,7 +181,8 @@ mod tests {
         now: Timestamp,
     ) -> (WorkspaceActivity, Verdict) {
         let run = run("a");
-        record(&ProbeFacts { held, probed: &run, current: Some(&run), report, decision, now })
+        let interval = Duration::from_hours(2);
+        record(&ProbeFacts { held, probed: &run, current: Some(&run), interval, report, decision, now })
     }
 
     fn eligible_after(activity: &WorkspaceActivity) -> Option<i64> {
@@ -251,6 +268,50 @@ mod tests {
     }
 
     #[test]
+    fn a_time_in_which_probes_were_missed_does_not_count_as_idle() {
+        let run = run("a");
+        let found = |last_update: i64, found, ended| {
+            let held = WorkspaceActivity { last_update, ..held(millis(50)) };
+            let (interval, report) = (Duration::from_mins(10), report(ended, Ok(found)));
+            let (decision, now) = (Some(&decision(true)), at(ended));
+            let facts =
+                ProbeFacts { held: &held, probed: &run, current: Some(&run), interval, report: &report, decision, now };
+            let (activity, verdict) = record(&facts);
+            (activity.last_activity, verdict == Verdict::Keep)
+        };
+        // Two intervals are 1,200 s; it has been running since second 10.
+        for (last_update, ended, expected) in [
+            (millis(1_000), 2_230, (millis(50), false)),
+            (millis(1_000), 2_231, (millis(2_231), true)),
+            (0, 1_240, (millis(50), false)),
+            (0, 1_241, (millis(1_241), true)),
+            // The clock has been set back since.
+            (millis(9_000), 2_231, (millis(50), false)),
+        ] {
+            assert_eq!(found(last_update, Found::Inactive, ended), expected, "{last_update} {ended}");
+        }
+        // One that says when it was active knows of all that time.
+        assert_eq!(found(millis(1_000), Found::LastActive(at(60)), 9_000), (millis(60), false));
+    }
+
+    #[test]
+    fn a_node_whose_clock_is_behind_pauses_nothing_too_soon() {
+        let run = Run { since: millis(-7_200), created: millis(5), ..run("a") };
+        for (ended, pauses) in [(604, false), (605, true)] {
+            let (activity, verdict) = record(&ProbeFacts {
+                held: &WorkspaceActivity::default(),
+                probed: &run,
+                current: Some(&run),
+                interval: Duration::from_mins(10),
+                report: &report(ended, Ok(Found::Inactive)),
+                decision: Some(&decision(true)),
+                now: at(ended),
+            });
+            assert_eq!((eligible_after(&activity), verdict != Verdict::Keep), (Some(millis(605)), pauses), "{ended}");
+        }
+    }
+
+    #[test]
     fn a_probe_of_another_run_changes_nothing() {
         let report = report(9_000, Ok(Found::Inactive));
         let before = held(millis(50));
@@ -260,6 +321,7 @@ mod tests {
                 held: &before,
                 probed: &run("a"),
                 current: current.as_ref(),
+                interval: Duration::from_mins(5),
                 report: &report,
                 decision: Some(&decision(true)),
                 now: at(9_000),

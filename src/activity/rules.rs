@@ -100,6 +100,11 @@ impl<'a> PauseRule<'a> {
         self.condition.is_some_and(|condition| condition.match_namespace.is_some())
     }
 
+    /// Whether it depends on the labels of the value of `podConfig`.
+    pub fn matches_pod_config(&self) -> bool {
+        self.condition.is_some_and(|condition| condition.match_pod_config.is_some())
+    }
+
     /// What it decides where it applies.
     pub fn decision(&self) -> Option<Decision> {
         let &Self { field: rule, pauses, seconds_since_active, min_running_seconds, .. } = self;

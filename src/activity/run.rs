@@ -16,6 +16,8 @@ pub struct Run {
     pub started: i64,
     /// `status.lastRunningTime`: since when it counts as running, in milliseconds since 1970.
     pub since: i64,
+    /// When the pod was created, by the clock of the API server, in milliseconds since 1970; 0 where that is not known.
+    pub created: i64,
 }
 
 impl Run {
@@ -24,7 +26,14 @@ impl Run {
     pub fn of(held: &WorkspaceStatus, pod: &Pod) -> Option<Self> {
         let (started, since) = (started(pod), held.last_running_time);
         let is_running = matches!(pod.main.now, ContainerPhase::Running { .. });
-        (is_running && is_from(since, started)).then(|| Self { pod: pod.identity.uid.clone(), started, since })
+        let created = created(pod).unwrap_or_default();
+        (is_running && is_from(since, started)).then(|| Self { pod: pod.identity.uid.clone(), started, since, created })
+    }
+
+    /// Since when it has been running for sure, in milliseconds since 1970. The clock of its node may be behind: nothing ran
+    /// before the pod was created.
+    pub fn running_since(&self) -> i64 {
+        self.since.max(self.created)
     }
 }
 
@@ -55,11 +64,17 @@ fn is_from(since: i64, started: i64) -> bool {
 
 /// The start of the container `main`, or what was just before it, in milliseconds since 1970; 0 where neither is known.
 fn started(pod: &Pod) -> i64 {
-    let started = match pod.main.now {
-        ContainerPhase::Running { since: Some(since) } => Timestamp::from_second(since).ok(),
-        _ => pod.created.parse().ok(),
-    };
-    started.map_or(0, Timestamp::as_millisecond)
+    match pod.main.now {
+        ContainerPhase::Running { since: Some(since) } => {
+            Timestamp::from_second(since).map_or(0, Timestamp::as_millisecond)
+        }
+        _ => created(pod).unwrap_or_default(),
+    }
+}
+
+/// When the pod was created, in milliseconds since 1970.
+fn created(pod: &Pod) -> Option<i64> {
+    pod.created.parse().ok().map(Timestamp::as_millisecond)
 }
 
 #[cfg(test)]
@@ -140,11 +155,19 @@ mod tests {
         };
         let running = || json!({"running": {"startedAt": "2026-01-01T12:05:00Z"}});
         let (started, since) = (at("2026-01-01T12:05:00Z"), at("2026-01-01T12:05:07Z"));
-        assert_eq!(run(since, running()), Some(Run { pod: "u".into(), started, since }));
+        let created = at("2026-01-01T12:00:00Z");
+        assert_eq!(run(since, running()), Some(Run { pod: "u".into(), started, since, created }));
         assert_eq!(run(0, running()), None, "no reconcile has seen it ready");
         assert_eq!(run(started - 1, running()), None, "the time is that of the container before");
         let ended = json!({"terminated": {"exitCode": 0, "startedAt": "2026-01-01T12:05:00Z"}});
         assert_eq!(run(since, ended), None);
+    }
+
+    #[test]
+    fn a_clock_of_a_node_that_is_behind_makes_no_run_longer() {
+        let run = |since| Run { pod: "u".into(), started: 5, since, created: 1_000 };
+        assert_eq!(run(7).running_since(), 1_000);
+        assert_eq!(run(1_007).running_since(), 1_007);
     }
 
     #[test]

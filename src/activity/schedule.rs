@@ -89,19 +89,28 @@ pub fn due_in(facts: &ScheduleFacts<'_>) -> Duration {
     let wanted = match outcome {
         LastOutcome::OfAnotherRun => first,
         LastOutcome::Succeeded => {
-            let regular = interval.saturating_sub(started);
+            let regular = pause(Some(outcome), interval, min_interval).saturating_sub(started);
             // If it could have been paused by the last probe, and was not, then not by one that comes earlier.
             let ended = SignedDuration::try_from(ended).unwrap_or(SignedDuration::MAX);
             let eligible = eligible_in.filter(|eligible| eligible.saturating_add(ended).is_positive());
             let eligible = eligible.map(|eligible| eligible.max(SignedDuration::ZERO).unsigned_abs());
             eligible.map_or(regular, |eligible| eligible.min(regular))
         }
-        LastOutcome::Failed { times } => {
-            let back_off = min_interval.saturating_mul(2u32.saturating_pow(times.saturating_sub(1)));
-            back_off.min(interval).saturating_sub(started)
-        }
+        LastOutcome::Failed { .. } => pause(Some(outcome), interval, min_interval).saturating_sub(started),
     };
     wanted.max(min_interval.saturating_sub(started))
+}
+
+/// The time between the start of a probe with that outcome and the next one, unless something makes that due earlier; with none
+/// yet, the longest time until the first.
+pub fn pause(last: Option<LastOutcome>, interval: Duration, min_interval: Duration) -> Duration {
+    match last {
+        None | Some(LastOutcome::OfAnotherRun) => min_interval,
+        Some(LastOutcome::Succeeded) => interval,
+        Some(LastOutcome::Failed { times }) => {
+            min_interval.saturating_mul(2u32.saturating_pow(times.saturating_sub(1))).min(interval)
+        }
+    }
 }
 
 /// A time from zero to `window` that depends on the uid only.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::register::{HistogramFamily, counters, histograms};
+use super::register::{HistogramFamily, counters, gauge, histograms};
 
 /// Bounds in seconds of a probe: from an answer at once to a script that takes all of its time.
 const PROBE_SECONDS: [f64; 9] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0];
@@ -26,6 +27,8 @@ struct ProbeLabels {
 
 #[derive(Clone, Debug, Eq, EncodeLabelSet, Hash, PartialEq)]
 struct PauseLabels {
+    kind: String,
+    rule: String,
     dry_run: &'static str,
 }
 
@@ -35,6 +38,7 @@ pub(super) struct ActivityMetrics {
     probes: Family<ResultLabels, Counter>,
     seconds: HistogramFamily<ProbeLabels>,
     pauses: Family<PauseLabels, Counter>,
+    withheld: Gauge,
 }
 
 impl ActivityMetrics {
@@ -54,7 +58,12 @@ impl ActivityMetrics {
             pauses: counters(
                 registry,
                 "workspaces_idle_pauses",
-                "Workspaces paused for being idle; in a dry run, Workspaces that would be",
+                "Workspaces paused for being idle, by the rule that decided; in a dry run, Workspaces that would be",
+            ),
+            withheld: gauge(
+                registry,
+                "workspaces_idle_pauses_withheld",
+                "Workspaces that would be paused now, but for --dry-run-pausing",
             ),
         }
     }
@@ -64,8 +73,12 @@ impl ActivityMetrics {
         self.seconds.get_or_create(&ProbeLabels { probe }).observe(took.as_secs_f64());
     }
 
-    pub(super) fn paused(&self, is_dry_run: bool) {
+    pub(super) fn paused(&self, kind: &str, rule: String, is_dry_run: bool) {
         let dry_run = if is_dry_run { "true" } else { "false" };
-        self.pauses.get_or_create(&PauseLabels { dry_run }).inc();
+        self.pauses.get_or_create(&PauseLabels { kind: kind.to_owned(), rule, dry_run }).inc();
+    }
+
+    pub(super) fn withheld(&self, workspaces: usize) {
+        self.withheld.set(i64::try_from(workspaces).unwrap_or(i64::MAX));
     }
 }

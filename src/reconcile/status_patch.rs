@@ -51,8 +51,27 @@ pub(super) async fn patch<T: Slim>(
     identity: &Identity,
     change: Value,
 ) -> Result<Patched, PatchError> {
-    let patch = Patch::Merge(json!({"metadata": {"uid": &*identity.uid}, "status": change}));
-    let params = as_field_manager();
+    write(api, collection, identity, json!({"metadata": {"uid": &*identity.uid}, "status": change})).await
+}
+
+/// The same, if the object is as in `identity`: nobody has written it since.
+pub(super) async fn patch_unchanged<T: Slim>(
+    api: &Api<Incoming<T>>,
+    collection: &Collection<T>,
+    identity: &Identity,
+    change: Value,
+) -> Result<Patched, PatchError> {
+    let metadata = json!({"uid": &*identity.uid, "resourceVersion": &*identity.version});
+    write(api, collection, identity, json!({"metadata": metadata, "status": change})).await
+}
+
+async fn write<T: Slim>(
+    api: &Api<Incoming<T>>,
+    collection: &Collection<T>,
+    identity: &Identity,
+    patch: Value,
+) -> Result<Patched, PatchError> {
+    let (params, patch) = (as_field_manager(), Patch::Merge(patch));
     let request = api.patch_status(identity.key.name(), &params, &patch);
     match send(request, collection).await {
         Err(PatchError::Call(error)) if error.is_object_missing() => Ok(Patched::Gone),

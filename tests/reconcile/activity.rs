@@ -2,12 +2,16 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use cluster::{ClusterOptions, Reply};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use crate::process::Loop;
@@ -151,7 +155,9 @@ fn what_computes_is_never_paused_and_what_is_idle_is() {
     let notes =
         world.wait("the Event", || Some(events(&lab, "Paused")).filter(|notes| !notes.is_empty()).ok_or(String::new()));
     let (words, rule) = notes[0].split_once(", by ").unwrap();
-    assert!(words.starts_with("paused for being idle: no activity for 1"), "{words}");
+    let idle = words.strip_prefix("paused for being idle: no activity for ").unwrap();
+    let idle: SignedDuration = idle.parse().unwrap();
+    assert!(idle >= SignedDuration::from_secs(16), "{words}");
     assert_eq!(rule, format!("spec.activityRules[0] of WorkspaceKind {:?}", world.kind));
 
     // Its user starts it again. What was known of it does not count any longer.
@@ -242,7 +248,64 @@ fn a_dry_run_reports_once_what_would_be_paused() {
     }
     assert_eq!(events(&lab, "PauseWithheld").len(), 1);
     assert_eq!(lab.get()["spec"]["paused"], Value::from(false));
-    assert_eq!(running.metric(r#"workspaces_idle_pauses_total{dry_run="true"}"#), "1");
+    let labels = format!("kind={:?},rule=\"spec.activityRules[0]\",dry_run=\"true\"", world.kind);
+    assert_eq!(running.samples("workspaces_idle_pauses_total"), [(labels, 1)]);
+    world.wait("the gauge", || match &*running.metric("workspaces_idle_pauses_withheld") {
+        "1" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+}
+
+/// The cache of pods may be behind, and an exec finds its container by the name of the pod: so the pod is read once more.
+#[test]
+fn a_run_that_began_just_before_the_pause_is_not_paused() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let replaced = Arc::new(AtomicBool::new(false));
+    let _running = Loop::start_sending(cluster, &[], {
+        let replaced = replaced.clone();
+        move |client, request| {
+            let query = request.uri().query().unwrap_or_default();
+            let read_again = query.split_once("fieldSelector=metadata.name%3D").map(|(_, name)| name.to_owned());
+            let read_again = read_again.filter(|_| !replaced.load(Ordering::SeqCst));
+            let replaced = replaced.clone();
+            async move {
+                if let Some(name) = read_again {
+                    let namespace = request.uri().path().split('/').nth(4).unwrap().to_owned();
+                    replace_pod(&Api::namespaced(client.clone(), &namespace), &name).await;
+                    replaced.store(true, Ordering::SeqCst);
+                }
+                client.send(request).await
+            }
+        }
+    });
+    let (world, port) = (World::on(cluster, "replaced"), free_port());
+    let rule = json!({
+        "config": {"secondsSinceActive": 16, "minRunningSeconds": 20}, "effect": {"pauseWorkspace": true},
+    });
+    create_kind(&world, port, json!([rule]));
+    let lab = world.create("lab", |_| {});
+    let first = milliseconds(&lab.wait_running()["lastRunningTime"]);
+    let _jupyter = FakeJupyter::start(&lab, port, kernel("idle"));
+    world.wait("the pause to be about to happen", || {
+        if replaced.load(Ordering::SeqCst) { Ok(()) } else { Err(lab.get()["status"]["activity"].to_string()) }
+    });
+    let lab = world.wait("the next run", || {
+        let lab = lab.get();
+        if milliseconds(&lab["status"]["lastRunningTime"]) > first { Ok(lab) } else { Err(lab["status"].to_string()) }
+    });
+    assert_eq!((&lab["spec"]["paused"], &lab["metadata"]["generation"]), (&json!(false), &json!(1)));
+}
+
+/// Replaces a pod by the next one of its StatefulSet, which runs.
+async fn replace_pod(pods: &Api<Pod>, name: &str) {
+    let uid = pods.get(name).await.unwrap().metadata.uid;
+    pods.delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
+    let is_next = |pod: Option<Pod>| {
+        pod.is_some_and(|pod| pod.metadata.uid != uid && pod.status.unwrap().phase.as_deref() == Some("Running"))
+    };
+    while !is_next(pods.get_opt(name).await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// On a control plane with a kubelet that runs what is asked for.

@@ -105,7 +105,8 @@ impl Loop {
         })
     }
 
-    fn start_sending<F>(
+    /// One whose requests are sent by `send`.
+    pub fn start_sending<F>(
         cluster: &Cluster,
         args: &[&str],
         send: impl Fn(Client, Request<Body>) -> F + Clone + Send + Sync + 'static,

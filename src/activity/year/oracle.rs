@@ -14,6 +14,8 @@ pub struct Oracle {
     since: i64,
     /// When a probe last found activity in it; 0 if none did.
     last_activity: i64,
+    /// When a probe last found out anything about it; 0 if none did.
+    known: i64,
     /// Since when, in true time, nothing has kept it from being paused but the rule's times.
     undisturbed: Option<i64>,
 }
@@ -23,12 +25,17 @@ impl Oracle {
     pub fn sees_ready(&mut self, run: u64, ready: i64) {
         if self.run != run {
             let undisturbed = self.undisturbed;
-            *self = Self { run, since: ready, last_activity: 0, undisturbed };
+            *self = Self { run, since: ready, last_activity: 0, known: 0, undisturbed };
         }
     }
 
-    /// A probe of the run found activity at a time, or none (0).
-    pub fn finds(&mut self, found: i64, clock: i64) {
+    /// A probe of the run that ended then found activity at a time, or only that there is none now. The latter says nothing
+    /// about the time in which probes were missed.
+    pub fn finds(&mut self, found: Option<i64>, ended: i64, interval: i64, clock: i64) {
+        let known = if self.known == 0 { self.since } else { self.known };
+        let has_missed = ended - known > (2 * interval + 30) * SECOND;
+        let found = found.unwrap_or(if has_missed { ended } else { 0 });
+        self.known = ended;
         self.last_activity = self.last_activity.max(found).min(clock);
     }
 

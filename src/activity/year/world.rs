@@ -30,6 +30,7 @@ pub enum Fault {
     RulesReversed,
     FailureIsInactivity,
     ActivityOfThePreviousRun,
+    GapIsInactivity,
 }
 
 /// What probes report.
@@ -344,6 +345,8 @@ impl World {
             held: &held,
             probed: &to,
             current: current.as_ref(),
+            // With an endless interval no time is too long to have missed something.
+            interval: if self.fault == Fault::GapIsInactivity { Duration::MAX } else { seconds(self.interval) },
             report: &planted,
             decision: self.decision.as_ref(),
             now: self.timestamp(),
@@ -351,14 +354,13 @@ impl World {
         self.status.activity = Some(activity);
         let is_of_this_run = number == self.run && !self.paused;
         if let (true, Ok(found)) = (is_of_this_run, report.result) {
-            self.oracle.finds(
-                match found {
-                    Found::ActiveNow => report.ended.as_millisecond(),
-                    Found::LastActive(time) => time.as_millisecond(),
-                    Found::Inactive => 0,
-                },
-                self.clock(),
-            );
+            let ended = report.ended.as_millisecond();
+            let found = match found {
+                Found::ActiveNow => Some(ended),
+                Found::LastActive(time) => Some(time.as_millisecond()),
+                Found::Inactive => None,
+            };
+            self.oracle.finds(found, ended, self.interval, self.clock());
         }
         let was_late = self.timestamp() != report.ended;
         self.remember_probe(at, &to, planted.result.is_err());

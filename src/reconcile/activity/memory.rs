@@ -1,10 +1,13 @@
-//! What the process remembers of the probes that it sent: by its monotonic clock, which no change of the time moves.
+//! What is remembered of the last probe of a Workspace: by the monotonic clock of this process, which no change of the time
+//! moves.
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::activity::run::Run;
+use super::probed::Probed;
+use super::target::ProbeTarget;
 use crate::activity::schedule::{LastOutcome, LastProbe};
 use crate::stores::uid::Uid;
 
@@ -26,37 +29,56 @@ impl ProbeOutcome {
 }
 
 /// The last probe of a Workspace.
-pub(super) struct OwnProbe {
+pub(super) struct ProbeMemory {
     workspace: Uid,
-    run: Run,
+    probed: Probed,
     started: Instant,
     /// None while it runs.
     ended: Option<Instant>,
     /// How many failed in a row, up to it.
     failures: u32,
+    /// Whether the Workspace would have been paused for it.
+    is_withheld: bool,
     /// Whether it has been reported, about this run, that the Workspace would be paused.
     withheld_reported: bool,
 }
 
-impl OwnProbe {
-    /// A probe of that Workspace, sent to that run of its container, that starts now; `before` was the last one.
-    pub fn start(workspace: &Uid, run: &Run, before: Option<Self>, now: Instant) -> Self {
-        let before = before.filter(|before| before.run == *run);
+impl ProbeMemory {
+    /// A probe of that Workspace that starts now; `before` was the last one.
+    pub fn start(workspace: &Uid, probed: &Probed, before: Option<Self>, now: Instant) -> Self {
+        let before = before.filter(|before| before.probed == *probed);
         Self {
             workspace: workspace.clone(),
-            run: run.clone(),
+            probed: probed.clone(),
             started: now,
             ended: None,
             failures: before.as_ref().map_or(0, |before| before.failures),
+            is_withheld: before.as_ref().is_some_and(|before| before.is_withheld),
             withheld_reported: before.is_some_and(|before| before.withheld_reported),
         }
+    }
+
+    /// The probe that the status of the Workspace records, which another process sent.
+    pub fn recorded(target: &ProbeTarget, now: Timestamp, instant: Instant) -> Option<Self> {
+        let recorded = LastProbe::recorded(target.held.activity.as_ref()?.last_probe.as_ref()?, now);
+        let at = |ago: Duration| instant.checked_sub(ago).unwrap_or(instant);
+        Some(Self {
+            workspace: target.workspace.identity.uid.clone(),
+            probed: target.probed.clone(),
+            started: at(recorded.started),
+            ended: Some(at(recorded.ended)),
+            failures: u32::from(recorded.outcome != LastOutcome::Succeeded),
+            is_withheld: false,
+            withheld_reported: false,
+        })
     }
 
     /// It ended.
     pub fn end(&mut self, outcome: ProbeOutcome, now: Instant) {
         self.ended = Some(now);
         self.failures = if outcome.succeeded { 0 } else { self.failures.saturating_add(1) };
-        self.withheld_reported = outcome.is_withheld;
+        self.is_withheld = outcome.is_withheld;
+        self.withheld_reported |= outcome.is_withheld;
     }
 
     /// Whether it is of that Workspace, not of an earlier one of its name.
@@ -69,15 +91,25 @@ impl OwnProbe {
         self.ended.is_none()
     }
 
+    /// When it started.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Whether the Workspace would be paused, but for a dry run, by what is known of that run.
+    pub fn is_withheld(&self, probed: &Probed) -> bool {
+        self.is_withheld && self.probed == *probed
+    }
+
     /// Whether it has been reported that the Workspace would be paused.
     pub fn is_withheld_reported(&self) -> bool {
         self.withheld_reported
     }
 
-    /// What the next probe of that run depends on.
-    pub fn last(&self, run: &Run, now: Instant) -> LastProbe {
+    /// What the next probe depends on.
+    pub fn last(&self, probed: &Probed, now: Instant) -> LastProbe {
         let outcome = match self.failures {
-            _ if self.run != *run => LastOutcome::OfAnotherRun,
+            _ if self.probed != *probed => LastOutcome::OfAnotherRun,
             0 => LastOutcome::Succeeded,
             times => LastOutcome::Failed { times },
         };

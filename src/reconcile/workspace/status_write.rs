@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crds::workspace::{WorkspaceState, WorkspaceStatus};
 use kube::Api;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::super::conditions::READY;
@@ -87,7 +87,23 @@ fn left(patience: Option<Duration>, memory: &Memory, now: Instant) -> Duration {
 
 /// What has to be written.
 fn change(target: &Target<'_>, held: &WorkspaceStatus, desired: &WorkspaceStatus) -> Option<Value> {
-    status_patch::change(held, desired, |status| target.context.stores.kept_status(StatusOf::Workspace, status))
+    let kept = |status| target.context.stores.kept_status(StatusOf::Workspace, status);
+    let mut change = status_patch::change(held, desired, kept)?;
+    // A probe of the run before may have written its activity since the status was read. So that of a new run is written whole.
+    if desired.last_running_time != held.last_running_time {
+        change["activity"] = whole_activity(desired);
+    }
+    Some(change)
+}
+
+/// A merge patch that leaves nothing of another `status.activity`.
+fn whole_activity(desired: &WorkspaceStatus) -> Value {
+    let mut activity = json!({"lastProbe": null, "rules": null});
+    if let (Value::Object(whole), Ok(Value::Object(fields))) = (&mut activity, serde_json::to_value(&desired.activity))
+    {
+        whole.extend(fields);
+    }
+    activity
 }
 
 /// Whether there was still something to write to.
@@ -135,5 +151,13 @@ mod tests {
         assert_eq!(left(None, &memory, now + seconds(1)), Duration::ZERO);
         memory.stateful_set_written = Some(now);
         assert_eq!(left(Some(ROLLOUT_PATIENCE), &memory, now + seconds(2)), seconds(3));
+    }
+
+    #[test]
+    fn nothing_is_left_of_the_activity_of_the_run_before() {
+        use crds::workspace::WorkspaceActivity;
+        let desired = WorkspaceStatus { activity: Some(WorkspaceActivity::default()), ..WorkspaceStatus::default() };
+        let whole = json!({"lastActivity": 0, "lastUpdate": 0, "lastProbe": null, "rules": null});
+        assert_eq!(whole_activity(&desired), whole);
     }
 }

@@ -1,0 +1,21 @@
+//! What probing needs.
+
+use std::sync::Arc;
+
+use kube::Client;
+
+use super::super::events::EventRecorder;
+use crate::config::Routing;
+use crate::metrics::Metrics;
+use crate::stores::Stores;
+
+/// What probing needs.
+pub(in crate::reconcile) struct Context {
+    pub client: Client,
+    pub stores: Stores,
+    pub routing: Routing,
+    pub metrics: Arc<Metrics>,
+    pub recorder: EventRecorder,
+    /// Whether it is only reported which Workspaces would be paused.
+    pub dry_run_pausing: bool,
+}
