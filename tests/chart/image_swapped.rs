@@ -255,6 +255,10 @@ const DELETE_PODS: &str = r#"{apiGroups: [""], resources: ["pods"], verbs: ["del
 const NO_REVISIONS: &str = "a right is missing: what a pending restart would change is not named; to change that, add to the \
     rules of the ClusterRole: ";
 const REVISIONS: &str = r#"{apiGroups: ["apps"], resources: ["controllerrevisions"], verbs: ["get"]}"#;
+/// The Go controller has `create` only.
+const NO_EXEC: &str = "a right is missing: activity probes by podExec, and by culling with exec, fail; to change that, add to the rules \
+    of the ClusterRole: ";
+const EXEC: &str = r#"{apiGroups: [""], resources: ["pods/exec"], verbs: ["get", "create"]}"#;
 const NO_EVENTS: &str = "a right is missing: no Events report restarts and what is wrong with Workspaces and their kinds; to change that, add \
     to the rules of the ClusterRole: ";
 const EVENTS: &str = r#"{apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"]}"#;
@@ -316,6 +320,7 @@ fn what_is_missing_is_one_line_each(cluster: &Cluster, process: &Process) {
         (NO_SCALE, SCALE),
         (NO_RESTARTS, DELETE_PODS),
         (NO_REVISIONS, REVISIONS),
+        (NO_EXEC, EXEC),
     ];
     let mut expected = vec![workspaces, kinds];
     expected.extend(rules.map(|(without, rule)| format!("{without}{rule}")));

@@ -230,17 +230,35 @@ fn policies_bring_their_rights() {
     let granted = |set: &[&str]| -> BTreeSet<String> {
         let objects = objects(set);
         let rules = only(&objects, "ClusterRole")["rules"].as_array().unwrap();
-        let resources = rules.iter().flat_map(|rule| rule["resources"].as_array().unwrap());
-        resources.map(|resource| resource.as_str().unwrap().to_owned()).collect()
+        let text = |word: &Value| word.as_str().unwrap().to_owned();
+        let pairs = rules.iter().flat_map(|rule| {
+            let words = |part: &str| rule[part].as_array().unwrap().iter().map(text).collect::<Vec<_>>();
+            let verbs = words("verbs");
+            words("resources").into_iter().flat_map(move |resource| {
+                verbs.iter().map(move |verb| format!("{verb} {resource}")).collect::<Vec<_>>()
+            })
+        });
+        pairs.collect()
     };
     let always = granted(&["settings.checkClusterRoleBind=off"]);
     for (set, resources) in [
-        ("settings.checkClusterRoleBind=warn", &["subjectaccessreviews"][..]),
-        ("settings.enforceFilterRules=true", &["namespaces", "subjectaccessreviews"]),
-        ("settings.enforceCanMount=true", &["persistentvolumeclaims", "secrets", "subjectaccessreviews"]),
+        ("settings.checkClusterRoleBind=warn", &["create subjectaccessreviews"][..]),
+        ("settings.enforceFilterRules=true", &["create subjectaccessreviews", "get namespaces"]),
+        (
+            "settings.enforceCanMount=true",
+            &["create subjectaccessreviews", "get persistentvolumeclaims", "get secrets"],
+        ),
     ] {
         let more: Vec<String> = granted(&[set]).difference(&always).cloned().collect();
         assert_eq!(more, resources, "{set}");
+    }
+    let off = "settings.checkClusterRoleBind=off";
+    for (set, resources) in [
+        ("rbac.podExec=false", &["create pods/exec", "get pods/exec"][..]),
+        ("settings.dryRunPausing=true", &["patch workspaces"]),
+    ] {
+        let less: Vec<String> = always.difference(&granted(&[off, set])).cloned().collect();
+        assert_eq!(less, resources, "{set}");
     }
 }
 
