@@ -1,10 +1,7 @@
 //! Activity: servers on the addresses of pods are probed, what they say is in the status, and only what is idle is paused.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use cluster::{ClusterOptions, Reply};
@@ -14,108 +11,12 @@ use kube::Api;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
+use crate::jupyter::{
+    Answer, FakeJupyter, LONG_AGO, create_kind, create_kind_with, free_port, kernel, milliseconds, pause_after_16s,
+    pod_address, probe_every_second, wait_probed, wait_probed_again,
+};
 use crate::process::Loop;
 use crate::world::{WorkspaceHandle, World, control_plane};
-
-/// What a Jupyter server answers to `api/kernels`: a status code and a body.
-type Kernels = (u16, Value);
-
-/// A Jupyter server on the address of a pod. Its own activity and that of its kernels is long ago.
-struct FakeJupyter {
-    kernels: Arc<Mutex<Kernels>>,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-const LONG_AGO: &str = "2026-01-01T00:00:00.000000Z";
-
-impl FakeJupyter {
-    /// Serves at the address of the pod of the Workspace.
-    fn start(lab: &WorkspaceHandle<'_>, port: u16, kernels: Kernels) -> Self {
-        let ip: IpAddr = lab.world.get(&lab.pod_path())["status"]["podIP"].as_str().unwrap().parse().unwrap();
-        assert!(ip.is_loopback(), "{ip}");
-        let listener = TcpListener::bind((ip, port)).unwrap();
-        let server = Self { kernels: Arc::new(Mutex::new(kernels)), requests: Arc::default() };
-        let (kernels, requests) = (server.kernels.clone(), server.requests.clone());
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                answer(stream.unwrap(), &kernels, &requests);
-            }
-        });
-        server
-    }
-
-    fn set_kernels(&self, kernels: Kernels) {
-        *self.kernels.lock().unwrap() = kernels;
-    }
-}
-
-fn answer(mut stream: TcpStream, kernels: &Mutex<Kernels>, requests: &Mutex<Vec<String>>) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let Some(Ok(first)) = lines.next() else { return };
-    let path = first.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default().to_owned();
-    // The head ends with an empty line, and there is no body.
-    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-    let (code, body) = if path.ends_with("/api/status") {
-        (200, json!({"last_activity": LONG_AGO, "kernels": 1}))
-    } else if path.ends_with("/api/kernels") {
-        kernels.lock().unwrap().clone()
-    } else {
-        (404, json!({}))
-    };
-    requests.lock().unwrap().push(path);
-    let body = body.to_string();
-    let length = body.len();
-    // A client that has gone is none of the test's business.
-    drop(write!(stream, "HTTP/1.1 {code} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"));
-}
-
-fn kernel(state: &str) -> Kernels {
-    (200, json!([{"execution_state": state, "last_activity": LONG_AGO}]))
-}
-
-/// A port that nothing listens on.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Creates a kind whose Jupyter server is probed every second, with these rules.
-fn create_kind(world: &World, port: u16, rules: Value) {
-    create_kind_with(world, rules, |template| {
-        template["options"]["imageConfig"]["values"][0]["spec"]["ports"][0]["port"] = json!(port);
-        template["activityProbe"] =
-            probe_every_second("jupyter", &json!({"lastActivity": true, "portId": "jupyterlab"}));
-    });
-}
-
-fn create_kind_with(world: &World, rules: Value, change: impl FnOnce(&mut Value)) {
-    let mut kind = serde_json::to_value(crds::testing::workspace_kind(&world.kind)).unwrap();
-    kind["spec"]["activityRules"] = rules;
-    change(&mut kind["spec"]["podTemplate"]);
-    world.cluster.api().create("/apis/kubeflow.org/v1beta1/workspacekinds", &kind).and_then(Reply::ok).unwrap();
-}
-
-fn probe_every_second(kind: &str, probe: &Value) -> Value {
-    json!({"probeIntervalSeconds": 1, "minProbeIntervalSeconds": 1, kind: probe})
-}
-
-fn pause_after_16s() -> Value {
-    json!([{"config": {"secondsSinceActive": 16}, "effect": {"pauseWorkspace": true}}])
-}
-
-fn milliseconds(value: &Value) -> i64 {
-    value.as_i64().unwrap_or_default()
-}
-
-/// Waits until the last probe has that result.
-fn wait_probed(lab: &WorkspaceHandle<'_>, result: &str) -> Value {
-    lab.wait_status(&format!("probed: {result}"), |status| status["activity"]["lastProbe"]["result"] == result)
-}
-
-/// Waits until a probe that starts from now on has ended.
-fn wait_probed_again(lab: &WorkspaceHandle<'_>) -> Value {
-    let now = Timestamp::now().as_millisecond();
-    lab.wait_status("probed again", |status| milliseconds(&status["activity"]["lastProbe"]["startTime"]) > now)
-}
 
 /// The notes of the Events with that reason about the Workspace.
 fn events(lab: &WorkspaceHandle<'_>, reason: &str) -> Vec<String> {
@@ -141,7 +42,7 @@ fn what_computes_is_never_paused_and_what_is_idle_is() {
         assert_eq!(eligible, milliseconds(&activity["lastActivity"]) + 16_000);
     }
     let base = format!("/workspace/{}/lab/jupyterlab/api", world.namespace);
-    let paths = jupyter.requests.lock().unwrap()[..3].to_vec();
+    let paths = jupyter.requests()[..3].to_vec();
     assert_eq!(paths, ["status", "kernels", "terminals"].map(|path| format!("{base}/{path}")));
 
     // From now on nothing computes, and 16 s later it is idle.
@@ -175,7 +76,7 @@ fn a_server_that_does_not_say_what_its_kernels_do_is_not_idle() {
     let status = wait_probed(&lab, "Failure");
     let refused = "Jupyter probe failed: api/status: connection refused";
     assert_eq!(status["activity"]["lastProbe"]["message"], refused);
-    let jupyter = FakeJupyter::start(&lab, port, (403, json!({"message": "secret words"})));
+    let jupyter = FakeJupyter::start(&lab, port, Answer::Json(403, json!({"message": "secret words"})));
     let forbidden =
         "Jupyter probe failed: api/kernels: 403 Forbidden (is a token or a password set? the probe has none)";
     lab.wait_status("refused", |status| status["activity"]["lastProbe"]["message"] == forbidden);
@@ -225,6 +126,62 @@ fn the_first_rule_that_matches_decides_by_the_labels_of_the_namespace() {
         [note] if note.contains("spec.activityRules[1]") => Ok(()),
         notes => Err(format!("{notes:?}")),
     });
+}
+
+/// A pod on an older template was started below the path that its route keeps.
+#[test]
+fn a_server_is_probed_where_it_was_started() {
+    let (world, port) = (World::empty("older"), free_port());
+    create_kind(&world, port, pause_after_16s());
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let (jupyter, address) = (FakeJupyter::start(&lab, port, kernel("busy")), pod_address(&lab));
+    wait_probed(&lab, "Success");
+    world.update_kind(|template| {
+        template["ports"][0]["httpProxy"]["removePathPrefix"] = json!(true);
+        template["extraEnv"] = json!([{"name": "MORE", "value": "of it"}]);
+    });
+    lab.wait_status("outdated", |status| status["pendingRestart"] == true);
+    let before = jupyter.requests().len();
+    for _ in 0..2 {
+        wait_probed_again(&lab);
+    }
+    let base = format!("/workspace/{}/lab/jupyterlab/api/", world.namespace);
+    let requests = jupyter.requests().split_off(before);
+    assert!(!requests.is_empty() && requests.iter().all(|path| path.starts_with(&base)), "{requests:?}");
+
+    lab.patch(&json!({"paused": true}));
+    lab.wait_state("Paused");
+    lab.patch(&json!({"paused": false}));
+    lab.wait_running();
+    // The next pod may have the same address.
+    let jupyter = if pod_address(&lab) == address { jupyter } else { FakeJupyter::start(&lab, port, kernel("busy")) };
+    wait_probed_again(&lab);
+    assert!(jupyter.requests().contains(&"/api/terminals".to_owned()), "{:?}", jupyter.requests());
+}
+
+/// What it finds says nothing about what the kind asks for now.
+#[test]
+fn a_probe_that_is_edited_while_it_runs_is_not_recorded() {
+    let (world, port) = (World::empty("edited"), free_port());
+    create_kind(&world, port, pause_after_16s());
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let jupyter = FakeJupyter::start(&lab, port, Answer::Silence);
+    world.wait("a probe that hangs", || match jupyter.requests() {
+        requests if requests.iter().any(|path| path.ends_with("api/kernels")) => Ok(()),
+        requests => Err(format!("{requests:?}")),
+    });
+    // Those before could not connect.
+    let probed = lab.get()["status"]["activity"]["lastProbe"].clone();
+    assert_ne!(probed["result"], "Timeout", "{probed}");
+    world.update_kind(|template| {
+        template["activityProbe"]["jupyter"] = Value::Null;
+        template["activityProbe"]["podExec"] = json!({"script": "#!/bin/sh\n"});
+    });
+    let status = lab.wait_status("probed otherwise", |status| status["activity"]["lastProbe"] != probed);
+    let message = status["activity"]["lastProbe"]["message"].as_str().unwrap();
+    assert!(message.starts_with("PodExec probe failed: "), "{message}");
 }
 
 #[test]
