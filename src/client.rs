@@ -160,10 +160,10 @@ pub fn delete_only(uid: &str) -> DeleteParams {
     DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
 }
 
-/// An error with its causes on one line, without repetitions.
-pub fn causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
+/// An error with its causes on one line, without repetitions. What the API server answered is all there is to say of a request.
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = answer(error).map_or_else(|| error.to_string(), str::to_owned);
+    let mut next = if answer(error).is_some() { None } else { error.source() };
     while let Some(cause) = next {
         let more = cause.to_string();
         if !text.contains(&more) {
@@ -173,6 +173,19 @@ pub fn causes(error: &dyn Error) -> String {
         next = cause.source();
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The message of the API server, where that is the error: the error itself repeats it in several forms.
+fn answer<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
+    let error = match error.downcast_ref() {
+        Some(CallError::Api(error)) => Some(error),
+        Some(CallError::TimedOut) => None,
+        None => error.downcast_ref(),
+    };
+    match error? {
+        kube::Error::Api(status) if !status.message.is_empty() => Some(&status.message),
+        _ => None,
+    }
 }
 
 /// The root cause of an error: the message of the system or the peer, without the context that the layers above added.
@@ -306,5 +319,13 @@ mod tests {
         let inner = std::io::Error::other("connection refused");
         let outer = std::io::Error::other(inner);
         assert_eq!(causes(&outer), "connection refused");
+    }
+
+    #[test]
+    fn what_the_api_server_answered_is_said_once() {
+        let refused = || kube::Error::Api(Status::failure("pods is\nforbidden", "Forbidden").with_code(403).boxed());
+        assert_eq!(causes(&refused()), "pods is forbidden");
+        assert_eq!(causes(&CallError::from(refused())), "pods is forbidden");
+        assert_eq!(causes(&CallError::TimedOut), "the API server did not answer in time");
     }
 }
