@@ -56,7 +56,7 @@ impl webhook::Lookup for ClusterLookup {
 
     async fn workspaces_using_kind_live(&self, kind: &str) -> Result<KindUsage, LookupError> {
         let mut first = Vec::new();
-        let mut pages = WorkspacePages::metadata(&self.client, kind);
+        let mut pages: WorkspacePages<'_> = WorkspacePages::metadata(&self.client, kind);
         loop {
             first.extend(with_timeout(pages.read()).await?.into_iter().map(ListedWorkspace::into_key));
             if pages.is_complete() {
@@ -88,7 +88,7 @@ impl webhook::Lookup for ClusterLookup {
         options: &BTreeSet<KindOption>,
     ) -> Result<BTreeMap<KindOption, KindUsage>, LookupError> {
         let mut found: BTreeMap<KindOption, KindUsage> = BTreeMap::new();
-        let mut pages = WorkspacePages::whole(&self.client, kind);
+        let mut pages: WorkspacePages<'_> = WorkspacePages::whole(&self.client, kind);
         loop {
             for user in with_timeout(pages.read()).await? {
                 // One without options uses none that could be removed.
