@@ -87,6 +87,14 @@ impl<'a> Policy<'a> {
     }
 }
 
+/// Why a kind without a policy has none.
+pub fn why_unprobed(kind: &WorkspaceKindSpec) -> &'static str {
+    match &kind.pod_template.culling {
+        Some(culling) if !culling.enabled => "spec.podTemplate.culling.enabled is false",
+        _ => "neither spec.podTemplate.activityProbe nor spec.podTemplate.culling is set",
+    }
+}
+
 fn probe_spec(probe: &ActivityProbe) -> Option<ProbeSpec<'_>> {
     match (&probe.jupyter, &probe.pod_exec) {
         (Some(jupyter), _) => Some(ProbeSpec::Jupyter(JupyterPort::Id(&jupyter.port_id))),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crds::labels::{label_value_fault, qualified_name_fault};
 use crds::ports::{ConnectPaths, Dialect};
+use k8s_openapi::jiff::fmt::friendly::{Spacing, SpanPrinter};
 use webhook::{BindCheck, ProtectedKeys};
 
 use super::routing::RedirectScheme;
@@ -69,6 +70,11 @@ fn duration(value: &str) -> Option<Duration> {
             return Some(total);
         }
     }
+}
+
+/// As it is written on the command line: `1h30m`.
+pub fn written(duration: Duration) -> String {
+    SpanPrinter::new().spacing(Spacing::None).unsigned_duration_to_string(&duration)
 }
 
 /// A number with an optional fraction, as Go's `strconv.ParseFloat` reads it in its decimal forms.

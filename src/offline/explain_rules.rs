@@ -8,15 +8,15 @@ use std::time::Duration;
 use crds::WorkspaceKind;
 use crds::nearest::nearest;
 use crds::workspace_kind::PodConfigValue;
-use k8s_openapi::jiff::fmt::friendly::{Spacing, SpanPrinter};
 
 use super::command_output::CommandOutput;
 use super::given::Given;
 use super::input::source;
 use super::render::input_errors;
-use crate::activity::policy::{Policy, ProbeSpec};
+use crate::activity::policy::{self, Policy, ProbeSpec};
 use crate::activity::rules::{Applies, Decision, Labels, MalformedRule, PauseRule, RuleField};
 use crate::config::SettingError;
+use crate::config::values::written;
 
 /// The arguments of `explain-rules`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -75,7 +75,11 @@ pub fn run(command: &ExplainRules, input: &mut dyn Read) -> Result<CommandOutput
 
 /// The error that a kind is not among those with these names.
 pub fn no_kind<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> SettingError {
-    wrong("KIND", Some(name), format!("no such WorkspaceKind{}", did_you_mean(nearest(name, others))))
+    let others: Vec<&str> = others.into_iter().collect();
+    let suggestion = did_you_mean(nearest(name, others.iter().copied()));
+    let valid =
+        if others.is_empty() { "there is none".to_owned() } else { format!("there are: {}", others.join(", ")) };
+    wrong("KIND", Some(name), format!("no such WorkspaceKind{suggestion} ({valid})"))
 }
 
 fn which_kind<'a>(names: impl Iterator<Item = &'a str>) -> SettingError {
@@ -103,10 +107,7 @@ pub fn explain(kind: &WorkspaceKind, workspace: &Supposed) -> Result<CommandOutp
     let pod_config = pod_config(kind, name, workspace.pod_config.as_deref())?;
     let mut text = header(name, pod_config, workspace);
     let Some(policy) = Policy::of(&kind.spec) else {
-        let why = match &kind.spec.pod_template.culling {
-            Some(culling) if !culling.enabled => "spec.podTemplate.culling.enabled is false",
-            _ => "neither spec.podTemplate.activityProbe nor spec.podTemplate.culling is set",
-        };
+        let why = policy::why_unprobed(&kind.spec);
         let _ = writeln!(text, "\nNo Workspace of this kind is paused: {why}, so nothing is known about activity.");
         return Ok(CommandOutput { stdout: text, ..CommandOutput::default() });
     };
@@ -270,9 +271,4 @@ fn probe(probe: &ProbeSpec<'_>) -> &'static str {
 
 fn seconds(number: i32) -> Duration {
     Duration::from_secs(u64::try_from(number).unwrap_or_default())
-}
-
-/// As it is written on the command line: `1h30m`.
-fn written(duration: Duration) -> String {
-    SpanPrinter::new().spacing(Spacing::None).unsigned_duration_to_string(&duration)
 }
