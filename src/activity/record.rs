@@ -8,7 +8,7 @@ use crds::workspace::{
 use k8s_openapi::jiff::Timestamp;
 
 use super::report::{Found, ProbeFailure, ProbeReport};
-use super::rules::{Decision, RuleField};
+use super::rules::{Decision, RuleField, last_used};
 use super::run::Run;
 
 /// How long after its end a probe says that a Workspace is not in use: its user may be back since.
@@ -117,10 +117,9 @@ fn pause(activity: &WorkspaceActivity, facts: &ProbeFacts<'_>) -> Option<Pause> 
     let is_fresh = Duration::try_from(now.duration_since(report.ended)).is_ok_and(|age| age <= FRESH);
     let now = now.as_millisecond();
     let ago = |time: i64| Duration::from_millis(u64::try_from(now.saturating_sub(time)).unwrap_or_default());
-    let last_used = if activity.last_activity == 0 { since } else { activity.last_activity };
     (found_nothing && is_fresh && now >= eligible_after).then(|| Pause {
         rule: decision.rule,
-        idle: ago(last_used),
+        idle: ago(last_used(activity.last_activity, since)),
         running: ago(since),
     })
 }

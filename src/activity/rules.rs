@@ -150,11 +150,17 @@ pub fn decide(
     Ok(None)
 }
 
+/// When a Workspace was last in use, in milliseconds since 1970, as the arguments: when it was last active, or, if it was never
+/// seen active (0), since when it runs.
+pub fn last_used(last_activity: i64, running_since: i64) -> i64 {
+    if last_activity == 0 { running_since } else { last_activity }
+}
+
 impl Decision {
     /// When the Workspace may be paused, in milliseconds since 1970, as the arguments: when it was last active (0: never
     /// seen active, so it counts from when it runs), and since when it runs. `None` where it is exempt.
     pub fn eligible_after(&self, last_activity: i64, running_since: i64) -> Option<i64> {
-        let last_used = if last_activity == 0 { running_since } else { last_activity };
+        let last_used = last_used(last_activity, running_since);
         let after = |time: i64, seconds: i32| time.saturating_add(i64::from(seconds) * 1000);
         let idle = after(last_used, self.seconds_since_active);
         self.pauses.then(|| idle.max(after(running_since, self.min_running_seconds)))
