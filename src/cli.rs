@@ -14,6 +14,7 @@ use crate::offline::explain;
 mod explain_rules;
 mod files;
 mod invocation;
+mod rollout;
 
 use files::output;
 pub use invocation::Invocation;
@@ -22,7 +23,8 @@ const EXAMPLES: &str = "\
 Flags win over environment variables; an empty variable counts as unset. Flags may be written with one or two dashes.
 
 Exit codes: 0 shut down as asked; 1 failed after the start, a restart may help; 2 wrong flags or settings, a restart does not
-help. Commands: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something could not be read or written.
+help. Commands: 0 no findings, 1 findings, 2 wrong flags or settings, 3 something could not be read or written, 4 stopped by a
+signal (rollout).
 
 Examples:
   workspaces-controller --kubeconfig ~/.kube/config --webhook-cert-dir ./certs
@@ -31,7 +33,8 @@ Examples:
   workspaces-controller crds | kubectl apply --server-side -f -
   workspaces-controller crds --dir ./crds
   workspaces-controller validate ./manifests
-  workspaces-controller migrate --check --cluster";
+  workspaces-controller migrate --check --cluster
+  workspaces-controller rollout jupyterlab --max 5/min --dry-run";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -47,12 +50,12 @@ Examples:
 
 const NAME: &str = "workspaces-controller";
 /// All commands; without one the controller runs.
-const COMMANDS: [&str; 8] =
-    ["crds", "validate", "render", "migrate", "explain", explain_rules::NAME, "completion", "version"];
+const COMMANDS: [&str; 9] =
+    ["crds", "validate", "render", "migrate", rollout::NAME, "explain", explain_rules::NAME, "completion", "version"];
 /// Commands that the Go controller does not have. Their flags are not rewritten from Go's style: `-o=json` is left as
 /// it is.
-const OWN_COMMANDS: [&str; 7] =
-    ["validate", "render", "migrate", "explain", explain_rules::NAME, "completion", "version"];
+const OWN_COMMANDS: [&str; 8] =
+    ["validate", "render", "migrate", rollout::NAME, "explain", explain_rules::NAME, "completion", "version"];
 
 /// Parses the command line, the program's name first. All errors are returned together.
 pub fn parse(
@@ -99,6 +102,7 @@ fn command() -> Command {
                 .arg(dir.help("Write one file for each kind into this directory instead")),
         )
         .subcommands(files::commands())
+        .subcommand(rollout::command())
         .subcommand(
             Command::new("explain")
                 .about("Explains a validation rule, or lists all of them")
@@ -151,6 +155,13 @@ fn invocation(
                 }
             }
         }
+        Some((rollout::NAME, matches)) => match rollout::invocation(matches, environment) {
+            Ok(command) => Invocation::Rollout(Box::new(command)),
+            Err(more) => {
+                errors.extend(more);
+                return Err(errors);
+            }
+        },
         Some((explain_rules::NAME, matches)) => match explain_rules::invocation(matches, environment) {
             Ok(command) => Invocation::ExplainRules(Box::new(command)),
             Err(more) => {
@@ -246,7 +257,7 @@ fn setting_error(error: &clap::Error) -> SettingError {
             "one of them is required: --check changes nothing, --hand-back prepares the way back".to_owned()
         }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
-            "unknown command; use crds, validate, render, migrate, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false".to_owned()
+            "unknown command; use crds, validate, render, migrate, rollout, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false".to_owned()
         }
         ErrorKind::MissingRequiredArgument => "required argument is missing (--help shows the usage)".to_owned(),
         ErrorKind::InvalidValue if value.is_some() => match error.get(ContextKind::ValidValue) {

@@ -1,7 +1,7 @@
 //! The commands of the program, and the one table of exit codes.
 //!
 //! A one-shot command computes its whole output before it writes any of it, so a closed pipe cannot change the exit
-//! code. Without a command the controller runs until it is stopped ([`app`]).
+//! code; but for `rollout`, which says what it does while it does it. Without a command the controller runs until it is stopped ([`app`]).
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,8 @@ use crate::hand_back::{self, HandBack};
 use crate::offline::explain_rules::{self, ExplainRules};
 use crate::offline::migrate::Migrate;
 use crate::offline::{self, CommandOutput};
+use crate::rollout::{self, Ending, Rollout};
+use crate::shutdown;
 use crate::tls;
 
 /// The result of the program; the table in `docs/install.md` has them by code.
@@ -26,7 +28,8 @@ use crate::tls;
 pub enum ExitStatus {
     /// No findings that count, or an orderly shutdown.
     Success,
-    /// `validate`, `render`, `migrate` and `explain-rules`: there are findings that count.
+    /// `validate`, `render`, `migrate` and `explain-rules`: there are findings that count; `rollout`: not all is restarted and
+    /// available again.
     Findings,
     /// The controller failed after it had started; a restart may help.
     RunFailed,
@@ -34,6 +37,8 @@ pub enum ExitStatus {
     WrongSettings,
     /// Something could not be read or written, so the output is incomplete. Outranks findings.
     ReadOrWriteFailed,
+    /// A signal stopped `rollout` before its end.
+    Stopped,
 }
 
 impl ExitStatus {
@@ -44,6 +49,7 @@ impl ExitStatus {
             Self::Findings | Self::RunFailed => 1,
             Self::WrongSettings => 2,
             Self::ReadOrWriteFailed => 3,
+            Self::Stopped => 4,
         }
     }
 
@@ -79,6 +85,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
         Invocation::Render(render) => print_output(&offline::render::run(&render, &mut io::stdin().lock())),
         Invocation::Migrate(migrate) => check_migration(*migrate),
         Invocation::HandBack(command) => hand_back(&command),
+        Invocation::Rollout(command) => roll_out(&command),
         Invocation::ExplainRules(command) => explain_rules(&command),
         Invocation::Print(text) => print(&text),
         Invocation::Crds { dir: None } => print(&crd_files().map(|(_, yaml)| yaml).join("---\n")),
@@ -141,12 +148,28 @@ enum ClusterError {
     Request(String),
 }
 
-/// Prepares a cluster for the Go controller: the only command that changes one.
+/// Prepares a cluster for the Go controller.
 fn hand_back(command: &HandBack) -> ExitStatus {
     let done =
         on_cluster(command.kubeconfig.as_deref(), async |client| hand_back::run(&client, command, print_note).await);
     match done {
         Ok(output) => print_output(&output),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Restarts the Workspaces of a kind.
+fn roll_out(command: &Rollout) -> ExitStatus {
+    let done = on_cluster(command.kubeconfig.as_deref(), async |client| {
+        let signals = shutdown::signals().map_err(|error| format!("signals cannot be handled: {error}"))?;
+        rollout::run(&client, command, signals).await
+    });
+    match done {
+        Ok(Ok(Ending::Complete)) => ExitStatus::Success,
+        Ok(Ok(Ending::Incomplete)) => ExitStatus::Findings,
+        Ok(Ok(Ending::Stopped)) => ExitStatus::Stopped,
+        Ok(Ok(Ending::Failed(reason))) => fail(&ClusterError::Request(reason)),
+        Ok(Err(fault)) => refuse(&[fault]),
         Err(error) => fail(&error),
     }
 }

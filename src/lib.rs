@@ -19,6 +19,7 @@ pub mod offline;
 pub mod rbac;
 pub mod reconcile;
 pub mod render;
+mod rollout;
 pub mod serve;
 pub mod shutdown;
 pub mod stores;

@@ -26,6 +26,8 @@ pub const KIND_FINALIZER: &str = "notebooks.kubeflow.org/workspacekind-protectio
 pub const RESTART_ANNOTATION: &str = "notebooks.kubeflow.org/restart";
 /// The longest value of it, in bytes: a hash and the name of a ControllerRevision between two keys.
 pub const RESTART_LENGTH: usize = "inputs=".len() + APPLIED_HASH_LENGTH + ",replaces=".len() + LABEL_MAX;
+/// Annotation on a Workspace: when its pod is restarted, once, as an RFC 3339 time.
+pub const RESTART_AT_ANNOTATION: &str = "notebooks.kubeflow.org/restart-at";
 /// Field manager of everything the controller applies.
 pub const FIELD_MANAGER: &str = "workspaces-controller";
 

@@ -8,6 +8,7 @@ use crate::offline::explain_rules::ExplainRules;
 use crate::offline::migrate::Migrate;
 use crate::offline::render::Render;
 use crate::offline::validate::Validate;
+use crate::rollout::Rollout;
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub enum Invocation {
     ExplainRules(Box<ExplainRules>),
     /// Prepare a cluster for the Go controller.
     HandBack(HandBack),
+    /// Restart the Workspaces of a kind, a few at a time.
+    Rollout(Box<Rollout>),
     /// Print a text: help, version and the like.
     Print(String),
 }

@@ -8,9 +8,11 @@ pub(super) const READY: &str = "Ready";
 /// The condition that requests are routed to the Workspace.
 pub(super) const ROUTE_READY: &str = "RouteReady";
 /// The condition that the pod stays on an older template until it is restarted; only while that is so.
-pub(super) const PENDING_RESTART: &str = "PendingRestart";
+pub const PENDING_RESTART: &str = "PendingRestart";
+/// Its reason where the pod is on an older template.
+pub const TEMPLATE_CHANGED: &str = "TemplateChanged";
 /// The condition that a Workspace can be opened now.
-pub(super) const AVAILABLE: &str = "Available";
+pub const AVAILABLE: &str = "Available";
 /// The condition that something is being done about what is not as desired; only while that is so.
 pub(super) const RECONCILING: &str = "Reconciling";
 /// The condition that nothing more can be done until somebody changes something; only while that is so.

@@ -6,7 +6,7 @@
 
 mod activity;
 mod apply;
-mod conditions;
+pub mod conditions;
 mod engine;
 mod events;
 mod kind;

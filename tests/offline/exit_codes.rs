@@ -147,7 +147,7 @@ fn what_cannot_be_read_is_3_and_outranks_findings() {
          clusters: [{name: x, cluster: {server: \"https://127.0.0.1:1\"}}]\n\
          contexts: [{name: x, context: {cluster: x, user: x}}]\nusers: [{name: x, user: {token: not-a-secret}}]\n";
     std::fs::write(unreachable.path(), kubeconfig).unwrap();
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 10] = [
         &["validate", "missing.yaml"],
         &["validate", broken, "missing.yaml"],
         &["validate", "--old", "missing.yaml", KIND],
@@ -157,6 +157,7 @@ fn what_cannot_be_read_is_3_and_outranks_findings() {
         &["migrate", "--check", "--cluster", "--kubeconfig", unreachable.path().to_str().unwrap()],
         &["explain-rules", "-f", KIND, "-f", "missing.yaml"],
         &["explain-rules", "jupyterlab", "--kubeconfig", unreachable.path().to_str().unwrap()],
+        &["rollout", "jupyterlab", "--max=5/min", "--kubeconfig", unreachable.path().to_str().unwrap()],
     ];
     for arguments in cases {
         assert_eq!(code(arguments, Stream::Open, Stream::Open), 3, "{arguments:?}");
@@ -166,7 +167,7 @@ fn what_cannot_be_read_is_3_and_outranks_findings() {
 
 #[test]
 fn wrong_settings_are_2_whatever_happens_to_the_message() {
-    let cases: [&[&str]; 14] = [
+    let cases: [&[&str]; 16] = [
         &["--no-such-flag"],
         &["--istio-gateway=nowhere"],
         &["no-such-command"],
@@ -180,6 +181,8 @@ fn wrong_settings_are_2_whatever_happens_to_the_message() {
         &["explain-rules"],
         &["explain-rules", "-f", KIND, "--pod-config=no-such-id"],
         &["explain-rules", "jupyterlab", "--kubeconfig=/nonexistent"],
+        &["rollout", "jupyterlab"],
+        &["rollout", "jupyterlab", "--max=5/min", "--kubeconfig=/nonexistent"],
         &["completion", "no-such-shell"],
     ];
     for arguments in cases {
@@ -194,10 +197,10 @@ fn wrong_settings_are_2_whatever_happens_to_the_message() {
 fn the_codes_are_documented() {
     let install = std::fs::read_to_string(root().join("docs/install.md")).unwrap();
     let section = install.split("\n## Exit codes\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
-    for code in 0..=3 {
+    for code in 0..=4 {
         assert!(section.contains(&format!("\n| {code} | ")), "{code} is missing in {section}");
     }
-    let commands = ["validate", "render", "migrate", "explain-rules"].map(|command| vec![command, "--help"]);
+    let commands = ["validate", "render", "migrate", "rollout", "explain-rules"].map(|command| vec![command, "--help"]);
     for command in std::iter::once(vec!["--help"]).chain(commands) {
         let (help, _) = super::printed(&command, "");
         let codes = help.split("Exit codes: ").nth(1).and_then(|rest| rest.split("\n\n").next());
@@ -205,5 +208,7 @@ fn the_codes_are_documented() {
         for code in ["0 ", " 1 ", " 2 ", " 3 "] {
             assert!(codes.contains(code), "{command:?}: {code} is missing in {codes}");
         }
+        let can_be_stopped = command.len() == 1 || command[0] == "rollout";
+        assert_eq!(codes.contains(" 4 "), can_be_stopped, "{command:?}: {codes}");
     }
 }

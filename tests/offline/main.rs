@@ -10,6 +10,7 @@ mod hostile;
 mod mistakes;
 mod outputs;
 mod renderings;
+mod rollout;
 mod schema_files;
 
 // The case files of the schemas belong to the test that sends them to the API server.

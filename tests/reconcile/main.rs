@@ -30,6 +30,7 @@ mod refusals;
 mod rest;
 mod restarts;
 mod role_bindings;
+mod rollout;
 mod routes;
 mod states;
 mod stop;

@@ -8,7 +8,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::super::apply::{ApplyError, StoredDifference};
 use super::super::conditions::{
-    self, AVAILABLE, ConditionDraft, PENDING_RESTART, READY, RECONCILING, ROUTE_READY, STALLED, bounded,
+    self, AVAILABLE, ConditionDraft, PENDING_RESTART, READY, RECONCILING, ROUTE_READY, STALLED, TEMPLATE_CHANGED,
+    bounded,
 };
 use super::outcome::ApplyOutcome;
 use super::pod_replacement::PodReplacement;
@@ -26,8 +27,6 @@ use crate::stores::workspace::StoredWorkspace;
 /// The types of conditions that are ours.
 const OURS: [&str; 6] = [READY, AVAILABLE, ROUTE_READY, RECONCILING, STALLED, PENDING_RESTART];
 
-/// The reason of PendingRestart where the pod is on an older template.
-const TEMPLATE_CHANGED: &str = "TemplateChanged";
 /// The reason of PendingRestart where an option is redirected.
 const UPDATE_AVAILABLE: &str = "UpdateAvailable";
 

@@ -1,0 +1,113 @@
+//! The command `rollout`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::files::kubeconfig;
+use crate::config::{Environment, SettingError, values};
+use crate::rollout::Rollout;
+
+pub(super) const NAME: &str = "rollout";
+
+/// A shorter time is none: some probes only say whether it was used within the last minute.
+const IDLE_FOR_MIN: Duration = Duration::from_mins(1);
+
+const EXAMPLES: &str = "\
+Restarts by the annotation notebooks.kubeflow.org/restart-at, evenly spaced: the Workspace whose restart has been pending for longest
+first, with --only-idle the one that has been idle for longest. Each is read anew just before: one that its user has restarted,
+paused or deleted meanwhile, or uses again, is left. Ctrl-C stops after the write in flight, with the summary; run it again to go on.
+
+It waits while --max-unavailable restarted Workspaces are not available again, and stops when none becomes available for
+--progress-deadline: an image that does not start takes down no more than that.
+
+Exit codes: 0 all that was due is restarted and available again, 1 a restart was refused, or restarted Workspaces are not available
+again, 2 wrong flags, no such kind, or one without a probe, 3 something could not be read or written, 4 stopped by a signal.
+
+Examples:
+  workspaces-controller rollout jupyterlab --max 5/min --dry-run
+  workspaces-controller rollout jupyterlab --max 5/min --only-idle
+  workspaces-controller rollout jupyterlab --max 60/h --only-idle --idle-for 2h --namespace team-a
+  workspaces-controller rollout jupyterlab --max 30/min --max-unavailable 20";
+
+pub(super) fn command() -> Command {
+    let text = |flag: &'static str, value: &'static str| Arg::new(flag).long(flag).value_name(value).num_args(1);
+    let switch = |flag: &'static str| Arg::new(flag).long(flag).action(ArgAction::SetTrue);
+    Command::new(NAME)
+        .about("Restarts the Workspaces of a kind whose restart is pending, a few at a time")
+        .args([
+            Arg::new("kind").value_name("KIND").help("Name of the WorkspaceKind"),
+            text("max", "N/UNIT").help("How many are restarted in a time at most, such as 5/min, 1/s or 100/h"),
+            switch("only-idle").help("Only Workspaces that an activity probe has found idle"),
+            text("idle-for", "DURATION")
+                .requires("only-idle")
+                .default_value("30m")
+                .help("How long they must have been idle"),
+            text("max-unavailable", "N")
+                .default_value("5")
+                .help("How many restarted Workspaces may be unavailable at a time"),
+            text("progress-deadline", "DURATION")
+                .default_value("10m")
+                .help("Stop when no restarted Workspace becomes available for so long"),
+            text("namespace", "NAME").short('n').help("Only Workspaces of this namespace [default: all]"),
+            switch("dry-run").help("Print which would be restarted and in which order, and change nothing"),
+            Arg::new("kubeconfig")
+                .long("kubeconfig")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Kubeconfig of the cluster [env: KUBECONFIG]"),
+        ])
+        .max_term_width(120)
+        .after_help(EXAMPLES)
+}
+
+/// What is asked for; all errors together.
+pub(super) fn invocation(matches: &ArgMatches, environment: &Environment) -> Result<Rollout, Vec<SettingError>> {
+    let mut errors = Vec::new();
+    let idle_for = value(matches, "idle-for", idle_for, "", &mut errors);
+    let parsed = (
+        value(matches, "max", str::parse, "needs a rate, such as 5/min", &mut errors),
+        value(matches, "max-unavailable", values::concurrency, "", &mut errors),
+        value(matches, "progress-deadline", values::patience, "", &mut errors),
+    );
+    let kind = matches.get_one::<String>("kind").cloned();
+    if kind.is_none() {
+        let rule = "needs the name of a WorkspaceKind on the cluster".to_owned();
+        errors.push(SettingError { name: NAME.to_owned(), value: None, rule });
+    }
+    let (Some(kind), (Some(max), Some(max_unavailable), Some(progress_deadline)), true) =
+        (kind, parsed, errors.is_empty())
+    else {
+        return Err(errors);
+    };
+    Ok(Rollout {
+        kind,
+        kubeconfig: kubeconfig(matches, environment),
+        namespace: matches.get_one::<String>("namespace").cloned(),
+        max,
+        idle_for: idle_for.filter(|_| matches.get_flag("only-idle")),
+        max_unavailable,
+        progress_deadline,
+        dry_run: matches.get_flag("dry-run"),
+    })
+}
+
+fn idle_for(value: &str) -> Result<Duration, String> {
+    let age = values::age(value).ok().filter(|age| *age >= IDLE_FOR_MIN);
+    age.ok_or_else(|| "must be a duration such as 30m or 2h, at least 1m".to_owned())
+}
+
+/// The value of a flag, if it is right. `missing` is the error where it is neither given nor has a default.
+fn value<T>(
+    matches: &ArgMatches,
+    flag: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+    missing: &str,
+    errors: &mut Vec<SettingError>,
+) -> Option<T> {
+    let given = matches.get_one::<String>(flag);
+    let parsed = given.map_or_else(|| Err(missing.to_owned()), |given| parse(given));
+    let error = |rule| SettingError { name: format!("--{flag}"), value: given.cloned(), rule };
+    parsed.map_err(|rule| errors.push(error(rule))).ok()
+}
