@@ -15,8 +15,6 @@ mod standing;
 mod text;
 mod workspaces;
 
-use std::collections::HashSet;
-
 use crds::WorkspaceKind;
 use kube::Client;
 use tokio::sync::mpsc;
@@ -29,7 +27,7 @@ use crate::config::values::written;
 use crate::offline::explain_rules::no_kind;
 use crate::shutdown::StopSignal;
 pub use arguments::Rollout;
-use plan::plan;
+use plan::{Done, plan};
 use run::{Run, Stop};
 use screen::Screen;
 use standing::IdleRule;
@@ -69,7 +67,7 @@ pub async fn run(
     let unreadable = |error| format!("cannot list workspaces: {}", causes(&error));
     let now = workspaces.now().await.map_err(unreadable)?;
     let listed = workspaces.list(arguments).await.map_err(unreadable)?;
-    let first = plan(listed, &HashSet::new(), idle, now);
+    let first = plan(listed, &Done::default(), idle, now);
     let mut screen = Screen::of_process();
     let ending = if arguments.dry_run {
         screen.print(&text::dry_run(&first, arguments, now));

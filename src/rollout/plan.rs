@@ -30,23 +30,46 @@ pub(super) struct Plan {
     pub left: LeftBy,
 }
 
+/// The Workspaces that were dealt with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Done {
+    /// Those that were restarted.
+    pub restarted: HashSet<Uid>,
+    /// Those that were refused, or not due any longer.
+    pub others: HashSet<Uid>,
+}
+
+impl Done {
+    pub fn len(&self) -> usize {
+        self.restarted.len() + self.others.len()
+    }
+
+    pub fn contains(&self, uid: &Uid) -> bool {
+        self.restarted.contains(uid) || self.others.contains(uid)
+    }
+}
+
 /// What is to be done, without those that were dealt with: those that have been idle for longest first, where that counts, then
 /// those whose restart has been pending for longest, then by name.
 pub(super) fn plan(
     workspaces: Vec<Incoming<StoredWorkspace>>,
-    done: &HashSet<Uid>,
+    done: &Done,
     idle: Option<IdleRule>,
     now: Timestamp,
 ) -> Plan {
     let mut plan = Plan::default();
     for incoming in workspaces {
         let identity = incoming.identity();
-        if done.contains(&identity.uid) {
+        if done.others.contains(&identity.uid) {
             continue;
         }
         let standing =
             incoming.object.map_err(|_| Left::Unreadable).and_then(|workspace| standing(&workspace, idle, now));
         match standing {
+            Ok(_) if done.restarted.contains(&identity.uid) => {
+                plan.left.entry(Left::Again).or_default().push(identity.key);
+            }
+            Err(_) if done.restarted.contains(&identity.uid) => {}
             Ok(due) => plan.restarts.push(Candidate { key: identity.key, uid: identity.uid, due }),
             Err(left) => plan.left.entry(left).or_default().push(identity.key),
         }

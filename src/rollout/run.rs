@@ -1,17 +1,16 @@
 //! The loop of a roll-out: one restart after the other, never more at a time than may be unavailable, until nothing is pending,
 //! it is stopped, or it has to stop.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::arguments::Rollout;
-use super::plan::{Candidate, LeftBy, Plan, duration, plan};
+use super::plan::{Candidate, Done, LeftBy, Plan, duration, plan};
 use super::rate::Pace;
 use super::screen::Screen;
-use super::standing::{Aftermath, Before, IdleRule, Left, aftermath, standing};
+use super::standing::{Aftermath, Before, IdleRule, Left, NOT_REPLACED, aftermath, standing};
 use super::text::{self, Tally};
 use super::workspaces::{Failure, Workspaces};
 use crate::client::{CallError, causes};
@@ -69,7 +68,7 @@ pub(super) struct Run<'a> {
     screen: &'a mut Screen,
     pace: Pace,
     /// The Workspaces that were dealt with.
-    done: HashSet<Uid>,
+    done: Done,
     /// Those of them that turned out not to be due any longer.
     skipped: LeftBy,
     /// How many there are in all, as far as it is known.
@@ -104,7 +103,7 @@ impl<'a> Run<'a> {
             screen,
             tally: Tally::default(),
             pace: Pace::new(arguments.max),
-            done: HashSet::new(),
+            done: Done::default(),
             skipped: LeftBy::new(),
             all: 0,
             away: Vec::new(),
@@ -179,7 +178,7 @@ impl<'a> Run<'a> {
                 }
                 Restart::Left(left) => {
                     self.outage = None;
-                    self.done.insert(candidate.uid.clone());
+                    self.done.others.insert(candidate.uid.clone());
                     self.skipped.entry(left).or_default().push(key.clone());
                     self.screen.print(&format!("{key} is left: {}\n", text::why(left, self.arguments)));
                     return Ok(());
@@ -225,10 +224,10 @@ impl<'a> Run<'a> {
         let Candidate { key, uid, .. } = candidate;
         self.pace.restarted();
         (self.outage, self.refusals, self.progressed) = (None, 0, Instant::now());
-        self.done.insert(uid.clone());
+        self.done.restarted.insert(uid.clone());
         self.tally.restarted += 1;
         self.screen.print(&format!("{key} is restarted ({} of {})\n", self.done.len(), self.all));
-        let why = "its pod has not been replaced yet".to_owned();
+        let why = NOT_REPLACED.to_owned();
         self.away.push(Away { key: key.clone(), uid: uid.clone(), before, why });
     }
 
@@ -237,7 +236,7 @@ impl<'a> Run<'a> {
         let why = causes(error);
         self.outage = None;
         self.refusals += 1;
-        self.done.insert(candidate.uid.clone());
+        self.done.others.insert(candidate.uid.clone());
         self.screen.print(&format!("{} is not restarted: {why}\n", candidate.key));
         self.tally.refused.push((candidate.key.clone(), why.clone()));
         if self.refusals < REFUSALS_MAX { Ok(()) } else { Err(Stop::Refused(why)) }
@@ -267,7 +266,7 @@ impl<'a> Run<'a> {
     async fn come_back(&mut self) -> Result<(), Stop> {
         if !self.away.is_empty() {
             let away = text::workspaces(self.away.len());
-            self.screen.print(&format!("waiting for the last {away} to become available again\n"));
+            self.screen.print(&format!("waiting for {away} to become available again\n"));
         }
         while !self.away.is_empty() {
             self.wait(None).await?;

@@ -24,7 +24,7 @@ impl Screen {
         Self::new(Box::new(io::stdout()), io::stdout().is_terminal() && !is_dumb)
     }
 
-    fn new(output: Box<dyn Write>, is_terminal: bool) -> Self {
+    pub fn new(output: Box<dyn Write>, is_terminal: bool) -> Self {
         Self { output, is_terminal, has_status: false, failed: None }
     }
 

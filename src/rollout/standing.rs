@@ -10,6 +10,8 @@ use crate::activity::idle::{IdleUnknown, idle_for};
 use crate::reconcile::conditions::{AVAILABLE, PENDING_RESTART, TEMPLATE_CHANGED};
 use crate::stores::workspace::StoredWorkspace;
 
+/// Why a Workspace is not what it was before as long as nothing has happened.
+pub(super) const NOT_REPLACED: &str = "its pod has not been replaced yet (does the controller run?)";
 /// How long the controller may take for a restart that it is asked for.
 const REQUEST_PATIENCE: Duration = Duration::from_mins(5);
 
@@ -45,6 +47,8 @@ pub(super) struct Before {
 /// Why a Workspace is left as it is, in the order of the summary.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Left {
+    /// It was restarted, and its restart is due once more.
+    Again,
     /// It is in use.
     InUse,
     /// It may be in use.
@@ -163,7 +167,7 @@ pub(super) fn aftermath(before: Before, workspace: &StoredWorkspace) -> Aftermat
             let available = condition(&status, AVAILABLE).map(|available| available.message.clone());
             Aftermath::Away(available.unwrap_or_default())
         }
-        (true, false) => Aftermath::Away("its pod has not been replaced yet".to_owned()),
+        (true, false) => Aftermath::Away(NOT_REPLACED.to_owned()),
         (false, _) => Aftermath::Away(status.state_message),
     }
 }

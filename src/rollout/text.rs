@@ -108,6 +108,7 @@ fn first(keys: &[Key]) -> String {
 pub(super) fn why(left: Left, arguments: &Rollout) -> String {
     let idle_for = || written(arguments.idle_for.unwrap_or_default());
     match left {
+        Left::Again => "restarted, and the kind was changed once more (run this again)".to_owned(),
         Left::InUse => format!("in use, or used less than {} before the last probe", idle_for()),
         Left::Unknown(unknown) => format!("not known to be idle, {unknown}"),
         Left::Requested => "the annotation restart-at already asks for a restart".to_owned(),

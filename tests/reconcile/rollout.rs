@@ -136,9 +136,19 @@ fn dry_run(world: &World) -> Vec<String> {
     order
 }
 
+/// At least two seconds from the end of one to the next.
+fn are_evenly_spaced(patches: &Requests) {
+    const INTERVAL: SignedDuration = SignedDuration::from_secs(2);
+    let received: Vec<Timestamp> = patches.0.iter().map(|patch| patch.received.parse().unwrap()).collect();
+    let gaps: Vec<_> = received.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect();
+    let (shortest, longest) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
+    let pass = *shortest >= INTERVAL && *longest < INTERVAL * 2;
+    report("rollout", pass, format!("{shortest:#} to {longest:#}"), "2 s to 4 s: between two restarts at 30/min");
+    assert!(pass, "{gaps:?}");
+}
+
 #[test]
 fn pending_restarts_are_rolled_out_evenly_and_once_each() {
-    const INTERVAL: SignedDuration = SignedDuration::from_secs(2);
     let cluster = control_plane();
     let running = Loop::start(cluster, &[]);
     let world = World::on(cluster, "roll");
@@ -168,7 +178,7 @@ fn pending_restarts_are_rolled_out_evenly_and_once_each() {
     let (tonights, stoppeds) = (&tonight.name, &stopped.name);
     let begin = format!("WorkspaceKind {}: 6 Workspaces to restart, one every 2s, so for at least 10s\n", world.kind);
     let restarted: String = (0..4).map(line).collect();
-    let waited = printed.lines().find(|line| line.starts_with("waiting for the last "));
+    let waited = printed.lines().find(|line| line.starts_with("waiting for "));
     let waited = waited.map(|line| format!("{line}\n")).unwrap_or_default();
     let expected = format!(
         "{begin}{restarted}{namespace}/{tonights} is left: the annotation restart-at already asks for a restart\n\
@@ -190,12 +200,7 @@ fn pending_restarts_are_rolled_out_evenly_and_once_each() {
     }
     assert_eq!(deleted.verb("delete").count(), 4);
     assert_eq!(uid(tonight), before[4]);
-    let received: Vec<Timestamp> = patches.0.iter().map(|patch| patch.received.parse().unwrap()).collect();
-    let gaps: Vec<_> = received.windows(2).map(|pair| pair[1].duration_since(pair[0])).collect();
-    let (shortest, longest) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
-    let pass = *shortest >= INTERVAL && *longest < INTERVAL * 2;
-    report("rollout", pass, format!("{shortest:#} to {longest:#}"), "2 s to 4 s: between two restarts at 30/min");
-    assert!(pass, "{gaps:?}");
+    are_evenly_spaced(&patches);
     running.stop();
 }
 
@@ -334,6 +339,24 @@ fn probed(lab: &WorkspaceHandle<'_>, idle: SignedDuration, edit: impl FnOnce(&mu
     lab.world.cluster.api().merge_patch(&format!("{}/status", lab.path()), &change).and_then(Reply::ok).unwrap();
 }
 
+/// A kind without a probe, and one that does not exist.
+fn other_kinds_are_refused(world: &World) {
+    let cluster = world.cluster;
+    let unprobed = World::on(cluster, "unprobed");
+    unprobed.create_kind(|_| {});
+    let (code, printed) = rolled_out(&unprobed, ADMIN, &["--max", "1/s", "--only-idle"]);
+    let expected = format!(
+        "error: --only-idle: it is not known which Workspaces of WorkspaceKind {} are idle: neither spec.podTemplate.activityProbe \
+         nor spec.podTemplate.culling is set\n",
+        unprobed.kind
+    );
+    assert_eq!((code, printed), (2, expected));
+    let missing = World { cluster, namespace: world.namespace.clone(), kind: "zeppelin".to_owned() };
+    let expected =
+        format!("error: KIND=\"zeppelin\": no such WorkspaceKind (there are: {}, {})\n", world.kind, unprobed.kind);
+    assert_eq!(rolled_out(&missing, ADMIN, &["--max", "1/s"]), (2, expected));
+}
+
 #[test]
 fn only_what_is_known_to_be_idle_is_restarted_where_that_is_asked_for() {
     let cluster = control_plane();
@@ -393,19 +416,6 @@ fn only_what_is_known_to_be_idle_is_restarted_where_that_is_asked_for() {
     assert_eq!((code, writes_by(cluster, ADMIN, mark).count()), (0, 2), "{printed}");
     assert_eq!(labs.iter().skip(2).map(uid).collect::<Vec<_>>(), before[2..]);
 
-    // A kind without a probe, and one that does not exist.
-    let unprobed = World::on(cluster, "unprobed");
-    unprobed.create_kind(|_| {});
-    let (code, printed) = rolled_out(&unprobed, ADMIN, &["--max", "1/s", "--only-idle"]);
-    let expected = format!(
-        "error: --only-idle: it is not known which Workspaces of WorkspaceKind {} are idle: neither spec.podTemplate.activityProbe \
-         nor spec.podTemplate.culling is set\n",
-        unprobed.kind
-    );
-    assert_eq!((code, printed), (2, expected));
-    let missing = World { cluster, namespace: world.namespace.clone(), kind: "zeppelin".to_owned() };
-    let expected =
-        format!("error: KIND=\"zeppelin\": no such WorkspaceKind (there are: {}, {})\n", world.kind, unprobed.kind);
-    assert_eq!(rolled_out(&missing, ADMIN, &["--max", "1/s"]), (2, expected));
+    other_kinds_are_refused(&world);
     running.stop();
 }

@@ -118,7 +118,7 @@ fn it_is_over_once_another_pod_can_be_opened() {
     };
     let after = |before: Before, change: &dyn Fn(&mut Value)| aftermath(before, &workspace(change));
     let away = |why: &str| Aftermath::Away(why.to_owned());
-    assert_eq!(after(before, &|_| {}), away("its pod has not been replaced yet"));
+    assert_eq!(after(before, &|_| {}), away(NOT_REPLACED));
     assert_eq!(after(before, &running_anew), Aftermath::Over);
     let starting = |workspace: &mut Value| {
         running_anew(workspace);

@@ -1,12 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashSet;
-
 use serde_json::{Value, json};
 
 use super::*;
 use crate::activity::idle::IdleUnknown;
-use crate::rollout::plan::plan;
+use crate::rollout::plan::{Done, plan};
 use crate::rollout::standing::IdleRule;
 use crate::stores::slim::Incoming;
 use crate::stores::uid::Uid;
@@ -71,7 +69,8 @@ fn planned(idle: Option<IdleRule>, done: &[&str]) -> Plan {
         workspace("busy", 9, 0),
         incoming(&unreadable),
     ];
-    let done: HashSet<Uid> = done.iter().map(|name| Uid::from(&*format!("team-a/{name}"))).collect();
+    let uids = |names: &[&str]| names.iter().map(|name| Uid::from(&*format!("team-a/{name}"))).collect();
+    let done = Done { restarted: uids(&done[..1.min(done.len())]), others: uids(&done[1.min(done.len())..]) };
     plan(workspaces, &done, idle, now())
 }
 
@@ -85,7 +84,9 @@ const RULE: Option<IdleRule> = Some(IdleRule { at_least: Duration::from_mins(90)
 fn what_is_pending_or_idle_for_longest_is_first() {
     assert_eq!(names(&planned(None, &[])), ["busy", "d", "a", "c", "b"]);
     assert_eq!(names(&planned(RULE, &[])), ["c", "b", "d", "a"]);
-    assert_eq!(names(&planned(RULE, &["c", "d"])), ["b", "a"]);
+    let later = planned(RULE, &["c", "d"]);
+    assert_eq!(names(&later), ["b", "a"]);
+    assert_eq!(later.left[&Left::Again], [Key::new("team-a", "c")], "restarted, and due again");
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn the_documentation_shows_what_is_printed() {
     let arguments = Rollout { idle_for: Some(Duration::from_mins(30)), ..arguments() };
     let rule = Some(IdleRule { at_least: Duration::from_mins(30), interval: Duration::from_mins(15) });
     let printed =
-        dry_run(&plan(workspaces.iter().map(incoming).collect(), &HashSet::new(), rule, now()), &arguments, now());
+        dry_run(&plan(workspaces.iter().map(incoming).collect(), &Done::default(), rule, now()), &arguments, now());
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rollout.md")).unwrap();
     let block = page.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
     let (_, shown) = block.split_once('\n').unwrap();
