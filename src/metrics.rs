@@ -157,6 +157,11 @@ impl Metrics {
         self.activity.paused(kind, rule.to_string(), is_dry_run);
     }
 
+    /// A probe found nobody active, so long after the last success that the Workspace counts as active until then.
+    pub fn activity_unknown(&self) {
+        self.activity.unknown();
+    }
+
     /// So many Workspaces would be paused now, but for a dry run.
     pub fn pauses_withheld(&self, workspaces: usize) {
         self.activity.withheld(workspaces);

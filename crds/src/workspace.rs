@@ -161,7 +161,7 @@ pub struct WorkspaceStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// When the Workspace was last used, and what the last activity probe found. Not probed yet: what is there is kept.
+    /// When the Workspace was last used, and what the last activity probe found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activity: Option<WorkspaceActivity>,
 

@@ -15,12 +15,17 @@ use super::run::Run;
 const FRESH: Duration = Duration::from_secs(30);
 /// How much later than a second interval a probe may come that only says that nobody is active at this moment.
 const LATE: Duration = Duration::from_secs(30);
+/// Which share of the time that a rule demands may have passed unseen, whatever the interval.
+const UNSEEN_SHARE: u32 = 8;
 
 /// What the record of a probe follows from.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeFacts<'a> {
     /// `status.activity` as it is.
     pub held: &'a WorkspaceActivity,
+    /// The newest activity in the run that a probe is known to have found, in milliseconds since 1970: it may not have been
+    /// recorded. 0 where there is none.
+    pub found_before: i64,
     /// The run that the probe was sent to.
     pub probed: &'a Run,
     /// The run of the container now, if it is running.
@@ -55,30 +60,28 @@ pub struct Pause {
     pub idle: Duration,
     /// For how long it was running.
     pub running: Duration,
+    /// When the probe ended.
+    pub probed: Timestamp,
 }
 
 /// `status.activity` after a probe, and what follows from it.
 ///
 /// A success moves `lastActivity` forward only, and to no time that is yet to come; a failure says nothing about activity.
-/// Where none has succeeded for more than two intervals and one only says that nobody is active at this moment, the Workspace
-/// counts as active until now: what its user did meanwhile is not known.
+/// Where none has succeeded for long and one only says that nobody is active at this moment, the Workspace counts as active until
+/// now: what its user did meanwhile is not known ([`is_after_gap`]).
 /// The Workspace is paused only for a successful probe that ended just now, of the run that is running, which found no
 /// activity, after the time that the rule says.
 pub fn record(facts: &ProbeFacts<'_>) -> (WorkspaceActivity, Verdict) {
-    let &ProbeFacts { held, probed, current, report, decision, now, .. } = facts;
+    let &ProbeFacts { held, found_before, probed, current, report, decision, now, .. } = facts;
     if current != Some(probed) {
         return (held.clone(), Verdict::OfAnotherRun);
     }
     let mut activity = WorkspaceActivity { last_probe: Some(last_probe(report)), ..held.clone() };
     if let Ok(found) = report.result {
-        let now = now.as_millisecond();
-        let found = match found {
-            Found::ActiveNow => report.ended.as_millisecond(),
-            Found::LastActive(time) => time.as_millisecond(),
-            Found::Inactive if is_after_gap(facts) => report.ended.as_millisecond(),
-            Found::Inactive => 0,
-        };
-        activity.last_activity = activity.last_activity.max(found).min(now);
+        let is_unknown = found == Found::Inactive && is_after_gap(facts);
+        let found = if is_unknown { report.ended.as_millisecond() } else { report.last_activity() };
+        let newest = activity.last_activity.max(found_before).max(found);
+        activity.last_activity = newest.min(now.as_millisecond());
         activity.last_update = report.ended.as_millisecond();
     }
     activity.rules = rules(&activity, probed.running_since(), decision);
@@ -86,22 +89,20 @@ pub fn record(facts: &ProbeFacts<'_>) -> (WorkspaceActivity, Verdict) {
     (activity, verdict)
 }
 
-/// Whether more time has passed than probes may miss since the last one that succeeded, or else since the run began.
-fn is_after_gap(facts: &ProbeFacts<'_>) -> bool {
-    let &ProbeFacts { held, probed, interval, report, .. } = facts;
+/// Whether more time has passed than may be missed since the last probe that succeeded, or else since the run began: two
+/// intervals, or an eighth of what the rule demands, so that a few probes that fail do not keep a Workspace running for a day more.
+pub fn is_after_gap(facts: &ProbeFacts<'_>) -> bool {
+    let &ProbeFacts { held, probed, interval, report, decision, .. } = facts;
     let known = if held.last_update == 0 { probed.running_since() } else { held.last_update };
     let unknown = report.ended.as_millisecond().saturating_sub(known);
     let unknown = Duration::from_millis(u64::try_from(unknown).unwrap_or_default());
-    unknown > interval.saturating_mul(2).saturating_add(LATE)
+    let demanded = decision.map_or(0, |decision| decision.seconds_since_active);
+    let demanded = Duration::from_secs(u64::try_from(demanded).unwrap_or_default());
+    unknown > interval.saturating_mul(2).saturating_add(LATE).max(demanded / UNSEEN_SHARE)
 }
 
-/// `status.activity.rules`: when the Workspace may be paused. Absent where no rule pauses it. It changes with the rules and the
-/// labels, so it is current between two probes, too.
-pub fn rules(
-    activity: &WorkspaceActivity,
-    running_since: i64,
-    decision: Option<&Decision>,
-) -> Option<ActivityRulesStatus> {
+/// `status.activity.rules`: when the Workspace may be paused, as of the probe. Absent where no rule pauses it.
+fn rules(activity: &WorkspaceActivity, running_since: i64, decision: Option<&Decision>) -> Option<ActivityRulesStatus> {
     let eligible_after = decision?.eligible_after(activity.last_activity, running_since)?;
     Some(ActivityRulesStatus { pause_workspace: Some(PauseWorkspaceStatus { eligible_after }) })
 }
@@ -113,15 +114,21 @@ fn pause(activity: &WorkspaceActivity, facts: &ProbeFacts<'_>) -> Option<Pause> 
     let decision = decision?;
     let eligible_after = decision.eligible_after(activity.last_activity, since)?;
     let found_nothing = matches!(report.result, Ok(Found::LastActive(_) | Found::Inactive));
-    // Where the clock has been set back since, how long it took is not known.
-    let is_fresh = Duration::try_from(now.duration_since(report.ended)).is_ok_and(|age| age <= FRESH);
+    let is_fresh = is_fresh(report.ended, now);
     let now = now.as_millisecond();
     let ago = |time: i64| Duration::from_millis(u64::try_from(now.saturating_sub(time)).unwrap_or_default());
     (found_nothing && is_fresh && now >= eligible_after).then(|| Pause {
         rule: decision.rule,
         idle: ago(last_used(activity.last_activity, since)),
         running: ago(since),
+        probed: report.ended,
     })
+}
+
+/// Whether a probe that ended then still says that nobody uses the Workspace. Where the clock has been set back since, how long
+/// that was ago is not known.
+pub fn is_fresh(ended: Timestamp, now: Timestamp) -> bool {
+    Duration::try_from(now.duration_since(ended)).is_ok_and(|age| age <= FRESH)
 }
 
 fn last_probe(report: &ProbeReport) -> ActivityProbeStatus {
@@ -181,7 +188,16 @@ mod tests {
     ) -> (WorkspaceActivity, Verdict) {
         let run = run("a");
         let interval = Duration::from_hours(2);
-        record(&ProbeFacts { held, probed: &run, current: Some(&run), interval, report, decision, now })
+        record(&ProbeFacts {
+            held,
+            found_before: 0,
+            probed: &run,
+            current: Some(&run),
+            interval,
+            report,
+            decision,
+            now,
+        })
     }
 
     fn eligible_after(activity: &WorkspaceActivity) -> Option<i64> {
@@ -232,28 +248,28 @@ mod tests {
 
     #[test]
     fn it_is_paused_by_a_fresh_probe_that_finds_nothing_once_the_rule_allows() {
-        let pause = |idle, running| {
+        let pause = |idle, running, ended| {
             let (idle, running) = (Duration::from_secs(idle), Duration::from_secs(running));
-            Verdict::Pause(Pause { rule: RuleField::ActivityRules(2), idle, running })
+            Verdict::Pause(Pause { rule: RuleField::ActivityRules(2), idle, running, probed: at(ended) })
         };
         let pauses = decision(true);
         for (last_activity, found, ended, now, expected) in [
-            (millis(50), Found::Inactive, 650, 650, pause(600, 640)),
+            (millis(50), Found::Inactive, 650, 650, pause(600, 640, 650)),
             (millis(50), Found::Inactive, 649, 649, Verdict::Keep),
-            (millis(50), Found::Inactive, 649, 651, pause(601, 641)),
-            (millis(50), Found::LastActive(at(40)), 650, 650, pause(600, 640)),
+            (millis(50), Found::Inactive, 649, 651, pause(601, 641, 649)),
+            (millis(50), Found::LastActive(at(40)), 650, 650, pause(600, 640, 650)),
             (millis(50), Found::LastActive(at(60)), 650, 650, Verdict::Keep),
-            (millis(50), Found::LastActive(at(60)), 660, 660, pause(600, 650)),
+            (millis(50), Found::LastActive(at(60)), 660, 660, pause(600, 650, 660)),
             // Never seen active: from when it runs.
-            (0, Found::Inactive, 610, 610, pause(600, 600)),
+            (0, Found::Inactive, 610, 610, pause(600, 600, 610)),
             (0, Found::Inactive, 609, 609, Verdict::Keep),
             // Active before it ran, as of a file: from when it has been running long enough.
-            (0, Found::LastActive(at(-5000)), 310, 310, pause(5310, 300)),
+            (0, Found::LastActive(at(-5000)), 310, 310, pause(5310, 300, 310)),
             (0, Found::LastActive(at(-5000)), 309, 309, Verdict::Keep),
             // Busy, although that was recorded late.
             (millis(50), Found::ActiveNow, 9_000, 9_020, Verdict::Keep),
             // What was found is old, or its age is not known.
-            (millis(50), Found::Inactive, 9_000, 9_030, pause(8980, 9020)),
+            (millis(50), Found::Inactive, 9_000, 9_030, pause(8980, 9020, 9_000)),
             (millis(50), Found::Inactive, 9_000, 9_031, Verdict::Keep),
             (millis(50), Found::Inactive, 9_000, 8_999, Verdict::Keep),
         ] {
@@ -273,9 +289,16 @@ mod tests {
             let held = WorkspaceActivity { last_update, ..held(millis(50)) };
             let (interval, report) = (Duration::from_mins(10), report(ended, Ok(found)));
             let (decision, now) = (Some(&decision(true)), at(ended));
-            let facts =
-                ProbeFacts { held: &held, probed: &run, current: Some(&run), interval, report: &report, decision, now };
-            let (activity, verdict) = record(&facts);
+            let (activity, verdict) = record(&ProbeFacts {
+                held: &held,
+                found_before: 0,
+                probed: &run,
+                current: Some(&run),
+                interval,
+                report: &report,
+                decision,
+                now,
+            });
             (activity.last_activity, verdict == Verdict::Keep)
         };
         // Two intervals are 1,200 s; it has been running since second 10.
@@ -294,11 +317,56 @@ mod tests {
     }
 
     #[test]
+    fn a_few_probes_that_fail_do_not_hold_up_a_long_rule() {
+        let run = run("a");
+        let day = Decision { seconds_since_active: 86_400, ..decision(true) };
+        let gap = |interval, ended| {
+            is_after_gap(&ProbeFacts {
+                held: &held(0),
+                found_before: 0,
+                probed: &run,
+                current: None,
+                interval,
+                report: &report(ended, Ok(Found::Inactive)),
+                decision: Some(&day),
+                now: at(ended),
+            })
+        };
+        // The last success was at second 20.
+        assert!(!gap(Duration::from_mins(1), 20 + 10_800));
+        assert!(gap(Duration::from_mins(1), 20 + 10_801));
+        assert!(!gap(Duration::from_hours(2), 20 + 14_430));
+    }
+
+    #[test]
+    fn what_was_found_before_counts_although_it_was_not_recorded() {
+        let run = run("a");
+        let last_activity = |found_before, found| {
+            let (activity, _) = record(&ProbeFacts {
+                held: &held(millis(50)),
+                found_before,
+                probed: &run,
+                current: Some(&run),
+                interval: Duration::from_hours(2),
+                report: &report(100, Ok(found)),
+                decision: None,
+                now: at(100),
+            });
+            activity.last_activity
+        };
+        assert_eq!(last_activity(millis(70), Found::Inactive), millis(70));
+        assert_eq!(last_activity(millis(40), Found::Inactive), millis(50));
+        assert_eq!(last_activity(millis(70), Found::LastActive(at(80))), millis(80));
+        assert_eq!(last_activity(millis(700), Found::Inactive), millis(100), "the clock was ahead");
+    }
+
+    #[test]
     fn a_node_whose_clock_is_behind_pauses_nothing_too_soon() {
         let run = Run { since: millis(-7_200), created: millis(5), ..run("a") };
         for (ended, pauses) in [(604, false), (605, true)] {
             let (activity, verdict) = record(&ProbeFacts {
                 held: &WorkspaceActivity::default(),
+                found_before: 0,
                 probed: &run,
                 current: Some(&run),
                 interval: Duration::from_mins(10),
@@ -318,6 +386,7 @@ mod tests {
         for current in [None, Some(run("b")), Some(later)] {
             let facts = ProbeFacts {
                 held: &before,
+                found_before: 0,
                 probed: &run("a"),
                 current: current.as_ref(),
                 interval: Duration::from_mins(5),
@@ -327,19 +396,5 @@ mod tests {
             };
             assert_eq!(record(&facts), (before.clone(), Verdict::OfAnotherRun));
         }
-    }
-
-    #[test]
-    fn the_time_of_a_pause_follows_the_rules_between_probes() {
-        let mut activity = held(millis(50));
-        let paused_after = |activity: &WorkspaceActivity, decision: Option<&Decision>| {
-            let rules = rules(activity, millis(10), decision)?;
-            Some(rules.pause_workspace?.eligible_after)
-        };
-        assert_eq!(paused_after(&activity, Some(&decision(true))), Some(millis(650)));
-        assert_eq!(paused_after(&activity, Some(&decision(false))), None);
-        assert_eq!(paused_after(&activity, None), None);
-        activity.last_activity = 0;
-        assert_eq!(paused_after(&activity, Some(&decision(true))), Some(millis(610)));
     }
 }

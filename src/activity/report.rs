@@ -36,6 +36,15 @@ pub enum ProbeFailure {
 }
 
 impl ProbeReport {
+    /// When the Workspace was last active, by what the probe found, in milliseconds since 1970; 0 where that is not known.
+    pub fn last_activity(&self) -> i64 {
+        match self.result {
+            Ok(Found::ActiveNow) => self.ended.as_millisecond(),
+            Ok(Found::LastActive(time)) => time.as_millisecond(),
+            Ok(Found::Inactive) | Err(_) => 0,
+        }
+    }
+
     /// The report of a probe that ended at `ended`. The clock of a node may be ahead: nobody was active after that.
     pub(super) fn new(started: Timestamp, ended: Timestamp, result: Result<Found, ProbeFailure>) -> Self {
         let result = result.map(|found| match found {

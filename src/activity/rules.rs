@@ -96,12 +96,12 @@ impl<'a> PauseRule<'a> {
     }
 
     /// Whether it depends on the labels of the namespace.
-    pub fn matches_namespace(&self) -> bool {
+    fn matches_namespace(&self) -> bool {
         self.condition.is_some_and(|condition| condition.match_namespace.is_some())
     }
 
     /// Whether it depends on the labels of the value of `podConfig`.
-    pub fn matches_pod_config(&self) -> bool {
+    fn matches_pod_config(&self) -> bool {
         self.condition.is_some_and(|condition| condition.match_pod_config.is_some())
     }
 
@@ -136,14 +136,21 @@ impl<'a> PauseRule<'a> {
     }
 }
 
-/// The first rule that applies decides; `None` where none does.
+/// The first rule that applies decides; `None` where none does. Labels that are not known are `None`: where it depends on them
+/// whether a rule applies, nothing is decided.
 pub fn decide(
     rules: &[PauseRule<'_>],
-    namespace: &Labels,
-    pod_config: &Labels,
+    namespace: Option<&Labels>,
+    pod_config: Option<&Labels>,
 ) -> Result<Option<Decision>, MalformedRule> {
-    for rule in rules {
-        if rule.applies(namespace, pod_config)? == Applies::Decides {
+    let none = Labels::new();
+    for rule in rules.iter().filter(|rule| rule.pauses.is_some()) {
+        let is_unknown =
+            (rule.matches_namespace() && namespace.is_none()) || (rule.matches_pod_config() && pod_config.is_none());
+        if is_unknown {
+            return Ok(None);
+        }
+        if rule.applies(namespace.unwrap_or(&none), pod_config.unwrap_or(&none))? == Applies::Decides {
             return Ok(rule.decision());
         }
     }
@@ -201,7 +208,7 @@ mod tests {
     fn decided(rules: &[Value], team: &[(&str, &str)], size: &[(&str, &str)]) -> Option<(String, bool, i32)> {
         let rules: Vec<ActivityRule> = serde_json::from_value(json!(rules)).unwrap();
         let rules: Vec<_> = PauseRule::of(&rules).collect();
-        let decision = decide(&rules, &labels(team), &labels(size)).unwrap()?;
+        let decision = decide(&rules, Some(&labels(team)), Some(&labels(size))).unwrap()?;
         Some((decision.rule.to_string(), decision.pauses, decision.seconds_since_active))
     }
 
@@ -291,12 +298,39 @@ mod tests {
         ]);
         let rules: Vec<ActivityRule> = serde_json::from_value(rules).unwrap();
         let rules: Vec<_> = PauseRule::of(&rules).collect();
-        let error = decide(&rules, &Labels::new(), &Labels::new()).unwrap_err();
+        let none = Labels::new();
+        let error = decide(&rules, Some(&none), Some(&none)).unwrap_err();
         let expected = "spec.activityRules[1].match.matchPodConfig.selector.matchExpressions[0].operator: not a valid \
                         selector operator: In, NotIn, Exists or DoesNotExist";
         assert_eq!(error.to_string(), expected);
         // Before it, one does.
-        assert!(decide(&rules, &labels(&[("team", "ml")]), &Labels::new()).unwrap().is_some());
+        assert!(decide(&rules, Some(&labels(&[("team", "ml")])), Some(&none)).unwrap().is_some());
+    }
+
+    #[test]
+    fn labels_that_are_not_known_are_not_none() {
+        let absent = |field: &str| {
+            let selector = json!({"matchExpressions": [{"key": "gpu", "operator": "DoesNotExist"}]});
+            json!({field: {"selector": selector}})
+        };
+        let decides = |rules: &[Value], namespace: Option<Labels>, pod_config: Option<Labels>| {
+            let rules: Vec<ActivityRule> = serde_json::from_value(json!(rules)).unwrap();
+            let rules: Vec<_> = PauseRule::of(&rules).collect();
+            decide(&rules, namespace.as_ref(), pod_config.as_ref())
+                .unwrap()
+                .map(|decision| decision.seconds_since_active)
+        };
+        let none = || Some(Labels::new());
+        let by_namespace = [rule(absent("matchNamespace"), Some(true), 60)];
+        let by_pod_config = [rule(absent("matchPodConfig"), Some(true), 61)];
+        assert_eq!(decides(&by_namespace, none(), None), Some(60));
+        assert_eq!(decides(&by_namespace, None, none()), None);
+        assert_eq!(decides(&by_pod_config, None, none()), Some(61));
+        assert_eq!(decides(&by_pod_config, none(), None), None);
+        // A rule before that decides, and one that has no say about pausing.
+        let [first, second] = [rule(json!({}), Some(true), 62), rule(absent("matchNamespace"), None, 63)];
+        assert_eq!(decides(&[first.clone(), by_namespace[0].clone()], None, None), Some(62));
+        assert_eq!(decides(&[second, first], None, None), Some(62));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 /// Probes of many Workspaces that are due at once start no closer to each other than this, unless that is not often enough.
 const SPACING_MAX: Duration = Duration::from_secs(1);
+/// And no closer than this: what a kind asks for may be more than an API server bears, which has an exec and a write for each.
+const SPACING_MIN: Duration = Duration::from_millis(20);
 /// How many probes may start for each that is due on average: what is left to catch up with those that are late.
 const CATCH_UP: f64 = 1.25;
 
@@ -126,13 +128,14 @@ fn spread(uid: &str, window: Duration) -> Duration {
 /// to its next.
 ///
 /// Workspaces that become due at the same time (after a start of the controller, a drain, an evening) are probed one after
-/// the other, at most 1.25 times as often as is due on average: each within its interval. From then on they stay apart.
+/// the other, at most 1.25 times as often as is due on average: each within its interval. From then on they stay apart. Where more
+/// than 50 are due in a second, they come later than their kinds say.
 pub fn spacing(waits: impl IntoIterator<Item = Duration>) -> Duration {
     let rate: f64 = waits.into_iter().filter(|wait| !wait.is_zero()).map(|wait| 1.0 / wait.as_secs_f64()).sum();
     if rate * CATCH_UP * SPACING_MAX.as_secs_f64() <= 1.0 {
         return SPACING_MAX;
     }
-    Duration::from_secs_f64(1.0 / (rate * CATCH_UP))
+    Duration::from_secs_f64(1.0 / (rate * CATCH_UP)).max(SPACING_MIN)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::register::{HistogramFamily, counters, gauge, histograms};
+use super::register::{HistogramFamily, counter, counters, gauge, histograms};
 
 /// Bounds in seconds of a probe: from an answer at once to a script that takes all of its time.
 const PROBE_SECONDS: [f64; 9] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0];
@@ -39,6 +39,7 @@ pub(super) struct ActivityMetrics {
     seconds: HistogramFamily<ProbeLabels>,
     pauses: Family<PauseLabels, Counter>,
     withheld: Gauge,
+    unknown: Counter,
 }
 
 impl ActivityMetrics {
@@ -65,6 +66,11 @@ impl ActivityMetrics {
                 "workspaces_idle_pauses_withheld",
                 "Workspaces that would be paused now, but for --dry-run-pausing",
             ),
+            unknown: counter(
+                registry,
+                "workspaces_activity_unknown",
+                "Probes that found nobody active so long after the last success that the Workspace counts as active until then",
+            ),
         }
     }
 
@@ -76,6 +82,10 @@ impl ActivityMetrics {
     pub(super) fn paused(&self, kind: &str, rule: String, is_dry_run: bool) {
         let dry_run = if is_dry_run { "true" } else { "false" };
         self.pauses.get_or_create(&PauseLabels { kind: kind.to_owned(), rule, dry_run }).inc();
+    }
+
+    pub(super) fn unknown(&self) {
+        self.unknown.inc();
     }
 
     pub(super) fn withheld(&self, workspaces: usize) {

@@ -80,13 +80,14 @@ async fn everything(
     });
     let reconcile = |key, cause, memory| workspace::reconcile(context.clone(), key, cause, memory);
     let limit = settings.max_concurrent_reconciles;
+    let (shutdown, recorder_of_kinds) = (shutdown.shared(), recorder.clone());
+    let stopped = shutdown.clone();
     let workspaces = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, reconcile);
     // These do not return by themselves.
     let kinds = async {
         let (routing, policy) = (settings.routing.clone(), settings.policy.clone());
         let (client, stores, metrics) = (client.clone(), stores.clone(), metrics.clone());
-        let recorder = recorder.clone();
-        let context = Arc::new(kind::Context { client, stores, routing, policy, metrics, recorder });
+        let context = Arc::new(kind::Context { client, stores, routing, policy, metrics, recorder: recorder_of_kinds });
         let reconcile = |key, cause, memory| kind::reconcile(context.clone(), key, cause, memory);
         let (triggers, never) = (context.stores.kind_triggers(), std::future::pending());
         engine::run(Controller::WorkspaceKind, triggers, limit, &context.metrics, never, reconcile).await;
@@ -108,9 +109,14 @@ async fn everything(
         stores: stores.clone(),
         routing: settings.routing.clone(),
         metrics: metrics.clone(),
-        recorder: recorder.clone(),
+        recorder,
         dry_run_pausing: settings.dry_run_pausing,
     }));
+    // Nothing more is paused while the others finish.
+    let activity = async {
+        tokio::select! { () = stopped => {} () = activity => {} }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = workspaces => {}
         () = kinds => {}

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::{ClusterOptions, Reply};
+use http::Response;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Api;
 use kube::api::DeleteParams;
+use kube::client::Body;
 use serde_json::{Value, json};
 
 use crate::jupyter::{
@@ -210,6 +212,39 @@ fn a_dry_run_reports_once_what_would_be_paused() {
     world.wait("the gauge", || match &*running.metric("workspaces_idle_pauses_withheld") {
         "1" => Ok(()),
         other => Err(other.to_owned()),
+    });
+}
+
+/// A proxy gives up just before the API server answers.
+#[test]
+fn a_pause_whose_answer_is_lost_is_reported() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let lost = Arc::new(AtomicBool::new(false));
+    let _running = Loop::start_sending(cluster, &[], {
+        let lost = lost.clone();
+        move |client, request| {
+            let is_pause = request.headers().get("content-type").is_some_and(|of| of == "application/json-patch+json");
+            let lost = lost.clone();
+            async move {
+                let answer = client.send(request).await?;
+                if !is_pause {
+                    return Ok(answer);
+                }
+                lost.store(answer.status().is_success(), Ordering::SeqCst);
+                Ok(Response::builder().status(504).body(Body::from(b"too late\n".to_vec())).unwrap())
+            }
+        }
+    });
+    let (world, port) = (World::on(cluster, "lost"), free_port());
+    create_kind(&world, port, pause_after_16s());
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let _jupyter = FakeJupyter::start(&lab, port, kernel("idle"));
+    lab.wait_state("Paused");
+    assert!(lost.load(Ordering::SeqCst));
+    world.wait("the Event", || match events(&lab, "Paused").len() {
+        1 => Ok(()),
+        events => Err(format!("{events} Events")),
     });
 }
 

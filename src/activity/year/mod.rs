@@ -81,6 +81,7 @@ fn no_busy_workspace_is_paused_in_two_thousand_years_and_every_idle_one_is() {
 /// - A probe that fails counts as one that finds no activity.
 /// - What is known of the activity in a run is kept in the next one.
 /// - A time in which probes were missed counts as idle.
+/// - What was found is forgotten where the API server did not take it.
 #[test]
 fn planted_faults_are_caught() {
     let (exempt, early, late) = ("no rule pauses it", "paused before the rule allows", "not paused");
@@ -89,6 +90,7 @@ fn planted_faults_are_caught() {
         (Fault::FailureIsInactivity, &["paused for a probe that failed"]),
         (Fault::ActivityOfThePreviousRun, &[early, late]),
         (Fault::GapIsInactivity, &[early]),
+        (Fault::UnwrittenIsForgotten, &[early]),
     ] {
         let caught = run(0, 100, fault).map_or_else(|violation| violation, |tally| format!("no fault: {tally:?}"));
         assert!(violations.iter().any(|violation| caught.contains(violation)), "{fault:?}: {caught}");

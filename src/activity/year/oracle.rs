@@ -30,13 +30,27 @@ impl Oracle {
     }
 
     /// A probe of the run that ended then found activity at a time, or only that there is none now. The latter says nothing
-    /// about the time in which probes were missed.
-    pub fn finds(&mut self, found: Option<i64>, ended: i64, interval: i64, clock: i64) {
+    /// about the time in which probes were missed, unless that is short for the rule. It `is_written`, or nobody knows of it
+    /// but the controller.
+    pub fn finds(&mut self, found: Option<i64>, ended: i64, rules: &[Rule], interval: i64, is_written: bool) {
         let known = if self.known == 0 { self.since } else { self.known };
-        let has_missed = ended - known > (2 * interval + 30) * SECOND;
+        let demanded = rules.iter().find(|rule| rule.matches).map_or(0, |rule| i64::from(rule.idle_seconds));
+        let has_missed = ended - known > ((2 * interval + 30) * SECOND).max(demanded * SECOND / 8);
         let found = found.unwrap_or(if has_missed { ended } else { 0 });
-        self.known = ended;
-        self.last_activity = self.last_activity.max(found).min(clock);
+        if is_written {
+            self.known = ended;
+        }
+        self.last_activity = self.last_activity.max(found);
+    }
+
+    /// No time is yet to come by that clock.
+    pub fn reads(&mut self, clock: i64) {
+        self.last_activity = self.last_activity.min(clock);
+    }
+
+    /// Nobody knows any longer of what was not written.
+    pub fn forgets(&mut self, written: i64) {
+        self.last_activity = self.last_activity.min(written);
     }
 
     /// When the rules allow to pause the run that is running.

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::super::record::{ProbeFacts, Verdict, record, rules};
+use super::super::record::{ProbeFacts, Verdict, record};
 use super::super::report::{Found, ProbeFailure, ProbeReport};
 use super::super::rules::{Decision, Labels, PauseRule, decide};
 use super::super::run::{self, Run};
@@ -31,6 +31,7 @@ pub enum Fault {
     FailureIsInactivity,
     ActivityOfThePreviousRun,
     GapIsInactivity,
+    UnwrittenIsForgotten,
 }
 
 /// What probes report.
@@ -59,6 +60,14 @@ struct Memory {
     ended: i64,
     outcome: LastOutcome,
     run: Option<Run>,
+    /// The newest activity that a probe of that run found.
+    found: i64,
+}
+
+impl Memory {
+    fn found_in(&self, run: &Run) -> i64 {
+        if self.run.as_ref() == Some(run) { self.found } else { 0 }
+    }
 }
 
 /// A probe that has been sent.
@@ -280,7 +289,7 @@ impl World {
         let Some(probe) = activity.and_then(|activity| activity.last_probe.as_ref()) else { return };
         let LastProbe { started, ended, outcome } = LastProbe::recorded(probe, self.timestamp());
         let (started, ended) = (self.now - millis(started), self.now - millis(ended));
-        self.memory = Some(Memory { started, ended, outcome, run: self.recorded_run() });
+        self.memory = Some(Memory { started, ended, outcome, run: self.recorded_run(), found: 0 });
     }
 
     /// Sends a probe, if one is due.
@@ -343,6 +352,7 @@ impl World {
         let (current, held) = (self.recorded_run(), self.status.activity.clone().unwrap_or_default());
         let (activity, verdict) = record(&ProbeFacts {
             held: &held,
+            found_before: self.memory.as_ref().map_or(0, |memory| memory.found_in(&to)),
             probed: &to,
             current: current.as_ref(),
             // With an endless interval no time is too long to have missed something.
@@ -351,7 +361,12 @@ impl World {
             decision: self.decision.as_ref(),
             now: self.timestamp(),
         });
-        self.status.activity = Some(activity);
+        let is_written = self.random.u8(..30) != 0;
+        let found_now = if self.fault == Fault::UnwrittenIsForgotten { 0 } else { activity.last_activity };
+
+        if is_written {
+            self.status.activity = Some(activity);
+        }
         let is_of_this_run = number == self.run && !self.paused;
         if let (true, Ok(found)) = (is_of_this_run, report.result) {
             let ended = report.ended.as_millisecond();
@@ -360,28 +375,30 @@ impl World {
                 Found::LastActive(time) => Some(time.as_millisecond()),
                 Found::Inactive => None,
             };
-            self.oracle.finds(found, ended, self.interval, self.clock());
+            self.oracle.finds(found, ended, &self.rules, self.interval, is_written);
+            self.oracle.reads(self.clock());
         }
         let was_late = self.timestamp() != report.ended;
-        self.remember_probe(at, &to, planted.result.is_err());
-        if was_late {
+        self.remember_probe(at, &to, planted.result.is_err() || !is_written, found_now);
+        if was_late || !is_written {
             self.disturbed();
         }
-        if let Verdict::Pause(_) = verdict {
+        if let (Verdict::Pause(_), true) = (verdict, is_written) {
             self.check_pause(has_failed, is_of_this_run)?;
             self.pause();
         }
         Ok(())
     }
 
-    fn remember_probe(&mut self, started: i64, run: &Run, has_failed: bool) {
-        let before = self.memory.take().filter(|memory| memory.run.as_ref() == Some(run)).map(|memory| memory.outcome);
+    fn remember_probe(&mut self, started: i64, run: &Run, has_failed: bool, found: i64) {
+        let before = self.memory.take().filter(|memory| memory.run.as_ref() == Some(run));
+        let before = before.map(|memory| memory.outcome);
         let outcome = match (has_failed, before) {
             (false, _) => LastOutcome::Succeeded,
             (true, Some(LastOutcome::Failed { times })) => LastOutcome::Failed { times: times + 1 },
             (true, _) => LastOutcome::Failed { times: 1 },
         };
-        self.memory = Some(Memory { started, ended: self.now, outcome, run: Some(run.clone()) });
+        self.memory = Some(Memory { started, ended: self.now, outcome, run: Some(run.clone()), found });
     }
 
     fn check_pause(&self, has_failed: bool, is_of_this_run: bool) -> Result<(), String> {
@@ -419,7 +436,6 @@ impl World {
         if self.fault == Fault::ActivityOfThePreviousRun {
             activity = before.unwrap_or_default();
         }
-        activity.rules = rules(&activity, since, self.decision.as_ref());
         let is_new = since != self.status.last_running_time;
         self.status.last_running_time = since;
         self.status.activity = Some(activity);
@@ -476,6 +492,7 @@ impl World {
             Event::ControllerRestarts(takes) => {
                 self.back_from = self.now + takes;
                 (self.memory, self.sent, self.last_start) = (None, None, None);
+                self.oracle.forgets(self.status.activity.as_ref().map_or(0, |activity| activity.last_activity));
             }
         }
     }
@@ -515,7 +532,7 @@ fn decision(rules: &[Rule], fault: Fault) -> Option<Decision> {
         rules.reverse();
     }
     let namespace = Labels::from([("team".to_owned(), "a".to_owned())]);
-    decide(&rules, &namespace, &Labels::new()).unwrap_or_else(|error| panic!("{error}"))
+    decide(&rules, Some(&namespace), Some(&Labels::new())).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// When a pod became ready, in milliseconds.

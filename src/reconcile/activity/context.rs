@@ -1,4 +1,4 @@
-//! What probing needs.
+//! The clients, stores and settings of the prober.
 
 use std::sync::Arc;
 

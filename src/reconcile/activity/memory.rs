@@ -19,6 +19,19 @@ pub(super) struct ProbeOutcome {
     pub soonest: Option<Duration>,
     /// Whether the Workspace would have been paused.
     pub is_withheld: bool,
+    /// When the run was last active, by this probe or an earlier one, in milliseconds since 1970 (0 where that is not known); none
+    /// where this one says nothing about the run.
+    pub last_activity: Option<i64>,
+}
+
+/// What is known before a probe of the same run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownBefore {
+    /// Whether it has been reported that the Workspace would be paused.
+    pub withheld_reported: bool,
+    /// When the run was last active, in milliseconds since 1970; 0 where that is not known. It may not be in the status: the API
+    /// server did not take it.
+    pub last_activity: i64,
 }
 
 impl ProbeOutcome {
@@ -39,13 +52,15 @@ pub(super) struct ProbeMemory {
     failures: u32,
     /// Whether the Workspace would have been paused for it.
     is_withheld: bool,
-    /// Whether it has been reported, about this run, that the Workspace would be paused.
-    withheld_reported: bool,
+    known: KnownBefore,
 }
 
 impl ProbeMemory {
     /// A probe of that Workspace that starts now; `before` was the last one.
     pub fn start(workspace: &Uid, probed: &Probed, before: Option<Self>, now: Instant) -> Self {
+        let before = before.filter(|before| before.is_of(workspace) && before.probed.run == probed.run);
+        let known =
+            before.as_ref().map_or(KnownBefore { withheld_reported: false, last_activity: 0 }, |last| last.known);
         let before = before.filter(|before| before.probed == *probed);
         Self {
             workspace: workspace.clone(),
@@ -53,8 +68,8 @@ impl ProbeMemory {
             started: now,
             ended: None,
             failures: before.as_ref().map_or(0, |before| before.failures),
-            is_withheld: before.as_ref().is_some_and(|before| before.is_withheld),
-            withheld_reported: before.is_some_and(|before| before.withheld_reported),
+            is_withheld: before.is_some_and(|before| before.is_withheld),
+            known,
         }
     }
 
@@ -69,7 +84,7 @@ impl ProbeMemory {
             ended: Some(at(recorded.ended)),
             failures: u32::from(recorded.outcome != LastOutcome::Succeeded),
             is_withheld: false,
-            withheld_reported: false,
+            known: KnownBefore { withheld_reported: false, last_activity: 0 },
         })
     }
 
@@ -78,7 +93,9 @@ impl ProbeMemory {
         self.ended = Some(now);
         self.failures = if outcome.succeeded { 0 } else { self.failures.saturating_add(1) };
         self.is_withheld = outcome.is_withheld;
-        self.withheld_reported |= outcome.is_withheld;
+        self.known.withheld_reported |= outcome.is_withheld;
+        // Not the later of both: where the clock has been set back, the earlier one is right.
+        self.known.last_activity = outcome.last_activity.unwrap_or(self.known.last_activity);
     }
 
     /// Whether it is of that Workspace, not of an earlier one of its name.
@@ -101,9 +118,9 @@ impl ProbeMemory {
         self.is_withheld && self.probed == *probed
     }
 
-    /// Whether it has been reported that the Workspace would be paused.
-    pub fn is_withheld_reported(&self) -> bool {
-        self.withheld_reported
+    /// What is known of the run before it is probed again.
+    pub fn known(&self) -> KnownBefore {
+        self.known
     }
 
     /// What the next probe depends on.

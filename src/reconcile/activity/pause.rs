@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::jiff::SignedDuration;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{ListParams, Patch};
 use kube::core::Status;
 use kube::{Api, Error};
@@ -14,7 +14,7 @@ use super::super::engine::ReconcileCause;
 use super::super::events::{NewEvent, Regarding, Severity};
 use super::context::Context;
 use super::target::{self, ProbeTarget};
-use crate::activity::record::Pause;
+use crate::activity::record::{Pause, is_fresh};
 use crate::client::{CallError, in_time};
 use crate::stores::pod::Pod;
 use crate::stores::slim::Incoming;
@@ -26,14 +26,18 @@ pub(super) const CAUSE: &str = "activity";
 /// Pauses the Workspace, unless it has been paused or replaced meanwhile, or another run of its container has begun. False where
 /// the API server did not do it.
 pub(super) async fn pause(context: Arc<Context>, target: ProbeTarget, pause: Pause) -> bool {
-    // In a task of its own: what has been done is reported also where the process stops meanwhile.
+    // In a task of its own: where the process stops meanwhile, what has been done may still be reported.
     let pausing = async move { pause_if_unchanged(&context, &target, &pause).await };
     tokio::spawn(pausing.in_current_span()).await.unwrap_or(false)
 }
 
 async fn pause_if_unchanged(context: &Context, target: &ProbeTarget, pause: &Pause) -> bool {
     match still_runs(context, target).await {
-        Ok(true) => {}
+        Ok(true) if is_fresh(pause.probed, Timestamp::now()) => {}
+        Ok(true) => {
+            tracing::debug!("not paused: it took too long since the probe");
+            return false;
+        }
         Ok(false) => {
             tracing::debug!("not paused: another run of its container has begun");
             return true;
@@ -44,23 +48,26 @@ async fn pause_if_unchanged(context: &Context, target: &ProbeTarget, pause: &Pau
         }
     }
     match patch(context, target).await {
-        Ok(()) => {
-            let note = format!("paused for being idle: {}", reason(target, pause));
-            tracing::info!(rule = %pause.rule, idle = ?pause.idle, running = ?pause.running, "paused");
-            context.metrics.written("workspaces", CAUSE);
-            context.metrics.idle_paused(&target.workspace.spec.kind, &pause.rule, false);
-            report(context, target, "Paused", note);
-            true
-        }
+        Ok(()) => report_paused(context, target, pause),
         Err(CallError::Api(Error::Api(status))) if has_changed(&status) => {
             tracing::debug!(error = status.message, "not paused: it has changed meanwhile");
-            true
         }
+        // The answer may have been lost after it was done.
+        Err(_) if is_paused_by_it(context, target).await => report_paused(context, target, pause),
         Err(error) => {
             tracing::warn!(%error, "failed to pause; will probe again");
-            false
+            return false;
         }
     }
+    true
+}
+
+fn report_paused(context: &Context, target: &ProbeTarget, pause: &Pause) {
+    let note = format!("paused for being idle: {}", reason(target, pause));
+    tracing::info!(rule = %pause.rule, idle = ?pause.idle, running = ?pause.running, "paused");
+    context.metrics.written("workspaces", CAUSE);
+    context.metrics.idle_paused(&target.workspace.spec.kind, &pause.rule, false);
+    report(context, target, "Paused", note);
 }
 
 /// Whether the run that was probed is the one that runs, by the API server: the store may be behind, and a script finds its
@@ -71,6 +78,19 @@ async fn still_runs(context: &Context, target: &ProbeTarget) -> Result<bool, Cal
     let list = in_time(api.list(&ListParams::default().fields(&format!("metadata.name={name}")))).await?;
     let pod = list.items.into_iter().next().and_then(|pod| pod.object.ok());
     Ok(pod.is_some_and(|pod| target::run(&target.held, &pod).as_ref() == Some(&target.probed.run)))
+}
+
+/// Whether it is as the patch makes it, and nobody has changed its spec before or after.
+async fn is_paused_by_it(context: &Context, target: &ProbeTarget) -> bool {
+    let identity = &target.workspace.identity;
+    let (namespace, name) = identity.key.parts();
+    let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(context.client.clone(), namespace);
+    let stored = in_time(api.get(name)).await.ok().and_then(|stored| stored.object.ok());
+    stored.is_some_and(|stored| {
+        stored.identity.uid == identity.uid
+            && stored.spec.paused
+            && stored.generation == target.workspace.generation + 1
+    })
 }
 
 async fn patch(context: &Context, target: &ProbeTarget) -> Result<(), CallError> {

@@ -11,7 +11,7 @@ pub(super) struct Probed {
     /// The run of the container.
     pub run: Run,
     /// A digest of how the kind configures the probe.
-    spec: u64,
+    pub spec: u64,
 }
 
 impl Probed {

@@ -48,7 +48,7 @@ pub(super) struct Prober {
 /// A probe that becomes due before all Workspaces are looked at again.
 struct UpcomingProbe {
     due: Instant,
-    /// When the last one started. Of those that are due the longest unprobed comes first.
+    /// When the last one started.
     last_started: Option<Instant>,
     target: ProbeTarget,
 }
@@ -82,6 +82,8 @@ impl Prober {
         let (mut upcoming, mut waits, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
         let stores = self.context.stores.clone();
         let mut withheld = 0;
+        // Read once: all that are overdue are due at the same time, so that the longest unprobed comes first.
+        let (now, instant) = (Timestamp::now(), Instant::now());
         for kind in stores.kind_names().iter().filter_map(|name| stores.kind(name)) {
             let Some(policy) = Policy::of(&kind.spec) else { continue };
             let workspaces = stores.workspaces().indexed(kind.metadata.name.as_deref().unwrap_or_default());
@@ -89,10 +91,13 @@ impl Prober {
                 if index % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1 {
                     yield_now().await;
                 }
-                let Some(target) = ProbeTarget::of(&stores, workspace, &kind, &policy) else { continue };
-                let (now, instant) = (Timestamp::now(), Instant::now());
-                let Identity { key, uid, .. } = &target.workspace.identity;
+                let Identity { key, uid, .. } = &workspace.identity;
                 let last = self.last.remove(key).filter(|last| last.is_of(uid));
+                let Some(target) = ProbeTarget::of(&stores, workspace.clone(), &kind, &policy) else {
+                    // It may be not ready for a moment only.
+                    seen.extend(last.filter(|_| !workspace.spec.paused).map(|last| (key.clone(), last)));
+                    continue;
+                };
                 // One that another process sent is known by its time of day: that is converted once.
                 let last = last.or_else(|| ProbeMemory::recorded(&target, now, instant));
                 let before = last.as_ref().map(|last| last.last(&target.probed, instant));
@@ -145,7 +150,7 @@ impl Prober {
         self.earliest = now + self.spacing;
         let Identity { key, uid, .. } = &workspace.identity;
         let last = ProbeMemory::start(uid, &target.probed, self.last.remove(key), now);
-        let probe = outcome::probe(self.context.clone(), target, last.is_withheld_reported());
+        let probe = outcome::probe(self.context.clone(), target, last.known());
         self.last.insert(key.clone(), last);
         self.running.insert(self.probes.spawn(probe).id(), workspace);
     }
