@@ -21,14 +21,15 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::client::causes;
+use crate::config::Mode;
 use crate::offline::CommandOutput;
 use crate::render::names::pod_name;
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Incoming, Key};
 use decision::{Decision, Holding, SeenLeases, decide};
 
-/// The Lease of the controller that reconciles, whichever of the two it is.
-const LEASE: &str = "kubeflow-workspace-controller";
+/// The modes in which StatefulSets are written: the Lease of the first is that of the Go controller too.
+const WRITERS: [Mode; 2] = [Mode::Everything, Mode::Namespaces(String::new())];
 /// The pause between two reads of a Lease: its holder renews it every two seconds.
 const LEASE_POLL: Duration = Duration::from_secs(1);
 /// Objects per page of a list.
@@ -39,6 +40,8 @@ const PAGE: u32 = 500;
 pub struct HandBack {
     /// The kubeconfig of the cluster.
     pub kubeconfig: Option<PathBuf>,
+    /// The namespaces to hand back, to which no controller writes; without any, the whole cluster.
+    pub namespaces: Vec<String>,
     /// Whether nothing is written.
     pub dry_run: bool,
     /// Whether the pods that run an older template are restarted on the current one.
@@ -51,10 +54,18 @@ pub struct HandBack {
 /// # Errors
 /// A sentence for the user: a controller still runs, or the cluster cannot be read. Nothing has been changed then.
 pub async fn run(client: &Client, command: &HandBack, report: impl Fn(&str)) -> Result<CommandOutput, String> {
-    refuse_while_a_controller_runs(client, report).await?;
     let of_workspaces = || ListParams::default().labels(WORKSPACE_NAME_LABEL);
-    let sets: Vec<StatefulSet> = list(&Api::all(client.clone()), of_workspaces(), "statefulsets").await?;
-    let pods: Vec<Incoming<Pod>> = list(&Api::all(client.clone()), of_workspaces(), "pods").await?;
+    let (mut sets, mut pods): (Vec<StatefulSet>, Vec<Incoming<Pod>>) = (Vec::new(), Vec::new());
+    if command.namespaces.is_empty() {
+        refuse_while_a_controller_runs(client, report).await?;
+        sets = list(&Api::all(client.clone()), of_workspaces(), "statefulsets").await?;
+        pods = list(&Api::all(client.clone()), of_workspaces(), "pods").await?;
+    }
+    // For the others controllers go on running.
+    for namespace in &command.namespaces {
+        sets.extend(list(&Api::namespaced(client.clone(), namespace), of_workspaces(), "statefulsets").await?);
+        pods.extend(list(&Api::namespaced(client.clone(), namespace), of_workspaces(), "pods").await?);
+    }
     let pods: BTreeMap<Key, Result<Pod, String>> =
         pods.into_iter().map(|incoming| (incoming.identity().key, incoming.object)).collect();
     let mut tally = Tally::default();
@@ -83,8 +94,12 @@ async fn refuse_while_a_controller_runs(client: &Client, report: impl Fn(&str)) 
     let mut seen = SeenLeases::default();
     let mut is_reported = false;
     loop {
-        let named = ListParams::default().fields(&format!("metadata.name={LEASE}"));
-        match seen.observe(list(&leases, named, "leases").await?, Instant::now()) {
+        let mut found = Vec::new();
+        for mode in &WRITERS {
+            let named = ListParams::default().fields(&format!("metadata.name={}", mode.lease()));
+            found.extend(list(&leases, named, "leases").await?);
+        }
+        match seen.observe(found, Instant::now()) {
             Holding::Nobody => return Ok(()),
             Holding::Held { lease, holder } => {
                 return Err(format!(

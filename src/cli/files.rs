@@ -126,7 +126,7 @@ fn migrate_command() -> Command {
     let check = Arg::new("check")
         .long("check")
         .action(ArgAction::SetTrue)
-        .conflicts_with_all(["hand-back", "dry-run", "restart-pending"])
+        .conflicts_with_all(["hand-back", "namespace", "dry-run", "restart-pending"])
         .help("Check what is stored before this controller takes over; changes nothing");
     let hand_back = Arg::new("hand-back")
         .long("hand-back")
@@ -144,6 +144,12 @@ fn migrate_command() -> Command {
         .action(ArgAction::SetTrue)
         .requires("hand-back")
         .help("Also hand back what has a restart pending: those pods are restarted");
+    let namespaces = Arg::new("namespace")
+        .long("namespace")
+        .value_name("NAME")
+        .action(ArgAction::Append)
+        .requires("hand-back")
+        .help("Only a namespace to which no controller writes, although they go on running; repeatable");
     let task = ArgGroup::new("task").args(["check", "hand-back"]).required(true);
     let cluster = Arg::new("cluster")
         .long("cluster")
@@ -159,7 +165,18 @@ fn migrate_command() -> Command {
         settings::policy_arguments().filter(|argument| argument.get_id() != settings::CONNECT_PATH_PREFIX.flag);
     Command::new("migrate")
         .about("Reports what changes when this controller takes over from the Go controller, and prepares the way back")
-        .args([check, hand_back, dry_run, restart_pending, inputs(), cluster, kubeconfig, report_format(), fail_on()])
+        .args([
+            check,
+            hand_back,
+            namespaces,
+            dry_run,
+            restart_pending,
+            inputs(),
+            cluster,
+            kubeconfig,
+            report_format(),
+            fail_on(),
+        ])
         .group(task)
         .args(dialects)
         .args(settings::routing_arguments())
@@ -240,6 +257,7 @@ fn render(matches: &ArgMatches, environment: &Environment) -> Result<Render, Vec
 fn hand_back(matches: &ArgMatches, environment: &Environment) -> HandBack {
     HandBack {
         kubeconfig: kubeconfig(matches, environment),
+        namespaces: matches.get_many::<String>("namespace").into_iter().flatten().cloned().collect(),
         dry_run: matches.get_flag("dry-run"),
         restart_pending: matches.get_flag("restart-pending"),
     }
