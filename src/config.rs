@@ -3,6 +3,7 @@
 //! [`settings`](mod@settings) is the table of what can be set, [`source`] decides where a value comes from, [`values`]
 //! defines what is allowed. All errors are reported together.
 
+mod label_selector;
 mod log;
 mod mode;
 mod network;
@@ -99,12 +100,12 @@ impl Settings {
         let settings = Self {
             routing,
             policy,
+            enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean) && mode.duties().admission,
             mode,
             max_concurrent_reconciles: source.one(&settings::MAX_CONCURRENT_RECONCILES, values::concurrency),
             scheduling_patience: source.one(&settings::SCHEDULING_PATIENCE, values::patience),
             dry_run_pausing: source.one(&settings::DRY_RUN_PAUSING, values::boolean),
             enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
-            enable_webhooks: source.one(&settings::ENABLE_WEBHOOKS, values::boolean) && mode.duties().admission,
             leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
             kubeconfig: source.optional(&settings::KUBECONFIG, values::path),
             webhook_address: source.one(&settings::WEBHOOK_BIND_ADDRESS, network::address),
@@ -157,7 +158,7 @@ impl Settings {
         if !self.enable_reconcile {
             source.error(&settings::ENABLE_RECONCILE, "disables everything, since the webhooks are not served either");
         }
-        if let (Mode::OnlyRoutes { .. }, false) = (self.mode, self.routing.use_istio) {
+        if matches!(self.mode, Mode::OnlyRoutes { .. }) && !self.routing.use_istio {
             source.error(&settings::USE_ISTIO, "disables everything, since --only-routes makes nothing but routes");
         }
     }
@@ -177,7 +178,7 @@ impl Settings {
         if self.routing.redirect_scheme.is_some() && !self.routing.redirect_missing_slash {
             source.warn("--redirect-scheme has no effect without --redirect-missing-slash".to_owned());
         }
-        if self.mode == Mode::Everything && source.one(&settings::TAKE_OVER_ROUTES, values::boolean) {
+        if !matches!(self.mode, Mode::OnlyRoutes { .. }) && source.one(&settings::TAKE_OVER_ROUTES, values::boolean) {
             source.warn("--take-over-routes has no effect without --only-routes".to_owned());
         }
         source.optional(&settings::CLIENT_QPS, values::number);
@@ -207,6 +208,7 @@ impl Settings {
             enforce_filter_rules = policy.enforce_filter_rules,
             enforce_can_mount = policy.enforce_can_mount,
             mode = self.mode.as_str(),
+            namespace_selector = if let Mode::Namespaces(selector) = &self.mode { selector } else { "none" },
             enable_reconcile = self.enable_reconcile,
             enable_webhooks = self.enable_webhooks,
             max_concurrent_reconciles = self.max_concurrent_reconciles,
@@ -242,7 +244,18 @@ impl Routing {
 
 fn mode(source: &mut SettingSource<'_>) -> Mode {
     let take_over = source.one(&settings::TAKE_OVER_ROUTES, values::boolean);
-    if source.one(&settings::ONLY_ROUTES, values::boolean) { Mode::OnlyRoutes { take_over } } else { Mode::Everything }
+    let selector = source.optional(&settings::NAMESPACE_SELECTOR, label_selector::parse);
+    match (source.one(&settings::ONLY_ROUTES, values::boolean), selector) {
+        (false, None) => Mode::Everything,
+        (false, Some(selector)) => Mode::Namespaces(selector.to_string()),
+        (true, None) => Mode::OnlyRoutes { take_over },
+        (true, Some(_)) => {
+            let rule =
+                "is not possible with --only-routes, which makes the routes of all namespaces: leave one of them out";
+            source.error(&settings::NAMESPACE_SELECTOR, rule);
+            Mode::OnlyRoutes { take_over }
+        }
+    }
 }
 
 fn routing(source: &mut SettingSource<'_>, paths: ConnectPaths) -> Routing {

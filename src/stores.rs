@@ -76,9 +76,9 @@ impl Stores {
         let task = |resource: WatchedResource| {
             (format!("watch {}", resource.name()), resource.watch(stores.0.clone(), client))
         };
-        let mut tasks: Vec<WatchTask> = WatchedResource::all(watched).map(task).collect();
+        let mut tasks: Vec<WatchTask> = WatchedResource::all(&stores.0.watched).map(task).collect();
         // Whoever writes routes only writes no status, and it is not his CRDs that are installed.
-        if !watched.is_only_routes() {
+        if !stores.0.watched.is_only_routes() {
             let (model, client) = (stores.0.clone(), client.clone());
             tasks.push((
                 "schemas of the CRDs".to_owned(),
@@ -96,16 +96,17 @@ impl Stores {
 
     /// What the process needs and has not been listed yet.
     pub fn unlisted(&self) -> Vec<Unlisted> {
-        let is_waited_for = |resource: &WatchedResource| match (resource.necessity(), self.progress(*resource)) {
-            (Necessity::Optional(_), _) | (_, Progress::Synced) => false,
-            (Necessity::Recommended, progress) => progress != Progress::NotInstalled,
-            (Necessity::Required, _) => true,
-        };
-        let waited_for = WatchedResource::all(self.0.watched).filter(is_waited_for);
+        let is_waited_for =
+            |resource: &WatchedResource| match (resource.necessity(&self.0.watched), self.progress(*resource)) {
+                (Necessity::Optional(_), _) | (_, Progress::Synced) => false,
+                (Necessity::Recommended, progress) => progress != Progress::NotInstalled,
+                (Necessity::Required, _) => true,
+            };
+        let waited_for = WatchedResource::all(&self.0.watched).filter(is_waited_for);
         let unlisted = waited_for.map(|resource| Unlisted {
             path: resource.path(),
-            rule: resource.rule(self.0.watched),
-            expected: resource.necessity() == Necessity::Required,
+            rule: resource.rule(&self.0.watched),
+            expected: resource.necessity(&self.0.watched) == Necessity::Required,
         });
         unlisted.collect()
     }
@@ -113,12 +114,12 @@ impl Stores {
     /// Waits until the API server has answered about all that is watched, and returns the names of the resources that may
     /// not be listed.
     pub async fn wait_answered(&self) -> Vec<&'static str> {
-        for resource in WatchedResource::all(self.0.watched) {
+        for resource in WatchedResource::all(&self.0.watched) {
             // The sender lives as long as `self`.
             let _ = resource.progress(&self.0).wait_for(|progress| known(*progress)).await;
         }
         let is_forbidden = |resource: &WatchedResource| self.progress(*resource) == Progress::Forbidden;
-        WatchedResource::all(self.0.watched).filter(is_forbidden).map(WatchedResource::name).collect()
+        WatchedResource::all(&self.0.watched).filter(is_forbidden).map(WatchedResource::name).collect()
     }
 
     fn progress(&self, resource: WatchedResource) -> Progress {
@@ -128,8 +129,8 @@ impl Stores {
     /// Waits until all that the reconciler asks about has been listed, or is known not to be served or not allowed, and until
     /// it is known what the API server can store.
     pub async fn wait_synced(&self) {
-        for resource in WatchedResource::all(self.0.watched) {
-            let enough = match resource.necessity() {
+        for resource in WatchedResource::all(&self.0.watched) {
+            let enough = match resource.necessity(&self.0.watched) {
                 Necessity::Required => synced,
                 Necessity::Recommended => known,
                 // Those that exist would be created again.
@@ -216,6 +217,16 @@ impl Stores {
     /// The children of that kind of all Workspaces. [`Progress::NotInstalled`] where the resource is not served.
     pub fn children(&self, kind: ChildKind) -> &Collection<Child> {
         &self.0.children[kind]
+    }
+
+    /// Whether the Workspaces of a namespace are reconciled. Those of others are another controller's: nothing is written there.
+    pub fn is_reconciled(&self, namespace: &str) -> bool {
+        self.0.is_reconciled(namespace)
+    }
+
+    /// Waits until Workspaces are reconciled of a namespace whose Workspaces were not.
+    pub async fn namespace_selected(&self) {
+        self.0.selected.notified().await;
     }
 
     /// The labels of a namespace. None where namespaces have not been listed yet, or may not be.

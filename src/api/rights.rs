@@ -71,11 +71,13 @@ const CREATE_EVENTS: AccessRule = rule::<ReportedEvent>(&["create"]);
 fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
     let mut needed = Vec::new();
     if settings.enable_reconcile && settings.mode.duties().workspaces {
-        needed.push((
-            KIND_FINALIZERS,
-            "WorkspaceKinds in use are protected by admission alone, and a finalizer on them stays",
-        ));
-        needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
+        if settings.mode.duties().kinds {
+            needed.push((
+                KIND_FINALIZERS,
+                "WorkspaceKinds in use are protected by admission alone, and a finalizer on them stays",
+            ));
+            needed.push((KIND_STATUS, "the status of WorkspaceKinds is not reported"));
+        }
         needed.push((LIST_EVENTS, "statuses do not quote the Events that say why a pod does not start"));
         needed.push((CREATE_EVENTS, "no Events report restarts and what is wrong with Workspaces and their kinds"));
         needed.push((SCALE, "a Workspace whose changed StatefulSet is refused cannot be stopped"));

@@ -1,11 +1,14 @@
 //! Which part of the work a process does: all of it, or one that it does beside the Go controller.
 
 /// Which part of the work a process does.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Mode {
     /// All of it.
     #[default]
     Everything,
+    /// All Workspaces of the namespaces that this label selector selects. The Go controller has the other namespaces, the kinds
+    /// and the webhooks.
+    Namespaces(String),
     /// The VirtualServices of all Workspaces, of which the Go controller makes everything else.
     OnlyRoutes {
         /// Whether those are taken over that the Go controller made.
@@ -32,7 +35,19 @@ impl Mode {
     pub fn duties(&self) -> Duties {
         match self {
             Self::Everything => Duties { routes: true, workspaces: true, kinds: true, admission: true },
+            // Its status counts the Workspaces of all namespaces, and its finalizer is there for all of them.
+            Self::Namespaces(_) => Duties { routes: true, workspaces: true, kinds: false, admission: false },
             Self::OnlyRoutes { .. } => Duties { routes: true, workspaces: false, kinds: false, admission: false },
+        }
+    }
+
+    /// The Lease of the controllers that do the same work, of which one at a time does it: another one for each part.
+    pub fn lease(&self) -> &'static str {
+        match self {
+            // That of the Go controller too.
+            Self::Everything => "kubeflow-workspace-controller",
+            Self::Namespaces(_) => "workspaces-namespace-controller",
+            Self::OnlyRoutes { .. } => "workspaces-route-controller",
         }
     }
 
@@ -40,6 +55,7 @@ impl Mode {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Everything => "everything",
+            Self::Namespaces(_) => "everything of selected namespaces",
             Self::OnlyRoutes { take_over: false } => "only routes",
             Self::OnlyRoutes { take_over: true } => "only routes, also those that the Go controller made",
         }
@@ -59,6 +75,7 @@ mod tests {
         };
         //                                                  routes  workspaces  kinds  admission
         assert_eq!(columns(Mode::Everything), [true, true, true, true]);
+        assert_eq!(columns(Mode::Namespaces("team=a".to_owned())), [true, true, false, false]);
         for take_over in [false, true] {
             assert_eq!(columns(Mode::OnlyRoutes { take_over }), [true, false, false, false]);
         }

@@ -163,6 +163,8 @@ settings! {
         "How long a pod that cannot be scheduled counts as Pending, such as 90s or 10m; then it is an Error";
     DRY_RUN_PAUSING = "dry-run-pausing", ["DRY_RUN_PAUSING"], "false", Switch, "BOOL", RECONCILE,
         "Do not pause idle Workspaces; report in an Event and a metric which ones would be";
+    NAMESPACE_SELECTOR = "namespace-selector", [], "", Value, "SELECTOR", RECONCILE,
+        "Beside the Go controller: reconcile only the Workspaces of the namespaces with these labels, as in kubectl --selector; no kinds, no webhooks";
     ONLY_ROUTES = "only-routes", [], "false", Switch, "BOOL", RECONCILE,
         "Beside the Go controller: write nothing but the VirtualService of each Workspace";
     TAKE_OVER_ROUTES = "take-over-routes", [], "false", Switch, "BOOL", RECONCILE,

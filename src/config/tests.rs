@@ -438,6 +438,19 @@ fn beside_the_go_controller_only_a_part_is_done() {
         error(&["--only-routes"], &[("USE_ISTIO", "false")]),
         "USE_ISTIO=\"false\": disables everything, since --only-routes makes nothing but routes"
     );
+    let some = good(&["--namespace-selector", "team in (b, a),!old"], &[]);
+    assert_eq!(some.mode, Mode::Namespaces("team in (a,b),!old".to_owned()));
+    assert!(some.enable_reconcile && !some.enable_webhooks && !some.needs_certificate());
+    assert_eq!(
+        error(&["--namespace-selector=team=a,"], &[]),
+        "--namespace-selector=\"team=a,\": a requirement is empty: must be such as team=a, team!=a, team in (a,b), team notin \
+         (a,b), team or !team, joined by commas"
+    );
+    assert_eq!(
+        error(&["--namespace-selector=team=a", "--only-routes"], &[]),
+        "--namespace-selector=\"team=a\": is not possible with --only-routes, which makes the routes of all namespaces: leave one \
+         of them out"
+    );
     let alone = good(&["--take-over-routes"], &[]);
     assert_eq!(alone.mode, Mode::Everything);
     assert_eq!(alone.warnings, ["--take-over-routes has no effect without --only-routes"]);

@@ -85,6 +85,9 @@ async fn everything(
     let workspaces = engine::run(Controller::Workspace, stores.triggers(), limit, &metrics, shutdown, reconcile);
     // These do not return by themselves.
     let kinds = async {
+        if !settings.mode.duties().kinds {
+            return std::future::pending().await;
+        }
         let (routing, policy) = (settings.routing.clone(), settings.policy.clone());
         let (client, stores, metrics) = (client.clone(), stores.clone(), metrics.clone());
         let context = Arc::new(kind::Context { client, stores, routing, policy, metrics, recorder: recorder_of_kinds });

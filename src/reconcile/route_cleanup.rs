@@ -105,12 +105,18 @@ async fn remove(context: &Context, of: ChildType, route: &Child, cause: Reconcil
     }
 }
 
-/// Istio is off: deletes all VirtualServices of ours, retrying until that has worked once. Never returns.
+/// Istio is off: deletes all VirtualServices of ours, retrying until that has worked once, and again where another namespace is
+/// selected. Never returns.
 pub(super) async fn remove_all(context: &Context) {
     let mut pause = FIRST_PAUSE;
     loop {
         match remove_once(context).await {
-            Ok(true) => break,
+            // Only namespaces that are selected later have any that are left.
+            Ok(true) => {
+                context.stores.namespace_selected().await;
+                pause = FIRST_PAUSE;
+                continue;
+            }
             // It may be served later, or a proxy before the API server did not know the way.
             Ok(false) => tracing::debug!("the API server does not serve VirtualServices; will retry"),
             Err(error) => tracing::warn!(%error, "failed to delete the VirtualServices of earlier runs; will retry"),
@@ -118,7 +124,6 @@ pub(super) async fn remove_all(context: &Context) {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    std::future::pending::<()>().await;
 }
 
 /// Whether they are served at all.
@@ -155,6 +160,9 @@ async fn remove_served(context: &Context, of: ChildType) -> Result<(), CallError
 fn belongs_to_workspace(route: &Child, stores: &Stores) -> bool {
     let owner = route.owner.as_ref().filter(|_| route.is_of_controller());
     let Some(name) = owner.and_then(|_| route.made_for()) else { return false };
+    if !stores.is_reconciled(route.identity.key.namespace()) {
+        return false;
+    }
     let workspace = stores.workspaces().get(&Key::new(route.identity.key.namespace(), name));
     workspace.is_some_and(|workspace| route.is_made_for(&workspace.identity))
 }

@@ -6,6 +6,7 @@ use super::child::Child;
 use super::collection::Change;
 use super::image_source::ImageSource;
 use super::kind::StoredKind;
+use super::namespace::StoredNamespace;
 use super::pod::Pod;
 use super::read_model::ReadModel;
 use super::slim::{Identity, Key, Slim};
@@ -80,6 +81,37 @@ impl ReadModel {
         }
     }
 
+    /// The Workspaces of a namespace that came to be selected.
+    pub(super) fn namespace_event(&self, event: StoreEvent<'_, StoredNamespace>) {
+        let Some((change, urgency)) = event.change(Urgency::Debounced) else { return };
+        if self.watched.selector.is_none() || change.before.is_some() == change.after.is_some() {
+            return;
+        }
+        let namespace = key_of(change);
+        let namespace = namespace.name();
+        if change.after.is_none() {
+            tracing::info!(namespace, "the namespace is not selected any longer: nothing is written there from now on");
+            return;
+        }
+        tracing::info!(namespace, "the namespace is selected: its Workspaces are reconciled from now on");
+        for workspace in self.workspaces.keys().into_iter().filter(|key| key.namespace() == namespace) {
+            self.trigger(&workspace, urgency);
+        }
+        let is_there = |route: &Child| route.identity.key.namespace() == namespace;
+        let routes = &self.children[ChildKind::VirtualService];
+        routes.for_each(|route| {
+            if is_there(route) {
+                self.trigger_abandoned(route);
+            }
+        });
+        self.selected.notify_one();
+    }
+
+    /// Whether the Workspaces of a namespace are reconciled.
+    pub(super) fn is_reconciled(&self, namespace: &str) -> bool {
+        self.watched.selector.is_none() || self.namespaces.get(&Key::new("", namespace)).is_some()
+    }
+
     /// The kinds with an image in the ConfigMap; all that have any when it becomes known whether they may be read.
     pub(super) fn image_source_event(&self, event: StoreEvent<'_, ImageSource>) {
         let changed = event.change(Urgency::Debounced).map(|(change, urgency)| (key_of(change), urgency));
@@ -106,8 +138,8 @@ impl ReadModel {
 
     /// Whether a route is ours, or was taken over, and was made for a Workspace that is not known to exist.
     pub(super) fn is_abandoned(&self, route: &Child) -> bool {
-        let workspace =
-            route.made_for().filter(|_| route.is_ours()).map(|name| Key::new(route.identity.key.namespace(), name));
+        let is_ours = route.is_ours() && self.is_reconciled(route.identity.key.namespace());
+        let workspace = route.made_for().filter(|_| is_ours).map(|name| Key::new(route.identity.key.namespace(), name));
         workspace.is_some_and(|workspace| {
             let known = self.workspaces.get(&workspace);
             !known.is_some_and(|known| !known.identity.deleting && route.is_made_for(&known.identity))
@@ -135,7 +167,7 @@ impl ReadModel {
     }
 
     fn trigger_kind(&self, name: &str, urgency: Urgency) {
-        if self.watched.children {
+        if self.watched.kinds {
             self.kind_triggers.add(Key::new("", name), urgency);
         }
     }

@@ -41,7 +41,7 @@ const IMAGE_SOURCES: &str = "notebooks.kubeflow.org/image-source=true";
 
 impl WatchedResource {
     /// What is watched under `watched`.
-    pub fn all(watched: Watched) -> impl Iterator<Item = Self> {
+    pub fn all(watched: &Watched) -> impl Iterator<Item = Self> {
         let children = ChildKind::ALL.into_iter().filter(move |kind| match kind.row().serves {
             Serves::Pod | Serves::Neither => watched.children || (watched.istio && *kind == ChildKind::Service),
             Serves::Route => watched.istio,
@@ -51,7 +51,7 @@ impl WatchedResource {
             .chain(watched.notebooks.then_some(Self::Notebooks))
             .chain(children.map(Self::Children))
             .chain(watched.children.then_some(Self::Pods))
-            .chain(watched.children.then_some(Self::ImageSources))
+            .chain(watched.kinds.then_some(Self::ImageSources))
             .chain(watched.children.then_some(Self::Namespaces))
     }
 
@@ -82,12 +82,13 @@ impl WatchedResource {
     }
 
     /// The rule of a ClusterRole that allows what is done with it under `watched`.
-    pub fn rule(self, watched: Watched) -> AccessRule {
+    pub fn rule(self, watched: &Watched) -> AccessRule {
         let (group, verbs): (_, &[_]) = match self {
             Self::Children(kind) if kind.row().serves != Serves::Route && watched.is_only_routes() => {
                 (kind.row().group, &["list", "watch"])
             }
-            Self::WorkspaceKinds if watched.is_only_routes() => (crds::GROUP, &["list", "watch"]),
+            // Admission asks for one that is not known, and the finalizer is patched.
+            Self::WorkspaceKinds if !watched.notebooks && !watched.kinds => (crds::GROUP, &["list", "watch"]),
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => (crds::GROUP, &["get", "list", "watch"]),
             Self::Children(kind) => (kind.row().group, ChildRow::VERBS),
             Self::Pods | Self::ImageSources | Self::Namespaces => ("", &["list", "watch"]),
@@ -95,9 +96,11 @@ impl WatchedResource {
         AccessRule { group, resource: self.name(), verbs }
     }
 
-    /// What depends on it.
-    pub fn necessity(self) -> Necessity {
+    /// What depends on it under `watched`.
+    pub fn necessity(self, watched: &Watched) -> Necessity {
         match self {
+            // Nothing is known to be selected.
+            Self::Namespaces if watched.selector.is_some() => Necessity::Required,
             Self::Notebooks => Necessity::Optional("a Workspace may get the name of a Notebook"),
             Self::ImageSources => {
                 Necessity::Optional("the icons and logos of WorkspaceKinds that are in ConfigMaps are not found")
@@ -132,13 +135,15 @@ impl WatchedResource {
         let client = client.clone();
         let label = match self {
             // The objects with the label of children, whichever client created them.
-            Self::Children(_) | Self::Pods => Some(WORKSPACE_NAME_LABEL),
-            Self::ImageSources => Some(IMAGE_SOURCES),
-            Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks | Self::Namespaces => None,
+            Self::Children(_) | Self::Pods => Some(WORKSPACE_NAME_LABEL.to_owned()),
+            Self::ImageSources => Some(IMAGE_SOURCES.to_owned()),
+            // The API server says which namespaces are selected, and when one no longer is.
+            Self::Namespaces => stores.watched.selector.clone(),
+            Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => None,
         };
         // A ConfigMap can have a megabyte.
         let page = if self == Self::ImageSources { 10 } else { 500 };
-        let (necessity, rule) = (self.necessity(), self.rule(stores.watched));
+        let (necessity, rule) = (self.necessity(&stores.watched), self.rule(&stores.watched));
         let options = WatchOptions { name: self.name(), necessity, rule, label, page };
         match self {
             Self::WorkspaceKinds => async move {
@@ -184,8 +189,9 @@ impl WatchedResource {
             }
             .boxed(),
             Self::Namespaces => async move {
+                let on_event = |event: StoreEvent<'_, StoredNamespace>| stores.namespace_event(event);
                 let api: Api<Incoming<StoredNamespace>> = Api::all(client);
-                watch(options, vec![api], &stores.namespaces, |_| {}).await;
+                watch(options, vec![api], &stores.namespaces, on_event).await;
             }
             .boxed(),
         }
@@ -203,8 +209,8 @@ mod tests {
 
     #[test]
     fn every_resource_has_its_path() {
-        let watched = Watched { notebooks: true, children: true, istio: true };
-        let paths: Vec<String> = WatchedResource::all(watched).map(WatchedResource::path).collect();
+        let watched = Watched { notebooks: true, children: true, kinds: true, istio: true, selector: None };
+        let paths: Vec<String> = WatchedResource::all(&watched).map(WatchedResource::path).collect();
         let of_others = [
             "/apis/kubeflow.org/v1beta1/workspacekinds",
             "/apis/kubeflow.org/v1/notebooks",
@@ -215,19 +221,19 @@ mod tests {
         for path in of_others.iter().chain(&of_children) {
             assert!(paths.iter().any(|found| found == path), "{path} in {paths:?}");
         }
-        for (resource, path) in WatchedResource::all(watched).zip(&paths) {
+        for (resource, path) in WatchedResource::all(&watched).zip(&paths) {
             assert!(path.ends_with(&format!("/{}", resource.name())), "{path}");
         }
-        let only_admission = WatchedResource::all(Watched { notebooks: true, children: false, istio: false });
-        assert_eq!(only_admission.count(), 3);
+        let only_admission = Watched { notebooks: true, ..Watched::default() };
+        assert_eq!(WatchedResource::all(&only_admission).count(), 3);
     }
 
     /// Beside the Go controller, which has the rest.
     #[test]
     fn for_routes_alone_little_is_watched_and_services_are_only_read() {
-        let watched = Watched { notebooks: false, children: false, istio: true };
+        let watched = Watched { istio: true, ..Watched::default() };
         let rules: Vec<String> =
-            WatchedResource::all(watched).map(|resource| resource.rule(watched).to_string()).collect();
+            WatchedResource::all(&watched).map(|resource| resource.rule(&watched).to_string()).collect();
         let expected = [
             r#"{apiGroups: ["kubeflow.org"], resources: ["workspacekinds"], verbs: ["list", "watch"]}"#,
             r#"{apiGroups: ["kubeflow.org"], resources: ["workspaces"], verbs: ["get", "list", "watch"]}"#,

@@ -191,7 +191,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     /// Lists all objects in pages; the version of the list.
     async fn list_pages(&mut self) -> Result<String, WatchFailure> {
         self.collection.begin_list();
-        let label_selector = self.options.label.map(str::to_owned);
+        let label_selector = self.options.label.clone();
         let mut params = ListParams { label_selector, limit: Some(self.options.page), ..ListParams::default() };
         loop {
             let ObjectList { metadata, items, .. } = self.api().list(&params).await?;
@@ -233,7 +233,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     }
 
     fn params(&self) -> WatchParams {
-        WatchParams { label_selector: self.options.label.map(str::to_owned), ..WatchParams::default() }
+        WatchParams { label_selector: self.options.label.clone(), ..WatchParams::default() }
     }
 
     /// Starts a watch.

@@ -37,6 +37,7 @@ fn value_sets() -> Vec<(&'static str, Vec<String>)> {
             set(&["settings.enableReconcile=false", "replicas=3", "podDisruptionBudget.enabled=true"]),
         ),
         ("reconcile only", set(&["settings.enableWebhooks=false"])),
+        ("some namespaces", set(&["settings.namespaceSelector=team in (a\\,b)"])),
         ("only routes", set(&["settings.onlyRoutes=true", "settings.takeOverRoutes=true"])),
         (
             "everything about the pod",
@@ -111,7 +112,7 @@ fn the_api_server_takes_every_object_of_every_value_set() {
     install_cert_manager_crds(cluster);
     let namespace = restricted_namespace(cluster);
     // Pods may only name an account that exists.
-    for name in ["workspaces-controller", "workspaces-route-controller"] {
+    for name in ["workspaces-controller", "workspaces-route-controller", "workspaces-namespace-controller"] {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
         cluster.api().create(&path, &account).unwrap().ok().unwrap();

@@ -224,6 +224,44 @@ fn routes_alone_are_another_installation_with_few_rights() {
     assert_eq!(pod["containers"][0]["env"], json!([{"name": "ENABLE_WEBHOOKS", "value": "false"}]));
 }
 
+/// Beside the Go controller too: all rights on what belongs to Workspaces, none to write what kinds are.
+#[test]
+fn selected_namespaces_are_another_installation_that_leaves_kinds_alone() {
+    let objects = objects(&["settings.namespaceSelector=team=a"]);
+    let expected = [
+        "ClusterRole workspaces-namespace-controller-role",
+        "ClusterRoleBinding workspaces-namespace-controller-rolebinding",
+        "Deployment workspaces-namespace-controller",
+        "ServiceAccount workspaces-namespace-controller",
+    ];
+    assert_eq!(kinds_and_names(&objects), expected.map(str::to_owned).into());
+    let rights = |objects: &[Value]| -> BTreeSet<String> {
+        let rules = only(objects, "ClusterRole")["rules"].as_array().unwrap();
+        let each = |rule: &Value| {
+            let resources = rule["resources"].as_array().unwrap().iter().map(|resource| resource.as_str().unwrap());
+            let verbs = rule["verbs"].as_array().unwrap().iter().map(|verb| verb.as_str().unwrap());
+            let verbs: Vec<&str> = verbs.collect();
+            resources
+                .flat_map(|resource| verbs.iter().map(move |verb| format!("{verb} {resource}")))
+                .collect::<Vec<_>>()
+        };
+        rules.iter().flat_map(each).collect()
+    };
+    let (of_selected, of_all) = (rights(&objects), rights(&self::objects(&["settings.enableWebhooks=false"])));
+    let less: Vec<&String> = of_all.difference(&of_selected).collect();
+    let of_kinds = [
+        "get workspacekinds",
+        "list configmaps",
+        "patch workspacekinds",
+        "patch workspacekinds/status",
+        "watch configmaps",
+    ];
+    assert_eq!(less, of_kinds);
+    assert!(of_selected.is_subset(&of_all), "{of_selected:?}");
+    let args = &only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(args.as_array().unwrap().contains(&json!("--namespace-selector=team=a")), "{args}");
+}
+
 /// Each policy adds the permissions that it needs, and only then.
 #[test]
 fn policies_bring_their_rights() {

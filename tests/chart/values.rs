@@ -69,6 +69,7 @@ fn every_setting_reaches_the_program() {
         "settings.connectPathPrefix=/notebooks",
         "settings.redirectMissingSlash=true",
         "settings.redirectScheme=https",
+        "settings.namespaceSelector=team=a",
         "settings.istioGateway={a/b,c/d}",
         "settings.istioHosts={one.example.com,two.example.com}",
     ];
@@ -146,6 +147,9 @@ fn wrong_values_are_refused_with_the_reason() {
             &["settings.onlyRoutes=true", "settings.enableReconcile=false"],
             "settings.onlyRoutes makes nothing but routes",
         ),
+        (&["settings.onlyRoutes=true", "settings.namespaceSelector=a"], "settings.onlyRoutes makes the routes of all"),
+        (&["settings.namespaceSelector=a", "settings.enableReconcile=false"], "is about what is reconciled"),
+        (&["settings.namespaceSelector=1"], "at '/settings/namespaceSelector': got number, want string"),
         (&["settings.takeOverRoutes=true"], "settings.takeOverRoutes has no effect without settings.onlyRoutes=true"),
         (&["settings.onlyRoutes=true", "replicas=2"], "more than one requires settings.enableReconcile=false"),
         (&["resources.requests.cpu=lots"], "at '/resources/requests/cpu'"),

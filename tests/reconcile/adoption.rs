@@ -173,7 +173,7 @@ impl<'a> OfPeer<'a> {
         self.lab.world.get(&self.path(child))
     }
 
-    fn pod_path(&self) -> String {
+    pub fn pod_path(&self) -> String {
         format!("/api/v1/namespaces/{}/pods/{}-0", self.lab.world.namespace, name(&self.set))
     }
 
@@ -195,7 +195,7 @@ impl<'a> OfPeer<'a> {
     }
 
     /// Waits until all three were applied, and are the only ones of the Workspace.
-    fn wait_taken_over(&self) {
+    pub fn wait_taken_over(&self) {
         for child in NAMED_BY_CHANCE {
             self.lab.world.wait(&format!("{child:?} to be taken over"), || {
                 let object = self.get(child);

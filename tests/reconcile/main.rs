@@ -20,6 +20,7 @@ mod killed;
 mod kinds;
 mod metrics;
 mod mutating;
+mod namespace_selector;
 mod only_routes;
 mod placement;
 mod poison;

@@ -2,7 +2,7 @@
 
 {{/* The name of Deployment and account. Beside the Go controller, which has the first, another one. */}}
 {{- define "workspaces-controller.name" -}}
-{{- if .Values.settings.onlyRoutes }}workspaces-route-controller{{ else }}workspaces-controller{{ end -}}
+{{- if .Values.settings.onlyRoutes }}workspaces-route-controller{{ else if .Values.settings.namespaceSelector }}workspaces-namespace-controller{{ else }}workspaces-controller{{ end -}}
 {{- end }}
 
 {{/* The name of ClusterRole and ClusterRoleBinding without its last word. */}}
@@ -12,7 +12,7 @@
 
 {{/* Whether the Go controller does a part of the work, and has CRDs and webhooks: "true" or nothing. */}}
 {{- define "workspaces-controller.isBeside" -}}
-{{- if .Values.settings.onlyRoutes }}true{{ end -}}
+{{- if or .Values.settings.onlyRoutes .Values.settings.namespaceSelector }}true{{ end -}}
 {{- end }}
 
 {{/* Whether webhooks are served: "true" or nothing. */}}
@@ -97,6 +97,12 @@ caBundle: {{ . }}
 {{- end -}}
 {{- if and $settings.onlyRoutes (not (and $settings.enableReconcile $settings.useIstio)) -}}
 {{- fail "settings.onlyRoutes makes nothing but routes: there is nothing to run with settings.enableReconcile=false or settings.useIstio=false" -}}
+{{- end -}}
+{{- if and $settings.onlyRoutes $settings.namespaceSelector -}}
+{{- fail "settings.onlyRoutes makes the routes of all namespaces: leave settings.namespaceSelector empty" -}}
+{{- end -}}
+{{- if and $settings.namespaceSelector (not $settings.enableReconcile) -}}
+{{- fail "settings.namespaceSelector is about what is reconciled: there is nothing to run with settings.enableReconcile=false" -}}
 {{- end -}}
 {{- if and $settings.takeOverRoutes (not $settings.onlyRoutes) -}}
 {{- fail "settings.takeOverRoutes has no effect without settings.onlyRoutes=true" -}}

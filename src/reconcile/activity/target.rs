@@ -44,7 +44,8 @@ impl ProbeTarget {
         policy: &Policy<'_>,
     ) -> Option<Self> {
         let is_running = workspace.status.state() == WorkspaceState::Running;
-        if workspace.spec.paused || workspace.identity.deleting || !is_running {
+        let is_reconciled = stores.is_reconciled(workspace.identity.key.namespace());
+        if workspace.spec.paused || workspace.identity.deleting || !is_running || !is_reconciled {
             return None;
         }
         let held = workspace.status.unpack();

@@ -33,6 +33,9 @@ pub(super) struct Observed {
 /// The Workspace and its kind; or why it is not reconciled now. A memory of an earlier Workspace of that name is dropped.
 pub(super) fn observe(context: &Context, key: &Key, memory: &mut Memory) -> Result<Observed, Requeue> {
     let stores = &context.stores;
+    if !stores.is_reconciled(key.namespace()) {
+        return Err(Requeue::Forget);
+    }
     let workspace = stores.workspaces().get(key).filter(|workspace| !workspace.identity.deleting);
     let uid = workspace.as_ref().map(|workspace| &workspace.identity.uid);
     if uid != Some(&memory.uid) {

@@ -38,8 +38,8 @@ pub(in crate::stores) struct WatchOptions {
     pub necessity: Necessity,
     /// The rule of a ClusterRole that allows what is done with it.
     pub rule: AccessRule,
-    /// The label of what is selected, with `=` and a value where that matters; without one, everything is.
-    pub label: Option<&'static str>,
+    /// The label selector; without one, all objects are selected.
+    pub label: Option<String>,
     /// How many objects a page of a list has at most.
     pub page: u32,
 }
