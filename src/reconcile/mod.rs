@@ -99,10 +99,7 @@ async fn everything(
         let (client, stores, counted) = (client.clone(), stores.clone(), metrics.clone());
         let context = Arc::new(route_cleanup::Context { client, stores, metrics: counted });
         if use_istio {
-            let reconcile =
-                |key, cause, ()| route_cleanup::reconcile(context.clone(), key, cause).map(|requeue| ((), requeue));
-            let (triggers, never) = (context.stores.route_triggers(), std::future::pending());
-            engine::run(Controller::RouteCleanup, triggers, limit, &metrics, never, reconcile).await;
+            route_cleanup::run(context, limit).await;
         } else {
             route_cleanup::remove_all(&context).await;
         }

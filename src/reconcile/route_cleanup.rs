@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crds::labels::WORKSPACE_NAME_LABEL;
+use futures::FutureExt as _;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tracing::Instrument as _;
 
-use super::engine::{ReconcileCause, Requeue};
+use super::engine::{self, ReconcileCause, Requeue};
 use crate::client::{CallError, delete_only, in_time};
-use crate::metrics::Metrics;
+use crate::metrics::{Controller, Metrics};
 use crate::render::ChildKind;
 use crate::stores::Stores;
 use crate::stores::child::{Child, ChildType};
@@ -35,8 +36,15 @@ pub(super) struct Context {
     pub metrics: Arc<Metrics>,
 }
 
+/// Deletes the VirtualServices of Workspaces that are being deleted, or gone, at most `limit` at a time. Never returns.
+pub(super) async fn run(context: Arc<Context>, limit: usize) {
+    let reconcile = |key, cause, ()| reconcile(context.clone(), key, cause).map(|requeue| ((), requeue));
+    let (triggers, never) = (context.stores.route_triggers(), std::future::pending());
+    engine::run(Controller::RouteCleanup, triggers, limit, &context.metrics, never, reconcile).await;
+}
+
 /// Deletes the VirtualService of that name if it is that of a Workspace which is being deleted, or gone.
-pub(super) async fn reconcile(context: Arc<Context>, key: Key, cause: ReconcileCause) -> Requeue {
+async fn reconcile(context: Arc<Context>, key: Key, cause: ReconcileCause) -> Requeue {
     let Some(route) = abandoned(&context.stores, &key) else { return Requeue::Forget };
     let span = tracing::error_span!("reconcile", object = %key, cause = cause.as_str());
     match remove_if_gone(&context, &route, cause).instrument(span).await {

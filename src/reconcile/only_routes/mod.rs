@@ -11,7 +11,6 @@ mod state;
 use std::future::Future;
 use std::sync::Arc;
 
-use futures::FutureExt as _;
 use kube::Client;
 
 use super::{engine, route_cleanup};
@@ -53,23 +52,16 @@ pub(super) async fn run(
     stores.trigger_all();
     let (routing, states) = (settings.routing.clone(), RouteStates::default());
     let cleanup = route_cleanup::Context { client: client.clone(), stores: stores.clone(), metrics: metrics.clone() };
-    let (context, cleanup) =
-        (Arc::new(Context { client, stores, routing, metrics, leftovers, states }), Arc::new(cleanup));
+    let context = Arc::new(Context { client, stores, routing, metrics, leftovers, states });
     let limit = settings.max_concurrent_reconciles;
     let routes = {
         let reconcile = |key, cause, memory| route::reconcile(context.clone(), key, cause, memory);
         engine::run(Controller::Route, context.stores.triggers(), limit, &context.metrics, shutdown, reconcile)
     };
-    let abandoned = {
-        let reconcile =
-            |key, cause, ()| route_cleanup::reconcile(cleanup.clone(), key, cause).map(|requeue| ((), requeue));
-        let (triggers, never) = (cleanup.stores.route_triggers(), std::future::pending());
-        engine::run(Controller::RouteCleanup, triggers, limit, &cleanup.metrics, never, reconcile)
-    };
     tokio::select! {
         () = routes => {}
         // Does not return by itself.
-        () = abandoned => {}
+        () = route_cleanup::run(Arc::new(cleanup), limit) => {}
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
-use super::super::apply::{ApplyError, ChildApi, ChildMemory, Next, StoredDifference, hash};
+use super::super::apply::{ApplyError, ChildApi, ChildMemory, Hash, Next, StoredDifference, hash};
 use super::super::engine::{ReconcileCause, Requeue};
 use super::super::workspace::kept_without_pod;
 use super::Context;
@@ -133,30 +133,40 @@ async fn reconcile_route(
         }
         Err(fault) => return RouteOutcome::done(RouteState::Unrendered, Some(unrendered(&fault))),
     };
-    let api = api(context, ChildKind::VirtualService, identity, cause);
-    let key = Key::new(identity.key.namespace(), &name);
-    if let Err(error) = api.act(&key, action, &mut memory.route).await {
-        return RouteOutcome::failed(&error);
-    }
-    context.leftovers.settle(&key);
-    // Of two, both of controllers, that which has just been applied stays.
-    for second in routes.iter().filter(|route| is_second(route, &name)) {
-        if let Err(error) = api.delete(&second.identity).await {
-            return RouteOutcome::failed(&error);
-        }
-        context.leftovers.settle(&second.identity.key);
-    }
-    match refused {
-        Some(fault) => RouteOutcome::done(RouteState::Refused, Some(fault)),
-        None => RouteOutcome::done(RouteState::InPlace, changed(&memory.route.stored())),
+    match (write(context, (identity, cause), &routes, action, memory).await, refused) {
+        (Err(error), _) => RouteOutcome::failed(&error),
+        (Ok(()), Some(fault)) => RouteOutcome::done(RouteState::Refused, Some(fault)),
+        (Ok(()), None) => RouteOutcome::done(RouteState::InPlace, changed(&memory.route.stored())),
     }
 }
+
+/// Does what is to be done about the VirtualService, and deletes all others of the Workspace that a controller made.
+async fn write(
+    context: &Context,
+    (workspace, cause): (&Identity, ReconcileCause),
+    routes: &[Arc<Child>],
+    action: RouteAction,
+    memory: &mut Memory,
+) -> Result<(), ApplyError> {
+    let api = api(context, ChildKind::VirtualService, workspace, cause);
+    let key = Key::new(workspace.key.namespace(), &memory.name);
+    api.act(&key, action, &mut memory.route).await?;
+    context.leftovers.settle(&key);
+    for second in routes.iter().filter(|route| is_second(route, &memory.name)) {
+        api.delete(&second.identity).await?;
+        context.leftovers.settle(&second.identity.key);
+    }
+    Ok(())
+}
+
+/// What is to be done about a VirtualService.
+type RouteAction = Action<(Hash, Box<dyn Manifest>)>;
 
 fn api<'a>(context: &'a Context, kind: ChildKind, owner: &'a Identity, cause: ReconcileCause) -> ChildApi<'a> {
     ChildApi::new(kind, &context.client, &context.metrics, owner, context.stores.children(kind)).because(cause)
 }
 
-fn apply(route: Box<impl Manifest + 'static>) -> Action<(super::super::apply::Hash, Box<dyn Manifest>)> {
+fn apply(route: Box<impl Manifest + 'static>) -> RouteAction {
     Action::Apply((hash(&*route), route))
 }
 
