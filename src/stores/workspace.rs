@@ -21,7 +21,7 @@ pub struct StoredWorkspace {
     pub spec: WorkspaceSpec,
     /// What was last observed.
     pub status: PackedStatus,
-    /// When its user asked for a restart, from its annotation (RFC 3339, if it is right).
+    /// When its pod is to be restarted, from its annotation (RFC 3339, if it is right).
     pub restart_at: Option<Box<str>>,
 }
 

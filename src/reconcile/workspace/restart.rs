@@ -113,7 +113,7 @@ impl Rollout {
 pub(super) enum RestartCause {
     /// The user changed `spec.podTemplate` of the Workspace.
     Edited,
-    /// The user asked for it with the annotation `restart-at`.
+    /// The annotation `restart-at` asks for it: the user, or an administrator who rolls out a change.
     Requested,
     /// It never became ready, and the template is another one by now.
     NeverReady,
@@ -137,7 +137,7 @@ impl RestartCause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Edited => "its user changed the Workspace",
-            Self::Requested => "its user asked for a restart",
+            Self::Requested => "the annotation restart-at asks for it",
             Self::NeverReady => "its pod never became ready and the template has changed",
         }
     }

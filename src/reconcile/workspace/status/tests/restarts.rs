@@ -71,7 +71,7 @@ fn a_pod_that_is_about_to_be_replaced_is_not_said_to_run() {
     let edited = "restarting: its user changed the Workspace";
     assert_eq!(state(false, Rollout::Unseen, Restart::Awaited), pending(edited));
     assert_eq!(state(false, Rollout::Outdated, Restart::Due(RestartCause::Edited)), pending(edited));
-    let requested = "restarting: its user asked for a restart";
+    let requested = "restarting: the annotation restart-at asks for it";
     assert_eq!(state(false, Rollout::Current, Restart::Due(RestartCause::Requested)), pending(requested));
     let unseen = "pending: the StatefulSet controller has not observed the latest StatefulSet yet";
     assert_eq!(state(false, Rollout::Unseen, Restart::None), pending(unseen));
