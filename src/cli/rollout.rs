@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::files::kubeconfig;
@@ -41,9 +42,8 @@ pub(super) fn command() -> Command {
             text("max", "N/UNIT").help("How many are restarted in a time at most, such as 5/min, 1/s or 100/h"),
             switch("only-idle").help("Only Workspaces that an activity probe has found idle"),
             text("idle-for", "DURATION")
-                .requires("only-idle")
                 .default_value("30m")
-                .help("How long they must have been idle"),
+                .help("How long they must have been idle; with --only-idle"),
             text("max-unavailable", "N")
                 .default_value("5")
                 .help("How many restarted Workspaces may be unavailable at a time"),
@@ -58,6 +58,7 @@ pub(super) fn command() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("Kubeconfig of the cluster [env: KUBECONFIG]"),
         ])
+        .override_usage("workspaces-controller rollout KIND --max N/UNIT [OPTIONS]")
         .max_term_width(120)
         .after_help(EXAMPLES)
 }
@@ -71,6 +72,10 @@ pub(super) fn invocation(matches: &ArgMatches, environment: &Environment) -> Res
         value(matches, "max-unavailable", values::concurrency, "", &mut errors),
         value(matches, "progress-deadline", values::patience, "", &mut errors),
     );
+    let is_given = matches.value_source("idle-for") == Some(ValueSource::CommandLine);
+    if is_given && !matches.get_flag("only-idle") {
+        errors.push(SettingError { name: "--idle-for".to_owned(), value: None, rule: "needs --only-idle".to_owned() });
+    }
     let kind = matches.get_one::<String>("kind").cloned();
     if kind.is_none() {
         let rule = "needs the name of a WorkspaceKind on the cluster".to_owned();

@@ -21,10 +21,7 @@ fn what_is_wrong_is_named_with_what_to_write_instead() {
             &["lab", "--max", "5/min", "--only-idle", "--idle-for", "0s"],
             "error: --idle-for=\"0s\": must be a duration such as 30m or 2h, at least 1m\n",
         ),
-        (
-            &["lab", "--max", "5/min", "--idle-for", "2h"],
-            "error: --only-idle: required argument is missing (--help shows the usage)\n",
-        ),
+        (&["lab", "--max", "5/min", "--idle-for", "2h"], "error: --idle-for: needs --only-idle\n"),
         (
             &["lab", "--max", "5/min", "--max-unavailable", "0", "--progress-deadline", "soon"],
             "error: --max-unavailable=\"0\": must be a whole number from 1 to 1000\nerror: --progress-deadline=\"soon\": must be a \
