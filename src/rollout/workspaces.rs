@@ -85,8 +85,10 @@ impl Workspaces<'_> {
     /// The time by the clock of the API server, which also dates pods: that of this machine may be wrong.
     pub async fn now(&self) -> Result<Timestamp, CallError> {
         let request = Request::get("/version").body(Body::empty()).map_err(kube::Error::HttpError)?;
-        let answer = in_time(self.client.send(request)).await?;
-        Ok(date(answer.headers()).unwrap_or_else(Timestamp::now))
+        let (head, body) = in_time(self.client.send(request)).await?.into_parts();
+        // A connection whose answer was not read to its end cannot be used again.
+        in_time(body.collect_bytes()).await?;
+        Ok(date(&head.headers).unwrap_or_else(Timestamp::now))
     }
 
     fn api(&self, key: &Key) -> Api<Incoming<StoredWorkspace>> {
