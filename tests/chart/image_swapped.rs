@@ -191,7 +191,7 @@ fn start(cluster: &Cluster, site: &Site, run: &str, metrics: bool) -> Process {
 }
 
 /// The messages of these levels, in the order of the log.
-fn logged(process: &Process, levels: &[&str]) -> Vec<String> {
+pub fn logged(process: &Process, levels: &[&str]) -> Vec<String> {
     let lines = process.log();
     let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let lines = lines.filter(|line| levels.iter().any(|level| line["level"] == *level));

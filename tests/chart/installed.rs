@@ -17,7 +17,6 @@ use crate::process::Process;
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const VALIDITY: Duration = Duration::from_hours(24);
-const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/kubeflow-workspaces/deployments/workspaces-controller";
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/workspaces-manager-role";
 const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/workspaces.kubeflow.org";
 const WORKSPACE: &str = "/apis/kubeflow.org/v1beta1/namespaces/default/workspaces/my-notebook";
@@ -75,11 +74,15 @@ fn free_ports() -> [u16; 3] {
     found.try_into().unwrap()
 }
 
-/// Starts the process of the live Deployment, with its ServiceAccount.
-fn start(cluster: &Cluster, dir: &Path) -> Process {
-    let deployment = cluster.api().get(DEPLOYMENT).unwrap().ok().unwrap();
+fn deployment(name: &str) -> String {
+    format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}")
+}
+
+/// Starts the process of the live Deployment of that name, with its ServiceAccount, which has the same.
+pub fn start(cluster: &Cluster, name: &str, dir: &Path) -> Process {
+    let deployment = cluster.api().get(&deployment(name)).unwrap().ok().unwrap();
     let pod = &deployment["spec"]["template"]["spec"];
-    assert_eq!(pod["serviceAccountName"], CONTROLLER_ACCOUNT);
+    assert_eq!(pod["serviceAccountName"], name);
     let container = &pod["containers"][0];
     let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap().to_owned()).collect();
     let mut env: Vec<(String, String)> = container["env"]
@@ -89,7 +92,7 @@ fn start(cluster: &Cluster, dir: &Path) -> Process {
         .map(|variable| (variable["name"].as_str().unwrap().to_owned(), variable["value"].as_str().unwrap().to_owned()))
         .collect();
     // In the cluster the token of the account is mounted as a file; here the kubeconfig has one of the same account.
-    let account = cluster.as_service_account(NAMESPACE, CONTROLLER_ACCOUNT).unwrap();
+    let account = cluster.as_service_account(NAMESPACE, name).unwrap();
     env.push(("KUBECONFIG".to_owned(), account.kubeconfig.display().to_string()));
     Process::start(&PathBuf::from(env!("CARGO_BIN_EXE_workspaces-controller")), args, env, dir.join("log"))
 }
@@ -106,7 +109,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
     let installed = site.helm(&cluster, "install", &["--create-namespace", "--wait", "--timeout", "2m"]);
     assert!(installed.success, "{}", installed.stderr);
 
-    let mut process = start(&cluster, site.dir.path());
+    let mut process = start(&cluster, CONTROLLER_ACCOUNT, site.dir.path());
     process.wait_ready(site.ports[1], TIMEOUT);
     notes_say_how_to_check_that_it_is_called(&cluster, &installed.stdout);
     live_through_everything(&cluster, &mut process);
@@ -114,7 +117,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
     let upgraded = site.helm(&cluster, "upgrade", &["--set", "settings.useIstio=false"]);
     assert!(upgraded.success, "{}", upgraded.stderr);
     assert!(process.terminate(TIMEOUT).success(), "{}", process.log());
-    let mut process = start(&cluster, site.dir.path());
+    let mut process = start(&cluster, CONTROLLER_ACCOUNT, site.dir.path());
     process.wait_ready(site.ports[1], TIMEOUT);
     let routes = "/apis/networking.istio.io/v1/namespaces/default/virtualservices";
     cluster
@@ -559,7 +562,7 @@ fn uninstalling_keeps_the_workspaces(cluster: &Cluster, site: &Site) {
     let uninstalled =
         helm(&["uninstall", "workspaces-controller", "--namespace", NAMESPACE, "--wait"], Some(&kubeconfig));
     assert!(uninstalled.success, "{}", uninstalled.stderr);
-    assert_eq!(cluster.api().get(DEPLOYMENT).unwrap().status, 404);
+    assert_eq!(cluster.api().get(&deployment(CONTROLLER_ACCOUNT)).unwrap().status, 404);
     for kept in [CRD, WORKSPACE, KIND] {
         assert_eq!(cluster.api().get(kept).unwrap().status, 200, "{kept}");
     }

@@ -5,6 +5,7 @@
 
 mod helm;
 
+mod beside;
 mod image;
 mod image_swapped;
 mod installed;

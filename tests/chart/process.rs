@@ -70,12 +70,17 @@ impl Process {
         ready.unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
     }
 
+    /// Waits until it exits by itself.
+    pub fn wait(&mut self, timeout: Duration) -> ExitStatus {
+        wait_for("the end of the controller", timeout, || self.guard.try_wait().unwrap().ok_or("still running"))
+            .unwrap()
+    }
+
     /// Sends SIGTERM and returns the exit status.
     pub fn terminate(&mut self, timeout: Duration) -> ExitStatus {
         let pid = self.guard.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        wait_for("the end of the controller", timeout, || self.guard.try_wait().unwrap().ok_or("still running"))
-            .unwrap()
+        self.wait(timeout)
     }
 }
 

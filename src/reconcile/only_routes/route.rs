@@ -106,9 +106,6 @@ async fn reconcile_route(
         );
         return RouteOutcome::done(RouteState::OfAnother, Some(note));
     }
-    let Some(kind) = stores.kind(&workspace.spec.kind) else {
-        return RouteOutcome::done(RouteState::Unrendered, Some("there is no such WorkspaceKind".to_owned()));
-    };
     let kept = kept_without_pod(&routes);
     if let Some(kept) = kept {
         kept.identity.key.name().clone_into(&mut fixed.names.virtual_service);
@@ -122,6 +119,10 @@ async fn reconcile_route(
         Ok(None) => return without_service(context, identity, &name, cause, memory).await,
         Err(error) => return RouteOutcome::failed(&error),
     }
+    // Known by now, if there is one: it was needed for the Service.
+    let Some(kind) = stores.kind(&workspace.spec.kind) else {
+        return RouteOutcome::done(RouteState::Unrendered, Some("there is no such WorkspaceKind".to_owned()));
+    };
     let rendered = render::render_route(workspace.render_input(), fixed, &kind.spec, &context.routing);
     let (action, refused) = match rendered {
         Ok(Route::Wanted(route)) => (apply(route), None),
