@@ -3,8 +3,10 @@
 //! Figures are CPU time of the whole process as the kernel counts it, so a busy machine does not change them much; what
 //! is compared runs in the same call.
 
+mod activity;
 mod bare;
 mod in_use;
+mod jupyter;
 mod kind_edit;
 mod large;
 mod null;
@@ -34,12 +36,14 @@ fn main() -> ExitCode {
         ["workspaces"] => run(false, true),
         ["new", count] => new(count),
         ["many", count] => many(count),
+        ["probes", count] => probes(count),
+        ["hanging"] => hanging(),
         // The processes that the figures are compared with.
         ["null", certificates] => null::serve(certificates),
         ["bare", kubeconfig, writes] => bare::repeat(kubeconfig, writes),
         ["list", kubeconfig] => bare::list(kubeconfig),
         _ => Err(
-            "usage: bench [reviews|workspaces|new COUNT|many COUNT]; without an argument the first two are measured"
+            "usage: bench [reviews|workspaces|new COUNT|many COUNT|probes COUNT|hanging]; without an argument the first two are measured"
                 .into(),
         ),
     };
@@ -84,6 +88,21 @@ fn new(count: &str) -> Result<()> {
     let (cluster, binary) = start()?;
     population::prepare(&cluster)?;
     workspaces::measure(&cluster, &binary, count)
+}
+
+/// So many Workspaces that are probed.
+fn probes(count: &str) -> Result<()> {
+    let count = count.parse()?;
+    let (cluster, binary) = start()?;
+    population::prepare(&cluster)?;
+    activity::regular(&cluster, &binary, count)
+}
+
+/// New Workspaces while probes hang.
+fn hanging() -> Result<()> {
+    let (cluster, binary) = start()?;
+    population::prepare(&cluster)?;
+    activity::hanging(&cluster, &binary)
 }
 
 /// So many Workspaces, paused, so that the machine bears it.

@@ -75,7 +75,7 @@ pub fn renew_namespace(cluster: &Cluster, namespace: &str) -> Result<()> {
     create_namespace(cluster, namespace)
 }
 
-fn at_once(numbers: std::ops::Range<usize>, create: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+pub fn at_once(numbers: std::ops::Range<usize>, create: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..AT_ONCE)
             .map(|writer| {
