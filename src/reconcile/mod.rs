@@ -104,19 +104,7 @@ async fn everything(
             route_cleanup::remove_all(&context).await;
         }
     };
-    let activity = activity::run(Arc::new(activity::Context {
-        client: client.clone(),
-        stores: stores.clone(),
-        routing: settings.routing.clone(),
-        metrics: metrics.clone(),
-        recorder,
-        dry_run_pausing: settings.dry_run_pausing,
-    }));
-    // Nothing more is paused while the others finish.
-    let activity = async {
-        tokio::select! { () = stopped => {} () = activity => {} }
-        std::future::pending::<()>().await;
-    };
+    let activity = activity::run(activity::Context::new(&client, &stores, settings, &metrics, recorder), stopped);
     tokio::select! {
         () = workspaces => {}
         () = kinds => {}

@@ -12,6 +12,7 @@ mod prober;
 mod send;
 mod target;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +25,23 @@ use prober::Prober;
 /// How long after a panic probes begin anew.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
-/// Probes until it is dropped, and the probes that run with it: in a task of its own, for looking at thousands of Workspaces
-/// must not keep those that reconcile them from being polled.
-pub(super) async fn run(context: Arc<Context>) {
+/// Probes until `shutdown`: nothing is paused while others finish what they do. Does not return by itself.
+///
+/// In a task of its own, for looking at thousands of Workspaces must not keep those that reconcile them from being polled. It ends
+/// with this, and so do the probes that run.
+pub(super) async fn run(context: Context, shutdown: impl Future<Output = ()>) {
+    let context = Arc::new(context);
     let mut tasks = JoinSet::new();
-    loop {
-        tasks.spawn(Prober::new(context.clone()).run());
-        // It returns by a panic only, whose location is in the log already.
-        tasks.join_next().await;
-        tracing::error!("the task that probes activity panicked; it starts again in {} s", AFTER_PANIC.as_secs());
-        sleep(AFTER_PANIC).await;
-    }
+    let probing = async {
+        loop {
+            tasks.spawn(Prober::new(context.clone()).run());
+            // It returns by a panic only, whose location is in the log already.
+            tasks.join_next().await;
+            tracing::error!("the task that probes activity panicked; it starts again in {} s", AFTER_PANIC.as_secs());
+            sleep(AFTER_PANIC).await;
+        }
+    };
+    tokio::select! { () = shutdown => {} () = probing => {} }
+    drop((tasks, context));
+    pending::<()>().await;
 }
