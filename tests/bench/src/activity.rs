@@ -23,6 +23,8 @@ const CREATED: usize = 300;
 /// Where the Workspaces are whose probes hang, and their kinds: of one at most half of the probes may run at a time.
 const HANGING: [&str; 2] = ["bench-hangs", "bench-hangs-too"];
 const HANGING_EACH: usize = 25;
+/// Seconds: less than a probe hangs, so that one follows the other at once, evenly spaced.
+const HANGING_EVERY: u32 = 9;
 
 /// Measures Workspaces that are created while fifty probes hang, and some that are created while none does. The namespaces and the
 /// kind of the measurements exist.
@@ -51,7 +53,8 @@ pub fn hanging(cluster: &Cluster, binary: &Path) -> Result<()> {
         set_probes(cluster, true)?;
         controller.wait_for("all probes to hang", PATIENCE, || {
             let hanging: usize = servers.iter().map(Servers::hanging).sum();
-            if hanging == 2 * HANGING_EACH { Ok(()) } else { Err(hanging.to_string()) }
+            // One of them may just have been given up.
+            if hanging >= 2 * HANGING_EACH - 3 { Ok(()) } else { Err(hanging.to_string()) }
         })?;
         with.extend(created(cluster, &controller, &format!("with-{round}"))?);
         set_probes(cluster, false)?;
@@ -80,7 +83,7 @@ fn has_pods(cluster: &Cluster, namespace: &str) -> std::result::Result<(), Strin
 /// Lets the kinds probe, or not. Their pods do not change for it.
 fn set_probes(cluster: &Cluster, probe: bool) -> Result<()> {
     for name in HANGING {
-        let probe = if probe { probe_every(1) } else { Value::Null };
+        let probe = if probe { probe_every(HANGING_EVERY) } else { Value::Null };
         let patch = json!({"spec": {"podTemplate": {"activityProbe": probe}}});
         cluster.api().merge_patch(&format!("{KINDS}/{name}"), &patch)?.ok()?;
     }
