@@ -5,7 +5,7 @@
 
 mod decision;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,25 +13,29 @@ use std::time::Duration;
 use crds::labels::{FIELD_MANAGER, RESTART_ANNOTATION, WORKSPACE_NAME_LABEL};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::core::ObjectList;
-use kube::{Api, Client};
+use kube::core::{NamespaceResourceScope, ObjectList};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::client::causes;
-use crate::config::Mode;
 use crate::offline::CommandOutput;
 use crate::render::names::pod_name;
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Incoming, Key};
-use decision::{Decision, Holding, SeenLeases, decide};
+use decision::{Decision, Holding, SeenLeases, decide, is_on_delete};
 
-/// The modes in which StatefulSets are written: the Lease of the first is that of the Go controller too.
-const WRITERS: [Mode; 2] = [Mode::Everything, Mode::Namespaces(String::new())];
+/// The Lease of the Go controller, where it elects a leader.
+const LEASE: &str = "kubeflow-workspace-controller";
 /// The pause between two reads of a Lease: its holder renews it every two seconds.
 const LEASE_POLL: Duration = Duration::from_secs(1);
+/// How long it is watched whether what was changed stays so, and the pause between two looks: a controller that still runs, or
+/// whose reconcile was under way, changes it back within two seconds.
+const STAYS_FOR: Duration = Duration::from_secs(5);
+const STAYS_POLL: Duration = Duration::from_secs(1);
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 
@@ -49,26 +53,25 @@ pub struct HandBack {
 }
 
 /// Hands back what can be handed back, and lists the rest: then the output has findings. Where a StatefulSet cannot be
-/// changed, the others are, and the output is incomplete. `report`: takes a line about what it waits for.
+/// changed, or a controller changes it back, the others are, and the output is incomplete. `report`: takes a line about what it
+/// waits for.
 ///
 /// # Errors
-/// A sentence for the user: a controller still runs, or the cluster cannot be read. Nothing has been changed then.
+/// A sentence for the user: a controller still runs, a namespace does not exist, or the cluster cannot be read. Nothing has been
+/// changed then.
 pub async fn run(client: &Client, command: &HandBack, report: impl Fn(&str)) -> Result<CommandOutput, String> {
-    let of_workspaces = || ListParams::default().labels(WORKSPACE_NAME_LABEL);
-    let (mut sets, mut pods): (Vec<StatefulSet>, Vec<Incoming<Pod>>) = (Vec::new(), Vec::new());
+    // For other namespaces controllers go on running.
     if command.namespaces.is_empty() {
         refuse_while_a_controller_runs(client, report).await?;
-        sets = list(&Api::all(client.clone()), of_workspaces(), "statefulsets").await?;
-        pods = list(&Api::all(client.clone()), of_workspaces(), "pods").await?;
     }
-    // For the others controllers go on running.
     for namespace in &command.namespaces {
-        sets.extend(list(&Api::namespaced(client.clone(), namespace), of_workspaces(), "statefulsets").await?);
-        pods.extend(list(&Api::namespaced(client.clone(), namespace), of_workspaces(), "pods").await?);
+        refuse_unless_it_exists(client, namespace).await?;
     }
+    let sets: Vec<StatefulSet> = of_workspaces(client, &command.namespaces, "statefulsets").await?;
+    let pods: Vec<Incoming<Pod>> = of_workspaces(client, &command.namespaces, "pods").await?;
     let pods: BTreeMap<Key, Result<Pod, String>> =
         pods.into_iter().map(|incoming| (incoming.identity().key, incoming.object)).collect();
-    let mut tally = Tally::default();
+    let (mut judged, mut uids) = (Vec::new(), BTreeSet::new());
     for set in &sets {
         let key = key_of(set);
         let pod = pods.get(&Key::new(key.namespace(), &pod_name(key.name())));
@@ -82,23 +85,37 @@ pub async fn run(client: &Client, command: &HandBack, report: impl Fn(&str)) -> 
             Decision::Ready => true,
             Decision::RestartPending | Decision::NotSeen => command.restart_pending,
         };
-        let written = if is_changed && !command.dry_run { hand_back(client, set).await } else { Ok(()) };
-        tally.add(&key, decision, is_changed, written);
+        let mut written = Ok(());
+        if is_changed && !command.dry_run {
+            written = hand_back(client, set).await;
+            uids.extend(set.metadata.uid.as_deref().filter(|_| written.is_ok()));
+        }
+        judged.push((set, decision, is_changed, written));
+    }
+    let mut tally = Tally::default();
+    let back = changed_back(client, &command.namespaces, &uids).await.unwrap_or_else(|error| {
+        let _ = writeln!(tally.errors, "error: it is not known whether they stay as they are: {error}");
+        BTreeSet::new()
+    });
+    for (set, decision, is_changed, written) in judged {
+        let key = key_of(set);
+        if back.contains(&key) {
+            tally.add_changed_back(&key);
+        } else {
+            tally.add(&key, decision, is_changed, written);
+        }
     }
     Ok(tally.output(command))
 }
 
-/// Either controller holds the Lease, but only where it elects a leader. One that was killed leaves it behind, and it expires.
+/// The Go controller holds the Lease, but only where it elects a leader. One that was killed leaves it behind, and it expires.
 async fn refuse_while_a_controller_runs(client: &Client, report: impl Fn(&str)) -> Result<(), String> {
     let leases = Api::<Lease>::all(client.clone());
     let mut seen = SeenLeases::default();
     let mut is_reported = false;
     loop {
-        let mut found = Vec::new();
-        for mode in &WRITERS {
-            let named = ListParams::default().fields(&format!("metadata.name={}", mode.lease()));
-            found.extend(list(&leases, named, "leases").await?);
-        }
+        let named = ListParams::default().fields(&format!("metadata.name={LEASE}"));
+        let found = list(&leases, named, "leases").await?;
         match seen.observe(found, Instant::now()) {
             Holding::Nobody => return Ok(()),
             Holding::Held { lease, holder } => {
@@ -117,6 +134,49 @@ async fn refuse_while_a_controller_runs(client: &Client, report: impl Fn(&str)) 
             }
         }
     }
+}
+
+/// One that does not exist has nothing to hand back, but another one may have been meant.
+async fn refuse_unless_it_exists(client: &Client, namespace: &str) -> Result<(), String> {
+    match Api::<Namespace>::all(client.clone()).get_opt(namespace).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(format!("there is no namespace {namespace:?}")),
+        Err(error) => Err(format!("cannot get namespace {namespace:?}: {}", causes(&error))),
+    }
+}
+
+/// All objects with the label of children in these namespaces; without any, in the whole cluster.
+async fn of_workspaces<K>(client: &Client, namespaces: &[String], plural: &str) -> Result<Vec<K>, String>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let labelled = ListParams::default().labels(WORKSPACE_NAME_LABEL);
+    if namespaces.is_empty() {
+        return list(&Api::all(client.clone()), labelled, plural).await;
+    }
+    let mut all = Vec::new();
+    for namespace in namespaces {
+        all.extend(list(&Api::namespaced(client.clone(), namespace), labelled.clone(), plural).await?);
+    }
+    Ok(all)
+}
+
+/// The StatefulSets, of those with these uids, that a controller has given its own strategy again.
+async fn changed_back(
+    client: &Client,
+    namespaces: &[String],
+    written: &BTreeSet<&str>,
+) -> Result<BTreeSet<Key>, String> {
+    let until = Instant::now() + STAYS_FOR;
+    let mut back = BTreeSet::new();
+    // Once all are, nothing more can be learnt.
+    while back.len() < written.len() && Instant::now() < until {
+        sleep(STAYS_POLL).await;
+        let sets: Vec<StatefulSet> = of_workspaces(client, namespaces, "statefulsets").await?;
+        let is_written = |set: &&StatefulSet| set.metadata.uid.as_deref().is_some_and(|uid| written.contains(uid));
+        back.extend(sets.iter().filter(is_written).filter(|set| is_on_delete(set)).map(key_of));
+    }
+    Ok(back)
 }
 
 /// All objects, page by page.
@@ -199,6 +259,14 @@ impl Tally {
             (Decision::HandedBack | Decision::NotOfAWorkspace, _) => return,
         };
         let _ = writeln!(self.lines, "StatefulSet {key}: {what}");
+    }
+
+    fn add_changed_back(&mut self, key: &Key) {
+        let _ = writeln!(
+            self.errors,
+            "error: StatefulSet {key} was handed back and is OnDelete again: a controller still writes it. Stop that one, or, \
+             where it selects namespaces, wait until its log says that this one is not selected any longer; then run this again"
+        );
     }
 
     fn output(self, command: &HandBack) -> CommandOutput {

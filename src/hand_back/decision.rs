@@ -31,8 +31,7 @@ pub(super) fn decide(set: &StatefulSet, pod: Option<&Pod>) -> Decision {
     if !owners.any(|owner| owner.controller == Some(true) && owner.kind == "Workspace" && is_ours(&owner.api_version)) {
         return Decision::NotOfAWorkspace;
     }
-    let strategy = set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref()?.type_.as_deref());
-    if strategy != Some("OnDelete") {
+    if !is_on_delete(set) {
         return Decision::HandedBack;
     }
     let Some(StatefulSetStatus { observed_generation, update_revision: Some(revision), .. }) = &set.status else {
@@ -43,6 +42,12 @@ pub(super) fn decide(set: &StatefulSet, pod: Option<&Pod>) -> Decision {
         Some(pod) if *pod.revision != **revision => Decision::RestartPending,
         Some(_) | None => Decision::Ready,
     }
+}
+
+/// Whether its strategy is the one that this project sets.
+pub(super) fn is_on_delete(set: &StatefulSet) -> bool {
+    let strategy = set.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref()?.type_.as_deref());
+    strategy == Some("OnDelete")
 }
 
 fn is_ours(api_version: &str) -> bool {

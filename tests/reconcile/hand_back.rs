@@ -128,3 +128,29 @@ fn stateful_sets_are_handed_back_without_a_restart_unless_it_is_asked_for() {
     assert_eq!(pod_uid(&lab), pods[0]);
     running.stop();
 }
+
+/// For one namespace nothing says whether a controller still writes there, but that it does.
+#[test]
+fn what_a_controller_that_still_runs_changes_back_is_an_error() {
+    let cluster: &'static Cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "held");
+    world.create_kind(|_| {});
+    let running = Loop::start(cluster, &[]);
+    let lab = world.create("lab", |_| {});
+    lab.wait_running();
+    let pod = pod_uid(&lab);
+    let error = format!(
+        "error: StatefulSet {}/{} was handed back and is OnDelete again: a controller still writes it. Stop that one, or, where it \
+         selects namespaces, wait until its log says that this one is not selected any longer; then run this again\n",
+        world.namespace, lab.names.stateful_set
+    );
+    let none = "0 handed back, 0 were already, 0 left\n".to_owned();
+    assert_eq!(hand_back(cluster, &["--namespace", &world.namespace]), (Some(3), none, error));
+    assert_eq!((strategy(&lab), pod_uid(&lab)), (json!({"type": "OnDelete"}), pod));
+    running.stop();
+
+    let missing = "error: there is no namespace \"typo\"\n".to_owned();
+    let both = ["--namespace", &world.namespace, "--namespace", "typo"];
+    assert_eq!(hand_back(cluster, &both), (Some(3), String::new(), missing));
+    assert_eq!(strategy(&lab), json!({"type": "OnDelete"}), "nothing has been changed");
+}
