@@ -208,7 +208,7 @@ impl Settings {
             enforce_filter_rules = policy.enforce_filter_rules,
             enforce_can_mount = policy.enforce_can_mount,
             mode = self.mode.as_str(),
-            namespace_selector = if let Mode::Namespaces(selector) = &self.mode { selector } else { "none" },
+            namespace_selector = self.mode.selector().unwrap_or("none"),
             enable_reconcile = self.enable_reconcile,
             enable_webhooks = self.enable_webhooks,
             max_concurrent_reconciles = self.max_concurrent_reconciles,
@@ -245,16 +245,11 @@ impl Routing {
 fn mode(source: &mut SettingSource<'_>) -> Mode {
     let take_over = source.one(&settings::TAKE_OVER_ROUTES, values::boolean);
     let selector = source.optional(&settings::NAMESPACE_SELECTOR, label_selector::parse);
+    let selector = selector.map(|selector| selector.to_string());
     match (source.one(&settings::ONLY_ROUTES, values::boolean), selector) {
+        (true, selector) => Mode::OnlyRoutes { selector, take_over },
+        (false, Some(selector)) => Mode::Namespaces(selector),
         (false, None) => Mode::Everything,
-        (false, Some(selector)) => Mode::Namespaces(selector.to_string()),
-        (true, None) => Mode::OnlyRoutes { take_over },
-        (true, Some(_)) => {
-            let rule =
-                "is not possible with --only-routes, which makes the routes of all namespaces: leave one of them out";
-            source.error(&settings::NAMESPACE_SELECTOR, rule);
-            Mode::OnlyRoutes { take_over }
-        }
     }
 }
 

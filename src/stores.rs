@@ -229,11 +229,12 @@ impl Stores {
         self.0.selected.notified().await;
     }
 
-    /// The labels of a namespace. None where namespaces have not been listed yet, or may not be.
+    /// The labels of a namespace. None where they are not known: it is new, not selected any longer, or namespaces have not been
+    /// listed yet, or may not be.
     pub fn namespace_labels(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
         let namespaces = &self.0.namespaces;
         let found = namespaces.get(&Key::new("", namespace)).map(|found| found.labels.clone());
-        (namespaces.progress() == Progress::Synced).then(|| found.unwrap_or_default())
+        found.filter(|_| namespaces.progress() == Progress::Synced)
     }
 
     /// The pods of Workspaces.

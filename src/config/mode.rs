@@ -9,8 +9,10 @@ pub enum Mode {
     /// All Workspaces of the namespaces that this label selector selects. The Go controller has the other namespaces, the kinds
     /// and the webhooks.
     Namespaces(String),
-    /// The VirtualServices of all Workspaces, of which the Go controller makes everything else.
+    /// The VirtualServices of Workspaces, of which the Go controller makes everything else.
     OnlyRoutes {
+        /// The label selector of the namespaces whose Workspaces it is about; without one, it is those of all.
+        selector: Option<String>,
         /// Whether those are taken over that the Go controller made.
         take_over: bool,
     },
@@ -41,13 +43,12 @@ impl Mode {
         }
     }
 
-    /// The Lease of the controllers that do the same work, of which one at a time does it: another one for each part.
-    pub fn lease(&self) -> &'static str {
+    /// The label selector of the namespaces that it is about; without one, it is about all.
+    pub fn selector(&self) -> Option<&str> {
         match self {
-            // That of the Go controller too.
-            Self::Everything => "kubeflow-workspace-controller",
-            Self::Namespaces(_) => "workspaces-namespace-controller",
-            Self::OnlyRoutes { .. } => "workspaces-route-controller",
+            Self::Everything => None,
+            Self::Namespaces(selector) => Some(selector),
+            Self::OnlyRoutes { selector, .. } => selector.as_deref(),
         }
     }
 
@@ -56,8 +57,8 @@ impl Mode {
         match self {
             Self::Everything => "everything",
             Self::Namespaces(_) => "everything of selected namespaces",
-            Self::OnlyRoutes { take_over: false } => "only routes",
-            Self::OnlyRoutes { take_over: true } => "only routes, also those that the Go controller made",
+            Self::OnlyRoutes { take_over: false, .. } => "only routes",
+            Self::OnlyRoutes { take_over: true, .. } => "only routes, also those that the Go controller made",
         }
     }
 }
@@ -77,7 +78,7 @@ mod tests {
         assert_eq!(columns(Mode::Everything), [true, true, true, true]);
         assert_eq!(columns(Mode::Namespaces("team=a".to_owned())), [true, true, false, false]);
         for take_over in [false, true] {
-            assert_eq!(columns(Mode::OnlyRoutes { take_over }), [true, false, false, false]);
+            assert_eq!(columns(Mode::OnlyRoutes { selector: None, take_over }), [true, false, false, false]);
         }
     }
 }

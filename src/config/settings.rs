@@ -164,7 +164,7 @@ settings! {
     DRY_RUN_PAUSING = "dry-run-pausing", ["DRY_RUN_PAUSING"], "false", Switch, "BOOL", RECONCILE,
         "Do not pause idle Workspaces; report in an Event and a metric which ones would be";
     NAMESPACE_SELECTOR = "namespace-selector", [], "", Value, "SELECTOR", RECONCILE,
-        "Beside the Go controller: reconcile only the Workspaces of the namespaces with these labels, as in kubectl --selector; no kinds, no webhooks";
+        "Beside the Go controller: reconcile only the Workspaces of the namespaces with these labels, as in kubectl --selector; no kinds, no webhooks; with --only-routes, only their routes";
     ONLY_ROUTES = "only-routes", [], "false", Switch, "BOOL", RECONCILE,
         "Beside the Go controller: write nothing but the VirtualService of each Workspace";
     TAKE_OVER_ROUTES = "take-over-routes", [], "false", Switch, "BOOL", RECONCILE,

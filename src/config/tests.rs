@@ -422,9 +422,12 @@ fn settings_that_exclude_each_other_are_named() {
 #[test]
 fn beside_the_go_controller_only_a_part_is_done() {
     let routes = good(&["--only-routes"], &[]);
-    assert_eq!(routes.mode, Mode::OnlyRoutes { take_over: false });
+    assert_eq!(routes.mode, Mode::OnlyRoutes { selector: None, take_over: false });
     assert!(routes.enable_reconcile && !routes.enable_webhooks && !routes.needs_certificate());
-    assert_eq!(good(&["--only-routes", "--take-over-routes"], &[]).mode, Mode::OnlyRoutes { take_over: true });
+    assert_eq!(
+        good(&["--only-routes", "--take-over-routes", "--namespace-selector=!moving"], &[]).mode,
+        Mode::OnlyRoutes { selector: Some("!moving".to_owned()), take_over: true }
+    );
     good(&["--only-routes"], &[("ENABLE_WEBHOOKS", "false")]);
     assert_eq!(
         error(&["--only-routes"], &[("ENABLE_WEBHOOKS", "true")]),
@@ -445,11 +448,6 @@ fn beside_the_go_controller_only_a_part_is_done() {
         error(&["--namespace-selector=team=a,"], &[]),
         "--namespace-selector=\"team=a,\": a requirement is empty: must be such as team=a, team!=a, team in (a,b), team notin \
          (a,b), team or !team, joined by commas"
-    );
-    assert_eq!(
-        error(&["--namespace-selector=team=a", "--only-routes"], &[]),
-        "--namespace-selector=\"team=a\": is not possible with --only-routes, which makes the routes of all namespaces: leave one \
-         of them out"
     );
     let alone = good(&["--take-over-routes"], &[]);
     assert_eq!(alone.mode, Mode::Everything);

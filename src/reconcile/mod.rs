@@ -50,7 +50,7 @@ pub async fn run(
         () = &mut shutdown => return Ok(()),
         () = stores.wait_synced() => {}
     }
-    if let Mode::OnlyRoutes { take_over } = settings.mode {
+    if let Mode::OnlyRoutes { take_over, .. } = settings.mode {
         return only_routes::run(client, stores, &settings, take_over, metrics, shutdown).await;
     }
     everything(client, stores, &settings, metrics, shutdown).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::child::Child;
-use super::collection::Change;
+use super::collection::{Change, Progress};
 use super::image_source::ImageSource;
 use super::kind::StoredKind;
 use super::namespace::StoredNamespace;
@@ -81,30 +81,38 @@ impl ReadModel {
         }
     }
 
-    /// The Workspaces of a namespace that came to be selected.
+    /// The Workspaces of a namespace that came to be selected, or is not any longer: then they are only forgotten.
     pub(super) fn namespace_event(&self, event: StoreEvent<'_, StoredNamespace>) {
-        let Some((change, urgency)) = event.change(Urgency::Debounced) else { return };
-        if self.watched.selector.is_none() || change.before.is_some() == change.after.is_some() {
+        let Some(selector) = &self.watched.selector else { return };
+        let routes = &self.children[ChildKind::VirtualService];
+        let Some((change, urgency)) = event.change(Urgency::Debounced) else {
+            let namespaces = self.namespaces.keys().len();
+            tracing::info!(selector, namespaces, "the namespaces that are selected are known");
+            routes.for_each(|route| self.trigger_abandoned(route));
+            return;
+        };
+        // Before the first list is complete nothing is reconciled, and then everything is.
+        if change.before.is_some() == change.after.is_some() || self.namespaces.progress() != Progress::Synced {
             return;
         }
         let namespace = key_of(change);
         let namespace = namespace.name();
-        if change.after.is_none() {
+        if change.after.is_some() {
+            tracing::info!(namespace, "the namespace is selected: its Workspaces are reconciled from now on");
+            self.selected.notify_one();
+        } else {
             tracing::info!(namespace, "the namespace is not selected any longer: nothing is written there from now on");
-            return;
         }
-        tracing::info!(namespace, "the namespace is selected: its Workspaces are reconciled from now on");
-        for workspace in self.workspaces.keys().into_iter().filter(|key| key.namespace() == namespace) {
-            self.trigger(&workspace, urgency);
-        }
-        let is_there = |route: &Child| route.identity.key.namespace() == namespace;
-        let routes = &self.children[ChildKind::VirtualService];
+        self.workspaces.for_each(|workspace| {
+            if workspace.identity.key.namespace() == namespace {
+                self.trigger(&workspace.identity.key, urgency);
+            }
+        });
         routes.for_each(|route| {
-            if is_there(route) {
+            if route.identity.key.namespace() == namespace {
                 self.trigger_abandoned(route);
             }
         });
-        self.selected.notify_one();
     }
 
     /// Whether the Workspaces of a namespace are reconciled.

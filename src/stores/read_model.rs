@@ -12,7 +12,7 @@ use super::pod::Pod;
 use super::served::Served;
 use super::triggers::Triggers;
 use super::workspace::StoredWorkspace;
-use crate::config::{Mode, Settings};
+use crate::config::Settings;
 use crate::render::PerChild;
 
 /// The stores.
@@ -40,7 +40,8 @@ pub(super) struct ReadModel {
 pub struct Watched {
     /// Notebooks, which only admission asks about.
     pub notebooks: bool,
-    /// Children of Workspaces but for VirtualServices, their pods, and namespaces, which only the reconciler asks about.
+    /// Children of Workspaces but for VirtualServices, their pods, and namespaces, which only the reconciler asks about. Namespaces also
+    /// with a selector.
     pub children: bool,
     /// ConfigMaps with images, which only the statuses of kinds are about.
     pub kinds: bool,
@@ -59,7 +60,7 @@ impl Watched {
             children: settings.enable_reconcile && duties.workspaces,
             kinds: settings.enable_reconcile && duties.kinds,
             istio: settings.enable_reconcile && duties.routes && settings.routing.use_istio,
-            selector: if let Mode::Namespaces(selector) = mode { Some(selector.clone()) } else { None },
+            selector: mode.selector().map(str::to_owned),
         }
     }
 

@@ -52,7 +52,7 @@ impl WatchedResource {
             .chain(children.map(Self::Children))
             .chain(watched.children.then_some(Self::Pods))
             .chain(watched.kinds.then_some(Self::ImageSources))
-            .chain(watched.children.then_some(Self::Namespaces))
+            .chain((watched.children || watched.selector.is_some()).then_some(Self::Namespaces))
     }
 
     /// The plural in paths, which is also its name in logs.
@@ -130,21 +130,27 @@ impl WatchedResource {
         }
     }
 
-    /// Keeps its store current. Never returns.
-    pub fn watch(self, stores: Arc<ReadModel>, client: &Client) -> BoxFuture<'static, ()> {
-        let client = client.clone();
+    fn options(self, watched: &Watched) -> WatchOptions {
         let label = match self {
             // The objects with the label of children, whichever client created them.
             Self::Children(_) | Self::Pods => Some(WORKSPACE_NAME_LABEL.to_owned()),
             Self::ImageSources => Some(IMAGE_SOURCES.to_owned()),
             // The API server says which namespaces are selected, and when one no longer is.
-            Self::Namespaces => stores.watched.selector.clone(),
+            Self::Namespaces => watched.selector.clone(),
             Self::WorkspaceKinds | Self::Workspaces | Self::Notebooks => None,
         };
+        // A namespace may have been taken from this controller meanwhile.
+        let expires = (self == Self::Namespaces && watched.selector.is_some())
+            .then_some("none is treated as selected, and nothing is written");
         // A ConfigMap can have a megabyte.
         let page = if self == Self::ImageSources { 10 } else { 500 };
-        let (necessity, rule) = (self.necessity(&stores.watched), self.rule(&stores.watched));
-        let options = WatchOptions { name: self.name(), necessity, rule, label, page };
+        let (necessity, rule) = (self.necessity(watched), self.rule(watched));
+        WatchOptions { name: self.name(), necessity, rule, label, page, expires }
+    }
+
+    /// Keeps its store current. Never returns.
+    pub fn watch(self, stores: Arc<ReadModel>, client: &Client) -> BoxFuture<'static, ()> {
+        let (client, options) = (client.clone(), self.options(&stores.watched));
         match self {
             Self::WorkspaceKinds => async move {
                 let on_event = |event: StoreEvent<'_, StoredKind>| stores.kind_event(event);
@@ -163,19 +169,7 @@ impl WatchedResource {
                 watch(options, vec![api], &stores.notebooks, |_| {}).await;
             }
             .boxed(),
-            Self::Children(kind) => async move {
-                let on_event = |event: StoreEvent<'_, Child>| stores.child_event(kind, event);
-                let collection = &stores.children[kind];
-                let types = ChildType::all(kind);
-                if kind.row().has_spec {
-                    let apis = types.map(|of| Api::<Incoming<WatchedChild>>::all_with(client.clone(), &of)).collect();
-                    watch(options, apis, collection, on_event).await;
-                } else {
-                    let apis = types.map(|of| Api::<Incoming<Child>>::all_with(client.clone(), &of)).collect();
-                    watch(options, apis, collection, on_event).await;
-                }
-            }
-            .boxed(),
+            Self::Children(kind) => watch_children(kind, stores, client, options).boxed(),
             Self::Pods => async move {
                 let on_event = |event: StoreEvent<'_, Pod>| stores.pod_event(event);
                 let api: Api<Incoming<Pod>> = Api::all(client);
@@ -195,6 +189,19 @@ impl WatchedResource {
             }
             .boxed(),
         }
+    }
+}
+
+async fn watch_children(kind: ChildKind, stores: Arc<ReadModel>, client: Client, options: WatchOptions) {
+    let on_event = |event: StoreEvent<'_, Child>| stores.child_event(kind, event);
+    let collection = &stores.children[kind];
+    let types = ChildType::all(kind);
+    if kind.row().has_spec {
+        let apis = types.map(|of| Api::<Incoming<WatchedChild>>::all_with(client.clone(), &of)).collect();
+        watch(options, apis, collection, on_event).await;
+    } else {
+        let apis = types.map(|of| Api::<Incoming<Child>>::all_with(client.clone(), &of)).collect();
+        watch(options, apis, collection, on_event).await;
     }
 }
 

@@ -17,7 +17,8 @@ const STATES: [(WorkspaceState, &str); 6] = [
 ];
 
 impl Stores {
-    /// How many Workspaces there are now. Every state is counted, and every option of every kind, unused ones too.
+    /// How many Workspaces there are now, also those of namespaces that are not selected. Every state is counted, and every option of
+    /// every kind, unused ones too.
     pub fn workspace_counts(&self) -> WorkspaceCounts {
         let mut states = STATES.map(|(_, label)| (label, 0));
         self.workspaces().for_each(|workspace| {

@@ -14,7 +14,7 @@ use kube::Api;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::ObjectList;
 use kube::core::watch::Bookmark;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::collection::{Change, Collection, Progress};
 use super::slim::{Incoming, Slim};
@@ -22,7 +22,7 @@ use super::triggers::Urgency;
 use crate::client::causes;
 use events::Events;
 use failure::WatchFailure;
-use options::LONGEST_PAUSE;
+use options::{EXPIRES_AFTER, LONGEST_PAUSE};
 
 pub(super) use options::{Necessity, WatchOptions};
 
@@ -78,7 +78,8 @@ pub(super) async fn watch<T: Slim + From<W>, W: Slim>(
         collection,
         on_event,
         pause: FIRST_PAUSE,
-        failing: false,
+        failing: None,
+        expired: false,
         outdated: false,
         unstreamed: 0,
     };
@@ -105,8 +106,10 @@ struct Watch<'a, T, W, F> {
     on_event: F,
     /// How long to wait after the next error.
     pause: Duration,
-    /// Whether the last list or start failed.
-    failing: bool,
+    /// Since when lists and starts have failed, if the last one has.
+    failing: Option<Instant>,
+    /// Whether what was listed has been forgotten for that.
+    expired: bool,
     /// Whether the last list was outdated before its watch had started.
     outdated: bool,
     /// How many times in a row a streamed list has failed.
@@ -214,7 +217,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
 
     /// A list is complete.
     fn list_ended(&mut self) {
-        self.unstreamed = 0;
+        (self.unstreamed, self.expired) = (0, false);
         let is_other_version = self.collection.set_version(self.version);
         if is_other_version {
             let path = self.api().resource_url();
@@ -245,7 +248,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     /// listed again.
     async fn follow(&mut self, mut version: String, mut events: Option<Events<W>>) {
         let name = self.options.name;
-        loop {
+        while !self.expired {
             let mut started = false;
             let watched = match events.take() {
                 Some(events) => Ok(events),
@@ -352,8 +355,19 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
         if self.collection.progress() == Progress::Forbidden && self.collection.set_progress(Progress::Synced) {
             (self.on_event)(StoreEvent::Installed);
         }
-        if std::mem::take(&mut self.failing) {
+        if self.failing.take().is_some() {
             tracing::info!(resource = self.options.name, "the watch works again");
+        }
+    }
+
+    /// Forgets what was listed, where it is not to be believed for ever. No event says so: whoever asks finds nothing.
+    fn expire(&mut self) {
+        let Some(follows) = self.options.expires else { return };
+        self.collection.begin_list();
+        drop(self.collection.end_list());
+        if !std::mem::replace(&mut self.expired, true) {
+            let (resource, seconds) = (self.options.name, EXPIRES_AFTER.as_secs());
+            tracing::warn!(resource, "neither listed nor watched for {seconds} s: {follows} until they can be");
         }
     }
 
@@ -366,13 +380,16 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
             _ => None,
         };
         let is_other = progress.is_some_and(|progress| self.collection.set_progress(progress));
-        if std::mem::replace(&mut self.failing, true) && !is_other {
+        if self.failing.is_some() && !is_other {
             tracing::debug!(resource = self.options.name, error = failure.text, "the watch still fails");
         } else {
             failure.report(&self.options, progress);
         }
         if is_other {
             (self.on_event)(StoreEvent::Installed);
+        }
+        if self.failing.get_or_insert_with(Instant::now).elapsed() >= EXPIRES_AFTER {
+            self.expire();
         }
         let longest = if progress.is_some() { necessity.longest_pause_without() } else { LONGEST_PAUSE };
         sleep(self.pause.min(longest)).await;

@@ -87,7 +87,7 @@ fn both_run_beside_the_go_controller_with_exactly_what_the_chart_gives_them() {
     create_as_peer(cluster, &lab, "/api/v1/namespaces/default/services", service);
 
     let site = Site::new();
-    install(cluster, &site, "install", "routes", &["settings.onlyRoutes=true"]);
+    install(cluster, &site, "install", "routes", &["settings.onlyRoutes=true", "settings.namespaceSelector=!moving"]);
     let mut process = start(cluster, ROUTES, site.dir.path());
     process.wait_ready(site.ports[1], TIMEOUT);
     wait_for(cluster, &mut process, "the route", || {

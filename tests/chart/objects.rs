@@ -39,6 +39,7 @@ fn value_sets() -> Vec<(&'static str, Vec<String>)> {
         ("reconcile only", set(&["settings.enableWebhooks=false"])),
         ("some namespaces", set(&["settings.namespaceSelector=team in (a\\,b)"])),
         ("only routes", set(&["settings.onlyRoutes=true", "settings.takeOverRoutes=true"])),
+        ("routes of some namespaces", set(&["settings.onlyRoutes=true", "settings.namespaceSelector=!a"])),
         (
             "everything about the pod",
             set(&[

@@ -222,6 +222,15 @@ fn routes_alone_are_another_installation_with_few_rights() {
     assert_eq!(pod["serviceAccountName"], "workspaces-route-controller");
     assert!(pod.get("volumes").is_none());
     assert_eq!(pod["containers"][0]["env"], json!([{"name": "ENABLE_WEBHOOKS", "value": "false"}]));
+
+    // Of some namespaces: the same installation, which reads namespaces too.
+    let some = self::objects(&["settings.onlyRoutes=true", "settings.namespaceSelector=!moving"]);
+    assert!(kinds_and_names(&some).contains("Deployment workspaces-route-controller"));
+    let mut rules = only(&objects, "ClusterRole")["rules"].clone();
+    rules.as_array_mut().unwrap().insert(4, rule("", "namespaces", &["list", "watch"]));
+    assert_eq!(only(&some, "ClusterRole")["rules"], rules);
+    let args = &only(&some, "Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert!(args.as_array().unwrap().contains(&json!("--namespace-selector=!moving")), "{args}");
 }
 
 /// Beside the Go controller too: all rights on what belongs to Workspaces, none to write what kinds are.

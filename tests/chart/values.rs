@@ -147,7 +147,6 @@ fn wrong_values_are_refused_with_the_reason() {
             &["settings.onlyRoutes=true", "settings.enableReconcile=false"],
             "settings.onlyRoutes makes nothing but routes",
         ),
-        (&["settings.onlyRoutes=true", "settings.namespaceSelector=a"], "settings.onlyRoutes makes the routes of all"),
         (&["settings.namespaceSelector=a", "settings.enableReconcile=false"], "is about what is reconciled"),
         (&["settings.namespaceSelector=1"], "at '/settings/namespaceSelector': got number, want string"),
         (&["settings.takeOverRoutes=true"], "settings.takeOverRoutes has no effect without settings.onlyRoutes=true"),

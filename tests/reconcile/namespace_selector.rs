@@ -1,11 +1,11 @@
 //! Beside the Go controller, with `--namespace-selector`: what it writes are the Workspaces of the selected namespaces and what
 //! belongs to them, from the moment they are selected and as long as they are; no kinds.
 
-use cluster::{Cluster, ClusterOptions, Mark, Reply, Requests};
+use cluster::{ClusterOptions, Reply};
 use serde_json::{Value, json};
 
 use crate::adoption::{OfPeer, kind, owned, path_variable, workspace};
-use crate::process::{Loop, USER};
+use crate::process::Loop;
 use crate::world::{CHILDREN, Child, World, control_plane, control_plane_with_rules, rule};
 
 const SELECTOR: &[&str] = &["--namespace-selector=notebooks.kubeflow.org/moving=done"];
@@ -37,14 +37,6 @@ fn label(world: &World, value: &Value) {
     let path = format!("/api/v1/namespaces/{}", world.namespace);
     let labels = json!({"metadata": {"labels": {"notebooks.kubeflow.org/moving": value}}});
     world.cluster.api().merge_patch(&path, &labels).and_then(Reply::ok).unwrap();
-}
-
-/// All that the loop wrote in the cluster since then.
-fn writes(cluster: &Cluster, mark: Mark) -> Requests {
-    let all = cluster.audit().since(mark).unwrap().by(USER);
-    let refused = all.clone().filter(|request| request.code == 403);
-    assert!(refused.is_empty(), "its rights suffice: {refused:?}");
-    all.writes()
 }
 
 /// A namespace with a Workspace as the Go controller makes it.
@@ -93,7 +85,7 @@ fn only_selected_namespaces_are_written_to() {
     let start = worlds[0].mark();
     let running = Loop::start(cluster, SELECTOR);
     wait_reconciled(&worlds[0], &running, 2);
-    assert!(writes(cluster, start).is_empty(), "{:?}", writes(cluster, start));
+    assert!(worlds[0].all_writes(start).is_empty(), "{:?}", worlds[0].all_writes(start));
 
     // Taken over as soon as it is selected.
     label(&worlds[0], &json!("done"));
@@ -122,7 +114,7 @@ fn only_selected_namespaces_are_written_to() {
     let probed = wait_probed(&later, &Value::Null);
     let probed = wait_probed(&later, &probed);
     wait_probed(&later, &probed);
-    let elsewhere = writes(cluster, mark).filter(|request| request.namespace != worlds[2].namespace);
+    let elsewhere = worlds[0].all_writes(mark).filter(|request| request.namespace != worlds[2].namespace);
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
     assert_eq!(moved.get(Child::StatefulSet)["spec"]["replicas"], 1);
     assert_eq!(owned(&moved.lab, Child::VirtualService).len(), 1);
@@ -135,7 +127,7 @@ fn only_selected_namespaces_are_written_to() {
     assert!(moved.lab.get()["metadata"]["deletionTimestamp"].is_string());
     finalizers(Value::Null);
 
-    let all = writes(cluster, start);
+    let all = worlds[0].all_writes(start);
     assert!(all.clone().namespace(&worlds[1].namespace).is_empty(), "{all:?}");
     assert!(all.clone().filter(|request| request.namespace.is_empty()).is_empty(), "no kinds: {all:?}");
     for world in &worlds {
@@ -156,7 +148,7 @@ fn without_istio_the_routes_of_a_namespace_go_when_it_is_selected() {
     let mark = world.mark();
     let running = Loop::start(cluster, &[SELECTOR[0], "--use-istio=false"]);
     wait_reconciled(&world, &running, 0);
-    assert!(writes(cluster, mark).is_empty());
+    assert!(world.all_writes(mark).is_empty());
     assert_eq!(owned(&peer.lab, Child::VirtualService).len(), 1);
     label(&world, &json!("done"));
     world.wait("the route to go", || {
@@ -166,9 +158,69 @@ fn without_istio_the_routes_of_a_namespace_go_when_it_is_selected() {
     running.stop();
 }
 
+/// As long as the other installation owns some of them.
+#[test]
+fn routes_alone_can_be_those_of_selected_namespaces() {
+    let mut rules = crate::only_routes::rules();
+    rules.push(rule("", &["namespaces"], &["list", "watch"]));
+    let cluster = control_plane_with_rules(&rules);
+    let worlds = ["routed", "moved"].map(|name| World::on(cluster, name));
+    let [routed, moved] = [of_peer(&worlds[0]), of_peer(&worlds[1])];
+    label(&worlds[1], &json!("done"));
+    let mark = worlds[0].mark();
+    let running = Loop::start(
+        cluster,
+        &["--only-routes", "--take-over-routes", "--namespace-selector=!notebooks.kubeflow.org/moving"],
+    );
+    let wait_state = |expected: &[(&str, u64)]| {
+        worlds[0].wait("the routes to be counted", || {
+            let mut states = running.samples("workspaces_routes");
+            states.retain(|(_, count)| *count > 0);
+            let expected: Vec<_> =
+                expected.iter().map(|(state, count)| (format!("state=\"{state}\""), *count)).collect();
+            if states == expected { Ok(()) } else { Err(format!("{states:?}")) }
+        });
+    };
+    let is_ours = |peer: &OfPeer<'_>| {
+        peer.get(Child::VirtualService)["metadata"]["managedFields"].to_string().contains("workspaces-controller")
+    };
+    wait_state(&[("in_place", 1)]);
+    assert!(is_ours(&routed) && !is_ours(&moved));
+
+    // It goes to the other installation: nothing is put back, and nothing is deleted.
+    label(&worlds[0], &json!("hold"));
+    wait_state(&[]);
+    let written = worlds[0].all_writes(mark);
+    let edit = json!({"spec": {"hosts": ["elsewhere.example.com"]}});
+    cluster.api().merge_patch(&routed.path(Child::VirtualService), &edit).and_then(Reply::ok).unwrap();
+    label(&worlds[1], &Value::Null);
+    wait_state(&[("in_place", 1)]);
+    assert!(is_ours(&moved));
+    let later = worlds[0].all_writes(mark).namespace(&worlds[0].namespace);
+    assert_eq!(later.count(), written.namespace(&worlds[0].namespace).count(), "{later:?}");
+    assert_eq!(routed.get(Child::VirtualService)["spec"]["hosts"], json!(["elsewhere.example.com"]));
+
+    // And back.
+    label(&worlds[0], &Value::Null);
+    wait_state(&[("in_place", 2)]);
+    assert_eq!(routed.get(Child::VirtualService)["spec"]["hosts"], json!(["*"]));
+    running.stop();
+}
+
+fn page() -> String {
+    std::fs::read_to_string("docs/moving.md").unwrap()
+}
+
+/// The arguments of the command of the documentation that begins so, about that namespace.
+fn command(begin: &str, namespace: &str) -> Vec<String> {
+    let page = page().replace("\\\n", " ");
+    let line = page.lines().find(|line| line.trim().starts_with(begin)).unwrap();
+    line.split_whitespace().skip(1).map(|word| word.replace("team-a", namespace)).collect()
+}
+
 /// The policy, as it is in the documentation.
 fn policy() -> String {
-    let page = std::fs::read_to_string("docs/moving.md").unwrap();
+    let page = page();
     let (_, rest) = page.split_once("   ```yaml\n").unwrap();
     let (policy, _) = rest.split_once("   ```").unwrap();
     let lines: Vec<&str> = policy.lines().map(|line| line.strip_prefix("   ").unwrap_or(line)).collect();
@@ -203,16 +255,27 @@ fn the_policy_keeps_the_go_controller_out_of_namespaces_with_the_label() {
         args.extend(user.as_deref().into_iter().chain(more.iter().copied()));
         cluster.kubectl(&args).unwrap()
     };
+    let run = |begin: &str| {
+        let args = command(begin, &world.namespace);
+        cluster.kubectl(&args.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
+    };
+    // What has to be denied before anything is written here.
+    let probe = || run("kubectl create serviceaccount probe");
     for (object, more) in &written {
         patch(Some(GO), object, more).ok().unwrap();
     }
+    assert_eq!(probe().ok().unwrap().trim(), "serviceaccount/probe created (server dry run)");
     label(&world, &json!("hold"));
     let denied = "ValidatingAdmissionPolicy 'workspaces-moved' with binding 'workspaces-moved' denied request: this namespace has been \
                   moved to another controller";
-    world.wait("the policy to be in force", || {
-        let answer = patch(Some(GO), "workspace/lab", &spec);
-        if answer.success { Err(answer.stdout) } else { Ok(()) }
-    });
+    let wait_in_force = || {
+        let answer = world.wait("the policy to be in force", || {
+            let answer = probe();
+            if answer.success { Err(answer.stdout) } else { Ok(answer.stderr) }
+        });
+        assert!(answer.contains(denied), "{answer}");
+    };
+    wait_in_force();
     for (object, more) in &written {
         let answer = patch(Some(GO), object, more);
         assert!(!answer.success && answer.stderr.contains(denied), "{object}: {}{}", answer.stdout, answer.stderr);
@@ -224,8 +287,17 @@ fn the_policy_keeps_the_go_controller_out_of_namespaces_with_the_label() {
     let answer = cluster.kubectl(&exec).unwrap();
     assert!(answer.stderr.contains(denied), "{}", answer.stderr);
     label(&world, &Value::Null);
-    world.wait("it to be let in again", || {
-        let answer = patch(Some(GO), "workspace/lab", &spec);
-        if answer.success { Ok(()) } else { Err(answer.stderr) }
-    });
+    let wait_let_in = || {
+        world.wait("it to be let in again", || {
+            let answer = patch(Some(GO), "workspace/lab", &spec);
+            if answer.success { Ok(()) } else { Err(answer.stderr) }
+        });
+    };
+    wait_let_in();
+
+    // After the last team: the whole controller of this project has that account.
+    label(&world, &json!("done"));
+    wait_in_force();
+    run("kubectl delete validatingadmissionpolicybinding").ok().unwrap();
+    wait_let_in();
 }

@@ -12,7 +12,7 @@ const ONLY_ROUTES: &[&str] = &["--only-routes"];
 const TAKE_OVER: &[&str] = &["--only-routes", "--take-over-routes"];
 
 /// What the chart grants in this mode.
-fn rules() -> Vec<Value> {
+pub fn rules() -> Vec<Value> {
     let all = ["get", "list", "watch", "create", "patch", "delete"];
     vec![
         rule("kubeflow.org", &["workspacekinds"], &["list", "watch"]),

@@ -201,6 +201,14 @@ impl World {
         self.cluster.audit().since(mark).unwrap().by(USER).namespace(&self.namespace).writes()
     }
 
+    /// What the loop wrote in the whole cluster since `mark`, to which its rights sufficed.
+    pub fn all_writes(&self, mark: Mark) -> Requests {
+        let all = self.cluster.audit().since(mark).unwrap().by(USER);
+        let refused = all.clone().filter(|request| request.code == 403);
+        assert!(refused.is_empty(), "its rights suffice: {refused:?}");
+        all.writes()
+    }
+
     pub fn wait<T>(&self, what: &str, poll: impl FnMut() -> Result<T, String>) -> T {
         self.cluster.wait_for(what, TIMEOUT, poll).unwrap()
     }

@@ -98,9 +98,6 @@ caBundle: {{ . }}
 {{- if and $settings.onlyRoutes (not (and $settings.enableReconcile $settings.useIstio)) -}}
 {{- fail "settings.onlyRoutes makes nothing but routes: there is nothing to run with settings.enableReconcile=false or settings.useIstio=false" -}}
 {{- end -}}
-{{- if and $settings.onlyRoutes $settings.namespaceSelector -}}
-{{- fail "settings.onlyRoutes makes the routes of all namespaces: leave settings.namespaceSelector empty" -}}
-{{- end -}}
 {{- if and $settings.namespaceSelector (not $settings.enableReconcile) -}}
 {{- fail "settings.namespaceSelector is about what is reconciled: there is nothing to run with settings.enableReconcile=false" -}}
 {{- end -}}

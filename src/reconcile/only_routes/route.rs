@@ -62,7 +62,8 @@ pub(super) async fn reconcile(
     cause: ReconcileCause,
     mut memory: Memory,
 ) -> (Memory, Requeue) {
-    let workspace = context.stores.workspaces().get(&key).filter(|workspace| !workspace.identity.deleting);
+    let is_reconciled = context.stores.is_reconciled(key.namespace());
+    let workspace = context.stores.workspaces().get(&key).filter(|known| is_reconciled && !known.identity.deleting);
     let uid = workspace.as_ref().map(|workspace| workspace.identity.uid.clone()).unwrap_or_default();
     if uid != memory.uid {
         // The previous reconcile may just have written the route of a Workspace that is gone.

@@ -6,6 +6,8 @@ use crate::rbac::AccessRule;
 
 /// The longest pause after errors: how late we may notice that the API server is back.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// For how long a list is believed that can be neither followed nor repeated, where [`WatchOptions::expires`].
+pub(super) const EXPIRES_AFTER: Duration = Duration::from_mins(1);
 
 /// What is missing where a resource cannot be listed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,4 +44,7 @@ pub(in crate::stores) struct WatchOptions {
     pub label: Option<String>,
     /// How many objects a page of a list has at most.
     pub page: u32,
+    /// What follows, in the words of the log, once it could be neither listed nor watched for a minute: then what was listed before
+    /// is forgotten. None where it is kept.
+    pub expires: Option<&'static str>,
 }

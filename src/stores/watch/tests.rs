@@ -88,6 +88,19 @@ async fn run_on(
     seconds: u64,
     answers: impl IntoIterator<Item = Answer>,
 ) -> Seen {
+    run_with(options(necessity, None), streamed, seconds, answers).await
+}
+
+fn options(necessity: Necessity, expires: Option<&'static str>) -> WatchOptions {
+    WatchOptions { name: "workspaces", necessity, rule: RULE, label: None, page: 500, expires }
+}
+
+async fn run_with(
+    options: WatchOptions,
+    streamed: StreamedLists,
+    seconds: u64,
+    answers: impl IntoIterator<Item = Answer>,
+) -> Seen {
     let began = Instant::now();
     let answers = Mutex::new(answers.into_iter().collect::<VecDeque<_>>());
     let requests = Arc::new(Mutex::new(Vec::new()));
@@ -111,7 +124,6 @@ async fn run_on(
     });
     let log = CapturedLog::start();
     let collection = Collection::<StoredWorkspace>::default();
-    let options = WatchOptions { name: "workspaces", necessity, rule: RULE, label: None, page: 500 };
     let events = Mutex::new(Vec::new());
     let on_event = |event: StoreEvent<'_, StoredWorkspace>| {
         let is_listed = matches!(event, StoreEvent::Listed(_));
@@ -330,6 +342,43 @@ async fn what_is_no_longer_known_is_listed_again_and_what_is_gone_is_forgotten()
     assert_eq!(seen.log, [line, line]);
 }
 
+/// What it answers where the right to watch was taken away after the list, for so many seconds and a little.
+fn forbidden_after_a_list(seconds: u64) -> Vec<Answer> {
+    // After pauses of 0.1, 0.2, 0.4, 0.8 and 1.6 s one comes every 3 s, from 3.1 s on.
+    let failures = 6 + (seconds - 3) / 3;
+    let list = Answer::List(7, vec![workspace(3, &json!("k"))]);
+    std::iter::once(list).chain((0..failures).map(|_| Answer::Failure(403, "forbidden"))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_believed_for_a_minute_where_it_is_not_believed_for_ever() {
+    let run = async |expires, seconds, more: &[Answer]| {
+        let answers = forbidden_after_a_list(60).into_iter().chain(more.iter().cloned());
+        let mut seen = run_with(options(Necessity::Required, expires), StreamedLists::Refused, seconds, answers).await;
+        seen.log.retain(|line| !line.starts_with("DEBUG"));
+        seen
+    };
+    let follows = Some("nothing is done");
+    let failed = r#"WARN the watch failed; will retry resource="workspaces" error="forbidden""#;
+    let forgotten =
+        r#"WARN neither listed nor watched for 60 s: nothing is done until they can be resource="workspaces""#;
+    let kept = run(None, 62, &[]).await;
+    assert_eq!((kept.held, kept.log), (true, vec![failed.to_owned()]));
+    let before = run(follows, 60, &[]).await;
+    assert_eq!((before.held, before.log), (true, vec![failed.to_owned()]));
+    let still = [Answer::Failure(403, "forbidden"), Answer::Failure(403, "forbidden")];
+    let after = run(follows, 90, &still).await;
+    assert_eq!((after.held, after.log), (false, vec![failed.to_owned(), forgotten.to_owned()]));
+    // As new.
+    let list = Answer::List(8, vec![workspace(3, &json!("k"))]);
+    let back = run(follows, 90, &[still[0].clone(), list, quiet()]).await;
+    let again = r#"INFO the watch works again resource="workspaces""#;
+    assert_eq!((back.held, back.log), (true, [failed, forgotten, again].map(str::to_owned).to_vec()));
+    assert_eq!(back.events, [(true, None, Some("3".to_owned())), (true, None, Some("3".to_owned()))]);
+    let requests: Vec<&str> = back.requests.iter().rev().take(4).map(|(request, _)| request.as_str()).collect();
+    assert_eq!(requests, ["watch from 8", "list", "list", "watch from 7"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn lists_that_are_outdated_at_once_are_reported_and_come_ever_later() {
     let list = || Answer::List(7, Vec::new());
@@ -420,8 +469,14 @@ async fn children_without_a_spec_are_listed_as_metadata_only() {
     let collection = Collection::<Child>::default();
     let api: Api<Incoming<Child>> =
         Api::all_with(Client::new(service, "default"), &crate::render::ChildKind::ServiceAccount.into());
-    let options =
-        WatchOptions { name: "serviceaccounts", necessity: Necessity::Required, rule: RULE, label: None, page: 500 };
+    let options = WatchOptions {
+        name: "serviceaccounts",
+        necessity: Necessity::Required,
+        rule: RULE,
+        label: None,
+        page: 500,
+        expires: None,
+    };
     let watching = watch(options, vec![api], &collection, |_| {});
     drop(timeout(Duration::from_secs(1), watching).await);
     let accepts = accepts.lock().unwrap();
@@ -609,8 +664,14 @@ async fn run_versions(answers: impl IntoIterator<Item = Answer>) -> SeenVersions
     let (collection, client) = (Collection::<Child>::default(), Client::new(service, "default"));
     let types = ChildType::all(crate::render::ChildKind::VirtualService);
     let apis = types.map(|of| Api::<Incoming<Child>>::all_with(client.clone(), &of)).collect();
-    let options =
-        WatchOptions { name: "virtualservices", necessity: Necessity::Recommended, rule: RULE, label: None, page: 500 };
+    let options = WatchOptions {
+        name: "virtualservices",
+        necessity: Necessity::Recommended,
+        rule: RULE,
+        label: None,
+        page: 500,
+        expires: None,
+    };
     let installed = Mutex::new(0);
     let on_event = |event: StoreEvent<'_, Child>| {
         if matches!(event, StoreEvent::Installed) {
