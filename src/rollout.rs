@@ -7,6 +7,7 @@
 //! ```
 
 mod arguments;
+mod outage;
 mod plan;
 mod rate;
 mod run;

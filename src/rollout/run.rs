@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::arguments::Rollout;
+use super::outage::Outage;
 use super::plan::{Candidate, Done, LeftBy, Plan, duration, plan};
 use super::rate::Pace;
 use super::screen::Screen;
@@ -24,10 +25,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const REFUSALS_MAX: usize = 5;
 /// How often a Workspace that keeps changing is read again.
 const CONFLICTS_MAX: usize = 5;
-/// The longest pause between two requests while the API server does not answer.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
-/// How long the API server may give no answer.
-const OUTAGE_MAX: Duration = Duration::from_mins(2);
 
 /// Why it stopped before everything was done.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -80,8 +77,7 @@ pub(super) struct Run<'a> {
     look_at: Instant,
     /// Whether it has been said that it waits for them.
     is_wait_reported: bool,
-    /// Since when the API server gives no answer, and the pause after the last request.
-    outage: Option<(Instant, Duration)>,
+    outage: Outage,
     /// How many restarts were refused in a row.
     refusals: usize,
 }
@@ -110,7 +106,7 @@ impl<'a> Run<'a> {
             progressed: now,
             look_at: now,
             is_wait_reported: false,
-            outage: None,
+            outage: Outage::default(),
             refusals: 0,
         }
     }
@@ -155,7 +151,7 @@ impl<'a> Run<'a> {
             let read = async { Ok((self.workspaces.now().await?, self.workspaces.list(self.arguments).await?)) };
             match read.await {
                 Ok((now, workspaces)) => {
-                    self.outage = None;
+                    self.outage.end();
                     let mut next = plan(workspaces, &self.done, self.idle, now);
                     self.tally.left = std::mem::take(&mut next.left);
                     return Ok(next);
@@ -177,7 +173,7 @@ impl<'a> Run<'a> {
                     return Ok(());
                 }
                 Restart::Left(left) => {
-                    self.outage = None;
+                    self.outage.end();
                     self.done.others.insert(candidate.uid.clone());
                     self.skipped.entry(left).or_default().push(key.clone());
                     self.screen.print(&format!("{key} is left: {}\n", text::why(left, self.arguments)));
@@ -223,7 +219,8 @@ impl<'a> Run<'a> {
     fn restarted(&mut self, candidate: &Candidate, before: Before) {
         let Candidate { key, uid, .. } = candidate;
         self.pace.restarted();
-        (self.outage, self.refusals, self.progressed) = (None, 0, Instant::now());
+        self.outage.end();
+        (self.refusals, self.progressed) = (0, Instant::now());
         self.done.restarted.insert(uid.clone());
         self.tally.restarted += 1;
         self.screen.print(&format!("{key} is restarted ({} of {})\n", self.done.len(), self.all));
@@ -234,7 +231,7 @@ impl<'a> Run<'a> {
     /// Goes on with the next one, unless all are refused.
     fn refused(&mut self, candidate: &Candidate, error: &CallError) -> Result<(), Stop> {
         let why = causes(error);
-        self.outage = None;
+        self.outage.end();
         self.refusals += 1;
         self.done.others.insert(candidate.uid.clone());
         self.screen.print(&format!("{} is not restarted: {why}\n", candidate.key));
@@ -306,7 +303,7 @@ impl<'a> Run<'a> {
                 Ok(incoming) if incoming.identity().uid != away.uid => Aftermath::Over,
                 Ok(incoming) => incoming.object.map_or_else(Aftermath::Away, |now| aftermath(away.before, &now)),
             };
-            self.outage = None;
+            self.outage.end();
             match now {
                 Aftermath::Over => {
                     self.away.remove(index);
@@ -330,12 +327,7 @@ impl<'a> Run<'a> {
 
     /// How long to wait for the next request.
     fn outage_of(&mut self, error: &CallError) -> Result<Duration, Stop> {
-        let (since, pause) = match self.outage {
-            None => (Instant::now(), Duration::from_secs(1)),
-            Some((since, pause)) => (since, (pause * 2).min(PAUSE_MAX)),
-        };
-        self.outage = Some((since, pause));
-        if since.elapsed() > OUTAGE_MAX { Err(Stop::Unanswered(causes(error))) } else { Ok(pause) }
+        self.outage.pause().ok_or_else(|| Stop::Unanswered(causes(error)))
     }
 
     /// Sleeps until then, or until a signal comes.
