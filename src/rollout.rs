@@ -66,15 +66,15 @@ pub async fn run(
     };
     let workspaces = Workspaces { client };
     let unreadable = |error| format!("cannot list workspaces: {}", causes(&error));
-    let now = workspaces.now().await.map_err(unreadable)?;
     let listed = workspaces.list(arguments).await.map_err(unreadable)?;
+    let now = workspaces.now().await.map_err(unreadable)?;
     let first = plan(listed, &Done::default(), idle, now);
     let mut screen = Screen::of_process();
     let ending = if arguments.dry_run {
-        screen.print(&text::dry_run(&first, arguments, now));
+        screen.print(&text::dry_run(&first, arguments, idle, now));
         Ending::Complete
     } else {
-        screen.print(&text::header(arguments, first.restarts.len()));
+        screen.print(&text::header(arguments, idle, first.restarts.len()));
         let mut run = Run::new(arguments, workspaces, idle, signals, &mut screen);
         let ended = run.restart_all(first).await;
         let is_complete = run.tally.away.is_empty() && run.tally.refused.is_empty();

@@ -18,7 +18,10 @@ const IDLE_FOR_MIN: Duration = Duration::from_mins(1);
 const EXAMPLES: &str = "\
 Restarts by the annotation notebooks.kubeflow.org/restart-at, evenly spaced: the Workspace whose restart has been pending for longest
 first, with --only-idle the one that has been idle for longest. Each is read anew just before: one that its user has restarted,
-paused or deleted meanwhile, or uses again, is left. Ctrl-C stops after the write in flight, with the summary; run it again to go on.
+paused or deleted meanwhile is left. Ctrl-C stops after the write in flight, with the summary; run it again to go on.
+
+With --only-idle each is restarted within 30 seconds of an activity probe that found it idle, so it takes at least one
+probeIntervalSeconds. One that is in use, or not known to be idle, is left.
 
 It waits while --max-unavailable restarted Workspaces are not available again, and stops when none becomes available for
 --progress-deadline: an image that does not start takes down no more than that.
@@ -40,7 +43,8 @@ pub(super) fn command() -> Command {
         .args([
             Arg::new("kind").value_name("KIND").help("Name of the WorkspaceKind"),
             text("max", "N/UNIT").help("How many are restarted in a time at most, such as 5/min, 1/s or 100/h"),
-            switch("only-idle").help("Only Workspaces that an activity probe has found idle"),
+            switch("only-idle")
+                .help("Only Workspaces that an activity probe has just found idle; takes at least one probe interval"),
             text("idle-for", "DURATION")
                 .default_value("30m")
                 .help("How long they must have been idle; with --only-idle"),

@@ -11,7 +11,7 @@ use crate::stores::slim::{Incoming, Key};
 use crate::stores::uid::Uid;
 use crate::stores::workspace::StoredWorkspace;
 
-/// A Workspace whose restart is due.
+/// A Workspace whose restart is due, now or after its next probe.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Candidate {
     pub key: Key,
@@ -76,7 +76,7 @@ pub(super) fn plan(
     }
     // A time that is not known is one of before.
     plan.restarts.sort_by_cached_key(|candidate| {
-        (Reverse(candidate.due.idle), candidate.due.pending_since, candidate.key.clone())
+        (Reverse(candidate.due.idle.map(|idle| idle.time)), candidate.due.pending_since, candidate.key.clone())
     });
     plan.left.values_mut().for_each(|keys| keys.sort());
     plan

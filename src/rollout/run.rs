@@ -1,5 +1,5 @@
 //! The loop of a roll-out: one restart after the other, never more at a time than may be unavailable, until nothing is pending,
-//! it is stopped, or it has to stop.
+//! it is stopped, or it has to stop. Where only what is idle is restarted, each waits for its next probe.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::plan::{Candidate, Done, LeftBy, Plan, duration, plan};
 use super::rate::Pace;
 use super::screen::Screen;
 use super::standing::{Aftermath, Before, IdleRule, Left, NOT_REPLACED, aftermath, standing};
-use super::text::{self, Tally};
+use super::text::{self, Awaited, Tally};
 use super::workspaces::{Failure, Workspaces};
 use crate::client::{CallError, causes};
 use crate::shutdown::StopSignal;
@@ -21,6 +21,10 @@ use crate::stores::uid::Uid;
 
 /// How often it is looked whether those that were restarted are available again.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked who has been probed, where that counts: three times while a probe is fresh.
+const LIST_EVERY: Duration = Duration::from_secs(10);
+/// How much longer than two intervals it is waited for a probe.
+const PROBE_LATE: Duration = Duration::from_mins(1);
 /// After how many refused restarts in a row it is no use to go on.
 const REFUSALS_MAX: usize = 5;
 /// How often a Workspace that keeps changing is read again.
@@ -50,6 +54,8 @@ struct Away {
 /// What became of a restart.
 enum Restart {
     Done(Before),
+    /// Its last probe is not fresh any longer, or found it in use: the next list says how it stands.
+    Later,
     /// There is nothing to be done any longer.
     Left(Left),
     Failed(CallError),
@@ -64,6 +70,14 @@ pub(super) struct Run<'a> {
     signals: mpsc::Receiver<StopSignal>,
     screen: &'a mut Screen,
     pace: Pace,
+    /// Those that are to be restarted, in their order.
+    open: Vec<Candidate>,
+    /// When they were listed.
+    listed: Instant,
+    /// Since when there might have been a restart, but none of them has a fresh probe.
+    probe_awaited: Option<Instant>,
+    /// Whether it has been said that it waits for probes.
+    is_probe_wait_reported: bool,
     /// The Workspaces that were dealt with.
     done: Done,
     /// Those of them that turned out not to be due any longer.
@@ -99,6 +113,10 @@ impl<'a> Run<'a> {
             screen,
             tally: Tally::default(),
             pace: Pace::new(arguments.max),
+            open: Vec::new(),
+            listed: now,
+            probe_awaited: None,
+            is_probe_wait_reported: false,
             done: Done::default(),
             skipped: LeftBy::new(),
             all: 0,
@@ -114,27 +132,9 @@ impl<'a> Run<'a> {
     /// Restarts what is planned, and then what has become due meanwhile; waits for the last of them. Whatever comes of it, the
     /// tally is complete.
     pub async fn restart_all(&mut self, first: Plan) -> Result<(), Stop> {
-        let mut next = first;
-        self.tally.left = std::mem::take(&mut next.left);
-        let mut ended = Ok(());
-        while ended.is_ok() && !next.restarts.is_empty() {
-            self.all = self.done.len() + next.restarts.len();
-            let mut restarts = std::mem::take(&mut next.restarts).into_iter();
-            while let Some(candidate) = restarts.next() {
-                if let Err(stop) = self.restart_one(&candidate).await {
-                    let is_open = !self.done.contains(&candidate.uid);
-                    self.tally.remaining = restarts.len() + usize::from(is_open);
-                    ended = Err(stop);
-                    break;
-                }
-            }
-            if ended.is_ok() {
-                match self.plan_anew().await {
-                    Ok(plan) => next = plan,
-                    Err(stop) => ended = Err(stop),
-                }
-            }
-        }
+        self.follow(first);
+        let mut ended = self.restart_open().await;
+        self.tally.remaining = self.open.len();
         if ended.is_ok() {
             ended = self.come_back().await;
         }
@@ -145,20 +145,66 @@ impl<'a> Run<'a> {
         ended
     }
 
+    /// Where probes count, those of a list that is older than a few seconds do not.
+    async fn restart_open(&mut self) -> Result<(), Stop> {
+        while !self.open.is_empty() {
+            self.turn().await?;
+            if self.idle.is_some() && self.listed.elapsed() >= LIST_EVERY {
+                self.plan_anew().await?;
+                continue;
+            }
+            match self.open.iter().find(|candidate| !candidate.due.waits_for_probe()).cloned() {
+                Some(candidate) => {
+                    let ended = self.restart_one(&candidate).await;
+                    self.open.retain(|open| !self.done.contains(&open.uid));
+                    ended?;
+                }
+                None => self.wait_for_probe().await?,
+            }
+            if self.open.is_empty() {
+                self.plan_anew().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, plan: Plan) {
+        self.all = self.done.len() + plan.restarts.len();
+        (self.open, self.tally.left, self.listed) = (plan.restarts, plan.left, Instant::now());
+    }
+
     /// What is to be done beside what has been done.
-    async fn plan_anew(&mut self) -> Result<Plan, Stop> {
+    async fn plan_anew(&mut self) -> Result<(), Stop> {
         loop {
-            let read = async { Ok((self.workspaces.now().await?, self.workspaces.list(self.arguments).await?)) };
+            let read = async { Ok((self.workspaces.list(self.arguments).await?, self.workspaces.now().await?)) };
             match read.await {
-                Ok((now, workspaces)) => {
+                Ok((workspaces, now)) => {
                     self.outage.end();
-                    let mut next = plan(workspaces, &self.done, self.idle, now);
-                    self.tally.left = std::mem::take(&mut next.left);
-                    return Ok(next);
+                    self.follow(plan(workspaces, &self.done, self.idle, now));
+                    return Ok(());
                 }
                 Err(error) => self.unanswered(&error).await?,
             }
         }
+    }
+
+    /// Waits for the next list. Each has a probe within an interval, or counts as unknown after two; where all of them seem
+    /// to be older than they are, it would wait for ever.
+    async fn wait_for_probe(&mut self) -> Result<(), Stop> {
+        let patience =
+            self.idle.map_or(Duration::ZERO, |rule| rule.interval.saturating_mul(2).saturating_add(PROBE_LATE));
+        if self.probe_awaited.get_or_insert_with(Instant::now).elapsed() > patience {
+            for Candidate { key, uid, .. } in std::mem::take(&mut self.open) {
+                self.done.others.insert(uid);
+                self.skipped.entry(Left::NeverFresh).or_default().push(key);
+            }
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.is_probe_wait_reported, true) {
+            let open = text::workspaces(self.open.len());
+            self.screen.print(&format!("waiting for the next probe of {open}\n"));
+        }
+        self.wait(Awaited::Probe, self.listed + LIST_EVERY).await
     }
 
     /// Restarts a Workspace once it may be.
@@ -170,6 +216,12 @@ impl<'a> Run<'a> {
             match self.try_restart(candidate, &mut asked).await {
                 Restart::Done(before) => {
                     self.restarted(candidate, before);
+                    return Ok(());
+                }
+                Restart::Later => {
+                    self.outage.end();
+                    let open = self.open.iter_mut().filter(|open| open.uid == candidate.uid);
+                    open.filter_map(|open| open.due.idle.as_mut()).for_each(|idle| idle.is_fresh = false);
                     return Ok(());
                 }
                 Restart::Left(left) => {
@@ -191,8 +243,9 @@ impl<'a> Run<'a> {
     /// Asks for the restart, if it is still due. `asked` is the time that was sent before, of which it is not known whether it
     /// is stored.
     async fn try_restart(&self, candidate: &Candidate, asked: &mut Option<String>) -> Restart {
-        let read = async { Ok((self.workspaces.now().await?, self.workspaces.read(&candidate.key).await?)) };
-        let (now, incoming) = match read.await {
+        // In this order: no probe is older than it seems.
+        let read = async { Ok((self.workspaces.read(&candidate.key).await?, self.workspaces.now().await?)) };
+        let (incoming, now) = match read.await {
             Ok(read) => read,
             Err(error) if matches!(Failure::of(&error), Failure::Missing) => return Restart::Left(Left::Gone),
             Err(error) => return Restart::Failed(error),
@@ -205,6 +258,8 @@ impl<'a> Run<'a> {
             return Restart::Done(candidate.due.before);
         }
         let due = match standing(&workspace, self.idle, now) {
+            Ok(due) if due.waits_for_probe() => return Restart::Later,
+            Err(Left::InUse | Left::Unknown(_)) => return Restart::Later,
             Ok(due) => due,
             Err(left) => return Restart::Left(left),
         };
@@ -220,7 +275,7 @@ impl<'a> Run<'a> {
         let Candidate { key, uid, .. } = candidate;
         self.pace.restarted();
         self.outage.end();
-        (self.refusals, self.progressed) = (0, Instant::now());
+        (self.refusals, self.progressed, self.probe_awaited) = (0, Instant::now(), None);
         self.done.restarted.insert(uid.clone());
         self.tally.restarted += 1;
         self.screen.print(&format!("{key} is restarted ({} of {})\n", self.done.len(), self.all));
@@ -252,9 +307,11 @@ impl<'a> Run<'a> {
                 let away = text::workspaces(self.away.len());
                 self.screen.print(&format!("waiting for {away} to become available again (--max-unavailable)\n"));
             }
-            self.wait((!is_full).then(|| self.pace.due())).await?;
             if is_full {
+                self.wait(Awaited::Available, self.look_at).await?;
                 self.check_deadline()?;
+            } else {
+                self.wait(Awaited::Turn, self.pace.due()).await?;
             }
         }
     }
@@ -266,7 +323,7 @@ impl<'a> Run<'a> {
             self.screen.print(&format!("waiting for {away} to become available again\n"));
         }
         while !self.away.is_empty() {
-            self.wait(None).await?;
+            self.wait(Awaited::Available, self.look_at).await?;
             self.check_deadline()?;
         }
         Ok(())
@@ -278,13 +335,13 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until then, but not longer than until those that were restarted have been looked at once more.
-    async fn wait(&mut self, until: Option<Instant>) -> Result<(), Stop> {
-        let next = until.map(|until| until.saturating_duration_since(Instant::now()));
+    async fn wait(&mut self, awaited: Awaited, until: Instant) -> Result<(), Stop> {
+        let next = until.saturating_duration_since(Instant::now());
         let remaining = self.all.saturating_sub(self.done.len());
-        let left = next.unwrap_or_default() + duration(remaining, self.arguments.max.interval());
+        let left = next + duration(remaining, self.arguments.max.interval());
         let (done, all, away) = (self.done.len(), self.all, self.away.len());
-        self.screen.status(|| text::status(done, all, away, next, left));
-        self.sleep(until.map_or(self.look_at, |until| until.min(self.look_at))).await?;
+        self.screen.status(|| text::status(done, all, away, awaited, next, left));
+        self.sleep(until.min(self.look_at)).await?;
         if self.look_at <= Instant::now() {
             self.look().await?;
             self.look_at = Instant::now() + LOOK_EVERY;
@@ -321,6 +378,8 @@ impl<'a> Run<'a> {
     /// The API server gave no answer: it may in a moment, and if not for long, there is no use in going on.
     async fn unanswered(&mut self, error: &CallError) -> Result<(), Stop> {
         let pause = self.outage_of(error)?;
+        // Meanwhile there may have been probes.
+        self.probe_awaited = None;
         self.screen.print(&format!("no answer, trying again in {} s: {}\n", pause.as_secs(), causes(error)));
         self.sleep(Instant::now() + pause).await
     }

@@ -6,7 +6,7 @@ use crds::conditions::{Condition, ConditionStatus};
 use crds::workspace::{WorkspaceState, WorkspaceStatus};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::activity::idle::{IdleUnknown, idle_for};
+use crate::activity::idle::{Idle, IdleUnknown, idle};
 use crate::reconcile::conditions::{AVAILABLE, PENDING_RESTART, TEMPLATE_CHANGED};
 use crate::stores::workspace::StoredWorkspace;
 
@@ -29,10 +29,17 @@ pub(super) struct IdleRule {
 pub(super) struct Due {
     /// Since when it is pending; `None` where an older CRD drops that.
     pub pending_since: Option<Timestamp>,
-    /// For how long the Workspace had been idle when it was last probed; only where that counts.
-    pub idle: Option<Duration>,
+    /// How its last probe found it; only where that counts.
+    pub idle: Option<Idle>,
     /// What it was before.
     pub before: Before,
+}
+
+impl Due {
+    /// Whether it is not known that nobody uses it now: it is restarted after its next probe, if that finds it idle, too.
+    pub fn waits_for_probe(&self) -> bool {
+        self.idle.is_some_and(|idle| !idle.is_fresh)
+    }
 }
 
 /// A Workspace before its restart.
@@ -53,6 +60,8 @@ pub(super) enum Left {
     InUse,
     /// It may be in use.
     Unknown(IdleUnknown),
+    /// It is idle by each probe, but none of them was fresh when it was looked at.
+    NeverFresh,
     /// Somebody has asked for its restart already.
     Requested,
     /// Its latest change has not been reconciled.
@@ -80,7 +89,7 @@ enum Pending {
 }
 
 /// Whether the restart of a Workspace is due.
-pub(super) fn standing(workspace: &StoredWorkspace, idle: Option<IdleRule>, now: Timestamp) -> Result<Due, Left> {
+pub(super) fn standing(workspace: &StoredWorkspace, rule: Option<IdleRule>, now: Timestamp) -> Result<Due, Left> {
     let status = workspace.status.unpack();
     if workspace.identity.deleting {
         return Err(Left::Deleting);
@@ -99,16 +108,19 @@ pub(super) fn standing(workspace: &StoredWorkspace, idle: Option<IdleRule>, now:
     if is_requested(workspace, &status, now) {
         return Err(Left::Requested);
     }
-    let known = |rule: IdleRule| idle_for(status.activity.as_ref(), status.last_running_time, rule.interval, now);
-    let idle = match idle.map(|rule| (rule, known(rule))) {
+    let idle = match rule {
         None => None,
-        Some((_, Err(unknown))) => return Err(Left::Unknown(unknown)),
-        Some((rule, Ok(idle))) if idle < rule.at_least => return Err(Left::InUse),
-        Some((_, Ok(idle))) => Some(idle),
+        Some(rule) => Some(known_idle(&status, rule, now)?),
     };
     let since = condition(&status, PENDING_RESTART).and_then(|pending| pending.last_transition_time.parse().ok());
     let before = Before { last_running_time: status.last_running_time, is_available: is_available(&status) };
     Ok(Due { pending_since: since, idle, before })
+}
+
+/// How the last probe found it, if it had been idle for long enough by then.
+fn known_idle(status: &WorkspaceStatus, rule: IdleRule, now: Timestamp) -> Result<Idle, Left> {
+    let known = idle(status.activity.as_ref(), status.last_running_time, rule.interval, now).map_err(Left::Unknown)?;
+    if known.time < rule.at_least { Err(Left::InUse) } else { Ok(known) }
 }
 
 fn condition<'a>(status: &'a WorkspaceStatus, type_: &str) -> Option<&'a Condition> {

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::arguments::Rollout;
 use super::plan::{Candidate, LeftBy, Plan, duration};
-use super::standing::Left;
+use super::standing::{IdleRule, Left};
 use crate::config::values::written;
 use crate::stores::slim::Key;
 
@@ -54,30 +54,37 @@ impl Tally {
     }
 }
 
-/// What a roll-out begins with.
-pub(super) fn header(arguments: &Rollout, restarts: usize) -> String {
+/// What a roll-out begins with. Where only what is idle is restarted, each is only after its next probe, and the last of them is
+/// probed about an interval from now.
+pub(super) fn header(arguments: &Rollout, idle: Option<IdleRule>, restarts: usize) -> String {
     let Rollout { kind, namespace, max, dry_run, .. } = arguments;
     let (interval, place) = (max.interval(), namespace.as_ref().map(|name| format!(" in namespace {name}")));
     let verb = if *dry_run { "would be restarted" } else { "to restart" };
     let place = place.unwrap_or_default();
     let mut text = format!("WorkspaceKind {kind}{place}: {} {verb}", workspaces(restarts));
     if restarts > 1 {
-        let takes = approximate(duration(restarts, interval));
-        let _ = write!(text, ", one every {}, so for at least {takes}", written(interval));
+        let _ = write!(text, ", one every {}", written(interval));
+    }
+    let takes = duration(restarts, interval);
+    if let Some(rule) = idle.filter(|_| restarts > 0) {
+        let takes = approximate(takes.max(rule.interval));
+        let _ = write!(text, ", each right after its next probe, so for about {takes} or longer");
+    } else if restarts > 1 {
+        let _ = write!(text, ", so for at least {}", approximate(takes));
     }
     text.push('\n');
     text
 }
 
 /// What a dry run prints.
-pub(super) fn dry_run(plan: &Plan, arguments: &Rollout, now: Timestamp) -> String {
-    let mut text = header(arguments, plan.restarts.len());
+pub(super) fn dry_run(plan: &Plan, arguments: &Rollout, rule: Option<IdleRule>, now: Timestamp) -> String {
+    let mut text = header(arguments, rule, plan.restarts.len());
     for (index, Candidate { key, due, .. }) in plan.restarts.iter().enumerate() {
         let pending = due.pending_since.map(|since| {
             let pending = Duration::try_from(now.duration_since(since)).unwrap_or_default();
             format!("pending for {}", approximate(pending))
         });
-        let idle = due.idle.map(|idle| format!("idle for {} when last probed", approximate(idle)));
+        let idle = due.idle.map(|idle| format!("idle for {} when last probed", approximate(idle.time)));
         let facts: Vec<String> = pending.into_iter().chain(idle).collect();
         let facts = if facts.is_empty() { String::new() } else { format!(": {}", facts.join(", ")) };
         let _ = writeln!(text, "{:>4}. {key}{facts}", index + 1);
@@ -111,6 +118,9 @@ pub(super) fn why(left: Left, arguments: &Rollout) -> String {
         Left::Again => "restarted, and the kind was changed once more (run this again)".to_owned(),
         Left::InUse => format!("in use, or used less than {} before the last probe", idle_for()),
         Left::Unknown(unknown) => format!("not known to be idle, {unknown}"),
+        Left::NeverFresh => {
+            "idle by every probe, but none was as recent as it should be (are the clocks right?)".to_owned()
+        }
         Left::Requested => "the annotation restart-at already asks for a restart".to_owned(),
         Left::NotReconciled => "changed, and not reconciled since".to_owned(),
         Left::UpdateAvailable => "an update is available, which its user has to select".to_owned(),
@@ -122,13 +132,33 @@ pub(super) fn why(left: Left, arguments: &Rollout) -> String {
     }
 }
 
-/// The line that changes on a terminal.
-pub(super) fn status(done: usize, all: usize, away: usize, next: Option<Duration>, remaining: Duration) -> String {
-    let next = match next {
-        Some(next) => format!("next in {}", written(Duration::from_secs(next.as_secs()))),
-        None => "waiting for them".to_owned(),
+/// What a roll-out waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Awaited {
+    /// The time of the next restart.
+    Turn,
+    /// That those that were restarted become available again.
+    Available,
+    /// The next probe of one that is idle.
+    Probe,
+}
+
+/// The line that changes on a terminal: `next` is how long that takes, `remaining` how long all the rest.
+pub(super) fn status(
+    done: usize,
+    all: usize,
+    away: usize,
+    awaited: Awaited,
+    next: Duration,
+    remaining: Duration,
+) -> String {
+    let remaining = approximate(remaining);
+    let what = match awaited {
+        Awaited::Turn => format!("next in {}, {remaining} left", written(Duration::from_secs(next.as_secs()))),
+        Awaited::Available => format!("waiting for them, {remaining} left"),
+        Awaited::Probe => format!("waiting for the next probe of {}", all.saturating_sub(done)),
     };
-    format!("{done} of {all} done, {away} not available yet; {next}, {} left", approximate(remaining))
+    format!("{done} of {all} done, {away} not available yet; {what}")
 }
 
 /// In at most two units: nobody reads the seconds of hours.

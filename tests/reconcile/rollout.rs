@@ -326,13 +326,13 @@ fn an_image_that_does_not_start_takes_down_no_more_than_may_be_unavailable() {
     running.stop();
 }
 
-/// Writes what its last probe found, which ended just now: how long before it was last active.
-fn probed(lab: &WorkspaceHandle<'_>, idle: SignedDuration, edit: impl FnOnce(&mut Value)) {
-    let now = Timestamp::now().as_millisecond();
-    let idle = i64::try_from(idle.as_millis()).unwrap();
+/// Writes what its last probe found, which ended so long ago: how long before it was last active.
+fn probed(lab: &WorkspaceHandle<'_>, ago: SignedDuration, idle: SignedDuration, edit: impl FnOnce(&mut Value)) {
+    let ended = Timestamp::now() - ago;
+    let (active, ended) = ((ended - idle).as_millisecond(), ended.as_millisecond());
     let mut activity = json!({
-        "lastActivity": now - idle, "lastUpdate": now,
-        "lastProbe": {"startTime": now, "endTime": now, "result": "Success", "message": ""},
+        "lastActivity": active, "lastUpdate": ended,
+        "lastProbe": {"startTime": ended, "endTime": ended, "result": "Success", "message": ""},
     });
     edit(&mut activity);
     let change = json!({"status": {"activity": activity}});
@@ -358,7 +358,7 @@ fn other_kinds_are_refused(world: &World) {
 }
 
 #[test]
-fn only_what_is_known_to_be_idle_is_restarted_where_that_is_asked_for() {
+fn only_what_a_fresh_probe_has_found_idle_is_restarted_where_that_is_asked_for() {
     let cluster = control_plane();
     let running = Loop::start(cluster, &[]);
     let world = World::on(cluster, "idle");
@@ -375,31 +375,34 @@ fn only_what_is_known_to_be_idle_is_restarted_where_that_is_asked_for() {
         lab.wait_running();
     }
     make_pending(&world, "1", &labs.iter().collect::<Vec<_>>());
-    let hours = SignedDuration::from_hours;
-    probed(idle_2h, hours(2), |_| {});
-    probed(idle_3h, hours(3), |_| {});
-    probed(back, hours(1), |_| {});
-    probed(active, SignedDuration::from_mins(10), |_| {});
-    probed(failed, hours(5), |activity| activity["lastProbe"]["result"] = json!("Failure"));
-    probed(never, hours(5), |activity| (activity["lastUpdate"], activity["lastActivity"]) = (json!(0), json!(0)));
+    let (hours, now) = (SignedDuration::from_hours, SignedDuration::ZERO);
+    probed(idle_2h, hours(1), hours(2), |_| {});
+    probed(idle_3h, hours(1), hours(3), |_| {});
+    probed(back, hours(1), hours(4), |_| {});
+    probed(active, now, SignedDuration::from_mins(10), |_| {});
+    probed(failed, now, hours(5), |activity| activity["lastProbe"]["result"] = json!("Failure"));
+    probed(never, now, hours(5), |activity| (activity["lastUpdate"], activity["lastActivity"]) = (json!(0), json!(0)));
+    // The loop does not probe it by itself: that it tried to is a moment ago.
     let long_ago = (Timestamp::now() - hours(49)).as_millisecond();
-    probed(outdated, hours(60), |activity| activity["lastUpdate"] = json!(long_ago));
+    probed(outdated, now, hours(60), |activity| activity["lastUpdate"] = json!(long_ago));
     let before: Vec<_> = labs.iter().map(uid).collect();
 
     let mark = world.mark();
     let rolling = Rolling::start(&world, ADMIN, &["--max", "15/min", "--only-idle"]);
+    rolling.wait_printed("\nwaiting for the next probe of 3 Workspaces\n");
+    // Of the longest idle it is not known what its user does now.
+    probed(idle_2h, now, hours(2), |_| {});
     rolling.wait_printed(" is restarted (1 of 3)\n");
-    // Its user is back before its turn.
-    probed(back, SignedDuration::from_secs(0), |_| {});
+    probed(back, now, now, |_| {});
+    probed(idle_3h, now, hours(3), |_| {});
     let (code, printed) = rolling.wait();
     let key = |lab: &WorkspaceHandle<'_>| format!("{}/{}", world.namespace, lab.name);
     let started = format!(
-        "WorkspaceKind {}: 3 Workspaces to restart, one every 4s, so for at least 8s\n{} is restarted (1 of 3)\n{} is restarted (2 \
-         of 3)\n{} is left: in use, or used less than 30m before the last probe\n",
+        "WorkspaceKind {}: 3 Workspaces to restart, one every 4s, each right after its next probe, so for about 24h or longer\n\
+         waiting for the next probe of 3 Workspaces\n{} is restarted (1 of 3)\n{} is restarted (2 of 2)\n",
         world.kind,
-        key(idle_3h),
         key(idle_2h),
-        key(back)
+        key(idle_3h),
     );
     assert!(printed.starts_with(&started), "{printed}");
     let summary = format!(

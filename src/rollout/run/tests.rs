@@ -3,20 +3,20 @@
 //! Orders of events that no control plane brings about on request: lost answers, changes between a read and a write, hours. The API
 //! server is a map of Workspaces here, with resourceVersions; time is tokio's.
 
+mod probes;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use http::{Method, Request, Response};
 use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::fmt::rfc2822::DateTimePrinter;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
 
 use super::*;
-use crate::rollout::standing::Due;
-use crate::stores::slim::Incoming;
-use crate::stores::workspace::StoredWorkspace;
 
 /// What becomes of a write before and after it is done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,32 +30,92 @@ enum Fate {
     Lost,
 }
 
-#[derive(Default)]
+/// What the last probe of a Workspace found, in seconds since the start.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Probed {
+    ended: i64,
+    last_active: i64,
+    is_success: bool,
+}
+
+/// What the last probe of this Workspace has found at that second.
+type Probes = Box<dyn Fn(&str, i64) -> Probed + Send>;
+
 struct Server {
+    start: Instant,
     workspaces: BTreeMap<String, Value>,
+    /// Them as they are sent.
+    texts: BTreeMap<String, String>,
     version: u64,
     /// The second of each write that was tried, and the name.
-    tried: Vec<(u64, String)>,
+    tried: Vec<(i64, String)>,
     /// How often each Workspace was restarted.
     restarts: BTreeMap<String, usize>,
     fates: Vec<Fate>,
     /// Whether those that are restarted come back.
     is_image_good: bool,
+    probes: Option<Probes>,
+    /// The last probe that is in the status.
+    probed: BTreeMap<String, Probed>,
+    /// How often they were listed.
+    lists: usize,
 }
 
 impl Server {
+    fn new(start: Instant, fates: &[Fate], is_image_good: bool) -> Self {
+        Self {
+            start,
+            workspaces: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            version: 0,
+            tried: Vec::new(),
+            restarts: BTreeMap::new(),
+            fates: fates.iter().rev().copied().collect(),
+            is_image_good,
+            probes: None,
+            probed: BTreeMap::new(),
+            lists: 0,
+        }
+    }
+
+    fn seconds(&self) -> i64 {
+        i64::try_from(self.start.elapsed().as_secs()).unwrap()
+    }
+
+    /// As the controller does, at the end of each probe.
+    fn probe(&mut self, name: &str) {
+        let Some(probes) = &self.probes else { return };
+        let found = probes(name, self.seconds());
+        let Probed { ended, last_active, is_success } = found;
+        if self.restarts.contains_key(name) || self.probed.insert(name.to_owned(), found) == Some(found) {
+            return;
+        }
+        let millis = |seconds: i64| at(seconds).as_millisecond();
+        let result = if is_success { "Success" } else { "Failure" };
+        let probe = json!({"startTime": millis(ended), "endTime": millis(ended), "result": result, "message": ""});
+        self.changed(name, |workspace| {
+            let activity = &mut workspace["status"]["activity"];
+            activity["lastProbe"] = probe;
+            if is_success {
+                activity["lastActivity"] = json!(millis(last_active));
+                activity["lastUpdate"] = json!(millis(ended));
+            }
+        });
+    }
+
     fn changed(&mut self, name: &str, change: impl FnOnce(&mut Value)) {
         self.version += 1;
         let workspace = self.workspaces.get_mut(name).unwrap();
         change(workspace);
         workspace["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.texts.insert(name.to_owned(), workspace.to_string());
     }
 
     /// Its pod is replaced at once, as the controller does.
     fn restart(&mut self, name: &str, body: &Value) {
-        let (at, is_good) =
-            (body["metadata"]["annotations"]["notebooks.kubeflow.org/restart-at"].clone(), self.is_image_good);
-        assert_eq!(at, "2026-01-01T12:00:00Z");
+        let is_good = self.is_image_good;
+        let at = body["metadata"]["annotations"]["notebooks.kubeflow.org/restart-at"].clone();
+        assert_eq!(at, self::at(self.seconds()).to_string());
         *self.restarts.entry(name.to_owned()).or_default() += 1;
         self.changed(name, |workspace| {
             workspace["metadata"]["annotations"] = json!({"notebooks.kubeflow.org/restart-at": at});
@@ -69,18 +129,17 @@ impl Server {
         });
     }
 
-    fn patch(&mut self, name: &str, body: &Value) -> (u16, Value) {
+    fn patch(&mut self, name: &str, body: &Value) -> (u16, String) {
         let metadata = &self.workspaces[name]["metadata"];
         if body["metadata"]["resourceVersion"] != metadata["resourceVersion"]
             || body["metadata"]["uid"] != metadata["uid"]
         {
-            return (
-                409,
-                json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "the object has been modified"}),
-            );
+            let message = "the object has been modified";
+            let conflict = json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": message});
+            return (409, conflict.to_string());
         }
         self.restart(name, body);
-        (200, self.workspaces[name].clone())
+        (200, self.texts[name].clone())
     }
 }
 
@@ -94,16 +153,14 @@ struct Fixture {
 impl Fixture {
     fn new(names: &[String], fates: &[Fate], is_image_good: bool) -> Self {
         let start = Instant::now();
-        let fates = fates.iter().rev().copied().collect();
-        let server = Server { fates, is_image_good, ..Server::default() };
-        let server = Arc::new(Mutex::new(server));
+        let server = Arc::new(Mutex::new(Server::new(start, fates, is_image_good)));
         for name in names {
             let mut server = server.lock().unwrap();
             server.workspaces.insert(name.clone(), workspace(name));
             server.changed(name, |_| {});
         }
         let shared = Arc::clone(&server);
-        let client = Client::new(service_fn(move |request| answer(Arc::clone(&shared), request, start)), "default");
+        let client = Client::new(service_fn(move |request| answer(Arc::clone(&shared), request)), "default");
         Self { server, client, start }
     }
 
@@ -114,11 +171,35 @@ impl Fixture {
     /// Rolls out to all of them.
     async fn roll_out(&self, arguments: &Rollout) -> (Result<(), Stop>, Tally) {
         let (_signals, receiver) = mpsc::channel(1);
+        self.roll_out_until(arguments, receiver).await
+    }
+
+    /// With Ctrl-C after so many seconds.
+    async fn stopped_after(&self, seconds: u64, arguments: &Rollout) -> (Result<(), Stop>, Tally) {
+        let (signals, receiver) = mpsc::channel(1);
+        let stopping = async {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            signals.send(StopSignal::Interrupt).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = self.roll_out_until(arguments, receiver) => ended,
+            () = stopping => unreachable!(),
+        }
+    }
+
+    async fn roll_out_until(
+        &self,
+        arguments: &Rollout,
+        signals: mpsc::Receiver<StopSignal>,
+    ) -> (Result<(), Stop>, Tally) {
+        let idle = arguments.idle_for.map(|at_least| IdleRule { at_least, interval: probes::INTERVAL });
         let mut screen = Screen::new(Box::new(std::io::sink()), true);
         let workspaces = Workspaces { client: &self.client };
-        let candidates = self.server().workspaces.values().map(candidate).collect();
-        let mut run = Run::new(arguments, workspaces, None, receiver, &mut screen);
-        let ended = run.restart_all(Plan { restarts: candidates, ..Plan::default() }).await;
+        let (listed, now) = (workspaces.list(arguments).await.unwrap(), workspaces.now().await.unwrap());
+        let first = plan(listed, &Done::default(), idle, now);
+        let mut run = Run::new(arguments, workspaces, idle, signals, &mut screen);
+        let ended = run.restart_all(first).await;
         (ended, run.tally)
     }
 }
@@ -138,35 +219,40 @@ fn workspace(name: &str) -> Value {
     workspace
 }
 
-fn candidate(workspace: &Value) -> Candidate {
-    let incoming: Incoming<StoredWorkspace> = serde_json::from_str(&workspace.to_string()).unwrap();
-    let identity = incoming.identity();
-    let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
-    let due: Due = standing(&incoming.object.unwrap(), None, now).unwrap();
-    Candidate { key: identity.key, uid: identity.uid, due }
+/// That second since the start.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second("2026-01-01T12:00:00Z".parse::<Timestamp>().unwrap().as_second() + seconds).unwrap()
 }
 
 async fn answer(
     server: Arc<Mutex<Server>>,
     request: Request<Body>,
-    start: Instant,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect_bytes().await.unwrap();
     let path = parts.uri.path().to_owned();
     let name = path.rsplit('/').next().unwrap();
-    let (mut is_lost, mut code, mut object) = (false, 200, json!({}));
-    {
+    let (mut is_lost, mut code, mut object) = (false, 200, "{}".to_owned());
+    let date = {
         let mut server = server.lock().unwrap();
         match (&parts.method, name) {
             (&Method::GET, "version") => {}
             (&Method::GET, "workspaces") => {
-                let items: Vec<_> = server.workspaces.values().collect();
-                object = json!({"metadata": {}, "items": items});
+                server.lists += 1;
+                for name in server.workspaces.keys().cloned().collect::<Vec<_>>() {
+                    server.probe(&name);
+                }
+                let items: Vec<&str> = server.texts.values().map(String::as_str).collect();
+                object = format!(r#"{{"metadata": {{}}, "items": [{}]}}"#, items.join(","));
             }
-            (&Method::GET, name) => object = server.workspaces[name].clone(),
+            (&Method::GET, name) => {
+                server.probe(name);
+                object = server.texts[name].clone();
+            }
             (&Method::PATCH, name) => {
-                server.tried.push((start.elapsed().as_secs(), name.to_owned()));
+                server.probe(name);
+                let second = server.seconds();
+                server.tried.push((second, name.to_owned()));
                 let fate = server.fates.pop().unwrap_or(Fate::Done);
                 if fate == Fate::Overtaken {
                     server.changed(name, |workspace| workspace["spec"]["paused"] = json!(true));
@@ -178,12 +264,13 @@ async fn answer(
             }
             other => panic!("{other:?}"),
         }
-    }
+        DateTimePrinter::new().timestamp_to_rfc9110_string(&at(server.seconds())).unwrap()
+    };
     if is_lost {
         std::future::pending::<()>().await;
     }
-    let answer = Response::builder().status(code).header("date", "Thu, 01 Jan 2026 12:00:00 GMT");
-    Ok(answer.body(Body::from(object.to_string().into_bytes())).unwrap())
+    let answer = Response::builder().status(code).header("date", date);
+    Ok(answer.body(Body::from(object.into_bytes())).unwrap())
 }
 
 fn arguments(max: &str) -> Rollout {
@@ -263,21 +350,7 @@ async fn an_api_server_that_never_answers_stops_it_after_two_minutes() {
 #[tokio::test(start_paused = true)]
 async fn a_signal_stops_it_before_the_next_write() {
     let fixture = Fixture::new(&names(3), &[], true);
-    let (signals, receiver) = mpsc::channel(1);
-    let mut screen = Screen::new(Box::new(std::io::sink()), true);
-    let arguments = arguments("5/min");
-    let candidates = fixture.server().workspaces.values().map(candidate).collect();
-    let workspaces = Workspaces { client: &fixture.client };
-    let mut run = Run::new(&arguments, workspaces, None, receiver, &mut screen);
-    let stopping = async {
-        tokio::time::sleep(Duration::from_secs(13)).await;
-        signals.send(StopSignal::Interrupt).await.unwrap();
-        std::future::pending::<()>().await;
-    };
-    let ended = tokio::select! {
-        ended = run.restart_all(Plan { restarts: candidates, ..Plan::default() }) => ended,
-        () = stopping => unreachable!(),
-    };
-    assert_eq!((ended, run.tally.restarted, run.tally.remaining), (Err(Stop::Signal), 2, 1));
+    let (ended, tally) = fixture.stopped_after(13, &arguments("5/min")).await;
+    assert_eq!((ended, tally.restarted, tally.remaining), (Err(Stop::Signal), 2, 1));
     assert_eq!(fixture.start.elapsed().as_secs(), 13);
 }

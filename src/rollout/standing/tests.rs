@@ -47,7 +47,7 @@ fn a_pending_restart_is_due() {
     let since = Some("2026-01-01T10:00:00Z".parse().unwrap());
     let due = Due { pending_since: since, idle: None, before };
     assert_eq!(of(None, |_| {}), Ok(due.clone()));
-    let idle = Some(Duration::from_mins(40));
+    let idle = Some(Idle { time: Duration::from_mins(40), is_fresh: false });
     assert_eq!(of(Some(RULE), |_| {}), Ok(Due { idle, ..due.clone() }));
     // A CRD of before conditions.
     let bare = of(None, |workspace| {
@@ -106,6 +106,26 @@ fn only_what_is_known_to_be_idle_is_due_where_that_counts() {
     assert_eq!(probed(&never), Some(Left::Unknown(IdleUnknown::NeverProbed)));
     let old = |activity: &mut Value| activity["lastUpdate"] = json!(millis("2026-01-01T09:59:59Z"));
     assert_eq!(probed(&old), Some(Left::Unknown(IdleUnknown::Outdated)));
+}
+
+#[test]
+fn one_that_is_idle_waits_for_its_next_probe_unless_that_was_just_now() {
+    let waits = |rule, probed: &str| {
+        let due = of(rule, |workspace| workspace["status"]["activity"]["lastUpdate"] = json!(millis(probed)));
+        due.map(|due| due.waits_for_probe())
+    };
+    for (probed, expected) in [
+        ("2026-01-01T12:00:00Z", Ok(false)),
+        ("2026-01-01T11:59:30Z", Ok(false)),
+        ("2026-01-01T11:59:29.999Z", Ok(true)),
+        ("2026-01-01T11:30:00Z", Ok(true)),
+        ("2026-01-01T11:29:59Z", Err(Left::InUse)),
+        // By the clock of the controller, which is ahead.
+        ("2026-01-01T12:00:01Z", Ok(true)),
+    ] {
+        assert_eq!(waits(Some(RULE), probed), expected, "{probed}");
+    }
+    assert_eq!(waits(None, "2026-01-01T10:30:00Z"), Ok(false), "where that does not count");
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn what_is_pending_or_idle_for_longest_is_first() {
 #[test]
 fn a_dry_run_says_what_would_be_restarted_and_how_long_that_takes() {
     let expected = "\
-WorkspaceKind jupyterlab: 4 Workspaces would be restarted, one every 12s, so for at least 36s
+WorkspaceKind jupyterlab: 4 Workspaces would be restarted, one every 12s, each right after its next probe, so for about 10m or longer
    1. team-a/c: pending for 2h, idle for 9h when last probed
    2. team-a/b: pending for 1h, idle for 3h when last probed
    3. team-a/d: pending for 3h, idle for 2h when last probed
@@ -101,11 +101,11 @@ WorkspaceKind jupyterlab: 4 Workspaces would be restarted, one every 12s, so for
 1 left: cannot be read (team-b/odd)
 dry run: nothing was changed
 ";
-    assert_eq!(dry_run(&planned(RULE, &[]), &arguments(), now()), expected);
+    assert_eq!(dry_run(&planned(RULE, &[]), &arguments(), RULE, now()), expected);
     let arguments = Rollout { namespace: Some("team-c".to_owned()), ..arguments() };
     let expected = "WorkspaceKind jupyterlab in namespace team-c: 0 Workspaces would be restarted\ndry run: nothing was \
                     changed\n";
-    assert_eq!(dry_run(&Plan::default(), &arguments, now()), expected);
+    assert_eq!(dry_run(&Plan::default(), &arguments, RULE, now()), expected);
 }
 
 #[test]
@@ -126,8 +126,12 @@ fn the_documentation_shows_what_is_printed() {
     ];
     let arguments = Rollout { idle_for: Some(Duration::from_mins(30)), ..arguments() };
     let rule = Some(IdleRule { at_least: Duration::from_mins(30), interval: Duration::from_mins(15) });
-    let printed =
-        dry_run(&plan(workspaces.iter().map(incoming).collect(), &Done::default(), rule, now()), &arguments, now());
+    let printed = dry_run(
+        &plan(workspaces.iter().map(incoming).collect(), &Done::default(), rule, now()),
+        &arguments,
+        rule,
+        now(),
+    );
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rollout.md")).unwrap();
     let block = page.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
     let (_, shown) = block.split_once('\n').unwrap();
@@ -137,9 +141,20 @@ fn the_documentation_shows_what_is_printed() {
 #[test]
 fn the_header_says_how_long_it_takes() {
     let arguments = Rollout { dry_run: false, ..arguments() };
-    assert_eq!(header(&arguments, 1), "WorkspaceKind jupyterlab: 1 Workspace to restart\n");
-    let expected = "WorkspaceKind jupyterlab: 800 Workspaces to restart, one every 12s, so for at least 2h39m\n";
-    assert_eq!(header(&arguments, 800), expected);
+    for (idle, restarts, expected) in [
+        (None, 0, "0 Workspaces to restart\n"),
+        (None, 1, "1 Workspace to restart\n"),
+        (None, 800, "800 Workspaces to restart, one every 12s, so for at least 2h39m\n"),
+        (RULE, 0, "0 Workspaces to restart\n"),
+        (RULE, 1, "1 Workspace to restart, each right after its next probe, so for about 10m or longer\n"),
+        (
+            RULE,
+            800,
+            "800 Workspaces to restart, one every 12s, each right after its next probe, so for about 2h39m or longer\n",
+        ),
+    ] {
+        assert_eq!(header(&arguments, idle, restarts), format!("WorkspaceKind jupyterlab: {expected}"));
+    }
 }
 
 #[test]
@@ -172,9 +187,12 @@ fn the_summary_names_what_went_wrong_and_counts_the_rest() {
 #[test]
 fn the_line_of_a_terminal_fits_on_it() {
     let seconds = Duration::from_secs;
-    let line = status(12, 800, 3, Some(Duration::from_millis(7_900)), seconds(9_463));
+    let line = status(12, 800, 3, Awaited::Turn, Duration::from_millis(7_900), seconds(9_463));
     assert_eq!(line, "12 of 800 done, 3 not available yet; next in 7s, 2h37m left");
-    let line = status(12, 800, 5, None, seconds(63));
+    let line = status(12, 800, 5, Awaited::Available, seconds(1), seconds(63));
     assert_eq!(line, "12 of 800 done, 5 not available yet; waiting for them, 1m3s left");
-    assert!(status(99_999, 99_999, 1000, None, seconds(999_999)).len() < 80);
+    let line = status(12, 800, 0, Awaited::Probe, seconds(9), seconds(63));
+    assert_eq!(line, "12 of 800 done, 0 not available yet; waiting for the next probe of 788");
+    assert!(status(99_999, 99_999, 1000, Awaited::Turn, seconds(10), seconds(999_999)).len() < 80);
+    assert!(status(1, 9_999, 1000, Awaited::Probe, seconds(10), seconds(999_999)).len() < 80);
 }
