@@ -235,6 +235,19 @@ mod tests {
         assert_eq!(WatchedResource::all(&only_admission).count(), 3);
     }
 
+    /// Without a selector nothing but the labels that activity rules select by depends on namespaces.
+    #[test]
+    fn only_a_list_of_selected_namespaces_expires() {
+        let selected = Watched { istio: true, selector: Some("team=a".to_owned()), ..Watched::default() };
+        let every = Watched { children: true, istio: true, ..Watched::default() };
+        let expiring = |watched: &Watched| -> Vec<(&'static str, Option<&'static str>)> {
+            let options = WatchedResource::all(watched).map(|resource| resource.options(watched));
+            options.filter(|options| options.expires.is_some()).map(|options| (options.name, options.expires)).collect()
+        };
+        assert_eq!(expiring(&selected), [("namespaces", Some("none is treated as selected, and nothing is written"))]);
+        assert_eq!(expiring(&every), []);
+    }
+
     /// Beside the Go controller, which has the rest.
     #[test]
     fn for_routes_alone_little_is_watched_and_services_are_only_read() {
