@@ -7,6 +7,7 @@
 mod activity;
 mod apply;
 pub mod conditions;
+mod contest;
 mod engine;
 mod events;
 mod kind;

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::super::apply::ChildMemories;
-use super::contest::Contest;
+use super::super::contest::Contest;
 use super::plan::Plan;
 use super::warning::ReadWarnings;
 use crate::render::names::Fixed;
