@@ -195,9 +195,8 @@ impl Desired {
             Route::Off => None,
             Route::Wanted(route) => Some(ChildAction::apply(ChildKind::VirtualService, *route)),
             Route::Refused(fault) => {
-                let name = route_name.into();
-                let action = if fault.keeps_existing() { Action::KeepExisting } else { Action::Delete };
-                Some(ChildAction { kind: ChildKind::VirtualService, name, action })
+                let (kind, name) = (ChildKind::VirtualService, route_name.into());
+                Some(ChildAction { kind, name, action: fault.action() })
             }
         };
         let mut role_bindings: Vec<_> =

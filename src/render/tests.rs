@@ -348,7 +348,7 @@ fn unsafe_headers_stop_the_route_name_the_field_and_leave_the_pod() {
     });
     let desired = rendered(&workspace(|_| {}), &kind, &routing());
     let Route::Refused(fault) = desired.route else { panic!("a route") };
-    assert!(fault.keeps_existing());
+    assert!(matches!(fault.action::<()>(), Action::KeepExisting));
     let text = fault.to_string();
     let field = "spec.podTemplate.ports[1].httpProxy.requestHeaders.";
     for place in ["set[X-Secret]", "set[X-Bad]", "add[Content-Length]", "remove[0]"] {
@@ -365,7 +365,7 @@ fn namespace_connect_is_refused_while_both_default_prefixes_are_in_force() {
     let connect = workspace(|workspace| workspace["metadata"]["namespace"] = json!("connect"));
     let route = |kind: &WorkspaceKind, routing: &Routing| rendered(&connect, kind, routing).route;
     assert_eq!(route(&kind(|_| {}), &routing()), Route::Refused(RouteFault::ConnectNamespace));
-    assert!(!RouteFault::ConnectNamespace.keeps_existing());
+    assert!(matches!(RouteFault::ConnectNamespace.action::<()>(), Action::Delete));
     let fixed = Routing { paths: ConnectPaths::fixed("/notebooks").unwrap(), ..routing() };
     assert_eq!(
         routes(&route(&kind(|_| {}), &fixed))[0]["match"][0]["uri"]["prefix"],

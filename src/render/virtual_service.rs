@@ -10,6 +10,7 @@ use crds::workspace_kind::{ImagePort, ProxiedPort};
 use serde_json::Value;
 
 use super::context::RenderContext;
+use super::manifest::Action;
 use crate::config::{RedirectScheme, Routing};
 use crate::istio::{
     Destination, Headers, HttpMatch, HttpRedirect, HttpRewrite, HttpRoute, PortSelector, RouteDestination,
@@ -59,9 +60,12 @@ pub enum RouteFault {
 }
 
 impl RouteFault {
-    /// Whether an existing route is left unchanged.
-    pub fn keeps_existing(&self) -> bool {
-        matches!(self, Self::Headers(_))
+    /// What is to be done about an existing route.
+    pub fn action<T>(&self) -> Action<T> {
+        match self {
+            Self::Headers(_) => Action::KeepExisting,
+            Self::ConnectNamespace | Self::NoPorts => Action::Delete,
+        }
     }
 }
 

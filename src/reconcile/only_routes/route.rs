@@ -129,10 +129,7 @@ async fn reconcile_route(
         Ok(Route::Wanted(route)) => (apply(route), None),
         // Both without a route: the settings do not allow the first.
         Ok(Route::Off) => (Action::Delete, None),
-        Ok(Route::Refused(fault)) => {
-            let action = if fault.keeps_existing() { Action::KeepExisting } else { Action::Delete };
-            (action, Some(fault.to_string()))
-        }
+        Ok(Route::Refused(fault)) => (fault.action(), Some(fault.to_string())),
         Err(fault) => return RouteOutcome::done(RouteState::Unrendered, Some(unrendered(&fault))),
     };
     match (write(context, (identity, cause), &routes, action, memory).await, refused) {
