@@ -217,6 +217,11 @@ impl Child {
         self.has_peer || self.is_ours()
     }
 
+    /// Whether the Go controller made it, and nothing was applied to it here.
+    pub fn is_of_peer_only(&self) -> bool {
+        self.has_peer && self.fields.is_none() && self.applied_hash.is_none()
+    }
+
     /// The names of the Workspaces that it may concern, in its namespace.
     pub fn workspaces(&self) -> impl Iterator<Item = &str> {
         let owner = self.owner.as_ref().and_then(Owner::workspace);

@@ -610,6 +610,63 @@ fn a_route_that_others_own_by_a_workspace_stays_where_there_is_none_of_ours() {
     assert!(writes.is_empty(), "{writes:?}");
 }
 
+/// Its own header is refused, but not what the Go controller made of another one.
+#[test]
+fn a_safe_route_of_the_go_controller_stays_while_its_successor_is_refused() {
+    let world = World::on(cluster(), "kept-route");
+    let prefix = json!({"name": "NB_PREFIX", "value": "{{ httpPathPrefix \"jupyterlab\" }}"});
+    world.create_kind(|template| {
+        kind(template, &json!([prefix]));
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("%BAD%");
+    });
+    let peers = ["safe", "unsafe"].map(|name| {
+        let lab = workspace(&world, name, true);
+        OfPeer::create_account(&lab);
+        let account = lab.names.service_account.clone();
+        OfPeer::create(lab, &account, &json!([path_variable(&world, name)]))
+    });
+    let [safe, bad] = &peers;
+    let mut unsafe_route = bad.route.clone();
+    unsafe_route["spec"]["http"][0]["headers"] = json!({"request": {"set": {"X-Bad": "%BAD%"}}});
+    let put = format!("{}?fieldManager=manager", bad.path(Child::VirtualService));
+    world.cluster.api().replace(&put, &unsafe_route).and_then(Reply::ok).unwrap();
+
+    let mark = world.mark();
+    let running = Loop::start(world.cluster, &[]);
+    for peer in &peers {
+        let status = peer.lab.wait_status("paused, without a route that is ready", |status| {
+            status["state"] == "Paused" && condition(status, "RouteReady")["reason"] == "UnsafeHeader"
+        });
+        assert_eq!(
+            condition(&status, "RouteReady")["message"],
+            "spec.podTemplate.ports[0].httpProxy.requestHeaders.set[X-Bad]: renders to a value with '%', which starts \
+             an Envoy command operator: write '%%' for a percent sign (allowed commands: %PROTOCOL%, %START_TIME%, \
+             %DOWNSTREAM_REMOTE_ADDRESS%, %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%)"
+        );
+    }
+    assert_eq!(safe.get(Child::VirtualService), safe.route, "to the byte");
+    assert_eq!(owned(&bad.lab, Child::VirtualService), [""; 0]);
+    let written = world.writes(mark).resource("virtualservices");
+    assert_eq!(written.count(), 1, "{written:?}");
+    // Known from then on, without another look.
+    safe.lab.patch(&json!({"paused": false}));
+    safe.lab.wait_state("Running");
+    let reads = world.cluster.audit().since(mark).unwrap().by(USER).verb("get").name(&name(&safe.route));
+    assert_eq!(reads.count(), 1, "{reads:?}");
+
+    world.update_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("good");
+    });
+    for peer in &peers {
+        peer.lab.wait_status("a route that is ready", |status| condition(status, "RouteReady")["status"] == "True");
+    }
+    assert_eq!(safe.get(Child::VirtualService)["metadata"]["uid"], safe.route["metadata"]["uid"]);
+    for peer in &peers {
+        assert_eq!(owned(&peer.lab, Child::VirtualService).len(), 1);
+    }
+    running.stop();
+}
+
 #[test]
 fn of_two_sets_with_running_pods_none_is_deleted_until_the_workspace_is_paused() {
     let world = World::on(cluster(), "both-run");

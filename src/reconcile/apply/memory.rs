@@ -74,16 +74,21 @@ pub(in crate::reconcile) struct ChildMemory {
 }
 
 /// A version of a child that was found to be as desired: a digest of the hash of what was applied, of the fields that are
-/// ours, and of the generation, for a mutating webhook may change our fields in a request of another client.
+/// ours, and of the generation, for a mutating webhook may change our fields in a request of another client. Of one that is
+/// the Go controller's alone, a digest of its uid and generation.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Settled(NonZeroU64);
 
 impl Settled {
-    /// The version of `child`; none where we applied nothing to it.
+    /// The version of `child`; none where neither we applied all of it nor the Go controller made it.
     fn of(child: &Child) -> Option<Self> {
-        let (applied, fields) = (child.applied_hash.as_ref()?, child.fields.as_ref()?.digest);
         let mut hasher = DefaultHasher::new();
-        (applied, fields, child.generation).hash(&mut hasher);
+        if child.is_of_peer_only() {
+            (&child.identity.uid, child.generation).hash(&mut hasher);
+        } else {
+            let (applied, fields) = (child.applied_hash.as_ref()?, child.fields.as_ref()?.digest);
+            (applied, fields, child.generation).hash(&mut hasher);
+        }
         NonZeroU64::new(hasher.finish()).map(Self)
     }
 }
@@ -109,9 +114,14 @@ impl ChildMemory {
         self.stored = (stored != StoredDifference::default()).then(|| Box::new(stored));
     }
 
-    /// It exists, although the cache does not have it.
+    /// It exists, although the cache may not have it.
     pub fn expect_existing(&mut self) {
         self.existed = true;
+    }
+
+    /// Whether it has been in place once.
+    pub fn existed(&self) -> bool {
+        self.existed
     }
 
     /// Whether it was taken over from the Go controller; true once.

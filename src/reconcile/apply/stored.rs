@@ -105,7 +105,8 @@ impl ChildApi<'_> {
 
 impl ChildApi<'_> {
     /// Leaves a route whose successor cannot be rendered as it is: if it is what was applied when it could, and also if a
-    /// mutating webhook changed it to something safe. One that holds anything else is removed. True when that took a write.
+    /// mutating webhook changed it to something safe, or it is a safe one of the Go controller's, never applied to. One that
+    /// holds anything else is removed. True when that took a write.
     pub(super) async fn keep(&self, key: &Key, memory: &mut ChildMemory) -> Result<bool, ApplyError> {
         if self.is_kept(key, memory) {
             return Ok(false);
@@ -117,14 +118,16 @@ impl ChildApi<'_> {
         let metadata = child_metadata(namespace, workspace, uid, key.name());
         let found =
             StoredDifference { unsafe_headers: (self.row.check_stored)(&stored.spec), ..StoredDifference::default() };
-        if is_ours(&stored, &metadata) && (found.unsafe_headers.is_empty() || is_exactly_ours(&stored, &metadata)) {
+        let is_safe = found.unsafe_headers.is_empty();
+        let is_kept = is_ours(&stored, &metadata) && (is_safe || is_exactly_ours(&stored, &metadata));
+        if is_kept || (is_safe && stored.child.is_of_peer_only()) {
             self.settle(memory, stored, found);
             return Ok(false);
         }
         tracing::warn!(
             kind = self.row.kind,
             name = key.name(),
-            "what is stored is not what was applied, and nothing can be applied now; deleting it"
+            "what is stored is not what was applied, or unsafe, and nothing can be applied now; deleting it"
         );
         self.count_unsafe(&found);
         self.remove(key, memory).await
