@@ -92,8 +92,8 @@ pub struct Child {
     pub fields: Option<OwnedFields>,
     /// Whether the Go controller has fields of it.
     pub has_peer: bool,
-    /// Whether the Go controller has its routes, and so writes it or did until it was last applied here; for VirtualServices
-    /// only.
+    /// Whether the Go controller has its gateways, hosts or routes, and so writes it or did until it was last applied here; for
+    /// VirtualServices only.
     pub is_routed_by_peer: bool,
     /// Its `metadata.generation`, which grows with each change of its spec; none where the resource has none.
     pub generation: Option<NonZeroI64>,
@@ -140,7 +140,7 @@ impl Child {
             applied_hash: metadata.annotations.applied_hash,
             fields: metadata.owned_fields(),
             has_peer: metadata.has_peer(),
-            is_routed_by_peer: metadata.has_routes_of_peer(),
+            is_routed_by_peer: metadata.is_routed_by_peer(),
             generation: metadata.generation.and_then(NonZeroI64::new),
             details: (details != Details::default()).then(|| Box::new(details)),
         }
@@ -375,5 +375,35 @@ impl Slim for WholeChild {
 
     fn identity(&self) -> &Identity {
         &self.child.identity
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn is_routed_by_peer(version: &str, manager: &str, operation: &str, fields: &Value) -> bool {
+        let entry = json!({"apiVersion": version, "manager": manager, "operation": operation, "fieldsV1": fields});
+        let text = json!({"metadata": {"name": "ws-lab", "managedFields": [entry]}}).to_string();
+        serde_json::from_str::<Child>(&text).unwrap().is_routed_by_peer
+    }
+
+    #[test]
+    fn each_field_of_a_route_that_the_go_controller_has_counts() {
+        const ISTIO: &str = "networking.istio.io/v1";
+        for field in ["f:gateways", "f:hosts", "f:http"] {
+            let fields = json!({"f:spec": {field: {}}});
+            assert!(is_routed_by_peer(ISTIO, "manager", "Update", &fields), "{field}");
+            assert!(is_routed_by_peer("networking.istio.io/v1beta1", "manager", "Update", &fields), "{field}");
+            assert!(!is_routed_by_peer("v1", "manager", "Update", &fields), "{field}");
+            assert!(!is_routed_by_peer(ISTIO, "kubectl", "Update", &fields), "{field}");
+            assert!(!is_routed_by_peer(ISTIO, "manager", "Apply", &fields), "{field}");
+        }
+        for fields in [json!({"f:spec": {"f:exportTo": {}}}), json!({"f:metadata": {"f:labels": {"f:http": {}}}})] {
+            assert!(!is_routed_by_peer(ISTIO, "manager", "Update", &fields), "{fields}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::applied_hash::AppliedHash;
 use super::slim::{Identity, Key};
 use super::uid::Uid;
+use crate::render::ChildKind;
 
 /// Metadata as it is in JSON, as far as any slim type uses it. `F` is what is used of `managedFields`, half of most objects.
 #[derive(Debug, Default, Deserialize)]
@@ -65,6 +66,8 @@ struct WireOwner {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct WireFields<'a> {
+    #[serde(borrow)]
+    api_version: Cow<'a, str>,
     #[serde(borrow)]
     manager: Cow<'a, str>,
     #[serde(borrow)]
@@ -165,8 +168,8 @@ impl WireChildMetadata<'_> {
         self.managed_fields.iter().any(|entry| entry.is_of(PEER_MANAGER, "Update"))
     }
 
-    /// Whether the Go controller has the routes of a VirtualService.
-    pub(super) fn has_routes_of_peer(&self) -> bool {
+    /// Whether the Go controller has fields of a VirtualService that are rendered here. What it merely removes leaves it none.
+    pub(super) fn is_routed_by_peer(&self) -> bool {
         #[derive(Deserialize)]
         struct Fields {
             #[serde(rename = "f:spec")]
@@ -174,13 +177,22 @@ impl WireChildMetadata<'_> {
         }
         #[derive(Deserialize)]
         struct Spec {
+            #[serde(rename = "f:gateways")]
+            gateways: Option<IgnoredAny>,
+            #[serde(rename = "f:hosts")]
+            hosts: Option<IgnoredAny>,
             #[serde(rename = "f:http")]
             http: Option<IgnoredAny>,
         }
-        let mut theirs = self.managed_fields.iter().filter(|entry| entry.is_of(PEER_MANAGER, "Update"));
-        theirs.any(|entry| {
+        // Those of other kinds are many, and not parsed.
+        let group = ChildKind::VirtualService.row().group;
+        let is_theirs = |entry: &&WireFields<'_>| {
+            entry.is_of(PEER_MANAGER, "Update") && entry.api_version.split('/').next() == Some(group)
+        };
+        self.managed_fields.iter().filter(is_theirs).any(|entry| {
             let fields = entry.fields_v1.and_then(|fields| serde_json::from_str::<Fields>(fields.get()).ok());
-            fields.and_then(|fields| fields.spec?.http).is_some()
+            let spec = fields.and_then(|fields| fields.spec);
+            spec.is_some_and(|spec| spec.gateways.or(spec.hosts).or(spec.http).is_some())
         })
     }
 
