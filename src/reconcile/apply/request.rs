@@ -114,7 +114,7 @@ impl ChildApi<'_> {
         }
     }
 
-    /// All that belong to the Workspace, of all in its namespace, whatever their labels.
+    /// All that belong to the Workspace and that a controller made, of all in its namespace, whatever their labels.
     pub async fn list_owned(&self) -> Result<Vec<Arc<Child>>, ApplyError> {
         const ALL: &str = "(list)";
         let list = match self.request(ALL, self.api.list(&ListParams::default())).await {
@@ -122,7 +122,8 @@ impl ChildApi<'_> {
             Err(error) => return Err(self.error(ALL, error)),
         };
         let children = list.items.into_iter().filter_map(|incoming| Some(incoming.object.ok()?.child));
-        Ok(children.filter(|child| child.is_owned_by(&self.owner.uid)).map(Arc::new).collect())
+        let is_wanted = |child: &Child| child.is_owned_by(&self.owner.uid) && child.is_of_controller();
+        Ok(children.filter(is_wanted).map(Arc::new).collect())
     }
 
     /// Applies `object`; the answer is what is stored.

@@ -70,8 +70,7 @@ async fn hidden(
 ) -> Result<Vec<Arc<Child>>, ApplyError> {
     let Context { client, stores, metrics, .. } = context;
     let api = ChildApi::new(kind, client, metrics, &workspace.identity, stores.children(kind));
-    let mut children = api.list_owned().await?;
-    children.retain(|child| child.is_of_controller());
+    let children = api.list_owned().await?;
     for child in &children {
         let name = child.identity.key.name();
         tracing::info!(kind = kind.row().kind, name, "found without its label");
