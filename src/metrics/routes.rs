@@ -19,7 +19,7 @@ pub enum RouteState {
     Refused,
     /// The Workspace or its kind cannot be rendered.
     Unrendered,
-    /// The Go controller writes it.
+    /// The Go controller writes it, or another client undoes what is written.
     OfAnother,
     /// It could not be written.
     Failed,

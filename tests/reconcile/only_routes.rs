@@ -86,6 +86,24 @@ fn writes(world: &World, mark: Mark) -> Requests {
     all.writes()
 }
 
+fn unlabel(world: &World, path: &str) {
+    let unlabelled = json!({"metadata": {"labels": {"notebooks.kubeflow.org/workspace-name": null}}});
+    world.cluster.api().merge_patch(path, &unlabelled).and_then(Reply::ok).unwrap();
+}
+
+/// Writes a status as the Go controller does.
+fn write_status(lab: &WorkspaceHandle<'_>) -> Value {
+    let activity = json!({"lastActivity": 0, "lastUpdate": 0});
+    let status = json!({"state": "Paused", "stateMessage": "Workspace is paused", "activity": activity});
+    let path = format!("{}/status", lab.path());
+    let stored = lab.world.cluster.api().merge_patch(&path, &json!({"status": status})).and_then(Reply::ok).unwrap();
+    stored["status"].clone()
+}
+
+fn route_path(lab: &WorkspaceHandle<'_>, route: &str) -> String {
+    format!("{}/{route}", Child::VirtualService.collection(&lab.world.namespace))
+}
+
 /// Waits until it has written that often, and not more often: what can be seen may not have been answered.
 fn wait_writes(world: &World, mark: Mark, expected: usize) {
     let written = world.wait("the writes to be logged", || {
@@ -114,11 +132,7 @@ fn only_virtual_services_are_written_and_lead_to_the_service_that_exists() {
 
     // Neither the pause nor the status that the Go controller writes concerns it.
     lab.patch(&json!({"paused": true}));
-    let activity = json!({"lastActivity": 0, "lastUpdate": 0});
-    let status = json!({"state": "Paused", "stateMessage": "Workspace is paused", "activity": activity});
-    let path = format!("{}/status", lab.path());
-    let stored = cluster.api().merge_patch(&path, &json!({"status": status})).and_then(Reply::ok).unwrap();
-    let status = stored["status"].clone();
+    let status = write_status(&lab);
     // An edit of the kind does.
     world.update_kind(|template| {
         template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-New"] = json!("new");
@@ -134,9 +148,8 @@ fn only_virtual_services_are_written_and_lead_to_the_service_that_exists() {
 
     // A Service that has only lost its label is found; one that is gone takes the route with it.
     let path = format!("{}/{service}", Child::Service.collection(&world.namespace));
-    let unlabelled = json!({"metadata": {"labels": {"notebooks.kubeflow.org/workspace-name": null}}});
     let before = running.reconciles_by("route");
-    cluster.api().merge_patch(&path, &unlabelled).and_then(Reply::ok).unwrap();
+    unlabel(&world, &path);
     world.wait("it to be noticed", || match running.reconciles_by("route") {
         now if now > before => Ok(()),
         now => Err(now.to_string()),
@@ -215,9 +228,9 @@ fn routes_of_the_go_controller_are_taken_over_on_request_and_never_fought_over()
         );
     }
 
-    // It was not switched off: what it writes from now on stays.
+    // It was not switched off: what it writes from now on stays, whatever that is.
     let mut rewritten = world.get(&path(&routes[0]));
-    rewritten["spec"]["http"] = routes[0]["spec"]["http"].clone();
+    rewritten["spec"]["hosts"] = json!(["labs.example.com"]);
     let put = format!("{}?fieldManager=manager", path(&routes[0]));
     let mark = world.mark();
     cluster.api().replace(&put, &rewritten).and_then(Reply::ok).unwrap();
@@ -284,4 +297,172 @@ fn the_whole_controller_goes_on_with_the_same_routes() {
     assert_eq!(peer.pod_and_revision(), pod);
     let written = world.writes(mark);
     assert!(!written.is_empty() && written.clone().resource("virtualservices").is_empty(), "{written:?}");
+}
+
+/// Where both render the same, all that the Go controller writes is that it removes the annotations that it does not know.
+#[test]
+fn a_route_that_another_client_undoes_again_and_again_is_left_to_it() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "undone");
+    world.create_kind(|_| {});
+    let lab = world.create("one", |_| {});
+    let route = name(&create_route(&lab, &create_service(&lab)));
+    let running = Loop::start(cluster, TAKE_OVER);
+    wait_states(&world, &running, &[("in_place", 1)]);
+
+    let (mark, path) = (world.mark(), route_path(&lab, &route));
+    world.wait("the route to be left", || {
+        let mut stored = world.get(&path);
+        if let Some(metadata) = stored["metadata"].as_object_mut()
+            && metadata.remove("annotations").is_some()
+        {
+            let put = cluster.api().replace(&format!("{path}?fieldManager=manager"), &stored).unwrap();
+            assert!([200, 409].contains(&put.status), "{put:?}");
+        }
+        let states = running.samples("workspaces_routes");
+        if states.contains(&("state=\"of_another\"".to_owned(), 1)) { Ok(()) } else { Err(format!("{states:?}")) }
+    });
+    wait_writes(&world, mark, 5);
+
+    // Others go on, and it stays as it is.
+    let two = world.create("two", |_| {});
+    wait_route(&two, &create_service(&two));
+    wait_states(&world, &running, &[("in_place", 1), ("of_another", 1)]);
+    let mark = world.mark();
+    world.update_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-New"] = json!("new");
+    });
+    let header = |lab: &WorkspaceHandle<'_>| {
+        let route = world.get(&route_path(lab, &owned(lab, Child::VirtualService)[0]));
+        route["spec"]["http"][0]["headers"]["request"]["set"]["X-New"].clone()
+    };
+    world.wait("the new header", || if header(&two) == "new" { Ok(()) } else { Err(header(&two).to_string()) });
+    wait_states(&world, &running, &[("in_place", 1), ("of_another", 1)]);
+    running.stop();
+    assert_eq!(header(&lab), Value::Null);
+    wait_writes(&world, mark, 1);
+}
+
+#[test]
+fn a_take_over_keeps_a_safe_route_while_its_successor_is_refused() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "kept");
+    world.create_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("%BAD%");
+    });
+    let labs = ["safe", "unsafe"].map(|name| world.create(name, |_| {}));
+    let routes = labs.each_ref().map(|lab| create_route(lab, &create_service(lab)));
+    let path = route_path(&labs[1], &name(&routes[1]));
+    let mut rewritten = routes[1].clone();
+    rewritten["spec"]["http"][0]["headers"] = json!({"request": {"set": {"X-Bad": "%BAD%"}}});
+    cluster.api().replace(&format!("{path}?fieldManager=manager"), &rewritten).and_then(Reply::ok).unwrap();
+
+    let mark = world.mark();
+    let running = Loop::start(cluster, TAKE_OVER);
+    wait_states(&world, &running, &[("refused", 2)]);
+    assert_eq!(owned(&labs[1], Child::VirtualService), [""; 0]);
+    wait_writes(&world, mark, 1);
+    let path = route_path(&labs[0], &name(&routes[0]));
+    assert_eq!(world.get(&path), routes[0], "to the byte");
+
+    // It is still one to take over.
+    world.update_kind(|template| {
+        template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("good");
+    });
+    wait_states(&world, &running, &[("in_place", 2)]);
+    let taken = world.get(&path);
+    assert_eq!(taken["metadata"]["uid"], routes[0]["metadata"]["uid"]);
+    assert_eq!(taken["spec"]["http"][0]["headers"]["request"]["set"]["X-Bad"], "good");
+    for lab in &labs {
+        assert_eq!(owned(lab, Child::VirtualService).len(), 1);
+    }
+    running.stop();
+}
+
+#[test]
+fn a_route_that_has_lost_its_label_is_found() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "unlabelled");
+    world.create_kind(|_| {});
+    let labs = ["before", "after"].map(|name| world.create(name, |_| {}));
+    let routes = labs.each_ref().map(|lab| {
+        write_status(lab);
+        create_route(lab, &create_service(lab))
+    });
+    let paths = [0, 1].map(|at| route_path(&labs[at], &name(&routes[at])));
+    unlabel(&world, &paths[0]);
+    let running = Loop::start(cluster, TAKE_OVER);
+    wait_states(&world, &running, &[("in_place", 2)]);
+    let wait_labelled = |at: usize| {
+        world.wait("the label", || {
+            let route = world.get(&paths[at]);
+            let label = &route["metadata"]["labels"]["notebooks.kubeflow.org/workspace-name"];
+            if *label == labs[at].name { Ok(()) } else { Err(route.to_string()) }
+        });
+        assert_eq!(owned(&labs[at], Child::VirtualService), [name(&routes[at])], "no second one");
+    };
+    wait_labelled(0);
+    unlabel(&world, &paths[1]);
+    wait_labelled(1);
+    wait_states(&world, &running, &[("in_place", 2)]);
+    running.stop();
+}
+
+#[test]
+fn a_service_of_a_user_does_not_hide_that_of_the_go_controller() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "services");
+    world.create_kind(|_| {});
+    let lab = world.create("lab", |_| {});
+    let service = create_service(&lab);
+    let running = Loop::start(cluster, ONLY_ROUTES);
+    let route = wait_route(&lab, &service);
+    wait_states(&world, &running, &[("in_place", 1)]);
+
+    let mark = world.mark();
+    let services = Child::Service.collection(&world.namespace);
+    let theirs = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": metadata(&lab, &json!({"name": "theirs"})),
+        "spec": {"ports": [{"port": 6006}], "selector": {"notebooks.kubeflow.org/workspace-name": "lab"}},
+    });
+    let noticed = |change: &dyn Fn()| {
+        let before = running.reconciles_by("route");
+        change();
+        world.wait("it to be noticed", || match running.reconciles_by("route") {
+            now if now > before => Ok(()),
+            now => Err(now.to_string()),
+        });
+    };
+    noticed(&|| {
+        cluster.api().create(&format!("{services}?fieldManager=kubectl"), &theirs).and_then(Reply::ok).unwrap();
+    });
+    noticed(&|| unlabel(&world, &format!("{services}/{service}")));
+    wait_states(&world, &running, &[("in_place", 1)]);
+    assert_eq!(lab.child(Child::VirtualService), route);
+    assert!(writes(&world, mark).is_empty());
+    // Nor does a route lead to it.
+    cluster.api().delete(&format!("{services}/{service}")).and_then(Reply::ok).unwrap();
+    noticed(&|| unlabel(&world, &format!("{services}/theirs")));
+    wait_no_route(&lab);
+    wait_states(&world, &running, &[("waiting", 1)]);
+    running.stop();
+}
+
+#[test]
+fn without_a_service_no_route_stays() {
+    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let world = World::on(cluster, "two-routes");
+    world.create_kind(|_| {});
+    let lab = world.create("lab", |_| {});
+    create_route(&lab, "gone");
+    create_route(&lab, "gone");
+    let mark = world.mark();
+    let running = Loop::start(cluster, TAKE_OVER);
+    world.wait("both routes to go", || {
+        let left = owned(&lab, Child::VirtualService);
+        if left.is_empty() { Ok(()) } else { Err(left.join(" ")) }
+    });
+    wait_states(&world, &running, &[("waiting", 1)]);
+    wait_writes(&world, mark, 2);
+    running.stop();
 }

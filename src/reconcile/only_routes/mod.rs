@@ -1,12 +1,13 @@
 //! Beside the Go controller: reconciles nothing but the VirtualService of each Workspace, and writes no other object, no status,
 //! no finalizer and no Event. What became of the routes, metrics and log say.
 //!
-//! One Workspace is reconciled in `route.rs`; `state.rs` counts the results, and `others.rs` knows which VirtualServices the Go
-//! controller writes.
+//! One Workspace is reconciled in `route.rs`; `state.rs` counts the results, `others.rs` knows which VirtualServices the Go
+//! controller writes, and `undone.rs` which ones another client undoes.
 
 mod others;
 mod route;
 mod state;
+mod undone;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -45,10 +46,7 @@ pub(super) async fn run(
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RoutesOfAnother> {
-    let leftovers = Leftovers::find(&stores);
-    if !take_over && let Some(refusal) = leftovers.refusal() {
-        return Err(refusal);
-    }
+    let leftovers = Leftovers::find(&stores, take_over)?;
     stores.trigger_all();
     let (routing, states) = (settings.routing.clone(), RouteStates::default());
     let cleanup = route_cleanup::Context { client: client.clone(), stores: stores.clone(), metrics: metrics.clone() };

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::render::ChildKind;
 use crate::stores::Stores;
 use crate::stores::child::Child;
-use crate::stores::slim::Key;
+use crate::stores::slim::{Identity, Key};
 use crate::stores::uid::Uid;
 
 /// The Go controller makes the VirtualServices of Workspaces, or did.
@@ -31,11 +31,18 @@ pub struct RoutesOfAnother {
 
 /// The VirtualServices that the Go controller had made before this process started, and that have not been applied to since.
 #[derive(Debug)]
-pub(super) struct Leftovers(Mutex<BTreeMap<Key, Uid>>);
+pub(super) struct Leftovers {
+    found: Mutex<BTreeMap<Key, Uid>>,
+    /// Whether they are taken over.
+    take_over: bool,
+}
 
 impl Leftovers {
     /// Those that there are.
-    pub fn find(stores: &Stores) -> Self {
+    ///
+    /// # Errors
+    /// There are some, and they are not to be taken over.
+    pub fn find(stores: &Stores, take_over: bool) -> Result<Self, RoutesOfAnother> {
         let mut found = BTreeMap::new();
         stores.children(ChildKind::VirtualService).for_each(|route| {
             // What belongs to no Workspace goes, or is nobody's route.
@@ -46,14 +53,17 @@ impl Leftovers {
                 found.insert(route.identity.key.clone(), route.identity.uid.clone());
             }
         });
-        Self(Mutex::new(found))
+        match found.first_key_value() {
+            Some((first, _)) if !take_over => Err(RoutesOfAnother { count: found.len(), first: first.clone() }),
+            _ => Ok(Self { found: Mutex::new(found), take_over }),
+        }
     }
 
-    /// Why this process does not start, if there are any.
-    pub fn refusal(&self) -> Option<RoutesOfAnother> {
-        let found = self.lock();
-        let (first, _) = found.first_key_value()?;
-        Some(RoutesOfAnother { count: found.len(), first: first.clone() })
+    /// That there was another one before the start, which had lost its label.
+    pub fn add(&self, route: &Identity) {
+        if self.take_over {
+            self.lock().insert(route.key.clone(), route.uid.clone());
+        }
     }
 
     /// Whether the Go controller has written this one since the start, or since it was applied here.
@@ -61,12 +71,12 @@ impl Leftovers {
         route.is_routed_by_peer && self.lock().get(&route.identity.key) != Some(&route.identity.uid)
     }
 
-    /// That one was applied here, or is gone.
+    /// That one was applied to, or deleted, here.
     pub fn settle(&self, route: &Key) {
         self.lock().remove(route);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Uid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use crds::workspace::WorkspaceStatus;
 use tracing::Instrument as _;
 
 use super::super::apply::{ApplyError, ChildApi, ChildMemory, Hash, Next, StoredDifference, hash};
 use super::super::engine::{ReconcileCause, Requeue};
 use super::super::workspace::kept_without_pod;
 use super::Context;
+use super::undone::Undone;
 use crate::metrics::RouteState;
 use crate::render::names::Fixed;
 use crate::render::{self, Action, ChildKind, Manifest, RenderFault, Route, describe_headers};
@@ -25,6 +27,9 @@ pub(super) struct Memory {
     /// The name of its VirtualService.
     name: String,
     route: ChildMemory,
+    undone: Undone,
+    /// Whether it is known that none of its VirtualServices is hidden by a lost label.
+    has_looked: bool,
     /// What was last logged about its route.
     note: Option<String>,
 }
@@ -96,9 +101,12 @@ async fn reconcile_route(
     cause: ReconcileCause,
     memory: &mut Memory,
 ) -> RouteOutcome {
-    let (stores, identity) = (&context.stores, &workspace.identity);
+    let identity = &workspace.identity;
     let mut fixed = Fixed::new(identity.key.name(), &identity.uid);
-    let routes = stores.children(ChildKind::VirtualService).owned_by(identity, &fixed.names);
+    let routes = match existing(context, workspace, &fixed, cause, memory).await {
+        Ok(routes) => routes,
+        Err(error) => return RouteOutcome::failed(&error),
+    };
     if let Some(route) = routes.iter().find(|route| context.leftovers.is_written_by_peer(route)) {
         let name = route.identity.key.name();
         let note = format!(
@@ -115,27 +123,79 @@ async fn reconcile_route(
     if memory.name != name {
         (memory.name, memory.route) = (name.clone(), ChildMemory::default());
     }
+    if kept.is_some() {
+        memory.route.expect_existing();
+    }
     match service(context, identity, &fixed, kept.is_some(), cause).await {
         Ok(Some(service)) => fixed.names.service = service,
-        Ok(None) => return without_service(context, identity, &name, cause, memory).await,
+        Ok(None) => return without_service(context, (identity, cause), &routes, memory).await,
         Err(error) => return RouteOutcome::failed(&error),
     }
-    // Known by now, if there is one: it was needed for the Service.
-    let Some(kind) = stores.kind(&workspace.spec.kind) else {
-        return RouteOutcome::done(RouteState::Unrendered, Some("there is no such WorkspaceKind".to_owned()));
+    let (action, refused) = match desired(context, workspace, fixed) {
+        Ok(desired) => desired,
+        Err(unrendered) => return RouteOutcome::done(RouteState::Unrendered, Some(unrendered)),
     };
-    let rendered = render::render_route(workspace.render_input(), fixed, &kind.spec, &context.routing);
-    let (action, refused) = match rendered {
-        Ok(Route::Wanted(route)) => (apply(route), None),
-        // Both without a route: the settings do not allow the first.
-        Ok(Route::Off) => (Action::Delete, None),
-        Ok(Route::Refused(fault)) => (fault.action(), Some(fault.to_string())),
-        Err(fault) => return RouteOutcome::done(RouteState::Unrendered, Some(unrendered(&fault))),
-    };
+    if let (Action::Apply(_), Some(_), Some(left)) = (&action, kept, memory.undone.left_for()) {
+        let note = format!(
+            "another client undoes again and again what is applied to VirtualService {name}, which is left to it for some \
+             minutes: if that is the Go controller, set its USE_ISTIO to false and restart it"
+        );
+        let requeue = Requeue::After(left);
+        return RouteOutcome { state: RouteState::OfAnother, note: Some(note), requeue };
+    }
     match (write(context, (identity, cause), &routes, action, memory).await, refused) {
         (Err(error), _) => RouteOutcome::failed(&error),
         (Ok(()), Some(fault)) => RouteOutcome::done(RouteState::Refused, Some(fault)),
         (Ok(()), None) => RouteOutcome::done(RouteState::InPlace, changed(&memory.route.stored())),
+    }
+}
+
+/// The VirtualServices of the Workspace. One that is not in the cache, where there was one or may have been before the start, may only
+/// have lost the label that it is watched by.
+async fn existing(
+    context: &Context,
+    workspace: &StoredWorkspace,
+    fixed: &Fixed,
+    cause: ReconcileCause,
+    memory: &mut Memory,
+) -> Result<Vec<Arc<Child>>, ApplyError> {
+    let (routes, identity) = (context.stores.children(ChildKind::VirtualService), &workspace.identity);
+    let cached = routes.owned_by(identity, &fixed.names);
+    // They go with their CRD.
+    if routes.progress() != Progress::Synced {
+        return Ok(cached);
+    }
+    let is_first_look = !memory.has_looked;
+    let is_new = || workspace.status.unpack() == WorkspaceStatus::default();
+    let may_be_hidden = cached.is_empty() && (memory.route.existed() || (is_first_look && !is_new()));
+    let found = if may_be_hidden {
+        api(context, ChildKind::VirtualService, identity, cause).list_owned().await?
+    } else {
+        cached
+    };
+    memory.has_looked = true;
+    if may_be_hidden && is_first_look {
+        for route in &found {
+            context.leftovers.add(&route.identity);
+        }
+    }
+    Ok(found)
+}
+
+/// What is to be done about the VirtualService, and why none can be applied; or why it cannot be rendered.
+fn desired(
+    context: &Context,
+    workspace: &StoredWorkspace,
+    fixed: Fixed,
+) -> Result<(RouteAction, Option<String>), String> {
+    // Known by now, if there is one: it was needed for the Service.
+    let kind = context.stores.kind(&workspace.spec.kind).ok_or("there is no such WorkspaceKind")?;
+    match render::render_route(workspace.render_input(), fixed, &kind.spec, &context.routing) {
+        Ok(Route::Wanted(route)) => Ok((apply(route), None)),
+        // Both without a route: the settings do not allow the first.
+        Ok(Route::Off) => Ok((Action::Delete, None)),
+        Ok(Route::Refused(fault)) => Ok((fault.action(), Some(fault.to_string()))),
+        Err(fault) => Err(unrendered(&fault)),
     }
 }
 
@@ -149,11 +209,25 @@ async fn write(
 ) -> Result<(), ApplyError> {
     let api = api(context, ChildKind::VirtualService, workspace, cause);
     let key = Key::new(workspace.key.namespace(), &memory.name);
-    api.act(&key, action, &mut memory.route).await?;
-    context.leftovers.settle(&key);
-    for second in routes.iter().filter(|route| is_second(route, &memory.name)) {
-        api.delete(&second.identity).await?;
-        context.leftovers.settle(&second.identity.key);
+    let stays = !matches!(action, Action::Delete);
+    let applied = if let Action::Apply((hash, _)) = &action { Some(*hash) } else { None };
+    if stays
+        && api.act(&key, action, &mut memory.route).await?
+        && let Some(hash) = applied
+    {
+        memory.undone.written(hash);
+    }
+    // One that is kept is still the Go controller's.
+    if applied.is_some() {
+        context.leftovers.settle(&key);
+    }
+    let goes = |route: &Child| !(stays && route.identity.key == key);
+    for route in routes.iter().filter(|route| goes(route) && !route.identity.deleting && route.is_of_controller()) {
+        api.delete(&route.identity).await?;
+        context.leftovers.settle(&route.identity.key);
+    }
+    if !stays {
+        memory.route = ChildMemory::default();
     }
     Ok(())
 }
@@ -169,10 +243,6 @@ fn apply(route: Box<impl Manifest + 'static>) -> RouteAction {
     Action::Apply((hash(&*route), route))
 }
 
-fn is_second(route: &Child, kept: &str) -> bool {
-    route.identity.key.name() != kept && !route.identity.deleting && route.is_of_controller()
-}
-
 /// The name of the Service of the Workspace, by its owner: it is the Go controller's, and has a random name. Where a route leads
 /// to one that is not in the cache, it may only have lost the label that it is watched by.
 async fn service(
@@ -182,30 +252,29 @@ async fn service(
     has_route: bool,
     cause: ReconcileCause,
 ) -> Result<Option<String>, ApplyError> {
-    let mut services = context.stores.children(ChildKind::Service).owned_by(workspace, &fixed.names);
+    let usable = |mut services: Vec<Arc<Child>>| {
+        services.retain(|service| !service.identity.deleting && service.is_of_controller());
+        services
+    };
+    let mut services = usable(context.stores.children(ChildKind::Service).owned_by(workspace, &fixed.names));
     if services.is_empty() && has_route {
-        services = api(context, ChildKind::Service, workspace, cause).list_owned().await?;
+        services = usable(api(context, ChildKind::Service, workspace, cause).list_owned().await?);
     }
-    services.retain(|service| !service.identity.deleting && service.is_of_controller());
     Ok(kept_without_pod(&services).map(|service| service.identity.key.name().to_owned()))
 }
 
 /// A route would lead nowhere, or to whoever makes a Service of that name.
 async fn without_service(
     context: &Context,
-    workspace: &Identity,
-    name: &str,
-    cause: ReconcileCause,
+    of: (&Identity, ReconcileCause),
+    routes: &[Arc<Child>],
     memory: &mut Memory,
 ) -> RouteOutcome {
-    let routes = context.stores.children(ChildKind::VirtualService);
-    let key = Key::new(workspace.key.namespace(), name);
-    // It goes with its CRD.
-    if routes.progress() == Progress::Synced {
-        let api = api(context, ChildKind::VirtualService, workspace, cause);
-        if let Err(error) = api.act(&key, Action::Delete, &mut memory.route).await {
-            return RouteOutcome::failed(&error);
-        }
+    // They go with their CRD.
+    if context.stores.children(ChildKind::VirtualService).progress() == Progress::Synced
+        && let Err(error) = write(context, of, routes, Action::Delete, memory).await
+    {
+        return RouteOutcome::failed(&error);
     }
     RouteOutcome::done(RouteState::Waiting, None)
 }
