@@ -1,11 +1,11 @@
 //! Beside the Go controller, with `--only-routes`: nothing but VirtualServices is written, to the Services that it makes; and those
 //! that it made itself are taken over only on request, and left to it while it goes on writing them.
 
-use cluster::{ClusterOptions, Mark, Reply, Requests};
+use cluster::{ClusterOptions, Mark, Reply};
 use serde_json::{Value, json};
 
 use crate::adoption::{OfPeer, create, kind, metadata, name, owned, path_variable, workspace};
-use crate::process::{Loop, USER};
+use crate::process::Loop;
 use crate::world::{Child, WorkspaceHandle, World, control_plane, control_plane_with_rules, rule};
 
 const ONLY_ROUTES: &[&str] = &["--only-routes"];
@@ -78,14 +78,6 @@ fn wait_states(world: &World, running: &Loop, expected: &[(&str, u64)]) {
     });
 }
 
-/// All that the loop wrote in the cluster since then.
-fn writes(world: &World, mark: Mark) -> Requests {
-    let all = world.cluster.audit().since(mark).unwrap().by(USER);
-    let refused = all.clone().filter(|request| request.code == 403);
-    assert!(refused.is_empty(), "its rights suffice: {refused:?}");
-    all.writes()
-}
-
 fn unlabel(world: &World, path: &str) {
     let unlabelled = json!({"metadata": {"labels": {"notebooks.kubeflow.org/workspace-name": null}}});
     world.cluster.api().merge_patch(path, &unlabelled).and_then(Reply::ok).unwrap();
@@ -107,7 +99,7 @@ fn route_path(lab: &WorkspaceHandle<'_>, route: &str) -> String {
 /// Waits until it has written that often, and not more often: what can be seen may not have been answered.
 fn wait_writes(world: &World, mark: Mark, expected: usize) {
     let written = world.wait("the writes to be logged", || {
-        let written = writes(world, mark);
+        let written = world.all_writes(mark);
         if written.count() >= expected { Ok(written) } else { Err(format!("{written:?}")) }
     });
     assert_eq!(written.count(), expected, "{written:?}");
@@ -122,7 +114,7 @@ fn only_virtual_services_are_written_and_lead_to_the_service_that_exists() {
     let running = Loop::start(cluster, ONLY_ROUTES);
     let lab = world.create("lab", |_| {});
     wait_states(&world, &running, &[("waiting", 1)]);
-    assert!(writes(&world, mark).is_empty(), "there is no Service yet");
+    assert!(world.all_writes(mark).is_empty(), "there is no Service yet");
     let service = create_service(&lab);
     let route = wait_route(&lab, &service);
     let uid = route["metadata"]["uid"].clone();
@@ -183,7 +175,7 @@ fn only_virtual_services_are_written_and_lead_to_the_service_that_exists() {
     // The first three, the one without a Service and the one with the next, the last.
     wait_writes(&world, mark, 6);
     let others = |request: &cluster::Request| request.resource != "virtualservices" || !request.subresource.is_empty();
-    let written = writes(&world, mark).filter(others);
+    let written = world.all_writes(mark).filter(others);
     assert!(written.is_empty(), "{written:?}");
     running.stop();
 }
@@ -213,7 +205,7 @@ fn routes_of_the_go_controller_are_taken_over_on_request_and_never_fought_over()
             world.namespace, names[0]
         )
     );
-    assert!(writes(&world, mark).is_empty());
+    assert!(world.all_writes(mark).is_empty());
 
     let running = Loop::start(cluster, TAKE_OVER);
     wait_states(&world, &running, &[("in_place", 2)]);
@@ -249,7 +241,7 @@ fn routes_of_the_go_controller_are_taken_over_on_request_and_never_fought_over()
         }
     });
     wait_states(&world, &running, &[("in_place", 1), ("of_another", 2)]);
-    let written = writes(&world, mark);
+    let written = world.all_writes(mark);
     assert_eq!(written.clone().name(&name(&routes[1])).count(), written.count(), "{written:?}");
     assert_eq!(owned(&three, Child::VirtualService).len(), 1);
     running.stop();
@@ -267,7 +259,7 @@ fn routes_of_the_go_controller_are_taken_over_on_request_and_never_fought_over()
     let mark = world.mark();
     let running = Loop::start(cluster, ONLY_ROUTES);
     wait_states(&world, &running, &[("in_place", 1)]);
-    assert!(writes(&world, mark).is_empty(), "a restart writes nothing");
+    assert!(world.all_writes(mark).is_empty(), "a restart writes nothing");
     running.stop();
 }
 
@@ -439,7 +431,7 @@ fn a_service_of_a_user_does_not_hide_that_of_the_go_controller() {
     noticed(&|| unlabel(&world, &format!("{services}/{service}")));
     wait_states(&world, &running, &[("in_place", 1)]);
     assert_eq!(lab.child(Child::VirtualService), route);
-    assert!(writes(&world, mark).is_empty());
+    assert!(world.all_writes(mark).is_empty());
     // Nor does a route lead to it.
     cluster.api().delete(&format!("{services}/{service}")).and_then(Reply::ok).unwrap();
     noticed(&|| unlabel(&world, &format!("{services}/theirs")));
