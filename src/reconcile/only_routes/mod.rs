@@ -4,6 +4,7 @@
 //! One Workspace is reconciled in `route.rs`; `state.rs` counts the results, `others.rs` knows which VirtualServices the Go
 //! controller writes, and `undone.rs` which ones another client undoes.
 
+mod context;
 mod others;
 mod route;
 mod state;
@@ -15,23 +16,14 @@ use std::sync::Arc;
 use kube::Client;
 
 use super::{engine, route_cleanup};
-use crate::config::{Routing, Settings};
+use crate::config::Settings;
 use crate::metrics::{Controller, Metrics};
 use crate::stores::Stores;
+use context::Context;
 use others::Leftovers;
 use state::RouteStates;
 
 pub use others::RoutesOfAnother;
-
-/// What every reconcile needs.
-struct Context {
-    client: Client,
-    stores: Stores,
-    routing: Routing,
-    metrics: Arc<Metrics>,
-    leftovers: Leftovers,
-    states: RouteStates,
-}
 
 /// Reconciles the routes of all Workspaces until `shutdown`, once the stores are synced. `take_over`: those that the Go controller
 /// made, too.

@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 use super::super::apply::{ApplyError, ChildApi, ChildMemory, Hash, Next, StoredDifference, hash};
 use super::super::engine::{ReconcileCause, Requeue};
 use super::super::workspace::kept_without_pod;
-use super::Context;
+use super::context::Context;
 use super::undone::Undone;
 use crate::metrics::RouteState;
 use crate::render::names::Fixed;
