@@ -73,13 +73,21 @@ pub fn run(command: &ExplainRules, input: &mut dyn Read) -> Result<CommandOutput
     }
 }
 
-/// The error that a kind is not among those with these names.
+/// How many names of kinds an error lists.
+const NAMES_MAX: usize = 10;
+
+/// The error that a kind is not among those with these names. The nearest one is suggested, or the first few are listed.
 pub fn no_kind<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> SettingError {
     let others: Vec<&str> = others.into_iter().collect();
-    let suggestion = did_you_mean(nearest(name, others.iter().copied()));
-    let valid =
-        if others.is_empty() { "there is none".to_owned() } else { format!("there are: {}", others.join(", ")) };
-    wrong("KIND", Some(name), format!("no such WorkspaceKind{suggestion} ({valid})"))
+    let rest = match (nearest(name, others.iter().copied()), &*others) {
+        (Some(nearest), _) => did_you_mean(Some(nearest)),
+        (None, []) => " (there is none)".to_owned(),
+        (None, few) if few.len() <= NAMES_MAX => format!(" (there are: {})", few.join(", ")),
+        (None, many) => {
+            format!(" (there are: {} and {} more)", many[..NAMES_MAX].join(", "), many.len() - NAMES_MAX)
+        }
+    };
+    wrong("KIND", Some(name), format!("no such WorkspaceKind{rest}"))
 }
 
 fn which_kind<'a>(names: impl Iterator<Item = &'a str>) -> SettingError {
@@ -271,4 +279,21 @@ fn probe(probe: &ProbeSpec<'_>) -> &'static str {
 
 fn seconds(number: i32) -> Duration {
     Duration::from_secs(u64::try_from(number).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_kinds_the_nearest_one_or_the_first_few_are_named() {
+        let names: Vec<String> = (10..22).map(|number| format!("lab-{number}")).collect();
+        let error = |name: &str, kinds: usize| no_kind(name, names[..kinds].iter().map(String::as_str)).to_string();
+        assert_eq!(error("lab10", 12), "KIND=\"lab10\": no such WorkspaceKind, did you mean \"lab-10\"?");
+        assert_eq!(error("rstudio", 0), "KIND=\"rstudio\": no such WorkspaceKind (there is none)");
+        assert_eq!(error("rstudio", 2), "KIND=\"rstudio\": no such WorkspaceKind (there are: lab-10, lab-11)");
+        let many = "KIND=\"rstudio\": no such WorkspaceKind (there are: lab-10, lab-11, lab-12, lab-13, lab-14, lab-15, \
+                    lab-16, lab-17, lab-18, lab-19 and 2 more)";
+        assert_eq!(error("rstudio", 12), many);
+    }
 }

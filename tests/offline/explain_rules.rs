@@ -112,10 +112,7 @@ fn a_malformed_rule_is_a_finding() {
 fn what_is_wrong_is_named_with_what_to_write_instead() {
     let kind = kind();
     for (arguments, expected) in [
-        (
-            &["jupiterlab"][..],
-            "error: KIND=\"jupiterlab\": no such WorkspaceKind, did you mean \"jupyterlab\"? (there are: jupyterlab)\n",
-        ),
+        (&["jupiterlab"][..], "error: KIND=\"jupiterlab\": no such WorkspaceKind, did you mean \"jupyterlab\"?\n"),
         (&["rstudio"], "error: KIND=\"rstudio\": no such WorkspaceKind (there are: jupyterlab)\n"),
         (
             &["--pod-config", "samll"],
