@@ -188,7 +188,7 @@ fn a_probe_that_is_edited_while_it_runs_is_not_recorded() {
 
 #[test]
 fn a_dry_run_reports_once_what_would_be_paused() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let running = Loop::start(cluster, &["--dry-run-pausing"]);
     let (world, port) = (World::on(cluster, "dry-run"), free_port());
     create_kind(&world, port, pause_after_16s());
@@ -218,7 +218,7 @@ fn a_dry_run_reports_once_what_would_be_paused() {
 /// A proxy gives up just before the API server answers.
 #[test]
 fn a_pause_whose_answer_is_lost_is_reported() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let lost = Arc::new(AtomicBool::new(false));
     let _running = Loop::start_sending(cluster, &[], {
         let lost = lost.clone();
@@ -251,7 +251,7 @@ fn a_pause_whose_answer_is_lost_is_reported() {
 /// The cache of pods may be behind, and an exec finds its container by the name of the pod: so the pod is read once more.
 #[test]
 fn a_run_that_began_just_before_the_pause_is_not_paused() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let replaced = Arc::new(AtomicBool::new(false));
     let _running = Loop::start_sending(cluster, &[], {
         let replaced = replaced.clone();
@@ -303,7 +303,7 @@ async fn replace_pod(pods: &Api<Pod>, name: &str) {
 /// On a control plane with a kubelet that runs what is asked for.
 #[test]
 fn scripts_and_commands_of_culling_say_what_is_idle() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions { exec: true, ..ClusterOptions::default() })));
+    let cluster = control_plane(ClusterOptions { exec: true, ..ClusterOptions::default() });
     let _running = Loop::start(cluster, &[]);
     let script = "#!/bin/sh\necho '{\"has_activity\": false}' > \"$OUTPUT_JSON_PATH\"";
     let by_script = World::on(cluster, "script");

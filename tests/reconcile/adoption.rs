@@ -14,7 +14,7 @@ const HASH: &str = "notebooks.kubeflow.org/applied-hash";
 const NAMED_BY_CHANCE: [Child; 3] = [Child::StatefulSet, Child::Service, Child::VirtualService];
 
 fn cluster() -> &'static Cluster {
-    Box::leak(Box::new(control_plane(ClusterOptions::default())))
+    control_plane(ClusterOptions::default())
 }
 
 /// Creates an object as the Go controller does: by POST, with its field manager.

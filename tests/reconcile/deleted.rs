@@ -73,7 +73,7 @@ fn a_workspace_that_is_deleted_while_it_is_reconciled_leaves_no_route() {
 
 #[test]
 fn routes_of_deleted_workspaces_do_not_wait_for_garbage_collection() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "gone");
     world.create_kind(|_| {});
     // Garbage collection does not take part.

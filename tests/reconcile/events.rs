@@ -108,8 +108,8 @@ fn a_restart_says_whose_doing_it_was() {
 #[test]
 fn what_stalls_a_workspace_is_reported_once() {
     let cluster = control_plane(ClusterOptions::default());
-    let running = Loop::start(&cluster, &[]);
-    let world = World::on(Box::leak(Box::new(cluster)), "event-stalled");
+    let running = Loop::start(cluster, &[]);
+    let world = World::on(cluster, "event-stalled");
     let stranded = world.create("stranded", |_| {});
     let missing = format!("Workspace references unknown WorkspaceKind: {}", world.kind);
     let missing = [event(&stranded, "Warning", "Stalled", "Reconcile", &missing)];
@@ -146,7 +146,7 @@ fn what_stalls_a_workspace_is_reported_once() {
 /// As that of the Go controller: no write of the status shows it.
 #[test]
 fn a_refused_child_is_reported_also_where_the_crd_keeps_no_conditions() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "unconditional");
     world.drop_conditions("Workspace");
     world.exhaust_quota(Child::Service);

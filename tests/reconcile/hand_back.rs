@@ -64,7 +64,7 @@ fn is_refused_while_the_lease_is_renewed(cluster: &Cluster) {
 
 #[test]
 fn stateful_sets_are_handed_back_without_a_restart_unless_it_is_asked_for() {
-    let cluster: &'static Cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster: &'static Cluster = control_plane(ClusterOptions::default());
     let (world, edited) = (World::on(cluster, "back"), World::on(cluster, "edited"));
     for world in [&world, &edited] {
         world.create_kind(|_| {});
@@ -132,7 +132,7 @@ fn stateful_sets_are_handed_back_without_a_restart_unless_it_is_asked_for() {
 /// For one namespace nothing says whether a controller still writes there, but that it does.
 #[test]
 fn what_a_controller_that_still_runs_changes_back_is_an_error() {
-    let cluster: &'static Cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster: &'static Cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "held");
     world.create_kind(|_| {});
     let running = Loop::start(cluster, &[]);

@@ -167,7 +167,7 @@ fn assert_theirs_are_kept(lab: &WorkspaceHandle<'_>) {
 fn what_others_add_to_our_children_stays_and_costs_nothing() {
     const RECONCILES: u64 = 100;
     const LABEL: &str = "notebooks.kubeflow.org/workspace-name";
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let running = Loop::start(cluster, &[]);
     let world = World::on(cluster, "theirs");
     world.create_kind(|template| grant(template, &["view"]));
@@ -267,7 +267,7 @@ fn most_in_a_second(requests: &Requests) -> usize {
 fn a_field_that_another_controller_keeps_rewriting_costs_at_most_two_writes_a_second() {
     const EVERY: Duration = Duration::from_millis(100);
     const REWRITES: u32 = 300;
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let running = Loop::start(cluster, &[]);
     let world = World::on(cluster, "contested");
     world.create_kind(|_| {});

@@ -13,8 +13,7 @@ const ROUTED_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn routes_come_when_istio_is_installed_and_go_when_it_is_switched_off() {
-    let cluster =
-        Box::leak(Box::new(control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() })));
+    let cluster = control_plane(ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() });
     let world = World::on(cluster, "late");
     let running = Loop::start(cluster, &[]);
     world.create_kind(|_| {});
@@ -87,7 +86,7 @@ fn wait_served(cluster: &Cluster, version: &str, is_served: bool) {
 /// A control plane with Istio's CRD in that version alone.
 fn cluster_that_serves(version: &str) -> &'static Cluster {
     let options = ClusterOptions { virtual_service_crd: false, ..ClusterOptions::default() };
-    let cluster = Box::leak(Box::new(control_plane(options)));
+    let cluster = control_plane(options);
     cluster.api().create(CRDS, &crd(cluster, &[(version, true)])).and_then(Reply::ok).unwrap();
     wait_served(cluster, version, true);
     cluster

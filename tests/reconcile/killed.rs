@@ -68,7 +68,7 @@ fn survived(what: &str, kills: usize) {
 
 #[test]
 fn whatever_a_killed_process_has_written_the_next_one_finishes() {
-    let cluster: &'static Cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster: &'static Cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "killed");
     world.create_kind(|template| with_version(template, "1"));
 

@@ -125,7 +125,7 @@ fn is_one_write_a_second(world: &World, mark: Mark, start: Instant) {
 
 #[test]
 fn a_kind_at_rest_costs_no_write_and_neither_does_a_restart() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let (used, unused) = (World::on(cluster, "used"), World::on(cluster, "unused"));
     used.create_kind(|_| {});
     unused.create_kind(|_| {});
@@ -230,7 +230,7 @@ fn a_deleted_kind_stays_until_its_last_workspace_is_gone() {
 /// The Go controller left its finalizer, and went.
 #[test]
 fn a_finalizer_that_was_left_behind_is_taken_over() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let (used, unused, deleted) = (World::on(cluster, "used"), World::on(cluster, "unused"), World::on(cluster, "del"));
     for world in [&used, &unused, &deleted] {
         world.create_kind(|_| {});
@@ -490,7 +490,7 @@ fn a_stored_template_that_names_what_does_not_exist_is_reported_by_the_kind() {
 /// As that of the Go controller: no write of the status shows it.
 #[test]
 fn what_is_wrong_with_a_kind_is_reported_also_where_its_crd_keeps_no_conditions() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "unconditional");
     world.drop_conditions("WorkspaceKind");
     let running = Loop::start(cluster, &[]);

@@ -9,8 +9,8 @@ use crate::world::{Child, World, control_plane};
 #[test]
 fn writes_and_workspaces_are_counted_and_series_end_with_their_kind() {
     let cluster = control_plane(ClusterOptions::default());
-    let running = Loop::start(&cluster, &[]);
-    let world = World::on(Box::leak(Box::new(cluster)), "metrics");
+    let running = Loop::start(cluster, &[]);
+    let world = World::on(cluster, "metrics");
     world.create_kind(|_| {});
     let lab = world.create("lab", |_| {});
     let paused = world.create("paused", |spec| spec["paused"] = json!(true));

@@ -147,7 +147,7 @@ fn ready_message(lab: &WorkspaceHandle<'_>) -> String {
 
 #[test]
 fn what_a_mutating_webhook_changes_is_noted_and_never_fought_and_unsafe_headers_are_reported() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let [policed, poisoned, created] = ["policed", "poisoned", "created"].map(|name| World::on(cluster, name));
     let always = ["CREATE", "UPDATE"];
     let _policy = Mutating::start(&policed, &always, policy);

@@ -230,7 +230,7 @@ fn policy() -> String {
 #[test]
 fn the_policy_keeps_the_go_controller_out_of_namespaces_with_the_label() {
     const GO: &str = "system:serviceaccount:kubeflow-workspaces:workspaces-controller";
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "policy");
     let peer = of_peer(&world);
     let account = format!("--serviceaccount={}", GO.strip_prefix("system:serviceaccount:").unwrap());

@@ -182,7 +182,7 @@ fn only_virtual_services_are_written_and_lead_to_the_service_that_exists() {
 
 #[test]
 fn routes_of_the_go_controller_are_taken_over_on_request_and_never_fought_over() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "others");
     world.create_kind(|_| {});
     let labs = ["one", "two"].map(|name| world.create(name, |_| {}));
@@ -265,7 +265,7 @@ fn routes_of_the_go_controller_are_taken_over_on_request_and_never_fought_over()
 
 #[test]
 fn the_whole_controller_goes_on_with_the_same_routes() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "whole");
     let prefix = json!({"name": "NB_PREFIX", "value": "{{ httpPathPrefix \"jupyterlab\" }}"});
     world.create_kind(|template| kind(template, &json!([prefix])));
@@ -294,7 +294,7 @@ fn the_whole_controller_goes_on_with_the_same_routes() {
 /// Where both render the same, all that the Go controller writes is that it removes the annotations that it does not know.
 #[test]
 fn a_route_that_another_client_undoes_again_and_again_is_left_to_it() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "undone");
     world.create_kind(|_| {});
     let lab = world.create("one", |_| {});
@@ -337,7 +337,7 @@ fn a_route_that_another_client_undoes_again_and_again_is_left_to_it() {
 
 #[test]
 fn a_take_over_keeps_a_safe_route_while_its_successor_is_refused() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "kept");
     world.create_kind(|template| {
         template["ports"][0]["httpProxy"]["requestHeaders"]["set"]["X-Bad"] = json!("%BAD%");
@@ -373,7 +373,7 @@ fn a_take_over_keeps_a_safe_route_while_its_successor_is_refused() {
 
 #[test]
 fn a_route_that_has_lost_its_label_is_found() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "unlabelled");
     world.create_kind(|_| {});
     let labs = ["before", "after"].map(|name| world.create(name, |_| {}));
@@ -402,7 +402,7 @@ fn a_route_that_has_lost_its_label_is_found() {
 
 #[test]
 fn a_service_of_a_user_does_not_hide_that_of_the_go_controller() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "services");
     world.create_kind(|_| {});
     let lab = world.create("lab", |_| {});
@@ -442,7 +442,7 @@ fn a_service_of_a_user_does_not_hide_that_of_the_go_controller() {
 
 #[test]
 fn without_a_service_no_route_stays() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "two-routes");
     world.create_kind(|_| {});
     let lab = world.create("lab", |_| {});

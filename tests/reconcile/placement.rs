@@ -64,7 +64,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn what_finds_no_node_for_long_is_an_error_without_any_event() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let running = Loop::start(cluster, &[&format!("--scheduling-patience={}s", PATIENCE.as_secs())]);
     let world = World::on(cluster, "patience");
     world.create_kind(|template| {
@@ -148,7 +148,7 @@ fn a_volume_that_is_attached_to_another_node_is_named() {
 /// replaces such a pod at once, so it is held while the status is looked at.
 #[test]
 fn a_pod_that_was_evicted_says_why_and_is_replaced() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let running = Loop::start(cluster, &[]);
     let world = World::on(cluster, "evicted");
     world.create_kind(|_| {});

@@ -46,7 +46,7 @@ impl Lost {
 }
 
 fn cluster() -> &'static Cluster {
-    Box::leak(Box::new(control_plane(ClusterOptions::default())))
+    control_plane(ClusterOptions::default())
 }
 
 /// A Workspace that runs, made by a loop without a proxy that has stopped since.

@@ -300,7 +300,7 @@ fn wait_refused_while(lab: &WorkspaceHandle<'_>, state: &str, message: &str) -> 
 /// Nothing can be created in a namespace that is being deleted, which lasts as long as the namespace controller needs.
 #[test]
 fn a_namespace_that_is_being_deleted_is_named_and_goes() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "terminating");
     world.create_kind(|_| {});
     let running = Loop::start(cluster, &[]);

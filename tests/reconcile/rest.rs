@@ -150,7 +150,7 @@ fn two_thousand_workspaces_at_rest_cost_no_write_and_neither_does_a_restart() {
 
 /// W11. They rest for so long before the restart, and after it.
 fn cost_no_write_at_rest(workspaces: usize, rest: [Duration; 2]) {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions { nodes: 2, ..ClusterOptions::default() })));
+    let cluster = control_plane(ClusterOptions { nodes: 2, ..ClusterOptions::default() });
     let plain = World::on(cluster, "plain");
     let odd = World { kind: "odd".to_owned(), cluster, namespace: plain.namespace.clone() };
     let folding = World { kind: "folding".to_owned(), cluster, namespace: plain.namespace.clone() };

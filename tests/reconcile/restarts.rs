@@ -57,7 +57,7 @@ fn pod_uids(labs: &[WorkspaceHandle<'_>]) -> Vec<Option<String>> {
 #[test]
 fn a_changed_kind_restarts_nobody_and_costs_one_write_of_set_and_status_each() {
     const WORKSPACES: usize = 300;
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions { nodes: 2, ..ClusterOptions::default() })));
+    let cluster = control_plane(ClusterOptions { nodes: 2, ..ClusterOptions::default() });
     let running = Loop::start(cluster, &[]);
     let world = World::on(cluster, "kind-edit");
     world.create_kind(|template| with_variable(template, "1"));
@@ -213,8 +213,8 @@ fn a_pod_that_never_became_ready_follows_its_kind() {
 #[test]
 fn an_edit_restarts_the_pod_although_the_process_died_in_between() {
     let cluster = control_plane(ClusterOptions::default());
-    let running = Loop::start(&cluster, &[]);
-    let world = World::on(Box::leak(Box::new(cluster)), "died");
+    let running = Loop::start(cluster, &[]);
+    let world = World::on(cluster, "died");
     world.create_kind(|template| with_variable(template, "1"));
     let lab = world.create("lab", |_| {});
     lab.wait_running();

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::process::{Loop, USER};
-use crate::world::{TIMEOUT, WorkspaceHandle, World};
+use crate::world::{TIMEOUT, WorkspaceHandle, World, own_control_plane};
 
 /// Who runs the command, so that the audit log distinguishes it.
 const ADMIN: &str = "platform-admin";
@@ -20,7 +20,7 @@ const RESTART_AT: &str = "notebooks.kubeflow.org/restart-at";
 
 fn control_plane() -> &'static Cluster {
     let users = vec![User::new(USER, &[MASTERS]), User::new(ADMIN, &[MASTERS]), User::new(READER, &[])];
-    Box::leak(Box::new(Cluster::start(ClusterOptions { users, ..ClusterOptions::default() }).unwrap()))
+    own_control_plane(ClusterOptions { users, ..ClusterOptions::default() })
 }
 
 /// A roll-out that is going on. Killed when dropped.

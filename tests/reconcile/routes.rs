@@ -72,7 +72,7 @@ fn an_unsafe_header_in_a_stored_kind_keeps_the_old_route_and_makes_no_new_one() 
 
 #[test]
 fn a_route_whose_successor_is_refused_outlives_a_restart_and_edits_of_others() {
-    let cluster = Box::leak(Box::new(control_plane(ClusterOptions::default())));
+    let cluster = control_plane(ClusterOptions::default());
     let world = World::on(cluster, "refused");
     world.create_kind(|_| {});
     let running = Loop::start(cluster, &[]);

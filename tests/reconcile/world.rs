@@ -1,5 +1,6 @@
 //! Kinds, Workspaces and children as the tests see them: through the API server, as an administrator.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,9 +15,34 @@ use crate::process::{Loop, USER};
 pub const TIMEOUT: Duration = Duration::from_mins(1);
 const GROUP: &str = "/apis/kubeflow.org/v1beta1";
 
-/// A control plane with a user for the loop.
-pub fn control_plane(options: ClusterOptions) -> Cluster {
-    Cluster::start(ClusterOptions { users: vec![User::new(USER, &[MASTERS])], ..options }).unwrap()
+thread_local! {
+    /// The control planes of the test that this thread runs.
+    static OWN: RefCell<Vec<Own>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A control plane that ends with its test: dozens that go on running leave no machine to the tests that follow.
+struct Own(&'static Cluster);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// A control plane for the test that calls this.
+pub fn own_control_plane(options: ClusterOptions) -> &'static Cluster {
+    let cluster: &Cluster = Box::leak(Box::new(Cluster::start(options).unwrap()));
+    OWN.with_borrow_mut(|own| own.push(Own(cluster)));
+    cluster
+}
+
+/// One with a user for the loop.
+pub fn control_plane(options: ClusterOptions) -> &'static Cluster {
+    own_control_plane(with_user(options))
+}
+
+fn with_user(options: ClusterOptions) -> ClusterOptions {
+    ClusterOptions { users: vec![User::new(USER, &[MASTERS])], ..options }
 }
 
 const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
@@ -24,7 +50,7 @@ const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
 /// A control plane whose user for the loop has these rules, and no others.
 pub fn control_plane_with_rules(rules: &[Value]) -> &'static Cluster {
     let options = ClusterOptions { users: vec![User::new(USER, &[])], ..ClusterOptions::default() };
-    let cluster = Box::leak(Box::new(Cluster::start(options).unwrap()));
+    let cluster = own_control_plane(options);
     let group = "rbac.authorization.k8s.io";
     let role = json!({
         "apiVersion": format!("{group}/v1"), "kind": "ClusterRole", "metadata": {"name": "older"}, "rules": rules,
@@ -52,7 +78,7 @@ pub fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
 
 /// The control plane and the loop that most tests share.
 static SHARED: LazyLock<(Cluster, Loop)> = LazyLock::new(|| {
-    let cluster = control_plane(ClusterOptions::default());
+    let cluster = Cluster::start(with_user(ClusterOptions::default())).unwrap();
     let running = Loop::start(&cluster, &[]);
     (cluster, running)
 });

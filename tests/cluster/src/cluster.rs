@@ -363,10 +363,19 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Stops all of its servers, as the end of it does: for one that is never dropped.
+    pub fn stop(&self) {
+        let mut servers = self.servers();
+        // All at once; each is waited for when it is removed.
+        servers.values_mut().for_each(Supervised::close);
+        servers.clear();
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // All at once; each is waited for when the map is dropped.
-        self.servers().values_mut().for_each(Supervised::close);
+        self.stop();
     }
 }
 
