@@ -1,10 +1,8 @@
 //! The command `explain-rules`.
 
-use std::path::PathBuf;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-
-use super::files::{kubeconfig, texts};
+use super::files::{kubeconfig, kubeconfig_argument, texts};
 use crate::config::{Environment, SettingError, values};
 use crate::offline::explain_rules::{ExplainRules, Supposed};
 
@@ -38,12 +36,7 @@ pub(super) fn command() -> Command {
             text("pod-config", "ID").help("podConfig of the Workspace [default: that of the kind]"),
             text("idle", "DURATION").help("How long ago the Workspace was last active, such as 2h or 1h30m"),
             text("running", "DURATION").help("How long the Workspace has been running"),
-            Arg::new("kubeconfig")
-                .long("kubeconfig")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .conflicts_with("filename")
-                .help("Kubeconfig of the cluster [env: KUBECONFIG]"),
+            kubeconfig_argument().conflicts_with("filename"),
         ])
         .max_term_width(120)
         .after_help(EXAMPLES)

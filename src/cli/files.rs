@@ -156,11 +156,6 @@ fn migrate_command() -> Command {
         .action(ArgAction::SetTrue)
         .conflicts_with("inputs")
         .help("The objects of a cluster instead of files");
-    let kubeconfig = Arg::new("kubeconfig")
-        .long("kubeconfig")
-        .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
-        .help("Kubeconfig of that cluster [env: KUBECONFIG]");
     let dialects =
         settings::policy_arguments().filter(|argument| argument.get_id() != settings::CONNECT_PATH_PREFIX.flag);
     Command::new("migrate")
@@ -173,7 +168,7 @@ fn migrate_command() -> Command {
             restart_pending,
             inputs(),
             cluster,
-            kubeconfig,
+            kubeconfig_argument().help("Kubeconfig of that cluster [env: KUBECONFIG]"),
             report_format(),
             fail_on(),
         ])
@@ -261,6 +256,15 @@ fn hand_back(matches: &ArgMatches, environment: &Environment) -> HandBack {
         dry_run: matches.get_flag("dry-run"),
         restart_pending: matches.get_flag("restart-pending"),
     }
+}
+
+/// The flag that [`kubeconfig`] reads.
+pub(super) fn kubeconfig_argument() -> Arg {
+    Arg::new("kubeconfig")
+        .long("kubeconfig")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Kubeconfig of the cluster [env: KUBECONFIG]")
 }
 
 pub(super) fn kubeconfig(matches: &ArgMatches, environment: &Environment) -> Option<PathBuf> {

@@ -1,12 +1,11 @@
 //! The command `rollout`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::files::kubeconfig;
+use super::files::{kubeconfig, kubeconfig_argument};
 use crate::config::{Environment, SettingError, values};
 use crate::rollout::Rollout;
 
@@ -56,11 +55,7 @@ pub(super) fn command() -> Command {
                 .help("Stop when no restarted Workspace becomes available for so long"),
             text("namespace", "NAME").short('n').help("Only Workspaces of this namespace [default: all]"),
             switch("dry-run").help("Print which would be restarted and in which order, and change nothing"),
-            Arg::new("kubeconfig")
-                .long("kubeconfig")
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("Kubeconfig of the cluster [env: KUBECONFIG]"),
+            kubeconfig_argument(),
         ])
         .override_usage("workspaces-controller rollout KIND --max N/UNIT [OPTIONS]")
         .max_term_width(120)
