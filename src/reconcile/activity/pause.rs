@@ -83,9 +83,8 @@ async fn still_runs(context: &Context, target: &ProbeTarget) -> Result<bool, Cal
 /// Whether it is as the patch makes it, and nobody has changed its spec before or after.
 async fn is_paused_by_it(context: &Context, target: &ProbeTarget) -> bool {
     let identity = &target.workspace.identity;
-    let (namespace, name) = identity.key.parts();
-    let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(context.client.clone(), namespace);
-    let stored = in_time(api.get(name)).await.ok().and_then(|stored| stored.object.ok());
+    let stored =
+        in_time(workspaces(context, target).get(identity.key.name())).await.ok().and_then(|stored| stored.object.ok());
     stored.is_some_and(|stored| {
         stored.identity.uid == identity.uid
             && stored.spec.paused
@@ -102,11 +101,16 @@ async fn patch(context: &Context, target: &ProbeTarget) -> Result<(), CallError>
         {"op": "test", "path": "/spec/paused", "value": false},
         {"op": "replace", "path": "/spec/paused", "value": true},
     ]);
-    let patch = serde_json::from_value(patch).unwrap_or_default();
-    let (namespace, name) = identity.key.parts();
-    let api: Api<Incoming<StoredWorkspace>> = Api::namespaced(context.client.clone(), namespace);
+    // Not an empty one, which would change nothing and be taken for a pause.
+    let patch = serde_json::from_value(patch).map_err(|error| CallError::Api(Error::SerdeError(error)))?;
+    let api = workspaces(context, target);
     // The answer is not kept: the watch brings the change, and with it the reconcile.
-    in_time(api.patch(name, &as_field_manager(), &Patch::<()>::Json(patch))).await.map(drop)
+    in_time(api.patch(identity.key.name(), &as_field_manager(), &Patch::<()>::Json(patch))).await.map(drop)
+}
+
+/// The Workspaces of its namespace.
+fn workspaces(context: &Context, target: &ProbeTarget) -> Api<Incoming<StoredWorkspace>> {
+    Api::namespaced(context.client.clone(), target.workspace.identity.key.namespace())
 }
 
 /// Whether it is not as the patch demands: it is gone, or a test failed. The latter is a 422 that names no field, unlike the 422
