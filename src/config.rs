@@ -7,6 +7,7 @@ mod label_selector;
 mod log;
 mod mode;
 mod network;
+mod own_namespace;
 mod routing;
 pub mod settings;
 pub mod source;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub leader_elect: bool,
     /// The kubeconfig; `None` is the service account of the pod.
     pub kubeconfig: Option<PathBuf>,
+    /// The namespace of this process's pod; `None` outside of one.
+    pub namespace: Option<String>,
     /// The address of the webhook server.
     pub webhook_address: Listen,
     /// The address of `/livez`, `/healthz` and `/readyz`; `None` disables them.
@@ -108,6 +111,7 @@ impl Settings {
             enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
             leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
             kubeconfig: source.optional(&settings::KUBECONFIG, values::path),
+            namespace: own_namespace::own_namespace(&mut source),
             webhook_address: source.one(&settings::WEBHOOK_BIND_ADDRESS, network::address),
             health_address: source.one(&settings::HEALTH_PROBE_BIND_ADDRESS, network::address_or_off),
             metrics_address: source.one(&settings::METRICS_BIND_ADDRESS, network::address_or_off),
@@ -216,6 +220,7 @@ impl Settings {
             dry_run_pausing = self.dry_run_pausing,
             leader_elect = self.leader_elect,
             kubeconfig = self.kubeconfig.as_ref().map_or("in-cluster".into(), |path| path.to_string_lossy()).as_ref(),
+            namespace = self.namespace.as_deref().unwrap_or("unknown"),
             webhook_bind_address = %self.webhook_address,
             health_probe_bind_address = network::or_off(self.health_address),
             metrics_bind_address = network::or_off(self.metrics_address),

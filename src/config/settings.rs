@@ -173,6 +173,8 @@ settings! {
         "Accepted; leader election is not implemented yet, so run one replica";
     KUBECONFIG = "kubeconfig", ["KUBECONFIG"], "", Value, "FILE", CLUSTER,
         "Kubeconfig of the cluster; if unset, the service account of the pod";
+    POD_NAMESPACE = "", ["POD_NAMESPACE"], "", Value, "NAMESPACE", CLUSTER,
+        "The namespace of this process; if unset, the one that is mounted with the token of its service account";
     WEBHOOK_BIND_ADDRESS = "webhook-bind-address", [], ":9443", Value, "ADDRESS", SERVING,
         "Address of the webhook server (TLS)";
     WEBHOOK_CERT_DIR = "webhook-cert-dir", [], "/tmp/k8s-webhook-server/serving-certs", Value, "DIR", SERVING,

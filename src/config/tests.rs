@@ -518,3 +518,10 @@ fn commands_other_than_run() {
     let both = parse(&["x", "--leader-elect", "crds"]).unwrap_err();
     assert_eq!(both[0].to_string(), "crds: cannot be used together with flags");
 }
+
+#[test]
+fn the_own_namespace_is_a_setting_of_its_own() {
+    assert_eq!(good(&[], &[("POD_NAMESPACE", "team-a")]).namespace.as_deref(), Some("team-a"));
+    let expected = "POD_NAMESPACE=\"team a\": must be a namespace: at most 63 lower-case letters, digits and '-', such as kubeflow-workspaces";
+    assert_eq!(error(&[], &[("POD_NAMESPACE", "team a")]), expected);
+}

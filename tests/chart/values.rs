@@ -9,7 +9,7 @@ use workspaces_controller::config::settings::{self, Setting, Shape};
 use crate::helm::{NAMESPACE, SOME_CA, documents, helm, objects, only, template, text};
 
 /// Settings that the chart sets by other means than a value of the same name, or not at all.
-const NOT_VALUES: [&str; 6] = [
+const NOT_VALUES: [&str; 7] = [
     // ports and certificate.mountPath
     "webhook-bind-address",
     "health-probe-bind-address",
@@ -17,9 +17,16 @@ const NOT_VALUES: [&str; 6] = [
     "webhook-cert-dir",
     // A pod uses its own account.
     "kubeconfig",
+    // The kubelet mounts it with the token of the account.
+    "POD_NAMESPACE",
     // Without effect so far.
     "leader-elect",
 ];
+
+/// Its flag, or its variable where it has none.
+fn id(setting: &Setting) -> &'static str {
+    if setting.flag.is_empty() { setting.env[0] } else { setting.flag }
+}
 
 fn value_name(setting: &Setting) -> String {
     let words =
@@ -36,7 +43,7 @@ fn value_name(setting: &Setting) -> String {
 fn settings_of_the_chart() -> BTreeMap<String, &'static Setting> {
     let compatibility = settings::ALL.iter().find(|setting| setting.flag == "zap-devel").unwrap().group;
     let wanted =
-        settings::ALL.iter().filter(|setting| setting.group != compatibility && !NOT_VALUES.contains(&setting.flag));
+        settings::ALL.iter().filter(|setting| setting.group != compatibility && !NOT_VALUES.contains(&id(setting)));
     wanted.map(|setting| (value_name(setting), *setting)).collect()
 }
 
