@@ -84,3 +84,13 @@ pub fn only<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     assert!(found.next().is_none(), "more than one {kind}");
     first
 }
+
+/// The permissions of the controller.
+#[track_caller]
+pub fn controller_rules(objects: &[Value]) -> &Vec<Value> {
+    let is_its = |object: &&Value| {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        object["kind"] == "ClusterRole" && name.starts_with("workspaces-") && name.ends_with("-role")
+    };
+    objects.iter().find(is_its).unwrap()["rules"].as_array().unwrap()
+}

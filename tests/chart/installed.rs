@@ -14,6 +14,7 @@ use workspaces_controller::render::{ChildKind, ChildRow};
 
 use crate::helm::{HelmOutput, NAMESPACE, documents, helm, text};
 use crate::process::Process;
+use crate::user_roles;
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 const VALIDITY: Duration = Duration::from_hours(24);
@@ -112,27 +113,51 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
     let mut process = start(&cluster, CONTROLLER_ACCOUNT, site.dir.path());
     process.wait_ready(site.ports[1], TIMEOUT);
     notes_say_how_to_check_that_it_is_called(&cluster, &installed.stdout);
+    let profile = user_roles::make_kubeflow_users(&cluster);
+    user_roles::kubeflow_users_have_rights(&cluster, &profile);
     live_through_everything(&cluster, &mut process);
-    // Without Istio the process deletes the routes that it created.
-    let upgraded = site.helm(&cluster, "upgrade", &["--set", "settings.useIstio=false"]);
-    assert!(upgraded.success, "{}", upgraded.stderr);
+    let mut workspace = documents(&text("docs/examples/jupyterlab-workspace.yaml")).pop().unwrap();
+    workspace["metadata"] = json!({"name": "mine"});
+    workspace["spec"]["podTemplate"]["volumes"] = json!({});
+    user_roles::contributors_start_workspaces(&cluster, &profile, &workspace.to_string());
     assert!(process.terminate(TIMEOUT).success(), "{}", process.log());
-    let mut process = start(&cluster, CONTROLLER_ACCOUNT, site.dir.path());
-    process.wait_ready(site.ports[1], TIMEOUT);
-    let routes = "/apis/networking.istio.io/v1/namespaces/default/virtualservices";
-    cluster
-        .wait_for("the routes to go", TIMEOUT, || match list(&cluster, routes) {
-            routes if routes.is_empty() => Ok(()),
-            routes => Err(format!("{routes:?}")),
-        })
-        .unwrap();
-    assert!(process.terminate(TIMEOUT).success(), "{}", process.log());
+    upgrading_and_rolling_back_change_what_runs(&cluster, &site, &profile);
 
     let requests = cluster.audit().all().unwrap().by(CONTROLLER_USER);
     let refused = requests.clone().filter(|request| request.code == 403);
     assert!(refused.is_empty(), "{refused:?}");
     every_right_is_used(&cluster, &requests);
-    uninstalling_keeps_the_workspaces(&cluster, &site);
+    uninstalling_keeps_workspaces_and_rights(&cluster, &site, &profile);
+}
+
+/// Without Istio the process deletes the routes that it created, and with the first release's values it makes them again.
+fn upgrading_and_rolling_back_change_what_runs(cluster: &Cluster, site: &Site, profile: &str) {
+    let run = |what: &str, is_there: bool| {
+        let mut process = start(cluster, CONTROLLER_ACCOUNT, site.dir.path());
+        process.wait_ready(site.ports[1], TIMEOUT);
+        let routes = "/apis/networking.istio.io/v1/namespaces/default/virtualservices";
+        let seen = cluster.wait_for(what, TIMEOUT, || match list(cluster, routes) {
+            routes if routes.is_empty() != is_there => Ok(()),
+            routes => Err(format!("{routes:?}")),
+        });
+        seen.unwrap_or_else(|error| panic!("{error}\n{}", process.log()));
+        assert!(process.terminate(TIMEOUT).success(), "{}", process.log());
+    };
+    let changes = [
+        "settings.useIstio=false",
+        "userRoles.aggregateToKubernetes=true",
+        "userRoles.kindViewers={system:authenticated}",
+    ];
+    let set: Vec<&str> = changes.iter().flat_map(|value| ["--set", value]).collect();
+    let upgraded = site.helm(cluster, "upgrade", &set);
+    assert!(upgraded.success, "{}", upgraded.stderr);
+    run("the routes to go", false);
+    user_roles::kubernetes_users_have_rights(cluster, profile);
+    let rollback = ["rollback", "workspaces-controller", "1", "--namespace", NAMESPACE, "--wait"];
+    let rolled_back = helm(&rollback, Some(&cluster.api().kubeconfig));
+    assert!(rolled_back.success, "{}", rolled_back.stderr);
+    run("the routes to be made again", true);
+    user_roles::kubeflow_users_have_rights(cluster, profile);
 }
 
 pub fn list(cluster: &Cluster, path: &str) -> Vec<Value> {
@@ -555,7 +580,7 @@ fn silent_rights_are_needed(cluster: &Cluster, role: &Value) {
     }
 }
 
-fn uninstalling_keeps_the_workspaces(cluster: &Cluster, site: &Site) {
+fn uninstalling_keeps_workspaces_and_rights(cluster: &Cluster, site: &Site, profile: &str) {
     let configuration = ["delete", "validatingwebhookconfiguration", "workspaces-validating-webhook-configuration"];
     cluster.kubectl(&configuration).unwrap().ok().unwrap();
     let kubeconfig = cluster.api().kubeconfig.clone();
@@ -566,6 +591,7 @@ fn uninstalling_keeps_the_workspaces(cluster: &Cluster, site: &Site) {
     for kept in [CRD, WORKSPACE, KIND] {
         assert_eq!(cluster.api().get(kept).unwrap().status, 200, "{kept}");
     }
+    user_roles::kubeflow_users_have_rights(cluster, profile);
     let again = site.helm(cluster, "install", &[]);
     assert!(again.success, "{}", again.stderr);
 }
@@ -583,7 +609,7 @@ fn crds_of_others_are_taken_over_only_on_request() {
     );
     let taken = site.helm(cluster, "install", &["--dry-run=server", "--take-ownership"]);
     assert!(taken.success, "{}", taken.stderr);
-    let without = site.helm(cluster, "install", &["--dry-run=server", "--set", "crds.install=false"]);
+    let without = site.helm(cluster, "install", &["--dry-run=server", "--set", "crds.enabled=false"]);
     assert!(without.success, "{}", without.stderr);
     assert!(documents_of(&without.stdout).iter().all(|object| object["kind"] != "CustomResourceDefinition"));
 }

@@ -12,4 +12,5 @@ mod installed;
 mod objects;
 mod process;
 mod rendered;
+mod user_roles;
 mod values;

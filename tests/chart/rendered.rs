@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use webhook::REGISTRATIONS;
 use workspaces_controller::render::{ChildKind, ChildRow};
 
-use crate::helm::{NAMESPACE, checkout, documents, helm, manifest, objects, only, text};
+use crate::helm::{NAMESPACE, checkout, controller_rules, documents, helm, manifest, objects, only, text};
 
 #[test]
 fn lints_strictly() {
@@ -33,6 +33,12 @@ fn names_are_the_documented_ones_whatever_the_release_is_called() {
     let expected = [
         "Certificate workspaces-ca",
         "Certificate workspaces-serving-cert",
+        "ClusterRole aggregate-to-kubeflow-workspaces-admin",
+        "ClusterRole aggregate-to-kubeflow-workspaces-edit",
+        "ClusterRole aggregate-to-kubeflow-workspaces-view",
+        "ClusterRole kubeflow-workspaces-admin",
+        "ClusterRole kubeflow-workspaces-edit",
+        "ClusterRole kubeflow-workspaces-view",
         "ClusterRole workspaces-manager-role",
         "ClusterRoleBinding workspaces-manager-rolebinding",
         "CustomResourceDefinition workspacekinds.kubeflow.org",
@@ -163,7 +169,7 @@ fn crds_are_the_generated_ones_and_stay_on_uninstall() {
 #[test]
 fn what_is_switched_off_is_not_installed() {
     let validating = objects(&["settings.enableReconcile=false", "replicas=3"]);
-    let rules = only(&validating, "ClusterRole")["rules"].as_array().unwrap();
+    let rules = controller_rules(&validating);
     let (asking, reading): (Vec<&Value>, Vec<&Value>) =
         rules.iter().partition(|rule| rule["apiGroups"] == json!(["authorization.k8s.io"]));
     assert_eq!(asking.len(), 1);
@@ -245,7 +251,7 @@ fn selected_namespaces_are_another_installation_that_leaves_kinds_alone() {
     ];
     assert_eq!(kinds_and_names(&objects), expected.map(str::to_owned).into());
     let rights = |objects: &[Value]| -> BTreeSet<String> {
-        let rules = only(objects, "ClusterRole")["rules"].as_array().unwrap();
+        let rules = controller_rules(objects);
         let each = |rule: &Value| {
             let resources = rule["resources"].as_array().unwrap().iter().map(|resource| resource.as_str().unwrap());
             let verbs = rule["verbs"].as_array().unwrap().iter().map(|verb| verb.as_str().unwrap());
@@ -276,7 +282,7 @@ fn selected_namespaces_are_another_installation_that_leaves_kinds_alone() {
 fn policies_bring_their_rights() {
     let granted = |set: &[&str]| -> BTreeSet<String> {
         let objects = objects(set);
-        let rules = only(&objects, "ClusterRole")["rules"].as_array().unwrap();
+        let rules = controller_rules(&objects);
         let text = |word: &Value| word.as_str().unwrap().to_owned();
         let pairs = rules.iter().flat_map(|rule| {
             let words = |part: &str| rule[part].as_array().unwrap().iter().map(text).collect::<Vec<_>>();
@@ -313,7 +319,7 @@ fn policies_bring_their_rights() {
 #[test]
 fn the_rights_on_children_follow_from_their_list() {
     let objects = objects(&[]);
-    let rules = only(&objects, "ClusterRole")["rules"].as_array().unwrap();
+    let rules = controller_rules(&objects);
     for kind in ChildKind::ALL {
         let row = kind.row();
         let is_about = |rule: &&Value| {
@@ -331,7 +337,7 @@ fn the_rights_on_children_follow_from_their_list() {
 #[test]
 fn rights_are_spelt_out() {
     let objects = objects(&[]);
-    let rules = only(&objects, "ClusterRole")["rules"].as_array().unwrap();
+    let rules = controller_rules(&objects);
     let words = rules
         .iter()
         .flat_map(|rule| ["apiGroups", "resources", "verbs"].map(|part| &rule[part]))

@@ -149,8 +149,10 @@ fn a_take_over_reports_what_is_left_to_do() {
     let role = |name: &str| {
         format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {name}}}\nrules: []\n")
     };
+    let of_the_chart = role("kubeflow-workspaces-view, labels: {app.kubernetes.io/managed-by: Helm}");
     let roles =
-        [role("kubeflow-workspaces-edit"), role("kubeflow-edit"), role("workspaces-manager-role")].join("---\n");
+        [role("kubeflow-workspaces-edit"), role("kubeflow-edit"), role("workspaces-manager-role"), of_the_chart]
+            .join("---\n");
     let (output, code) = printed(&["migrate", "--check", "-o", "json", "-"], &format!("{kind}---\n{roles}"));
     let report: Value = serde_json::from_str(&output).unwrap();
     let found = report["findings"].as_array().unwrap().iter().map(|finding| {
@@ -171,7 +173,8 @@ fn a_take_over_reports_what_is_left_to_do() {
             "warning MIG003 WorkspaceKind jupyterlab spec.podTemplate.httpProxy: dropped once the CRDs of this version are \
              installed: unknown field \"httpProxy\", did you mean spec.podTemplate.ports[].httpProxy?",
             "warning MIG004 ClusterRole kubeflow-workspaces-edit metadata.name: users have their rights on Workspaces from \
-             this ClusterRole, which belongs to the Go controller's manifests: keep it when you remove those",
+             this ClusterRole, which belongs to the Go controller's manifests: keep it when you remove those, and the chart takes it \
+             over with helm install --take-ownership",
         ]
     );
     assert_eq!(code, 0);

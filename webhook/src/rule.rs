@@ -318,7 +318,8 @@ rules! {
     TakeOverUsersRole "MIG004" "take-over-users-role" Migration 0
         "No ClusterRole of the Go controller's manifests gives users their rights."
         "A warning of `migrate`: users may see and change Workspaces because of `kubeflow-workspaces-view`, `-edit` and \
-         `-admin`, which Kubeflow's own roles aggregate. The chart has no such roles: leave them in place, or bind users to others."
+         `-admin`, which Kubeflow's own roles aggregate. The chart has roles of the same names: leave them in place, and `helm install \
+         --take-ownership` makes them the chart's, without a moment in which users have fewer rights."
 }
 
 impl Rule {

@@ -33,6 +33,14 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
 {{- end }}
 
+{{/* The annotations of an object that `helm uninstall` keeps if it is told to. Takes the value that says so. */}}
+{{- define "workspaces-controller.keep" -}}
+{{- if . -}}
+annotations:
+  helm.sh/resource-policy: keep
+{{- end -}}
+{{- end }}
+
 {{- define "workspaces-controller.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}

@@ -15,8 +15,11 @@ use crate::offline::input::object::{InputObject, InputObjects, RelatedObject};
 use crate::offline::input::position::{FieldPart, locate};
 use crate::offline::input::source::InputFile;
 
-/// The ClusterRoles from which users have their rights on Workspaces.
-pub const USERS_ROLES: [&str; 4] = [
+/// The ClusterRoles from which users have their rights on Workspaces, those of earlier manifests among them.
+pub const USERS_ROLES: [&str; 7] = [
+    "aggregate-to-kubeflow-workspaces-admin",
+    "aggregate-to-kubeflow-workspaces-edit",
+    "aggregate-to-kubeflow-workspaces-view",
     "kubeflow-workspaces-admin",
     "kubeflow-workspaces-base-edit",
     "kubeflow-workspaces-edit",
@@ -58,11 +61,13 @@ fn finalizer(source: &InputFile, kind: &InputObject) -> Option<Finding> {
 
 fn users_role(source: &InputFile, found: &RelatedObject) -> Option<Finding> {
     let object = ObjectName::of(&found.value);
-    if object.kind != "ClusterRole" || !USERS_ROLES.contains(&&*object.name) {
+    // The chart's own have the same names.
+    let is_of_helm = found.value["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm";
+    if object.kind != "ClusterRole" || !USERS_ROLES.contains(&&*object.name) || is_of_helm {
         return None;
     }
     let message = "users have their rights on Workspaces from this ClusterRole, which belongs to the Go controller's \
-                   manifests: keep it when you remove those"
+                   manifests: keep it when you remove those, and the chart takes it over with helm install --take-ownership"
         .to_owned();
     let bytes = found.start..found.start;
     let (rule, severity) = (Rule::TakeOverUsersRole, Severity::Warning);
