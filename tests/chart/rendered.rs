@@ -16,7 +16,7 @@ fn lints_strictly() {
 
 #[test]
 fn renders_the_same_bytes_twice() {
-    let set = ["podLabels.b=x", "podLabels.a=y", "resources.limits.cpu=1", "podDisruptionBudget.enabled=true"];
+    let set = ["podLabels.b=x", "podLabels.a=y", "resources.limits.cpu=1"];
     assert_eq!(manifest(NAMESPACE, &set), manifest(NAMESPACE, &set));
 }
 
@@ -46,6 +46,7 @@ fn names_are_the_documented_ones_whatever_the_release_is_called() {
         "Deployment workspaces-controller",
         "Issuer workspaces-ca-issuer",
         "Issuer workspaces-selfsigned-issuer",
+        "PodDisruptionBudget workspaces-controller",
         "Service workspaces-webhook-service",
         "ServiceAccount workspaces-controller",
         "ValidatingWebhookConfiguration workspaces-validating-webhook-configuration",
@@ -58,6 +59,7 @@ fn deployment_service_and_account_fit_together() {
     let objects = objects(&[]);
     let (deployment, service) = (only(&objects, "Deployment"), only(&objects, "Service"));
     let labels = json!({
+        "app": "workspaces-controller",
         "app.kubernetes.io/name": "workspaces-controller",
         "app.kubernetes.io/part-of": "kubeflow-workspaces",
         "app.kubernetes.io/component": "controller-manager",
@@ -196,7 +198,7 @@ fn kinds_and_names(objects: &[Value]) -> BTreeSet<String> {
 /// Beside the Go controller, whose objects have the other names, and select pods by the other label.
 #[test]
 fn routes_alone_are_another_installation_with_few_rights() {
-    let objects = objects(&["settings.onlyRoutes=true", "podDisruptionBudget.enabled=true"]);
+    let objects = objects(&["settings.onlyRoutes=true"]);
     let expected = [
         "ClusterRole workspaces-route-controller-role",
         "ClusterRoleBinding workspaces-route-controller-rolebinding",
@@ -247,6 +249,7 @@ fn selected_namespaces_are_another_installation_that_leaves_kinds_alone() {
         "ClusterRole workspaces-namespace-controller-role",
         "ClusterRoleBinding workspaces-namespace-controller-rolebinding",
         "Deployment workspaces-namespace-controller",
+        "PodDisruptionBudget workspaces-namespace-controller",
         "ServiceAccount workspaces-namespace-controller",
     ];
     assert_eq!(kinds_and_names(&objects), expected.map(str::to_owned).into());
