@@ -1,5 +1,7 @@
 //! The client of the API server: credentials, timeouts and user agent.
 
+mod guard;
+
 use std::error::Error;
 use std::future::Future;
 use std::path::Path;
@@ -9,6 +11,7 @@ use http::header::USER_AGENT;
 use http::{HeaderValue, Uri};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::api::{DeleteParams, Preconditions};
 use kube::client::{Body, ConfigExt as _};
@@ -21,6 +24,9 @@ use tower::{BoxError, ServiceBuilder};
 use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 use crate::config::{SettingError, settings};
+use guard::GuardLayer;
+
+pub use guard::{NotLeader, WriteGuard};
 
 /// For the connection and its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -31,6 +37,9 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// The most that a connection reads at once: two TLS records. The room stays for as long as the connection, and without a limit
 /// the long list that each watch begins with makes it 400 KiB.
 const READ_BUFFER: usize = 32 << 10;
+/// How long the kernel goes on delivering what the other side does not acknowledge. A write must not arrive when the network is back
+/// and somebody else is the leader.
+const UNDELIVERED: Duration = Duration::from_secs(10);
 /// How long a connection without a request is kept.
 const IDLE: Duration = Duration::from_secs(90);
 /// For one request, with all of its response. Shorter than [`RESPONSE`], so that the loop goes on with others.
@@ -56,7 +65,12 @@ impl CallError {
 
 /// The answer to a request, if it comes within ten seconds.
 pub async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match tokio::time::timeout(REQUEST, request).await {
+    within(REQUEST, request).await
+}
+
+/// The answer to a request, if it comes within `limit`.
+pub async fn within<T>(limit: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(limit, request).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(CallError::TimedOut),
     }
@@ -105,7 +119,16 @@ impl Access {
 
     /// A client with connections of its own, which run on the runtime that it is created in.
     pub fn client(&self) -> Result<Client, SettingError> {
-        build(&self.config, IDLE).map_err(|error| SettingError {
+        self.build(None)
+    }
+
+    /// A client that writes only until the guard says.
+    pub fn guarded_client(&self, guard: WriteGuard) -> Result<Client, SettingError> {
+        self.build(Some(guard))
+    }
+
+    fn build(&self, guard: Option<WriteGuard>) -> Result<Client, SettingError> {
+        build(&self.config, IDLE, guard).map_err(|error| SettingError {
             rule: format!("cannot be used: {}", causes(&error)),
             ..self.setting.clone()
         })
@@ -114,8 +137,11 @@ impl Access {
 
 /// As kube builds its clients, but with bounded buffers, and without what is not used here: retries, proxies, compression and
 /// log lines.
-fn build(config: &Config, idle: Duration) -> kube::Result<Client> {
-    let mut connector = TimeoutConnector::new(config.rustls_https_connector()?);
+fn build(config: &Config, idle: Duration, guard: Option<WriteGuard>) -> kube::Result<Client> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_tcp_user_timeout(Some(UNDELIVERED));
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
     connector.set_connect_timeout(config.connect_timeout);
     let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new())
         // Without a timer only those that are about to be used again are looked at.
@@ -124,6 +150,7 @@ fn build(config: &Config, idle: Duration) -> kube::Result<Client> {
         .http1_max_buf_size(READ_BUFFER)
         .build(connector);
     let service = ServiceBuilder::new()
+        .option_layer(guard.map(GuardLayer))
         .layer(in_due_time())
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
@@ -298,7 +325,7 @@ mod tests {
         let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
         let open = Arc::new(AtomicUsize::new(0));
         tokio::spawn(serve(listener, open.clone()));
-        let client = build(&config, Duration::from_millis(200)).unwrap();
+        let client = build(&config, Duration::from_millis(200), None).unwrap();
         let get = || client.request_text(http::Request::get("/").body(Vec::new()).unwrap());
         for answer in futures::future::join_all((0..10).map(|_| get())).await {
             assert_eq!(answer.unwrap(), "{}");
