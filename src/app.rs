@@ -6,6 +6,8 @@ mod memory;
 use std::sync::Arc;
 
 use axum::Router;
+use futures::FutureExt as _;
+use kube::Client;
 use tokio::runtime::{Builder, Handle};
 
 use crate::api::lookup::ClusterLookup;
@@ -13,6 +15,7 @@ use crate::api::readiness::CacheReadiness;
 use crate::api::rights::report_missing;
 use crate::client::Access;
 use crate::config::{SettingError, Settings, settings};
+use crate::election::{self, Elector, Leadership};
 use crate::http::health::Readiness;
 use crate::metrics::Metrics;
 use crate::reconcile;
@@ -98,10 +101,8 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     process.steady.spawn("rights", report_missing(client.clone(), Arc::clone(&settings)));
 
     if settings.enable_reconcile {
-        let drain = process.drain.clone();
-        let announced = async move { drain.reached(DrainState::Announced).await };
-        let reconcile = reconcile::run(client, stores.clone(), Arc::clone(&settings), Arc::clone(&metrics), announced);
-        process.draining.spawn_refusing("reconcile", reconcile);
+        let leadership = Leadership::default();
+        reconcile(&access, client, &stores, &settings, &metrics, &leadership, &mut process)?;
     }
 
     let drain = process.drain.clone();
@@ -116,6 +117,36 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     let admission = admission(&settings, lookups, stores, &metrics);
     listeners.serve(&settings, &mut process, tls.as_ref(), &metrics, admission, Arc::new(readiness));
     Ok(process)
+}
+
+/// Starts what reconciles: at once, or when this replica is the leader.
+fn reconcile(
+    access: &Access,
+    client: Client,
+    stores: &Stores,
+    settings: &Arc<Settings>,
+    metrics: &Arc<Metrics>,
+    leadership: &Leadership,
+    process: &mut Process,
+) -> Result<(), Vec<SettingError>> {
+    let drain = process.drain.clone();
+    let announced = async move { drain.reached(DrainState::Announced).await }.shared();
+    let reconcile = {
+        let (stores, settings, metrics) = (stores.clone(), Arc::clone(settings), Arc::clone(metrics));
+        let announced = announced.clone();
+        move |client| reconcile::run(client, stores.clone(), settings.clone(), metrics.clone(), announced.clone())
+    };
+    let Some(namespace) = settings.namespace.as_deref().filter(|_| settings.leader_elect) else {
+        process.draining.spawn_refusing("reconcile", reconcile(client));
+        return Ok(());
+    };
+    let lease = (namespace, settings.mode.lease_name());
+    let elector = Elector::new(client, lease, settings.lease_times, leadership.clone(), Arc::clone(metrics));
+    let guard = leadership.clone();
+    let guarded = access.guarded_client(Arc::new(move || guard.until())).map_err(|error| vec![error])?;
+    let work = move || reconcile(guarded.clone());
+    process.draining.spawn_refusing("reconcile", election::run(elector, work, announced));
+    Ok(())
 }
 
 fn tls_error(settings: &Settings, error: &dyn std::error::Error) -> SettingError {

@@ -4,6 +4,7 @@
 //! defines what is allowed. All errors are reported together.
 
 mod label_selector;
+mod leader_election;
 mod log;
 mod mode;
 mod network;
@@ -21,6 +22,7 @@ use clap::ArgMatches;
 use crds::ports::{ConnectPaths, Dialect};
 use webhook::Policy;
 
+pub use leader_election::LeaseTimes;
 pub use log::{LogFormat, LogSettings};
 pub use mode::{Duties, Mode};
 pub use network::Listen;
@@ -49,8 +51,10 @@ pub struct Settings {
     pub enable_reconcile: bool,
     /// Whether admission is served.
     pub enable_webhooks: bool,
-    /// Whether leader election was requested.
+    /// Whether one of several replicas is elected to reconcile.
     pub leader_elect: bool,
+    /// The times of that.
+    pub lease_times: LeaseTimes,
     /// The kubeconfig; `None` is the service account of the pod.
     pub kubeconfig: Option<PathBuf>,
     /// The namespace of this process's pod; `None` outside of one.
@@ -110,6 +114,7 @@ impl Settings {
             dry_run_pausing: source.one(&settings::DRY_RUN_PAUSING, values::boolean),
             enable_reconcile: source.one(&settings::ENABLE_RECONCILE, values::boolean),
             leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
+            lease_times: leader_election::times(&mut source),
             kubeconfig: source.optional(&settings::KUBECONFIG, values::path),
             namespace: own_namespace::own_namespace(&mut source),
             webhook_address: source.one(&settings::WEBHOOK_BIND_ADDRESS, network::address),
@@ -135,6 +140,11 @@ impl Settings {
                 &settings::ENABLE_RECONCILE,
                 "disables everything, since ENABLE_WEBHOOKS is false too: set one of the two to true",
             );
+        }
+        if self.leader_elect && self.enable_reconcile && self.namespace.is_none() {
+            let rule = "not set, and not running in a pod with a service account: the Lease of --leader-elect is in the namespace of \
+                        this process, so set it";
+            source.error(&settings::POD_NAMESPACE, rule);
         }
         let listeners = [
             (&settings::WEBHOOK_BIND_ADDRESS, self.enable_webhooks.then_some(self.webhook_address)),
@@ -169,12 +179,8 @@ impl Settings {
 
     /// Settings that are accepted for compatibility with another controller's manifests, but have no effect.
     fn warn(&self, source: &mut SettingSource<'_>) {
-        if self.leader_elect {
-            source.warn(
-                "--leader-elect is accepted, but leader election is not implemented yet: run exactly one replica with \
-                 reconcile enabled, others with --enable-reconcile=false"
-                    .to_owned(),
-            );
+        if self.leader_elect && !self.enable_reconcile {
+            source.warn("--leader-elect has no effect with --enable-reconcile=false".to_owned());
         }
         if source.one(&settings::ENABLE_HTTP2, values::boolean) {
             source.warn("--enable-http2 has no effect: webhook and metrics are served over HTTP/1.1".to_owned());
@@ -219,6 +225,8 @@ impl Settings {
             scheduling_patience = ?self.scheduling_patience,
             dry_run_pausing = self.dry_run_pausing,
             leader_elect = self.leader_elect,
+            lease = if self.leader_elect { self.mode.lease_name() } else { "none" },
+            lease_times = ?self.lease_times,
             kubeconfig = self.kubeconfig.as_ref().map_or("in-cluster".into(), |path| path.to_string_lossy()).as_ref(),
             namespace = self.namespace.as_deref().unwrap_or("unknown"),
             webhook_bind_address = %self.webhook_address,

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod election;
 mod hand_back;
 pub mod http;
 pub mod istio;

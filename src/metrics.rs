@@ -8,6 +8,7 @@ mod activity;
 mod admission;
 mod certificates;
 mod connections;
+mod leader_election;
 mod process;
 mod reconcile;
 mod register;
@@ -30,6 +31,7 @@ use activity::ActivityMetrics;
 use admission::AdmissionMetrics;
 use certificates::CertificateMetrics;
 use connections::ConnectionMetrics;
+use leader_election::LeaderElectionMetrics;
 use process::ProcessCollector;
 use reconcile::ReconcileMetrics;
 use routes::RouteMetrics;
@@ -52,6 +54,7 @@ pub struct Metrics {
     admission: AdmissionMetrics,
     certificates: CertificateMetrics,
     connections: ConnectionMetrics,
+    leader_election: LeaderElectionMetrics,
     routes: RouteMetrics,
     writes: WriteMetrics,
     activity: ActivityMetrics,
@@ -80,6 +83,7 @@ impl Metrics {
             admission: AdmissionMetrics::register(&mut registry),
             certificates: CertificateMetrics::register(&mut registry),
             connections: ConnectionMetrics::register(&mut registry),
+            leader_election: LeaderElectionMetrics::register(&mut registry),
             routes: RouteMetrics::register(&mut registry),
             writes: WriteMetrics::register(&mut registry),
             activity: ActivityMetrics::register(&mut registry),
@@ -98,6 +102,11 @@ impl Metrics {
     /// Shows the series of a controller before its first reconcile.
     pub fn announce_controller(&self, controller: Controller, max_concurrent: usize) {
         self.reconcile.announce(controller, max_concurrent);
+    }
+
+    /// A controller has stopped, with what it was doing and what waited.
+    pub fn controller_stopped(&self, controller: Controller) {
+        self.reconcile.stopped(controller);
     }
 
     /// A worker begins a reconcile; [`Metrics::reconcile_finished`] must follow, also after a panic.
@@ -200,6 +209,11 @@ impl Metrics {
     /// When the served certificate expires.
     pub fn certificate_expires(&self, not_after: SystemTime) {
         self.certificates.expires(not_after);
+    }
+
+    /// Whether this replica is the leader by the Lease of that name, one of a closed set.
+    pub fn leads(&self, lease: &'static str, leads: bool) {
+        self.leader_election.leads(lease, leads);
     }
 
     /// A connection is open until the guard is dropped.

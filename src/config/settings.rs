@@ -170,7 +170,13 @@ settings! {
     TAKE_OVER_ROUTES = "take-over-routes", [], "false", Switch, "BOOL", RECONCILE,
         "With --only-routes: go on with the VirtualServices that the Go controller made before its own were switched off";
     LEADER_ELECT = "leader-elect", [], "false", Switch, "BOOL", RECONCILE,
-        "Accepted; leader election is not implemented yet, so run one replica";
+        "Elect one replica that reconciles, by a Lease in the namespace of the pod; all serve admission";
+    LEADER_ELECT_LEASE_DURATION = "leader-elect-lease-duration", [], "15s", Value, "DURATION", RECONCILE,
+        "How long the others wait after the last renewal of the leader; the same for all replicas";
+    LEADER_ELECT_RENEW_DEADLINE = "leader-elect-renew-deadline", [], "10s", Value, "DURATION", RECONCILE,
+        "How long after its last renewal the leader goes on writing";
+    LEADER_ELECT_RETRY_PERIOD = "leader-elect-retry-period", [], "2s", Value, "DURATION", RECONCILE,
+        "Pause between two renewals, and after an error";
     KUBECONFIG = "kubeconfig", ["KUBECONFIG"], "", Value, "FILE", CLUSTER,
         "Kubeconfig of the cluster; if unset, the service account of the pod";
     POD_NAMESPACE = "", ["POD_NAMESPACE"], "", Value, "NAMESPACE", CLUSTER,

@@ -131,8 +131,9 @@ impl<'a> SettingSource<'a> {
     pub fn error(&mut self, setting: &Setting, rule: &str) {
         let given = self.given(setting);
         let name = given.as_ref().map_or_else(|| setting.name(), |given| given.name.clone());
-        let value = given.map_or_else(|| setting.default.to_owned(), |given| given.values.join(","));
-        self.errors.push(SettingError { name, value: Some(value), rule: rule.to_owned() });
+        let default = || Some(setting.default.to_owned()).filter(|default| !default.is_empty());
+        let value = given.map_or_else(default, |given| Some(given.values.join(",")));
+        self.errors.push(SettingError { name, value, rule: rule.to_owned() });
     }
 
     /// Adds a warning: a setting that is accepted but has no effect.

@@ -154,8 +154,9 @@ fn booleans_are_those_of_go() {
         assert_eq!(good(&[&format!("-use-istio={text}")], &[]).routing.use_istio, expected, "{text}");
         assert_eq!(good(&[], &[("USE_ISTIO", text)]).routing.use_istio, expected, "{text}");
     }
-    assert!(good(&["--leader-elect"], &[]).leader_elect);
-    assert!(good(&["-leader-elect"], &[]).leader_elect);
+    let pod = &[("POD_NAMESPACE", "kubeflow")];
+    assert!(good(&["--leader-elect"], pod).leader_elect);
+    assert!(good(&["-leader-elect"], pod).leader_elect);
     assert!(!good(&["--leader-elect", "--leader-elect=F"], &[]).leader_elect);
     for text in ["yes", "no", "on", "off", "tRUE", "2", " true", "enabled"] {
         let rule = "must be true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)";
@@ -164,7 +165,7 @@ fn booleans_are_those_of_go() {
     }
     assert!(error(&["--use-istio="], &[]).starts_with("--use-istio=\"\": must be true or false"));
     assert_eq!(
-        error(&["--leader-elect", "false"], &[]),
+        error(&["--leader-elect", "false"], pod),
         "false: unknown command; use crds, validate, render, migrate, rollout, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false"
     );
 }
@@ -178,12 +179,12 @@ fn manifests_of_the_go_controller_work_unchanged() {
             ("ISTIO_GATEWAY", "istio-system/istio-ingressgateway"),
             ("ISTIO_HOST", "*"),
             ("CLUSTER_DOMAIN", "cluster.local"),
+            ("POD_NAMESPACE", "kubeflow-workspaces"),
         ],
     );
     assert_eq!(settings.metrics_address, None);
     assert_eq!(settings.routing.gateways, ["istio-system/istio-ingressgateway"]);
-    assert_eq!(settings.warnings.len(), 1);
-    assert!(settings.warnings[0].contains("leader election is not implemented yet"), "{:?}", settings.warnings);
+    assert!(settings.leader_elect && settings.warnings.is_empty(), "{:?}", settings.warnings);
 
     let settings = good(
         &[
@@ -524,4 +525,47 @@ fn the_own_namespace_is_a_setting_of_its_own() {
     assert_eq!(good(&[], &[("POD_NAMESPACE", "team-a")]).namespace.as_deref(), Some("team-a"));
     let expected = "POD_NAMESPACE=\"team a\": must be a namespace: at most 63 lower-case letters, digits and '-', such as kubeflow-workspaces";
     assert_eq!(error(&[], &[("POD_NAMESPACE", "team a")]), expected);
+}
+
+#[test]
+fn the_times_of_leader_election_fit_together() {
+    let pod = &[("POD_NAMESPACE", "kubeflow")];
+    let times = |args: &[&str]| good(args, pod).lease_times;
+    assert_eq!(times(&["--leader-elect"]), LeaseTimes::default());
+    let seconds = Duration::from_secs;
+    let given = times(&[
+        "--leader-elect-lease-duration=60s",
+        "--leader-elect-renew-deadline=40s",
+        "--leader-elect-retry-period=5s",
+    ]);
+    assert_eq!(given, LeaseTimes { duration: seconds(60), renew_deadline: seconds(40), retry_period: seconds(5) });
+    let rows = [
+        ("--leader-elect-lease-duration=10s", "must be longer than --leader-elect-renew-deadline (10s)"),
+        ("--leader-elect-lease-duration=1500ms", "must be whole seconds, at least 1s"),
+        ("--leader-elect-lease-duration=0", "must be whole seconds, at least 1s"),
+        ("--leader-elect-lease-duration=15", "must be a duration such as 90s, 2h or 1h30m"),
+        ("--leader-elect-renew-deadline=2400ms", "must be longer than 1.2 times --leader-elect-retry-period (2s)"),
+        ("--leader-elect-retry-period=0", "must be longer than 0"),
+    ];
+    for (argument, rule) in rows {
+        let (flag, value) = argument.split_once('=').unwrap();
+        assert_eq!(error(&[argument], pod), format!("{flag}={value:?}: {rule}"));
+    }
+    assert_eq!(
+        error(&["--leader-elect"], &[]),
+        "POD_NAMESPACE: not set, and not running in a pod with a service account: the Lease of --leader-elect is in the \
+         namespace of this process, so set it"
+    );
+    let without = good(&["--leader-elect", "--enable-reconcile=false"], &[]);
+    assert_eq!(without.warnings, ["--leader-elect has no effect with --enable-reconcile=false"]);
+}
+
+/// Controllers that do different parts of the work do not exclude each other.
+#[test]
+fn each_part_of_the_work_has_a_lease() {
+    let lease = |args: &[&str]| good(args, &[]).mode.lease_name();
+    assert_eq!(lease(&[]), "kubeflow-workspace-controller");
+    assert_eq!(lease(&["--namespace-selector=a=b"]), "workspaces-namespace-controller");
+    assert_eq!(lease(&["--only-routes"]), "workspaces-route-controller");
+    assert_eq!(lease(&["--only-routes", "--namespace-selector=a=b"]), "workspaces-route-controller");
 }

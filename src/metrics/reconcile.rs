@@ -174,6 +174,12 @@ impl ReconcileMetrics {
         self.queue_oldest.set(labels.controller, None);
     }
 
+    pub(super) fn stopped(&self, controller: Controller) {
+        self.active_workers.get_or_create(&controller.labels()).set(0);
+        self.set_queue_depth(controller, 0);
+        self.set_queue_oldest(controller, None);
+    }
+
     pub(super) fn started(&self, controller: Controller) {
         self.active_workers.get_or_create(&controller.labels()).inc();
     }

@@ -19,6 +19,7 @@ use crate::user_roles;
 const TIMEOUT: Duration = Duration::from_mins(1);
 const VALIDITY: Duration = Duration::from_hours(24);
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/workspaces-manager-role";
+const OWN_ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/kubeflow-workspaces/roles";
 const CRD: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/workspaces.kubeflow.org";
 const WORKSPACE: &str = "/apis/kubeflow.org/v1beta1/namespaces/default/workspaces/my-notebook";
 const QUOTAS: &str = "/api/v1/namespaces/default/resourcequotas";
@@ -95,6 +96,8 @@ pub fn start(cluster: &Cluster, name: &str, dir: &Path) -> Process {
     // In the cluster the token of the account is mounted as a file; here the kubeconfig has one of the same account.
     let account = cluster.as_service_account(NAMESPACE, name).unwrap();
     env.push(("KUBECONFIG".to_owned(), account.kubeconfig.display().to_string()));
+    // So is its namespace.
+    env.push(("POD_NAMESPACE".to_owned(), NAMESPACE.to_owned()));
     Process::start(&PathBuf::from(env!("CARGO_BIN_EXE_workspaces-controller")), args, env, dir.join("log"))
 }
 
@@ -506,12 +509,13 @@ fn controller_reference(workspace: &Value) -> Value {
 
 /// Least privilege: every permission of the role was used, or the API server refuses the work without it.
 fn every_right_is_used(cluster: &Cluster, requests: &Requests) {
-    let role = cluster.api().get(ROLE).unwrap().ok().unwrap();
+    let [role, own] = [ROLE.to_owned(), format!("{OWN_ROLES}/workspaces-leader-election-role")]
+        .map(|path| cluster.api().get(&path).unwrap().ok().unwrap());
     let words = |rule: &Value, part: &str| -> Vec<String> {
         rule[part].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
     };
     let mut granted = BTreeSet::new();
-    for rule in role["rules"].as_array().unwrap() {
+    for rule in role["rules"].as_array().unwrap().iter().chain(own["rules"].as_array().unwrap()) {
         for resource in words(rule, "resources") {
             granted.extend(words(rule, "verbs").iter().map(|verb| format!("{verb} {resource}")));
         }

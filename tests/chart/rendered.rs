@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use webhook::REGISTRATIONS;
+use workspaces_controller::config::Mode;
 use workspaces_controller::render::{ChildKind, ChildRow};
 
 use crate::helm::{NAMESPACE, checkout, controller_rules, documents, helm, manifest, objects, only, text};
@@ -16,7 +17,7 @@ fn lints_strictly() {
 
 #[test]
 fn renders_the_same_bytes_twice() {
-    let set = ["podLabels.b=x", "podLabels.a=y", "resources.limits.cpu=1"];
+    let set = ["podLabels.b=x", "podLabels.a=y", "resources.limits.cpu=1", "podDisruptionBudget.enabled=true"];
     assert_eq!(manifest(NAMESPACE, &set), manifest(NAMESPACE, &set));
 }
 
@@ -46,7 +47,8 @@ fn names_are_the_documented_ones_whatever_the_release_is_called() {
         "Deployment workspaces-controller",
         "Issuer workspaces-ca-issuer",
         "Issuer workspaces-selfsigned-issuer",
-        "PodDisruptionBudget workspaces-controller",
+        "Role workspaces-leader-election-role",
+        "RoleBinding workspaces-leader-election-rolebinding",
         "Service workspaces-webhook-service",
         "ServiceAccount workspaces-controller",
         "ValidatingWebhookConfiguration workspaces-validating-webhook-configuration",
@@ -59,7 +61,6 @@ fn deployment_service_and_account_fit_together() {
     let objects = objects(&[]);
     let (deployment, service) = (only(&objects, "Deployment"), only(&objects, "Service"));
     let labels = json!({
-        "app": "workspaces-controller",
         "app.kubernetes.io/name": "workspaces-controller",
         "app.kubernetes.io/part-of": "kubeflow-workspaces",
         "app.kubernetes.io/component": "controller-manager",
@@ -167,6 +168,34 @@ fn crds_are_the_generated_ones_and_stay_on_uninstall() {
     }
 }
 
+/// The Lease that the program takes in each mode, by its name, and no other.
+#[test]
+fn the_lease_of_each_mode_is_granted() {
+    let of_election = |set: &[&str]| -> Vec<Value> {
+        let is_it = |object: &Value| {
+            object["kind"] == "Role" && object["metadata"]["name"].as_str().unwrap().ends_with("-leader-election-role")
+        };
+        objects(set).into_iter().filter(is_it).collect()
+    };
+    let namespaces = Mode::Namespaces("a".to_owned());
+    let routes = Mode::OnlyRoutes { selector: None, take_over: false };
+    let modes: [(&[&str], Mode); 3] = [
+        (&[], Mode::Everything),
+        (&["settings.namespaceSelector=a"], namespaces),
+        (&["settings.onlyRoutes=true"], routes),
+    ];
+    for (set, mode) in modes {
+        let leases =
+            |verbs: &[&str]| json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs});
+        let mut named = leases(&["get", "watch", "update"]);
+        named["resourceNames"] = json!([mode.lease_name()]);
+        let [role] = &of_election(set)[..] else { panic!("not one Role: {set:?}") };
+        assert_eq!(role["rules"], json!([named, leases(&["create"])]), "{set:?}");
+    }
+    assert!(of_election(&["settings.enableReconcile=false"]).is_empty());
+    assert!(of_election(&["replicas=1", "settings.leaderElect=false"]).is_empty());
+}
+
 /// Without reconcile only reads and reviews are granted, without webhooks no reviews.
 #[test]
 fn what_is_switched_off_is_not_installed() {
@@ -198,12 +227,14 @@ fn kinds_and_names(objects: &[Value]) -> BTreeSet<String> {
 /// Beside the Go controller, whose objects have the other names, and select pods by the other label.
 #[test]
 fn routes_alone_are_another_installation_with_few_rights() {
-    let objects = objects(&["settings.onlyRoutes=true"]);
+    let objects = objects(&["settings.onlyRoutes=true", "podDisruptionBudget.enabled=true"]);
     let expected = [
         "ClusterRole workspaces-route-controller-role",
         "ClusterRoleBinding workspaces-route-controller-rolebinding",
         "Deployment workspaces-route-controller",
         "PodDisruptionBudget workspaces-route-controller",
+        "Role workspaces-route-controller-leader-election-role",
+        "RoleBinding workspaces-route-controller-leader-election-rolebinding",
         "ServiceAccount workspaces-route-controller",
     ];
     assert_eq!(kinds_and_names(&objects), expected.map(str::to_owned).into());
@@ -249,7 +280,8 @@ fn selected_namespaces_are_another_installation_that_leaves_kinds_alone() {
         "ClusterRole workspaces-namespace-controller-role",
         "ClusterRoleBinding workspaces-namespace-controller-rolebinding",
         "Deployment workspaces-namespace-controller",
-        "PodDisruptionBudget workspaces-namespace-controller",
+        "Role workspaces-namespace-controller-leader-election-role",
+        "RoleBinding workspaces-namespace-controller-leader-election-rolebinding",
         "ServiceAccount workspaces-namespace-controller",
     ];
     assert_eq!(kinds_and_names(&objects), expected.map(str::to_owned).into());

@@ -9,7 +9,7 @@ use workspaces_controller::config::settings::{self, Setting, Shape};
 use crate::helm::{NAMESPACE, SOME_CA, documents, helm, objects, only, template, text};
 
 /// Settings that the chart sets by other means than a value of the same name, or not at all.
-const NOT_VALUES: [&str; 7] = [
+const NOT_VALUES: [&str; 6] = [
     // ports and certificate.mountPath
     "webhook-bind-address",
     "health-probe-bind-address",
@@ -19,8 +19,6 @@ const NOT_VALUES: [&str; 7] = [
     "kubeconfig",
     // The kubelet mounts it with the token of the account.
     "POD_NAMESPACE",
-    // Without effect so far.
-    "leader-elect",
 ];
 
 /// Its flag, or its variable where it has none.
@@ -63,8 +61,13 @@ fn every_setting_is_a_value_with_the_same_default() {
             Value::Array(list) => list.iter().map(|item| item.as_str().unwrap()).collect::<Vec<_>>().join(","),
             other => other.to_string(),
         };
-        // The log of a pod is not read on a terminal.
-        let expected = if name == "logFormat" { "json" } else { setting.default };
+        let expected = match name.as_str() {
+            // The log of a pod is not read on a terminal.
+            "logFormat" => "json",
+            // There are two replicas.
+            "leaderElect" => "true",
+            _ => setting.default,
+        };
         assert_eq!(default, expected, "{name}");
     }
 }
@@ -121,7 +124,8 @@ fn wrong_values_are_refused_with_the_reason() {
     let cases: &[(&[&str], &str)] = &[
         (&["sttings.useIstio=false"], "additional properties 'sttings' not allowed"),
         (&["image.tags=1"], "at '/image': additional properties 'tags' not allowed"),
-        (&["settings.leaderElect=true"], "at '/settings': additional properties 'leaderElect' not allowed"),
+        (&["settings.leaderElected=true"], "at '/settings': additional properties 'leaderElected' not allowed"),
+        (&["settings.leaderElectRetryPeriod=2"], "at '/settings/leaderElectRetryPeriod': got number, want string"),
         (&["settings.useIstio=yes"], "at '/settings/useIstio': got string, want boolean"),
         (&["settings.istioGateway={gateway}"], "at '/settings/istioGateway/0'"),
         (&["settings.istioHosts="], "at '/settings/istioHosts': got string, want array"),
@@ -146,7 +150,7 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["webhook.url=http://10.0.0.1"], "at '/webhook/url'"),
         (&["webhook.failurePolicy=Maybe"], "at '/webhook/failurePolicy'"),
         (&["webhook.timeoutSeconds=31"], "at '/webhook/timeoutSeconds': maximum: got 31, want 30"),
-        (&["replicas=2"], "more than one requires settings.enableReconcile=false"),
+        (&["settings.leaderElect=false"], "replicas is 2: more than one requires settings.leaderElect=true"),
         (&["settings.enableReconcile=false", "settings.enableWebhooks=false"], "there is nothing to run"),
         (&["settings.redirectScheme=https"], "settings.redirectScheme has no effect without"),
         (&["settings.onlyRoutes=true", "settings.useIstio=false"], "settings.onlyRoutes makes nothing but routes"),
@@ -157,7 +161,10 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["settings.namespaceSelector=a", "settings.enableReconcile=false"], "is about what is reconciled"),
         (&["settings.namespaceSelector=1"], "at '/settings/namespaceSelector': got number, want string"),
         (&["settings.takeOverRoutes=true"], "settings.takeOverRoutes has no effect without settings.onlyRoutes=true"),
-        (&["settings.onlyRoutes=true", "replicas=2"], "more than one requires settings.enableReconcile=false"),
+        (
+            &["settings.onlyRoutes=true", "settings.leaderElect=false"],
+            "more than one requires settings.leaderElect=true",
+        ),
         (&["resources.requests.cpu=lots"], "at '/resources/requests/cpu'"),
         (&["runAsUser=0"], "at '/runAsUser': minimum: got 0, want 1"),
         (&["tolerations[0].efect=NoSchedule"], "at '/tolerations/0': additional properties 'efect' not allowed"),
@@ -199,9 +206,8 @@ fn the_schema_is_closed_everywhere() {
     let schema: Value = serde_json::from_str(&text("charts/workspaces-controller/values.schema.json")).unwrap();
     let mut open = Vec::new();
     find_open(&schema, "", &mut open);
-    // An object of any kind, which the API server validates. A parent chart puts what it likes into `global`, and helm hands it on to
-    // every subchart.
-    assert_eq!(open, ["/properties/extraObjects/items/anyOf/1", "/properties/global"]);
+    // A parent chart puts what it likes there, and helm hands it on to every subchart.
+    assert_eq!(open, ["/properties/global"]);
 }
 
 fn find_open(schema: &Value, path: &str, open: &mut Vec<String>) {
@@ -217,5 +223,24 @@ fn find_open(schema: &Value, path: &str, open: &mut Vec<String>) {
             list.iter().enumerate().for_each(|(index, value)| find_open(value, &format!("{path}/{index}"), open));
         }
         _ => {}
+    }
+}
+
+/// A value without a place in the schema could not be set; one without a default would not be documented.
+#[test]
+fn schema_and_defaults_name_the_same_values() {
+    let schema: Value = serde_json::from_str(&text("charts/workspaces-controller/values.schema.json")).unwrap();
+    let properties =
+        |schema: &Value| -> BTreeSet<String> { schema["properties"].as_object().unwrap().keys().cloned().collect() };
+    let values = default_values();
+    let mut in_schema = properties(&schema);
+    assert!(in_schema.remove("global"));
+    assert_eq!(in_schema, values.as_object().unwrap().keys().cloned().collect());
+    for part in ["image", "settings", "ports", "certificate", "webhook", "crds", "podDisruptionBudget"] {
+        assert_eq!(
+            properties(&schema["properties"][part]),
+            values[part].as_object().unwrap().keys().cloned().collect(),
+            "{part}"
+        );
     }
 }

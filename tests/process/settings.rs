@@ -95,7 +95,7 @@ fn effective_settings_are_logged_once_routing_first() {
     let binary = Binary::new()
         .argument("--istio-hosts=a.example")
         .environment("RUST_LOG", "info")
-        .argument("--leader-elect")
+        .argument("--client-qps=5")
         .start();
     binary.listening();
     let line = binary.wait_log("effective settings", Duration::from_secs(10));
@@ -106,7 +106,7 @@ fn effective_settings_are_logged_once_routing_first() {
         ["use_istio", "istio_gateway", "istio_hosts", "cluster_domain", "enable_reconcile", "webhook_bind_address"];
     assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{line}");
     assert!(line.contains("\"istio_hosts\":\"a.example\""), "{line}");
-    let warning = binary.wait_log("leader election is not implemented yet", Duration::from_secs(5));
+    let warning = binary.wait_log("--client-qps (CLIENT_QPS) has no effect in this controller", Duration::from_secs(5));
     assert!(warning.contains("\"level\":\"WARN\""), "{warning}");
 }
 

@@ -134,6 +134,13 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
     }
 }
 
+/// Dropped, too, where this replica is not the leader any more: nothing waits or runs here then.
+impl<M> Drop for Runner<'_, M> {
+    fn drop(&mut self) {
+        self.metrics.controller_stopped(self.controller);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]

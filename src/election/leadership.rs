@@ -1,0 +1,56 @@
+//! What a replica knows of its leadership, for those who ask: the guard of its writes, metrics, people.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
+
+/// Whether this replica is the leader. Shared by reference.
+#[derive(Clone, Debug, Default)]
+pub struct Leadership(Arc<Mutex<LeadershipState>>);
+
+/// Whether this replica is the leader, and who is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LeadershipState {
+    /// Until when this replica may write: none where it is not the leader.
+    pub until: Option<Instant>,
+    /// The identity in the Lease, where one was read and it names somebody.
+    pub holder: Option<String>,
+    /// Since when that is so, as far as it has been seen.
+    pub since: Option<Timestamp>,
+}
+
+impl Leadership {
+    /// As it is now.
+    pub fn state(&self) -> LeadershipState {
+        self.lock().clone()
+    }
+
+    /// Until when this replica may write.
+    pub fn until(&self) -> Option<Instant> {
+        self.lock().until
+    }
+
+    /// It is the leader until then.
+    pub(super) fn extend(&self, until: Instant) {
+        self.lock().until = Some(until);
+    }
+
+    /// It is not the leader.
+    pub(super) fn end(&self) {
+        self.lock().until = None;
+    }
+
+    /// The Lease names somebody, or nobody.
+    pub(super) fn set_holder(&self, holder: Option<&str>, now: Timestamp) {
+        let mut state = self.lock();
+        if state.holder.as_deref() != holder || state.since.is_none() {
+            state.holder = holder.map(str::to_owned);
+            state.since = Some(now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LeadershipState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

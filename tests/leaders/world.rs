@@ -1,0 +1,236 @@
+//! Replicas of the product on one control plane, each with a user of its own, so that the audit log tells who wrote what.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cluster::{
+    Cluster, ClusterOptions, ControllerOptions, ControllerProcess, MASTERS, Mark, Reply, Requests, User, wait_for,
+};
+use serde_json::{Value, json};
+
+/// The Lease that this and the Go controller share.
+pub const LEASE: &str = "kubeflow-workspace-controller";
+/// The users of the replicas.
+pub const USERS: [&str; 3] = ["replica-a", "replica-b", "replica-go"];
+const PATIENCE: Duration = Duration::from_mins(2);
+const WORKSPACES: &str = "/apis/kubeflow.org/v1beta1/namespaces";
+
+pub fn wait<T>(what: &str, poll: impl FnMut() -> Result<T, String>) -> T {
+    wait_for(what, PATIENCE, poll).unwrap()
+}
+
+/// The times of an election, and how much is done in it.
+#[derive(Clone, Copy)]
+pub struct Scale {
+    pub lease: Duration,
+    pub deadline: Duration,
+    pub retry: Duration,
+    pub workspaces: usize,
+}
+
+impl Scale {
+    /// Those of the product.
+    pub const FULL: Self = Self {
+        lease: Duration::from_secs(15),
+        deadline: Duration::from_secs(10),
+        retry: Duration::from_secs(2),
+        workspaces: 500,
+    };
+    /// Five times as fast.
+    pub const SHORT: Self = Self {
+        lease: Duration::from_secs(3),
+        deadline: Duration::from_secs(2),
+        retry: Duration::from_millis(400),
+        workspaces: 20,
+    };
+
+    /// Within which a standby acts after the leader was killed: two seconds after the Lease has expired.
+    pub fn take_over(self) -> Duration {
+        self.lease + Duration::from_secs(2)
+    }
+
+    pub fn times(self) -> [Duration; 3] {
+        [self.lease, self.deadline, self.retry]
+    }
+}
+
+/// Tests whose replicas reconcile everything in the cluster, so one at a time.
+pub struct World {
+    pub cluster: &'static Cluster,
+    pub namespace: String,
+    pub scale: Scale,
+    _alone: MutexGuard<'static, ()>,
+}
+
+pub struct Replica {
+    pub process: ControllerProcess<'static>,
+    pub user: &'static str,
+}
+
+impl World {
+    pub fn new(name: &str, scale: Scale) -> Self {
+        static CLUSTER: Mutex<Option<&'static Cluster>> = Mutex::new(None);
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let cluster = *CLUSTER.lock().unwrap().get_or_insert_with(|| {
+            let users = USERS.iter().map(|user| User::new(user, &[MASTERS])).collect();
+            let cluster = Cluster::start(ClusterOptions { users, ..ClusterOptions::default() }).unwrap();
+            let cluster: &'static Cluster = Box::leak(Box::new(cluster));
+            let kind = include_str!("../../docs/examples/jupyterlab-kind.yaml");
+            cluster.api().create_yaml("/apis/kubeflow.org/v1beta1/workspacekinds", kind).and_then(Reply::ok).unwrap();
+            cluster
+        });
+        let namespace = cluster.namespace(name).unwrap();
+        Self { cluster, namespace, scale, _alone: alone }
+    }
+
+    /// Starts a replica, and waits until it takes part in the election.
+    pub fn replica(&self, user: &'static str) -> Replica {
+        self.replica_with(user, self.cluster.kubeconfig(user).unwrap())
+    }
+
+    pub fn replica_with(&self, user: &'static str, kubeconfig: PathBuf) -> Replica {
+        let Scale { lease, deadline, retry, .. } = self.scale;
+        let options = ControllerOptions {
+            register_webhooks: false,
+            kubeconfig: Some(kubeconfig),
+            ..ControllerOptions::new(env!("CARGO_BIN_EXE_workspaces-controller"))
+        };
+        let options = options
+            .env("ENABLE_WEBHOOKS", "false")
+            .env("POD_NAMESPACE", &self.namespace)
+            .arg("--leader-elect")
+            .arg(format!("--leader-elect-lease-duration={}ms", lease.as_millis()))
+            .arg(format!("--leader-elect-renew-deadline={}ms", deadline.as_millis()))
+            .arg(format!("--leader-elect-retry-period={}ms", retry.as_millis()));
+        Replica { process: ControllerProcess::start(self.cluster, &options).unwrap(), user }
+    }
+
+    pub fn lease_path(&self) -> String {
+        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases/{LEASE}", self.namespace)
+    }
+
+    pub fn lease(&self) -> Value {
+        self.cluster.api().get(&self.lease_path()).unwrap().json()
+    }
+
+    /// Creates a Workspace.
+    pub fn create(&self, name: &str) {
+        let object = json!({
+            "apiVersion": "kubeflow.org/v1beta1",
+            "kind": "Workspace",
+            "metadata": {"name": name},
+            "spec": {
+                "kind": "jupyterlab",
+                "podTemplate": {"options": {"imageConfig": "jupyter-scipy_v1.10.0", "podConfig": "small"}, "volumes": {}},
+            },
+        });
+        self.cluster.api().create(&self.workspaces(), &object).and_then(Reply::ok).unwrap();
+    }
+
+    fn workspaces(&self) -> String {
+        format!("{WORKSPACES}/{}/workspaces", self.namespace)
+    }
+
+    /// Waits until all these Workspaces have everything, and exactly once.
+    pub fn wait_complete(&self, count: usize) {
+        let expected: BTreeMap<&str, usize> =
+            ["serviceaccounts", "statefulsets", "services", "virtualservices"].map(|resource| (resource, count)).into();
+        wait("every child once, and every Workspace Running", || {
+            let found: BTreeMap<&str, usize> =
+                expected.keys().map(|resource| (*resource, self.children(resource))).collect();
+            let running =
+                self.list(&self.workspaces()).iter().filter(|object| object["status"]["state"] == "Running").count();
+            if found == expected && running == count { Ok(()) } else { Err(format!("{found:?}, {running} Running")) }
+        });
+    }
+
+    /// How many children of that resource there are.
+    fn children(&self, resource: &str) -> usize {
+        let group = match resource {
+            "statefulsets" => "/apis/apps/v1",
+            "virtualservices" => "/apis/networking.istio.io/v1",
+            _ => "/api/v1",
+        };
+        let of_workspaces = "labelSelector=notebooks.kubeflow.org/workspace-name";
+        self.list(&format!("{group}/namespaces/{}/{resource}?{of_workspaces}", self.namespace)).len()
+    }
+
+    fn list(&self, path: &str) -> Vec<Value> {
+        let listed = self.cluster.api().get(path).and_then(Reply::ok).unwrap();
+        listed["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    pub fn mark(&self) -> Mark {
+        self.cluster.audit().mark().unwrap()
+    }
+
+    /// The accepted writes of a replica since then, but for those of its Lease.
+    pub fn writes(&self, replica: &Replica, since: Mark) -> Requests {
+        let all = self.cluster.audit().since(since).unwrap().writes().accepted().by(replica.user);
+        all.filter(|request| request.resource != "leases")
+    }
+
+    /// Waits until exactly one of them leads, and is named in the Lease.
+    pub fn wait_one_leader<'r>(&self, replicas: &[&'r Replica]) -> &'r Replica {
+        wait("one leader", || {
+            let leaders: Vec<&&Replica> = replicas.iter().filter(|replica| replica.leads()).collect();
+            let holder = self.lease()["spec"]["holderIdentity"].clone();
+            match leaders.as_slice() {
+                [leader] if leader.identity().is_some_and(|identity| holder == identity) => Ok(**leader),
+                leaders => Err(format!("{} lead, the Lease names {holder}", leaders.len())),
+            }
+        })
+    }
+
+    /// Keeps the leader busy: starts and pauses Workspaces in turn, until dropped.
+    pub fn traffic(&self, names: Vec<String>) -> Traffic {
+        let api = self.cluster.api_as(cluster::ADMIN).unwrap();
+        let (stop, edits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, counted, path) = (Arc::clone(&stop), Arc::clone(&edits), self.workspaces());
+        let thread = std::thread::spawn(move || {
+            for round in 0.. {
+                for name in &names {
+                    if stopped.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let paused = json!({"spec": {"paused": round % 2 == 0}});
+                    api.merge_patch(&format!("{path}/{name}"), &paused).and_then(Reply::ok).unwrap();
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+        });
+        Traffic { stop, edits, thread: Some(thread) }
+    }
+}
+
+pub struct Traffic {
+    stop: Arc<AtomicBool>,
+    pub edits: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+impl Replica {
+    pub fn leads(&self) -> bool {
+        self.process.metric("leader_election_master_status", &[("name", LEASE)]).ok().flatten() == Some(1.0)
+    }
+
+    /// As which it is named in the Lease, once it has been the leader.
+    pub fn identity(&self) -> Option<String> {
+        let log = self.process.log();
+        let line = log.lines().rfind(|line| line.contains("this replica is the leader now"))?;
+        serde_json::from_str::<Value>(line).ok()?["identity"].as_str().map(str::to_owned)
+    }
+}
