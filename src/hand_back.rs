@@ -22,14 +22,13 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::client::causes;
+use crate::config::Mode;
 use crate::offline::CommandOutput;
 use crate::render::names::pod_name;
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Incoming, Key};
 use decision::{Decision, Holding, SeenLeases, decide, is_on_delete};
 
-/// The Lease of the Go controller, where it elects a leader.
-const LEASE: &str = "kubeflow-workspace-controller";
 /// The pause between two reads of a Lease: its holder renews it every two seconds.
 const LEASE_POLL: Duration = Duration::from_secs(1);
 /// How long it is watched whether what was changed stays so, and the pause between two looks: a controller that still runs, or
@@ -108,14 +107,18 @@ pub async fn run(client: &Client, command: &HandBack, report: impl Fn(&str)) -> 
     Ok(tally.output(command))
 }
 
-/// The Go controller holds the Lease, but only where it elects a leader. One that was killed leaves it behind, and it expires.
+/// Who writes StatefulSets holds a Lease, where a leader is elected: the Go controller, and this one for all or for some namespaces. One
+/// that was killed leaves it behind, and it expires.
 async fn refuse_while_a_controller_runs(client: &Client, report: impl Fn(&str)) -> Result<(), String> {
     let leases = Api::<Lease>::all(client.clone());
     let mut seen = SeenLeases::default();
     let mut is_reported = false;
     loop {
-        let named = ListParams::default().fields(&format!("metadata.name={LEASE}"));
-        let found = list(&leases, named, "leases").await?;
+        let mut found = Vec::new();
+        for mode in [Mode::Everything, Mode::Namespaces(String::new())] {
+            let named = ListParams::default().fields(&format!("metadata.name={}", mode.lease_name()));
+            found.extend(list(&leases, named, "leases").await?);
+        }
         match seen.observe(found, Instant::now()) {
             Holding::Nobody => return Ok(()),
             Holding::Held { lease, holder } => {
