@@ -10,6 +10,16 @@ use serde_json::Value;
 /// The namespace that everything is rendered for unless a test has one of its own.
 pub const NAMESPACE: &str = cluster::CONTROLLER_NAMESPACE;
 
+/// The folder of the chart.
+pub const CHART: &str = "charts/workspaces-controller";
+
+/// The files of values that come with the chart.
+pub const PRESETS: [&str; 3] = [
+    "charts/workspaces-controller/ci/minimal-values.yaml",
+    "charts/workspaces-controller/ci/ha-values.yaml",
+    "charts/workspaces-controller/ci/kubeflow-values.yaml",
+];
+
 /// A PEM that looks like a certificate, for value sets that need one.
 pub const SOME_CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
 
@@ -50,12 +60,22 @@ pub fn helm(args: &[&str], kubeconfig: Option<&Path>) -> HelmOutput {
     HelmOutput { success: output.status.success(), stdout: String::from_utf8(output.stdout).unwrap(), stderr }
 }
 
-/// `helm template` with these `--set` values.
+/// `helm template` with these `--set` values; one that is JSON after its `=` is given as such, and one of [`PRESETS`] as a file.
 pub fn template(namespace: &str, set: &[&str]) -> HelmOutput {
-    let mut args = vec!["template", "workspaces-controller", "charts/workspaces-controller", "--namespace", namespace];
+    let mut args = vec!["template", "workspaces-controller", CHART, "--namespace", namespace];
     args.extend(["--kube-version", "1.31.0"]);
-    args.extend(set.iter().flat_map(|value| ["--set", value]));
+    args.extend(values(set));
     helm(&args, None)
+}
+
+/// The same values as arguments of any command of helm.
+pub fn values<'a>(set: &[&'a str]) -> Vec<&'a str> {
+    let flag = |value: &str| match value.split_once('=') {
+        None => "--values",
+        Some((_, json)) if json.starts_with(['[', '{']) && serde_json::from_str::<Value>(json).is_ok() => "--set-json",
+        Some(_) => "--set",
+    };
+    set.iter().flat_map(|value| [flag(value), *value]).collect()
 }
 
 /// The rendered manifest; the values have to be good ones.

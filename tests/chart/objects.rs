@@ -1,12 +1,9 @@
 //! Does a real API server accept every object of the chart, in a namespace that enforces pod security?
 
-use std::path::PathBuf;
-use std::process::Command;
-
-use cluster::Cluster;
+use cluster::{Cluster, Tools, report};
 use serde_json::{Value, json};
 
-use crate::helm::{SOME_CA, checkout, documents, manifest, only};
+use crate::helm::{PRESETS, SOME_CA, documents, manifest, only};
 
 /// The value sets of typical installations.
 fn value_sets() -> Vec<(&'static str, Vec<String>)> {
@@ -62,39 +59,79 @@ fn value_sets() -> Vec<(&'static str, Vec<String>)> {
                 "affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.labelSelector.matchLabels.busy=yes",
                 "settings.metricsSecure=true",
                 "crds.keep=false",
+                "global.imageRegistry=registry.example.com",
+                "global.imagePullSecrets[0].name=shared",
+                "extraArgs={--zap-devel=false}",
+                r#"extraEnv=[{"name": "GREETING", "valueFrom": {"configMapKeyRef": {"name": "texts", "key": "greeting"}}}]"#,
+                r#"extraVolumes=[{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}]"#,
+                r#"extraVolumeMounts=[{"name": "scratch", "mountPath": "/scratch"}]"#,
+            ]),
+        ),
+        ("on the network of the node", set(&["hostNetwork=true", "replicas=1"])),
+        (
+            "scraped by a ServiceMonitor",
+            set(&[
+                "monitoring.serviceMonitor.enabled=true",
+                "monitoring.serviceMonitor.interval=30s",
+                "monitoring.serviceMonitor.labels.release=prometheus",
+                "settings.metricsSecure=true",
+                "monitoring.tokenSecret.name=scraper",
+                "monitoring.prometheusRule.enabled=true",
+                "monitoring.prometheusRule.alertLabels.team=platform",
+                "monitoring.dashboard.enabled=true",
+                "monitoring.dashboard.annotations.grafana_folder=Kubeflow",
+            ]),
+        ),
+        ("scraped by a PodMonitor", set(&["monitoring.podMonitor.enabled=true", "monitoring.podMonitor.scrapeTimeout=5s"])),
+        (
+            "with a network policy",
+            set(&[
+                "networkPolicy.enabled=true",
+                r#"networkPolicy.webhookFrom=[{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]"#,
+                r#"networkPolicy.metricsFrom=[{"namespaceSelector": {"matchLabels": {"team": "monitoring"}}}]"#,
+                "networkPolicy.egress.apiServerBlocks={10.0.0.1/32,fd00::1/128}",
+                r#"networkPolicy.egress.extra=[{"to": [{"podSelector": {}}], "ports": [{"port": 4317, "protocol": "TCP"}]}]"#,
+            ]),
+        ),
+        (
+            "with other objects",
+            set(&[
+                r#"extraObjects=[{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "of-an-object"}}, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-a-template, namespace: {{ .Release.Namespace }}}"]"#,
             ]),
         ),
     ]
+    .into_iter()
+    .chain(PRESETS.map(|preset| (preset, vec![preset.to_owned()])))
+    .collect()
 }
 
-/// The folder of cert-manager's CRDs, from the Go module that `tests/tools/certmanager` pins.
-fn cert_manager_crds() -> PathBuf {
-    let output = Command::new("go")
-        .args(["mod", "download", "-json", "github.com/cert-manager/cert-manager"])
-        .current_dir(checkout("tests/tools/certmanager"))
-        .envs([("GOTOOLCHAIN", "local"), ("GOWORK", "off")])
-        .output()
-        .unwrap();
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let folder =
-        answer["Dir"].as_str().unwrap_or_else(|| panic!("{answer} {}", String::from_utf8_lossy(&output.stderr)));
-    PathBuf::from(folder).join("deploy/crds")
-}
-
-fn install_cert_manager_crds(cluster: &Cluster) {
-    let folder = cert_manager_crds();
-    let files = ["certificates", "issuers"].map(|name| folder.join(format!("cert-manager.io_{name}.yaml")));
-    for file in files {
-        cluster.kubectl(&["apply", "--server-side", "--filename", file.to_str().unwrap()]).unwrap().ok().unwrap();
-    }
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=60s",
-        "crd/certificates.cert-manager.io",
-        "crd/issuers.cert-manager.io",
+/// Installs the CRDs that objects of the chart are made of, from the Go modules that `tests/tools` pins.
+pub fn install_crds_of_others(cluster: &Cluster) {
+    let crds = [
+        (
+            "certmanager",
+            "github.com/cert-manager/cert-manager",
+            "deploy/crds",
+            "cert-manager.io",
+            "certificates issuers",
+        ),
+        (
+            "prometheusoperator",
+            "github.com/prometheus-operator/prometheus-operator",
+            "example/prometheus-operator-crd",
+            "monitoring.coreos.com",
+            "podmonitors prometheusrules servicemonitors",
+        ),
     ];
-    cluster.kubectl(&wait).unwrap().ok().unwrap();
+    for (pinned_by, module, folder, group, resources) in crds {
+        let folder = Tools::module_content(pinned_by, module).unwrap().join(folder);
+        for resource in resources.split(' ') {
+            let file = folder.join(format!("{group}_{resource}.yaml"));
+            cluster.kubectl(&["apply", "--server-side", "--filename", file.to_str().unwrap()]).unwrap().ok().unwrap();
+            let crd = format!("crd/{resource}.{group}");
+            cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &crd]).unwrap().ok().unwrap();
+        }
+    }
 }
 
 fn restricted_namespace(cluster: &Cluster) -> String {
@@ -110,7 +147,7 @@ fn restricted_namespace(cluster: &Cluster) -> String {
 #[test]
 fn the_api_server_takes_every_object_of_every_value_set() {
     let cluster = Cluster::shared();
-    install_cert_manager_crds(cluster);
+    install_crds_of_others(cluster);
     let namespace = restricted_namespace(cluster);
     // Pods may only name an account that exists.
     for name in ["workspaces-controller", "workspaces-route-controller", "workspaces-namespace-controller"] {
@@ -118,6 +155,7 @@ fn the_api_server_takes_every_object_of_every_value_set() {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
         cluster.api().create(&path, &account).unwrap().ok().unwrap();
     }
+    let mut admitted = 0;
     for (name, values) in value_sets() {
         let set: Vec<&str> = values.iter().map(String::as_str).collect();
         let manifest = manifest(&namespace, &set);
@@ -125,19 +163,44 @@ fn the_api_server_takes_every_object_of_every_value_set() {
             ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "--validate=strict", "--filename=-"];
         let output = cluster.kubectl_stdin(&apply, &manifest).unwrap();
         assert!(output.success, "{name}: {}", output.stderr);
-        assert!(!output.stderr.contains("Warning"), "{name}: {}", output.stderr);
+        let is_on_node = manifest.contains("hostNetwork: true");
+        assert_eq!(output.stderr.contains("Warning"), is_on_node, "{name}: {}", output.stderr);
         let objects = documents(&manifest);
         assert_eq!(output.stdout.lines().count(), objects.len(), "{name}: {}", output.stdout);
-        assert_pod_is_admitted(cluster, &namespace, only(&objects, "Deployment"), name);
+        let deployment = only(&objects, "Deployment");
+        if is_on_node {
+            assert_pod_is_refused(cluster, &namespace, deployment);
+        } else {
+            assert_pod_is_admitted(cluster, &namespace, deployment, name);
+            admitted += 1;
+        }
     }
+    report("S2", true, format!("{admitted} renders, their pods admitted"), "in a restricted namespace");
 }
 
-/// Pod security only warns of Deployments: it is enforced on pods.
-fn assert_pod_is_admitted(cluster: &Cluster, namespace: &str, deployment: &Value, name: &str) {
+fn pod_of(deployment: &Value) -> Value {
     let mut pod = deployment["spec"]["template"].clone();
     pod["apiVersion"] = json!("v1");
     pod["kind"] = json!("Pod");
     pod["metadata"]["name"] = json!("probe");
+    pod
+}
+
+/// No namespace that is not privileged allows the network of the node; that is all that is wrong with the pod.
+fn assert_pod_is_refused(cluster: &Cluster, namespace: &str, deployment: &Value) {
+    let pod = pod_of(deployment);
+    let reply = cluster.api().create(&format!("/api/v1/namespaces/{namespace}/pods?dryRun=All"), &pod).unwrap();
+    assert_eq!(reply.status, 403, "{}", reply.body);
+    let refusal = reply.json()["message"].as_str().unwrap().to_owned();
+    let (_, violations) = refusal.split_once("violates PodSecurity \"restricted:latest\": ").unwrap();
+    let expected =
+        "host namespaces (hostNetwork=true), hostPort (container \"manager\" uses hostPorts 8080, 8081, 9443)";
+    assert_eq!(violations, expected);
+}
+
+/// Pod security only warns of Deployments: it is enforced on pods.
+fn assert_pod_is_admitted(cluster: &Cluster, namespace: &str, deployment: &Value, name: &str) {
+    let mut pod = pod_of(deployment);
     let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All&fieldValidation=Strict");
     let reply = cluster.api().create(&path, &pod).unwrap();
     assert_eq!(reply.status, 201, "{name}: {}", reply.body);

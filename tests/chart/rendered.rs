@@ -17,7 +17,7 @@ fn lints_strictly() {
 
 #[test]
 fn renders_the_same_bytes_twice() {
-    let set = ["podLabels.b=x", "podLabels.a=y", "resources.limits.cpu=1", "podDisruptionBudget.enabled=true"];
+    let set = ["podLabels.b=x", "podLabels.a=y", "resources.limits.cpu=1"];
     assert_eq!(manifest(NAMESPACE, &set), manifest(NAMESPACE, &set));
 }
 
@@ -47,6 +47,7 @@ fn names_are_the_documented_ones_whatever_the_release_is_called() {
         "Deployment workspaces-controller",
         "Issuer workspaces-ca-issuer",
         "Issuer workspaces-selfsigned-issuer",
+        "PodDisruptionBudget workspaces-controller",
         "Role workspaces-leader-election-role",
         "RoleBinding workspaces-leader-election-rolebinding",
         "Service workspaces-webhook-service",
@@ -61,6 +62,7 @@ fn deployment_service_and_account_fit_together() {
     let objects = objects(&[]);
     let (deployment, service) = (only(&objects, "Deployment"), only(&objects, "Service"));
     let labels = json!({
+        "app": "workspaces-controller",
         "app.kubernetes.io/name": "workspaces-controller",
         "app.kubernetes.io/part-of": "kubeflow-workspaces",
         "app.kubernetes.io/component": "controller-manager",
@@ -227,7 +229,7 @@ fn kinds_and_names(objects: &[Value]) -> BTreeSet<String> {
 /// Beside the Go controller, whose objects have the other names, and select pods by the other label.
 #[test]
 fn routes_alone_are_another_installation_with_few_rights() {
-    let objects = objects(&["settings.onlyRoutes=true", "podDisruptionBudget.enabled=true"]);
+    let objects = objects(&["settings.onlyRoutes=true"]);
     let expected = [
         "ClusterRole workspaces-route-controller-role",
         "ClusterRoleBinding workspaces-route-controller-rolebinding",
@@ -280,6 +282,7 @@ fn selected_namespaces_are_another_installation_that_leaves_kinds_alone() {
         "ClusterRole workspaces-namespace-controller-role",
         "ClusterRoleBinding workspaces-namespace-controller-rolebinding",
         "Deployment workspaces-namespace-controller",
+        "PodDisruptionBudget workspaces-namespace-controller",
         "Role workspaces-namespace-controller-leader-election-role",
         "RoleBinding workspaces-namespace-controller-leader-election-rolebinding",
         "ServiceAccount workspaces-namespace-controller",

@@ -20,7 +20,9 @@
 {{- if and .Values.settings.enableWebhooks (not (include "workspaces-controller.isBeside" .)) }}true{{ end -}}
 {{- end }}
 
+{{/* All that the Go controller's Deployment selects by: a selector cannot be changed, so only with the same one can it be replaced. */}}
 {{- define "workspaces-controller.selectorLabels" -}}
+app: {{ include "workspaces-controller.name" . }}
 app.kubernetes.io/name: {{ include "workspaces-controller.name" . }}
 app.kubernetes.io/part-of: kubeflow-workspaces
 app.kubernetes.io/component: controller-manager
@@ -42,12 +44,19 @@ annotations:
 {{- end }}
 
 {{- define "workspaces-controller.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}
-{{ printf "%s@%s" .repository .digest }}
-{{- else -}}
-{{ printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) }}
+{{- $image := .Values.image -}}
+{{- with .Values.global.imageRegistry | default $image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
+{{- end }}
+
+{{/* The pull secrets of this chart and those that a parent chart shares, each as the name or as an object with the name. */}}
+{{- define "workspaces-controller.imagePullSecrets" -}}
+{{- $names := list -}}
+{{- range concat .Values.imagePullSecrets (.Values.global.imagePullSecrets | default list) -}}
+{{- if kindIs "map" . }}{{ $names = append $names .name }}{{ else }}{{ $names = append $names . }}{{ end -}}
 {{- end -}}
+{{- range uniq $names }}
+- name: {{ . }}
 {{- end -}}
 {{- end }}
 
@@ -92,6 +101,42 @@ caBundle: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* How the metrics are scraped, of either kind of monitor. Takes {root, monitor}. */}}
+{{- define "workspaces-controller.metricsEndpoint" -}}
+{{- $monitor := .monitor -}}
+{{- $settings := .root.Values.settings -}}
+port: metrics
+path: /metrics
+scheme: {{ $settings.metricsSecure | ternary "https" "http" }}
+{{- with $monitor.interval }}
+interval: {{ . }}
+{{- end }}
+{{- with $monitor.scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- if $settings.metricsSecure }}
+tlsConfig:
+  {{- with .root.Values.monitoring.caKey }}
+  serverName: workspaces-webhook-service.{{ $.root.Release.Namespace }}.svc
+  ca:
+    secret:
+      name: {{ $.root.Values.certificate.secretName }}
+      key: {{ . }}
+  {{- else }}
+  insecureSkipVerify: true
+  {{- end }}
+{{- end }}
+{{- with .root.Values.monitoring.tokenSecret }}
+{{- if .name }}
+authorization:
+  type: Bearer
+  credentials:
+    name: {{ .name }}
+    key: {{ .key }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Whether a leader is elected: "true" or nothing. */}}
 {{- define "workspaces-controller.electsLeader" -}}
 {{- if and .Values.settings.leaderElect .Values.settings.enableReconcile }}true{{ end -}}
@@ -133,6 +178,13 @@ caBundle: {{ . }}
 {{- end -}}
 {{- if and $settings.redirectScheme (not $settings.redirectMissingSlash) -}}
 {{- fail "settings.redirectScheme has no effect without settings.redirectMissingSlash=true" -}}
+{{- end -}}
+{{- $monitoring := .Values.monitoring -}}
+{{- if and (or $monitoring.serviceMonitor.enabled $monitoring.podMonitor.enabled) (not .Values.ports.metrics) -}}
+{{- fail "monitoring: there is nothing to scrape with ports.metrics=0" -}}
+{{- end -}}
+{{- if and $monitoring.serviceMonitor.enabled $monitoring.podMonitor.enabled -}}
+{{- fail "monitoring.serviceMonitor and monitoring.podMonitor are both enabled: everything would be counted twice" -}}
 {{- end -}}
 {{- $ports := without (list (int .Values.ports.webhook) (int .Values.ports.health) (int .Values.ports.metrics)) 0 -}}
 {{- if ne (len $ports) (len (uniq $ports)) -}}

@@ -37,15 +37,21 @@ pub(crate) struct Module {
     source: PathBuf,
     cache: PathBuf,
     ldflags: String,
+    tags: &'static str,
 }
 
 impl Module {
     pub fn open(name: &str) -> Result<Self> {
+        Self::open_with_tags(name, "")
+    }
+
+    /// With Go's build tags, a comma-separated list.
+    pub fn open_with_tags(name: &str, tags: &'static str) -> Result<Self> {
         let source = crate::workspace_root().join("tests/tools").join(name);
         let ldflags = ldflags(&read(&source.join("go.mod"))?);
-        let pin = pin(&source, &ldflags)?;
+        let pin = pin(&source, &format!("{ldflags}{tags}"))?;
         let cache = cache_root()?.join(format!("{name}-{pin}"));
-        Ok(Self { source, cache, ldflags })
+        Ok(Self { source, cache, ldflags, tags })
     }
 
     /// The built program, from the cache if it is there.
@@ -102,7 +108,7 @@ impl Module {
     fn build(&self, name: &str, package: &str, output: &Path) -> Result<usize> {
         let mut go = Command::new("sh")
             .args(["-c", BUILD_GUARD, "build", "go", "build", "-v", "-trimpath", "-buildvcs=false"])
-            .args(["-ldflags", &self.ldflags, "-o"])
+            .args(["-tags", self.tags, "-ldflags", &self.ldflags, "-o"])
             .arg(output)
             .arg(package)
             .envs(GO_ENVIRONMENT)
@@ -132,7 +138,7 @@ impl Module {
     }
 
     /// The folder of a required module's content.
-    fn download(&self, module: &str) -> Result<PathBuf> {
+    pub fn download(&self, module: &str) -> Result<PathBuf> {
         let failed = |why: String| Error::Build { program: module.to_owned(), why };
         let output = Command::new("go")
             .args(["mod", "download", "-json", module])
@@ -267,7 +273,8 @@ mod tests {
     #[test]
     fn a_cache_entry_is_made_once_and_never_half() {
         let dir = tempfile::tempdir().unwrap();
-        let module = Module { source: dir.path().into(), cache: dir.path().join("cache"), ldflags: String::new() };
+        let cache = dir.path().join("cache");
+        let module = Module { source: dir.path().into(), cache, ldflags: String::new(), tags: "" };
         let failed = module.once("x", |partial| {
             write(partial, "half")?;
             Err(Error::Unknown("killed".to_owned()))

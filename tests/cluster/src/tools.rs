@@ -64,6 +64,17 @@ impl Tools {
         Module::open(CLIENTS)?.program("helm", "helm.sh/helm/v3/cmd/helm")
     }
 
+    /// `promtool`, built on first use, without the clients of all clouds in which Prometheus finds what to scrape.
+    pub fn promtool() -> Result<PathBuf> {
+        let prometheus = Module::open_with_tags("prometheus", "remove_all_sd")?;
+        prometheus.program("promtool", "github.com/prometheus/prometheus/cmd/promtool")
+    }
+
+    /// The content of a Go module that `tests/tools/<pinned_by>` requires.
+    pub fn module_content(pinned_by: &str, module: &str) -> Result<PathBuf> {
+        Module::open(pinned_by)?.download(module)
+    }
+
     /// The program that asks Istio's own validation about VirtualServices, one JSON object per line in both directions.
     pub fn istio_validate() -> Result<PathBuf> {
         Module::open("istio")?.program("istio-validate", ".")
