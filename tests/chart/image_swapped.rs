@@ -27,7 +27,7 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 ];
 
 /// What the ClusterRole of the Go controller allows (kubeflow/notebooks, branch notebooks-v2).
-fn role() -> Value {
+pub fn role() -> Value {
     let all = ["create", "delete", "get", "list", "patch", "update", "watch"];
     let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
     let (kubeflow, rbac) = ("kubeflow.org", "rbac.authorization.k8s.io");
@@ -88,7 +88,7 @@ fn crds() -> [Value; 2] {
 }
 
 /// The same without what the Go controller's lack, and with what they require.
-fn older_crds() -> [Value; 2] {
+pub fn older_crds() -> [Value; 2] {
     let remove = |schema: &mut Value, fields: &[&str]| {
         let properties = schema["properties"].as_object_mut().unwrap();
         for field in fields {
@@ -135,7 +135,7 @@ fn older_crds() -> [Value; 2] {
     crds
 }
 
-fn install_crds(cluster: &Cluster, crds: &[Value]) {
+pub fn install_crds(cluster: &Cluster, crds: &[Value]) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let text: Vec<String> = crds.iter().map(|crd| serde_saphyr::to_string(crd).unwrap()).collect();
     std::fs::write(file.path(), text.join("\n---\n")).unwrap();

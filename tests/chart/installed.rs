@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
-use cluster::{CONTROLLER_ACCOUNT, CONTROLLER_USER, Cluster, ClusterOptions, Requests};
+use cluster::{CONTROLLER_ACCOUNT, CONTROLLER_USER, Cluster, ClusterOptions, Output, Requests, Tools, run};
 use serde_json::{Value, json};
 use workspaces_controller::render::names::ChildNames;
 use workspaces_controller::render::{ChildKind, ChildRow};
@@ -44,7 +45,7 @@ impl Site {
         Self { dir, ports: free_ports() }
     }
 
-    fn helm(&self, cluster: &Cluster, action: &str, more: &[&str]) -> HelmOutput {
+    pub fn helm(&self, cluster: &Cluster, action: &str, more: &[&str]) -> HelmOutput {
         let [webhook, health, metrics] = self.ports;
         let ca = format!("webhook.caBundle={}", self.dir.path().join("ca.crt").display());
         let sets = [
@@ -115,7 +116,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
 
     let mut process = start(&cluster, CONTROLLER_ACCOUNT, site.dir.path());
     process.wait_ready(site.ports[1], TIMEOUT);
-    notes_say_how_to_check_that_it_is_called(&cluster, &installed.stdout);
+    notes_have_commands_that_work(&cluster, &installed.stdout);
     let profile = user_roles::make_kubeflow_users(&cluster);
     user_roles::kubeflow_users_have_rights(&cluster, &profile);
     live_through_everything(&cluster, &mut process);
@@ -130,7 +131,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
     let refused = requests.clone().filter(|request| request.code == 403);
     assert!(refused.is_empty(), "{refused:?}");
     every_right_is_used(&cluster, &requests);
-    uninstalling_keeps_workspaces_and_rights(&cluster, &site, &profile);
+    uninstalling_keeps_workspaces_and_rights(&cluster, &site, &profile, &installed.stdout);
 }
 
 /// Without Istio the process deletes the routes that it created, and with the first release's values it makes them again.
@@ -167,16 +168,37 @@ pub fn list(cluster: &Cluster, path: &str) -> Vec<Value> {
     cluster.api().get(path).unwrap().ok().unwrap()["items"].as_array().cloned().unwrap_or_default()
 }
 
-/// The command in the notes does what they say.
-fn notes_say_how_to_check_that_it_is_called(cluster: &Cluster, notes: &str) {
-    let probe = notes.split_once("<<END\n").unwrap().1.split_once("END\n").unwrap().0;
-    cluster
-        .wait_for("the webhook to be asked", TIMEOUT, || {
-            let output = cluster.kubectl_stdin(&["create", "--dry-run=server", "-f", "-"], probe).unwrap();
-            let right = !output.success && output.stderr.contains(r#"workspace kind "no-such-kind" not found"#);
-            if right { Ok(()) } else { Err(output.stderr) }
-        })
-        .unwrap();
+/// The commands in the notes, as they are printed: the shell takes them with their indentation.
+pub fn commands_of_notes(stdout: &str) -> Vec<&str> {
+    let notes = stdout.split_once("\nNOTES:\n").unwrap().1;
+    let indented = notes.lines().filter(|line| line.starts_with("     "));
+    indented.filter(|line| ["kubectl ", "helm -n"].iter().any(|program| line.contains(program))).collect()
+}
+
+/// Runs a command of the notes in a shell that finds kubectl and helm.
+pub fn shell(cluster: &Cluster, command: &str) -> Output {
+    let folder = |program: &Path| program.parent().unwrap().display().to_string();
+    let helm = Tools::helm().unwrap();
+    let path = format!("{}:{}:/usr/bin:/bin", folder(&cluster.tools().kubectl), folder(&helm));
+    let mut shell = Command::new("/bin/sh");
+    let home = tempfile::tempdir().unwrap();
+    shell.args(["-c", command]).env_clear().env("PATH", path).env("HOME", home.path());
+    shell.env("KUBECONFIG", &cluster.api().kubeconfig);
+    run(shell, None).unwrap()
+}
+
+/// Three commands, of which the second is refused by the webhook, as the notes say.
+fn notes_have_commands_that_work(cluster: &Cluster, stdout: &str) {
+    let commands = commands_of_notes(stdout);
+    let [rollout, probe, get, ..] = commands[..] else { panic!("{stdout}") };
+    shell(cluster, rollout).ok().unwrap();
+    let refused = cluster.wait_for("the webhook to be asked", TIMEOUT, || {
+        let output = shell(cluster, probe);
+        let is_refused = !output.success && output.stderr.contains(r#"workspace kind "no-such-kind" not found"#);
+        if is_refused { Ok(()) } else { Err(output.stderr) }
+    });
+    refused.unwrap();
+    shell(cluster, get).ok().unwrap();
 }
 
 /// A volume for the claim of the example: there is no provisioner on this control plane.
@@ -584,14 +606,19 @@ fn silent_rights_are_needed(cluster: &Cluster, role: &Value) {
     }
 }
 
-fn uninstalling_keeps_workspaces_and_rights(cluster: &Cluster, site: &Site, profile: &str) {
-    let configuration = ["delete", "validatingwebhookconfiguration", "workspaces-validating-webhook-configuration"];
-    cluster.kubectl(&configuration).unwrap().ok().unwrap();
-    let kubeconfig = cluster.api().kubeconfig.clone();
-    let uninstalled =
-        helm(&["uninstall", "workspaces-controller", "--namespace", NAMESPACE, "--wait"], Some(&kubeconfig));
-    assert!(uninstalled.success, "{}", uninstalled.stderr);
-    assert_eq!(cluster.api().get(&deployment(CONTROLLER_ACCOUNT)).unwrap().status, 404);
+/// By the commands of the notes: the webhook configuration, then the release.
+fn uninstalling_keeps_workspaces_and_rights(cluster: &Cluster, site: &Site, profile: &str, stdout: &str) {
+    let commands = commands_of_notes(stdout);
+    assert_eq!(commands.len(), 5, "{commands:#?}");
+    for command in &commands[3..] {
+        shell(cluster, command).ok().unwrap();
+    }
+    let deployment = deployment(CONTROLLER_ACCOUNT);
+    let gone = cluster.wait_for("the Deployment to go", TIMEOUT, || match cluster.api().get(&deployment).unwrap() {
+        reply if reply.status == 404 => Ok(()),
+        reply => Err(reply.body),
+    });
+    gone.unwrap();
     for kept in [CRD, WORKSPACE, KIND] {
         assert_eq!(cluster.api().get(kept).unwrap().status, 200, "{kept}");
     }

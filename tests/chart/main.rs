@@ -15,5 +15,6 @@ mod objects;
 mod process;
 mod reference;
 mod rendered;
+mod replaced;
 mod user_roles;
 mod values;

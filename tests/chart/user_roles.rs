@@ -102,6 +102,19 @@ pub fn kubeflow_users_have_rights(cluster: &Cluster, namespace: &str) {
     }
 }
 
+/// Whoever gave them the right: the roles of the Go controller do too, and more.
+pub fn wait_until_contributors_may_edit(cluster: &Cluster, namespace: &str) {
+    let may = cluster.wait_for("contributors to have rights", TIMEOUT, || {
+        let rights = rights(cluster, "contributor", &[], namespace);
+        if rights.get("workspaces").is_some_and(|verbs| verbs.contains(WRITE)) {
+            Ok(())
+        } else {
+            Err(format!("{rights:?}"))
+        }
+    });
+    may.unwrap();
+}
+
 /// With `userRoles.aggregateToKubernetes` and `userRoles.kindViewers`.
 pub fn kubernetes_users_have_rights(cluster: &Cluster, namespace: &str) {
     let all = format!("{READ} {WRITE}");
