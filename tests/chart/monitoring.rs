@@ -34,6 +34,7 @@ fn series() -> BTreeMap<String, BTreeSet<String>> {
     metrics.idle_paused("kind", &0, false);
     metrics.unsafe_route_stored();
     metrics.route_state_changed(None, Some(RouteState::Failed));
+    metrics.leads("lease", true);
     metrics.certificate_read(true);
     metrics.certificate_expires(SystemTime::now());
     metrics.count_workspaces(|| WorkspaceCounts {

@@ -7,12 +7,17 @@ use webhook::REGISTRATIONS;
 use workspaces_controller::config::Mode;
 use workspaces_controller::render::{ChildKind, ChildRow};
 
-use crate::helm::{NAMESPACE, checkout, controller_rules, documents, helm, manifest, objects, only, text};
+use crate::helm::{
+    CHART, NAMESPACE, PRESETS, checkout, controller_rules, documents, helm, manifest, objects, only, text,
+};
 
 #[test]
 fn lints_strictly() {
-    let answer = helm(&["lint", "--strict", "charts/workspaces-controller"], None);
-    assert!(answer.success, "{}{}", answer.stdout, answer.stderr);
+    for preset in [&[][..], &["--values", PRESETS[0]], &["--values", PRESETS[1]], &["--values", PRESETS[2]]] {
+        let args: Vec<&str> = ["lint", "--strict", CHART].iter().chain(preset).copied().collect();
+        let answer = helm(&args, None);
+        assert!(answer.success, "{}{}", answer.stdout, answer.stderr);
+    }
 }
 
 #[test]

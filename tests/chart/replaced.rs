@@ -94,8 +94,8 @@ fn user_roles() -> Vec<Value> {
         });
         roles.push(object(RBAC, "ClusterRole", &format!("kubeflow-workspaces-{role}"), &aggregated));
         let rule = json!({"apiGroups": ["kubeflow.org"], "resources": [resource, format!("{resource}/status")], "verbs": verbs});
-        let rules = json!({"metadata": {"labels": {own: "true"}}, "rules": [rule]});
-        roles.push(object(RBAC, "ClusterRole", &format!("aggregate-to-kubeflow-workspaces-{role}"), &rules));
+        let part = json!({"metadata": {"labels": {own: "true"}}, "rules": [rule]});
+        roles.push(object(RBAC, "ClusterRole", &format!("aggregate-to-kubeflow-workspaces-{role}"), &part));
     }
     roles
 }
