@@ -2,6 +2,7 @@
 //! before, and does the page that they refer to have a word about each?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -9,15 +10,25 @@ use cluster::Tools;
 use serde_json::{Value, json};
 use workspaces_controller::metrics::{Controller, Metrics, OptionUsers, ReconcileResult, RouteState, WorkspaceCounts};
 
-use crate::helm::{CHART, NAMESPACE, objects, only, text};
+use crate::helm::{CHART, NAMESPACE, checkout, objects, only, text};
 
+const REGENERATE: &str = "REGENERATE_DOCS";
 const RULES: &str = "monitoring.prometheusRule.enabled=true";
 
 /// What Prometheus adds to every series of a target, and the operator by its monitors.
 const LABELS_OF_TARGETS: [&str; 5] = ["job", "namespace", "pod", "container", "instance"];
 
-/// The labels of each series that the program can have, by the name that Prometheus stores it under.
-fn series() -> BTreeMap<String, BTreeSet<String>> {
+/// A metric as the program describes it, and the labels of its series.
+struct Family {
+    type_: String,
+    help: String,
+    labels: BTreeSet<String>,
+    /// As Prometheus stores them: of a histogram there are three.
+    names: BTreeSet<String>,
+}
+
+/// All that the program can serve, in the order of its output.
+fn families() -> Vec<Family> {
     let metrics = Metrics::new();
     let second = Duration::from_secs(1);
     for controller in [Controller::Workspace, Controller::Route] {
@@ -46,16 +57,109 @@ fn series() -> BTreeMap<String, BTreeSet<String>> {
             workspaces: 1,
         }],
     });
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    found.insert("up".to_owned(), BTreeSet::new());
-    for line in metrics.encode().unwrap().lines().filter(|line| !line.starts_with('#')) {
-        let (name, rest) = line.split_once(['{', ' ']).unwrap();
-        let labels = found.entry(name.to_owned()).or_default();
-        if let Some((inside, _)) = rest.rsplit_once('}') {
-            labels.extend(inside.split("\",").map(|label| label.split_once('=').unwrap().0.to_owned()));
+    let mut families: Vec<Family> = Vec::new();
+    for line in metrics.encode().unwrap().lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", _, help] => families.push(Family {
+                type_: String::new(),
+                help: help.trim_end_matches('.').to_owned(),
+                labels: BTreeSet::new(),
+                names: BTreeSet::new(),
+            }),
+            ["#", "TYPE", _, type_] => type_.clone_into(&mut families.last_mut().unwrap().type_),
+            ["#", ..] => {}
+            _ => {
+                let family = families.last_mut().unwrap();
+                let (name, rest) = line.split_once(['{', ' ']).unwrap();
+                family.names.insert(name.to_owned());
+                if let Some((inside, _)) = rest.rsplit_once('}') {
+                    family.labels.extend(inside.split("\",").map(|label| label.split_once('=').unwrap().0.to_owned()));
+                }
+            }
         }
     }
+    families
+}
+
+/// The labels of each series, by the name that Prometheus stores it under.
+fn series() -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = BTreeMap::from([("up".to_owned(), BTreeSet::new())]);
+    for family in families() {
+        found.extend(family.names.into_iter().map(|name| (name, family.labels.clone())));
+    }
     found
+}
+
+/// The name of a metric without what is added for the three series of a histogram.
+fn base(name: &str) -> String {
+    ["_bucket", "_sum", "_count"].into_iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name).to_owned()
+}
+
+/// The page of metrics.
+fn page() -> String {
+    let mut page = "# Metrics\n\nServed on `/metrics` of `--metrics-bind-address`, in the format of OpenMetrics. Names that controller-runtime, \
+                    client-go or the Prometheus clients have are theirs. Generated; `REGENERATE_DOCS=1 cargo test --workspace \
+                    --all-features --test chart monitoring` writes it anew. No label has the name of a namespace or a \
+                    Workspace.\n\n| series | type | labels | |\n|---|---|---|---|\n"
+        .to_owned();
+    for Family { type_, help, labels, names } in families() {
+        let code = |words: &mut dyn Iterator<Item = &String>| -> String {
+            words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+        };
+        let labels = code(&mut labels.iter().filter(|label| *label != "le"));
+        // Of a histogram the three have one name in front.
+        let names: BTreeSet<String> = names.iter().map(|name| base(name)).collect();
+        let _ = writeln!(page, "| {} | {type_} | {labels} | {help} |", code(&mut names.iter()));
+    }
+    page
+}
+
+#[test]
+fn the_page_of_metrics_is_generated() {
+    let path = checkout("docs/metrics.md");
+    let expected = page();
+    if std::env::var_os(REGENERATE).is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == expected,
+        "docs/metrics.md is out of date: {REGENERATE}=1 cargo test --workspace --all-features --test chart monitoring"
+    );
+}
+
+/// A metric of which this file makes no series would be missing on the page: its name is a literal beside its registration.
+#[test]
+fn every_metric_of_the_sources_is_on_the_page() {
+    let prefixes = [
+        "certwatcher_",
+        "controller_runtime_",
+        "leader_election_",
+        "process_",
+        "rest_client_",
+        "workqueue_",
+        "workspaces_",
+    ];
+    let names: BTreeSet<String> = families().into_iter().flat_map(|family| family.names).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(checkout("src/metrics")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.push(checkout("src/metrics.rs"));
+    files.retain(|path| !path.ends_with("tests.rs"));
+    let mut found = 0;
+    for path in files {
+        let source = std::fs::read_to_string(&path).unwrap();
+        let literals = source.split('"').skip(1).step_by(2);
+        for name in literals.filter(|literal| prefixes.iter().any(|prefix| literal.starts_with(prefix))) {
+            let is_there = names.iter().any(|series| {
+                let suffix = series.strip_prefix(name);
+                suffix.is_some_and(|suffix| ["", "_total", "_info", "_count"].contains(&suffix))
+            });
+            assert!(is_there, "{name} of {}: add it to `families`", path.display());
+            found += 1;
+        }
+    }
+    assert!(found > 35, "{found}");
 }
 
 /// The selectors in an expression: the name, and what is in the braces. None of ours is without braces.
@@ -117,10 +221,6 @@ fn alerts_and_dashboard_name_series_of_the_program() {
     // What nobody can see would not be counted. Of a histogram one of three is enough; what only alerts are about is named here.
     let shown: BTreeSet<String> =
         expressions.iter().flat_map(|expression| selectors(expression)).map(|(name, _)| name).collect();
-    let base = |name: &str| -> String {
-        let suffix = ["_bucket", "_sum", "_count"].into_iter().find_map(|suffix| name.strip_suffix(suffix));
-        suffix.unwrap_or(name).to_owned()
-    };
     let shown: BTreeSet<String> = shown.iter().map(|name| base(name)).collect();
     let hidden: BTreeSet<String> = series.keys().map(|name| base(name)).filter(|name| !shown.contains(name)).collect();
     let expected = [

@@ -20,10 +20,66 @@ fn lints_strictly() {
     }
 }
 
+/// What a GitOps tool renders has to be the same each time, and to depend on nothing but the values.
 #[test]
 fn renders_the_same_bytes_twice() {
-    let set = ["podLabels.b=x", "podLabels.a=y", "resources.limits.cpu=1"];
-    assert_eq!(manifest(NAMESPACE, &set), manifest(NAMESPACE, &set));
+    let set = [
+        "podLabels.b=x",
+        "podLabels.a=y",
+        "resources.limits.cpu=1",
+        "webhook.annotations.b=x",
+        "webhook.annotations.a=y",
+    ];
+    for preset in PRESETS {
+        let all: Vec<&str> = set.iter().copied().chain([preset]).collect();
+        assert_eq!(manifest(NAMESPACE, &all), manifest(NAMESPACE, &all), "{preset}");
+    }
+    let changing = [
+        "lookup",
+        "now",
+        "date",
+        "env",
+        "expandenv",
+        "getHostByName",
+        "htpasswd",
+        "genCA",
+        "genPrivateKey",
+        "genSelfSignedCert",
+        "genSignedCert",
+        "randAlpha",
+        "randAlphaNum",
+        "randAscii",
+        "randBytes",
+        "randInt",
+        "randNumeric",
+        "shuffle",
+        "uuidv4",
+    ];
+    for entry in std::fs::read_dir(checkout(&format!("{CHART}/templates"))).unwrap() {
+        let path = entry.unwrap().path();
+        let template = std::fs::read_to_string(&path).unwrap();
+        let actions = template.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap());
+        for action in actions.filter(|action| !action.trim_start_matches(['-', ' ']).starts_with("/*")) {
+            let words = action
+                .split(|character: char| !character.is_ascii_alphanumeric() && !['.', '$', '_'].contains(&character));
+            let changing: Vec<&str> = words.filter(|word| changing.contains(word)).collect();
+            assert!(changing.is_empty(), "{changing:?} in {}", path.display());
+        }
+    }
+}
+
+/// The CRDs, which are links here, are files in the package.
+#[test]
+fn the_package_renders_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let packaged = helm(&["package", CHART, "--destination", folder.path().to_str().unwrap()], None);
+    assert!(packaged.success, "{}", packaged.stderr);
+    let package = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let render = |chart: &str| helm(&["template", "x", chart, "--namespace", NAMESPACE, "--values", PRESETS[1]], None);
+    let (of_package, of_folder) = (render(package.to_str().unwrap()), render(CHART));
+    assert!(of_package.success, "{}", of_package.stderr);
+    assert_eq!(of_package.stdout, of_folder.stdout);
+    assert!(of_folder.stdout.contains("kind: CustomResourceDefinition"));
 }
 
 #[test]
@@ -95,6 +151,81 @@ fn deployment_service_and_account_fit_together() {
                 .contains(&object["kind"].as_str().unwrap());
         assert_eq!(object["metadata"]["namespace"] == NAMESPACE, namespaced, "{}", object["kind"]);
     }
+}
+
+#[test]
+fn the_image_is_put_together_from_registry_repository_and_tag() {
+    let digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+    let by_digest = format!("image.digest={digest}");
+    let image = |set: &[&str]| {
+        let objects = objects(set);
+        only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(image(&[]), format!("workspaces-controller:{version}"));
+    assert_eq!(image(&["image.registry=a.example.com/", "image.tag=v2"]), "a.example.com/workspaces-controller:v2");
+    let mirrored = [
+        "image.registry=a.example.com",
+        "global.imageRegistry=b.example.com:5000/m",
+        "image.repository=team/w",
+        "image.tag=x",
+    ];
+    assert_eq!(image(&mirrored), "b.example.com:5000/m/team/w:x");
+    assert_eq!(image(&[&by_digest, "image.tag=x"]), format!("workspaces-controller@{digest}"));
+}
+
+#[test]
+fn what_an_administrator_adds_to_the_pod_is_added() {
+    let set = [
+        "imagePullSecrets={mine,both}",
+        r#"global.imagePullSecrets=["both", {"name": "shared"}]"#,
+        r#"extraArgs=["--log-level=debug", "--zap-devel"]"#,
+        r#"extraEnv=[{"name": "A", "value": "b"}]"#,
+        r#"extraVolumes=[{"name": "a", "emptyDir": {}}]"#,
+        r#"extraVolumeMounts=[{"name": "a", "mountPath": "/a"}]"#,
+    ];
+    let with_certificate = objects(&set);
+    let pod = &only(&with_certificate, "Deployment")["spec"]["template"]["spec"];
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "mine"}, {"name": "both"}, {"name": "shared"}]));
+    let container = &pod["containers"][0];
+    let args: Vec<&str> = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+    assert_eq!(args[args.len() - 2..], ["--log-level=debug", "--zap-devel"]);
+    assert!(args.contains(&"--log-level=info"));
+    assert_eq!(container["env"].as_array().unwrap().last().unwrap(), &json!({"name": "A", "value": "b"}));
+    let names = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&pod["volumes"]), ["cert", "a"]);
+    assert_eq!(names(&container["volumeMounts"]), ["cert", "a"]);
+    let alone: Vec<&str> = set.iter().copied().chain(["settings.enableWebhooks=false"]).collect();
+    let alone = objects(&alone);
+    let pod = &only(&alone, "Deployment")["spec"]["template"]["spec"];
+    assert_eq!(names(&pod["volumes"]), ["a"]);
+    assert_eq!(names(&pod["containers"][0]["volumeMounts"]), ["a"]);
+}
+
+/// A drain never waits for a pod that is not ready, and the pods are on different nodes if there are any.
+#[test]
+fn replicas_are_spread_and_never_hold_up_a_drain() {
+    let by_default = objects(&[]);
+    let (budget, deployment) = (only(&by_default, "PodDisruptionBudget"), only(&by_default, "Deployment"));
+    assert_eq!(
+        budget["spec"],
+        json!({"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow", "selector": deployment["spec"]["selector"]})
+    );
+    let spread = &deployment["spec"]["template"]["spec"]["topologySpreadConstraints"];
+    let expected = json!([{
+        "topologyKey": "kubernetes.io/hostname", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": deployment["spec"]["selector"], "matchLabelKeys": ["pod-template-hash"],
+    }]);
+    assert_eq!(spread, &expected);
+    let of_preset = objects(&[PRESETS[1]]);
+    let spread = &only(&of_preset, "Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"];
+    assert_eq!(spread[0]["whenUnsatisfiable"], "DoNotSchedule");
+    // On the network of its node a second pod finds the ports taken.
+    let strategy = |set: &[&str]| only(&objects(set), "Deployment")["spec"]["strategy"]["rollingUpdate"].clone();
+    assert_eq!(strategy(&[]), json!({"maxSurge": 1, "maxUnavailable": 0}));
+    assert_eq!(strategy(&["hostNetwork=true"]), json!({"maxSurge": 0, "maxUnavailable": 1}));
 }
 
 #[test]

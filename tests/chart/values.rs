@@ -169,6 +169,34 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["runAsUser=0"], "at '/runAsUser': minimum: got 0, want 1"),
         (&["tolerations[0].efect=NoSchedule"], "at '/tolerations/0': additional properties 'efect' not allowed"),
         (&["affinity.podAffinty=1"], "additional properties 'podAffinty' not allowed"),
+        (&["crds.install=false"], "at '/crds': additional properties 'install' not allowed"),
+        (
+            &["userRoles.aggregateToDefault=true"],
+            "at '/userRoles': additional properties 'aggregateToDefault' not allowed",
+        ),
+        (&["global.imagePullSecrets[0].nam=a"], "at '/global/imagePullSecrets/0': 'anyOf' failed"),
+        (&["extraArgs={log-level=debug}"], "at '/extraArgs/0': 'log-level=debug' does not match pattern '^-'"),
+        (&["extraEnv[0].name=A", "extraEnv[0].vlaue=b"], "at '/extraEnv/0': additional properties 'vlaue' not allowed"),
+        (
+            &["extraVolumes[0].name=cert", "extraVolumes[0].emptyDir.medium=Memory"],
+            "at '/extraVolumes/0/name': 'not' failed",
+        ),
+        (
+            &["extraVolumes[0].name=a", "extraVolumes[0].nfs.server=b"],
+            "at '/extraVolumes/0': additional properties 'nfs' not allowed",
+        ),
+        (&["extraVolumeMounts[0].name=a", "extraVolumeMounts[0].path=/a"], "missing property 'mountPath'"),
+        (&["extraObjects[0].kind=ConfigMap"], "missing property 'apiVersion'"),
+        (&["monitoring.podMonitor.enabled=true", "ports.metrics=0"], "there is nothing to scrape with ports.metrics=0"),
+        (
+            &["monitoring.podMonitor.enabled=true", "monitoring.serviceMonitor.enabled=true"],
+            "are both enabled: everything would be counted twice",
+        ),
+        (&["monitoring.serviceMonitor.interval=often"], "at '/monitoring/serviceMonitor/interval'"),
+        (&["monitoring.prometheusRule.disabled={Everything}"], "at '/monitoring/prometheusRule/disabled/0'"),
+        (&["networkPolicy.webhookFrom[0].ipBlok.cidr=10.0.0.0/8"], "additional properties 'ipBlok' not allowed"),
+        (&["networkPolicy.egress.apiServerPorts={}"], "at '/networkPolicy/egress/apiServerPorts'"),
+        (&["podDisruptionBudget.maxUnavailable=one"], "at '/podDisruptionBudget/maxUnavailable'"),
     ];
     for (set, reason) in cases {
         let answer = template(NAMESPACE, set);
