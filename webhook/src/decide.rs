@@ -9,6 +9,7 @@ use tracing::{Instrument, Span};
 
 use crate::field::{Fault, SHOWN_MAX};
 use crate::lookup::{Lookup, LookupError};
+use crate::observer::{Observer, RefusedReview};
 use crate::policy::Policy;
 use crate::request::{self, Body, Envelope, Request, ReviewedKind};
 use crate::review::{self, Refusal, Verdict};
@@ -31,11 +32,12 @@ pub(crate) async fn answer<L: Lookup>(
     lookup: &L,
     policy: &Policy,
     deadline: Instant,
+    observer: &dyn Observer,
 ) -> Result<Vec<u8>, String> {
     let review = match request::read(reviewed, body) {
         Body::Kinds(review) => {
             let validation = validate_kind(&review.request, lookup, policy, deadline);
-            return Ok(conclude(reviewed, &review, validation, deadline).await);
+            return Ok(conclude(reviewed, &review, validation, deadline, observer).await);
         }
         Body::Review(review) => review,
         Body::Broken { api_version, uid, why } => {
@@ -49,7 +51,7 @@ pub(crate) async fn answer<L: Lookup>(
         }
     };
     let validation = validate(reviewed, &review.request, lookup, policy, deadline);
-    Ok(conclude(reviewed, &review, validation, deadline).await)
+    Ok(conclude(reviewed, &review, validation, deadline, observer).await)
 }
 
 /// The answer once `validation` has come to its end, whether it returns, panics or runs out of time.
@@ -58,6 +60,7 @@ async fn conclude<Spec>(
     review: &Envelope<'_, Spec>,
     validation: impl Future<Output = Result<Verdict, Refusal>>,
     deadline: Instant,
+    observer: &dyn Observer,
 ) -> Vec<u8> {
     let guarded = async {
         let verdict = match AssertUnwindSafe(timeout_at(deadline, validation)).catch_unwind().await {
@@ -78,6 +81,11 @@ async fn conclude<Spec>(
     let Request { uid, operation, .. } = &review.request;
     let (namespace, name) = (review.request.namespace(), review.request.name());
     let verdict = guarded.instrument(span(reviewed, uid, namespace, name, operation)).await;
+    if let Some(refusal) = &verdict.refusal {
+        let (code, faults, _) = parts(refusal);
+        let faults = faults.iter().take(SHOWN_MAX).map(|fault| (fault.rule, &*fault.field)).collect();
+        observer.refused(&RefusedReview { kind: reviewed, operation, namespace, name, code, faults });
+    }
     review::write(&review.api_version, &review.request.uid, verdict)
 }
 
@@ -151,20 +159,25 @@ async fn other_operation<L: Lookup, Spec>(
     }
 }
 
-/// One line for a refusal: which fields, what sort of fault and which rule; never a value. The span says which object.
-fn log(verdict: &Verdict) {
-    let Some(refusal) = &verdict.refusal else {
-        tracing::debug!("accepted");
-        return;
-    };
-    let (code, faults, why): (u16, &[Fault], &str) = match refusal {
+/// The code of a refusal, its faults, and why it is none of the object.
+fn parts(refusal: &Refusal) -> (u16, &[Fault], &str) {
+    match refusal {
         Refusal::Invalid { faults, .. } => (422, faults, ""),
         Refusal::Conflict { fault, .. } => (409, std::slice::from_ref(&**fault), ""),
         // The text may quote the object.
         Refusal::BadRequest(_) => (400, &[], "the review does not decode"),
         Refusal::Unavailable(why) => (503, &[], why),
         Refusal::Internal(why) => (500, &[], why),
+    }
+}
+
+/// One line for a refusal: which fields, what sort of fault and which rule; never a value. The span says which object.
+fn log(verdict: &Verdict) {
+    let Some(refusal) = &verdict.refusal else {
+        tracing::debug!("accepted");
+        return;
     };
+    let (code, faults, why) = parts(refusal);
     // A kind may have thousands of faults.
     let count = faults.len();
     let described = |fault: &Fault| format!("{} {} {}", fault.field, fault.fault_type.reason(), fault.rule.id());

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::decide;
 use crate::lookup::Lookup;
+use crate::observer::Observer;
 use crate::policy::Policy;
 use crate::registration::{WORKSPACE_KIND_PATH, WORKSPACE_PATH};
 use crate::request::ReviewedKind;
@@ -30,23 +31,6 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_START: Duration = Duration::from_millis(100);
 /// The same as a fraction of the timeout: the API server also counts the time to connect, before our clock starts.
 const HEAD_START_PART: u32 = 10;
-
-/// Observes every request, for metrics.
-pub trait Observer: Send + Sync + 'static {
-    /// A request for the webhook at this path has arrived.
-    fn started(&self, path: &'static str) {
-        let _ = path;
-    }
-
-    /// It has been answered with this HTTP code, or dropped by the client (code 499).
-    fn finished(&self, path: &'static str, code: u16, duration: Duration);
-}
-
-impl<F: Fn(&'static str, u16, Duration) + Send + Sync + 'static> Observer for F {
-    fn finished(&self, path: &'static str, code: u16, duration: Duration) {
-        self(path, code, duration);
-    }
-}
 
 /// The state shared by all requests.
 struct Webhooks<L> {
@@ -78,7 +62,7 @@ async fn serve<L: Lookup>(
     let mut observed = ObservedRequest::start(&*webhooks.observer, path);
     let deadline = observed.start + budget(request.uri());
     let answer = match read(request, deadline).await {
-        Ok(body) => decide::answer(reviewed, &body, &*webhooks.lookup, &webhooks.policy, deadline)
+        Ok(body) => decide::answer(reviewed, &body, &*webhooks.lookup, &webhooks.policy, deadline, &*webhooks.observer)
             .await
             .map_err(|why| (StatusCode::BAD_REQUEST, why)),
         Err(refused) => Err(refused),

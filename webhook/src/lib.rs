@@ -15,6 +15,7 @@ pub mod field;
 mod http;
 mod lookup;
 mod metadata;
+mod observer;
 mod policy;
 mod question;
 mod registration;
@@ -26,8 +27,9 @@ pub mod testing;
 pub mod workspace;
 pub mod workspace_kind;
 
-pub use http::{BODY_MAX, Observer, router};
+pub use http::{BODY_MAX, router};
 pub use lookup::{CAN_MOUNT, KindUsage, Lookup, LookupError, MountSource};
+pub use observer::{Observer, RefusedReview};
 pub use policy::{BindCheck, Policy, ProtectedKeys};
 pub use question::{Question, answer};
 pub use registration::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH, WORKSPACE_PATH};

@@ -95,5 +95,6 @@ impl<'a> Question<'a> {
 /// The answer to the body of a request to one of the webhooks' paths, or why it cannot be answered.
 pub async fn answer<L: Lookup>(path: &str, body: &[u8], lookup: &L, policy: &Policy) -> Result<Vec<u8>, String> {
     let reviewed = if path == WORKSPACE_KIND_PATH { ReviewedKind::WorkspaceKind } else { ReviewedKind::Workspace };
-    decide::answer(reviewed, body, lookup, policy, Instant::now() + PATIENCE).await
+    let unobserved = |_: &'static str, _: u16, _: Duration| {};
+    decide::answer(reviewed, body, lookup, policy, Instant::now() + PATIENCE, &unobserved).await
 }

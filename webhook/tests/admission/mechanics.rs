@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::StatusCode;
 use serde_json::{Value, json};
 use webhook::testing::{Behaviour, FakeLookup};
-use webhook::{BODY_MAX, Observer, Policy, Question, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
+use webhook::{BODY_MAX, Observer, Policy, Question, RefusedReview, WORKSPACE_KIND_PATH, WORKSPACE_PATH, router};
 
 use crate::{ask, ask_kind, kind, post, refusal_with, serving, serving_facts, verdict, workspace};
 
@@ -282,4 +282,36 @@ async fn the_observer_hears_of_the_start_and_end_of_every_request() {
             (WORKSPACE_PATH, 499),
         ]
     );
+}
+
+/// Records the refusals.
+#[derive(Default)]
+struct Refused(Mutex<Vec<String>>);
+
+impl Observer for Refused {
+    fn finished(&self, _: &'static str, _: u16, _: Duration) {}
+    fn refused(&self, review: &RefusedReview<'_>) {
+        self.0.lock().unwrap().push(format!("{review:?}"));
+    }
+}
+
+#[tokio::test]
+async fn the_observer_hears_which_rule_refused_which_field_and_of_no_value() {
+    let refused = Arc::new(Refused::default());
+    let served = router(Arc::new(FakeLookup::default()), Arc::default(), refused.clone());
+    ask(&served, WORKSPACE_PATH, &Question::create(&workspace()).review("u")).await;
+    let kind = kind_with_env(json!([{"name": "SECRET", "value": "{{ hunter2 }}"}]));
+    ask(&served, WORKSPACE_KIND_PATH, &Question::create(&kind).review("u")).await;
+    let undecodable = json!({"apiVersion": "v", "request": {"uid": "u", "operation": 1}});
+    ask(&served, WORKSPACE_PATH, &undecodable).await;
+    let of = |kind, namespace, name, faults| {
+        format!(
+            "RefusedReview {{ kind: {kind}, operation: \"CREATE\", namespace: {namespace:?}, name: {name:?}, code: 422, faults: [{faults}] }}"
+        )
+    };
+    let expected = [
+        of("Workspace", "team", "notebook", r#"(WorkspaceKindExists, "spec.kind")"#),
+        of("WorkspaceKind", "", "jupyterlab", r#"(ExtraEnvTemplate, "spec.podTemplate.extraEnv[SECRET].value")"#),
+    ];
+    assert_eq!(*refused.0.lock().unwrap(), expected);
 }
