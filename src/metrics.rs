@@ -9,6 +9,7 @@ mod admission;
 mod certificates;
 mod connections;
 mod leader_election;
+mod per_minute;
 mod process;
 mod reconcile;
 mod register;
@@ -23,6 +24,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 pub use connections::InFlight;
+pub use per_minute::MINUTES;
 pub use reconcile::{Controller, ReconcileResult};
 pub use routes::RouteState;
 pub use workspaces::{OptionUsers, WorkspaceCounts};
@@ -32,6 +34,7 @@ use admission::AdmissionMetrics;
 use certificates::CertificateMetrics;
 use connections::ConnectionMetrics;
 use leader_election::LeaderElectionMetrics;
+use per_minute::PerMinute;
 use process::ProcessCollector;
 use reconcile::ReconcileMetrics;
 use routes::RouteMetrics;
@@ -59,6 +62,20 @@ pub struct Metrics {
     writes: WriteMetrics,
     activity: ActivityMetrics,
     workspaces: WorkspaceCollector,
+    writes_per_minute: PerMinute,
+    errors_per_minute: PerMinute,
+    reviews_per_minute: PerMinute,
+}
+
+/// What happened in each of the last [`MINUTES`] minutes, the oldest first; the last one is under way.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LastHour {
+    /// Objects written or deleted.
+    pub writes: Vec<u32>,
+    /// Reconciles that failed.
+    pub errors: Vec<u32>,
+    /// Admission requests.
+    pub reviews: Vec<u32>,
 }
 
 impl Default for Metrics {
@@ -88,6 +105,9 @@ impl Metrics {
             writes: WriteMetrics::register(&mut registry),
             activity: ActivityMetrics::register(&mut registry),
             workspaces,
+            writes_per_minute: PerMinute::new(),
+            errors_per_minute: PerMinute::new(),
+            reviews_per_minute: PerMinute::new(),
             registry,
         }
     }
@@ -117,6 +137,9 @@ impl Metrics {
     /// A worker has finished a reconcile that took `duration`.
     pub fn reconcile_finished(&self, controller: Controller, result: ReconcileResult, duration: Duration) {
         self.reconcile.finished(controller, result, duration);
+        if result == ReconcileResult::Error {
+            self.errors_per_minute.add();
+        }
     }
 
     /// A reconcile panicked. It also counts as an error, through [`Metrics::reconcile_finished`].
@@ -153,6 +176,7 @@ impl Metrics {
     /// are of a closed set.
     pub fn written(&self, resource: &'static str, cause: &'static str) {
         self.writes.written(resource, cause);
+        self.writes_per_minute.add();
     }
 
     /// An activity probe took so long. How the kind configures it, and its result (`success`, `failure` or `timeout`), are each of
@@ -179,6 +203,15 @@ impl Metrics {
     /// A write was put off because another client had changed the same fields again at once.
     pub fn write_contested(&self, resource: &'static str) {
         self.writes.contested(resource);
+    }
+
+    /// Writes, errors and reviews of the last hour, by minute.
+    pub fn last_hour(&self) -> LastHour {
+        LastHour {
+            writes: self.writes_per_minute.last_hour(),
+            errors: self.errors_per_minute.last_hour(),
+            reviews: self.reviews_per_minute.last_hour(),
+        }
     }
 
     /// Counts the Workspaces with `count`, at each [`Metrics::encode`].
@@ -235,6 +268,7 @@ impl webhook::Observer for Metrics {
 
     fn finished(&self, path: &'static str, code: u16, duration: Duration) {
         self.admission.finished(path, code, duration);
+        self.reviews_per_minute.add();
     }
 }
 

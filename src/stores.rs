@@ -2,6 +2,7 @@
 //! model that admission asks. The only place with watches; it writes nothing.
 
 pub mod applied_hash;
+pub mod caches;
 #[cfg(test)]
 mod captured_log;
 pub mod child;

@@ -5,7 +5,7 @@ pub mod files;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::{PairSource, ReloadOutcome, Reloader, Resolver};
+use certs::{PairSource, ReloadOutcome, Reloader, Resolver, ServingState};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{self, ServerConfig};
@@ -47,6 +47,12 @@ impl Certificate {
             Some(reason) => Err(reason.to_string()),
             None => Ok(()),
         }
+    }
+
+    /// Reads what is served, and why the last reading was refused.
+    pub fn serving(&self) -> impl Fn() -> Arc<ServingState> + Send + Sync + use<> {
+        let resolver = Arc::clone(&self.resolver);
+        move || resolver.current()
     }
 
     /// Reads the source once. Blocks as long as the source does.

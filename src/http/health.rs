@@ -30,6 +30,11 @@ impl Readiness {
         self.checks.iter().filter_map(|(name, check)| check().err().map(|reason| (*name, reason))).collect()
     }
 
+    /// The result of each check.
+    pub fn results(&self) -> Vec<(&'static str, Result<(), String>)> {
+        self.checks.iter().map(|(name, check)| (*name, check())).collect()
+    }
+
     /// Status and body as in API servers: `ok`, or a line for each check.
     fn response(&self, verbose: bool) -> (StatusCode, String) {
         let mut ready = true;

@@ -4,9 +4,9 @@ use crds::conditions::{Condition, ConditionStatus};
 use k8s_openapi::jiff::Timestamp;
 
 /// The condition that what exists matches the spec.
-pub(super) const READY: &str = "Ready";
+pub const READY: &str = "Ready";
 /// The condition that requests are routed to the Workspace.
-pub(super) const ROUTE_READY: &str = "RouteReady";
+pub const ROUTE_READY: &str = "RouteReady";
 /// The condition that the pod stays on an older template until it is restarted; only while that is so.
 pub const PENDING_RESTART: &str = "PendingRestart";
 /// Its reason where the pod is on an older template.
@@ -14,13 +14,13 @@ pub const TEMPLATE_CHANGED: &str = "TemplateChanged";
 /// The condition that a Workspace can be opened now.
 pub const AVAILABLE: &str = "Available";
 /// The condition that something is being done about what is not as desired; only while that is so.
-pub(super) const RECONCILING: &str = "Reconciling";
+pub const RECONCILING: &str = "Reconciling";
 /// The condition that nothing more can be done until somebody changes something; only while that is so.
-pub(super) const STALLED: &str = "Stalled";
+pub const STALLED: &str = "Stalled";
 /// The condition that the API server takes what a kind makes.
-pub(super) const ACCEPTED: &str = "Accepted";
+pub const ACCEPTED: &str = "Accepted";
 /// The condition that what a kind refers to exists.
-pub(super) const RESOLVED_REFS: &str = "ResolvedRefs";
+pub const RESOLVED_REFS: &str = "ResolvedRefs";
 /// The longest message of a condition, in bytes.
 pub(super) const MESSAGE_MAX: usize = 1024;
 

@@ -4,9 +4,10 @@ use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::slim::{Identity, Key, Slim};
 
@@ -38,6 +39,16 @@ pub struct Collection<T> {
     objects: RwLock<StoreObjects<T>>,
     progress: watch::Sender<Progress>,
     version: AtomicUsize,
+    freshness: Mutex<Freshness>,
+}
+
+/// How current a collection is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Freshness {
+    /// When the API server last sent something: a list, an event, a bookmark.
+    pub heard: Option<Instant>,
+    /// Since when lists and watches have failed, and why the last one did.
+    pub failing: Option<(Instant, Box<str>)>,
 }
 
 #[derive(Debug)]
@@ -83,7 +94,7 @@ impl<T> Default for Collection<T> {
     fn default() -> Self {
         let objects = StoreObjects { by_key: HashSet::new(), by_index: HashMap::new(), round: 0, newest_seen: 0 };
         let progress = watch::Sender::new(Progress::Listing);
-        Self { objects: RwLock::new(objects), progress, version: AtomicUsize::new(0) }
+        Self { objects: RwLock::new(objects), progress, version: AtomicUsize::new(0), freshness: Mutex::default() }
     }
 }
 
@@ -116,6 +127,33 @@ impl<T: Slim> Collection<T> {
     /// Calls `visit` with every object. It must not use the collection.
     pub fn for_each(&self, mut visit: impl FnMut(&T)) {
         self.read().by_key.iter().for_each(|entry| visit(&entry.object));
+    }
+
+    /// All objects, in no order. They are not copied, so that the collection is not held while they are read.
+    pub fn all(&self) -> Vec<Arc<T>> {
+        self.read().by_key.iter().map(|entry| entry.object.clone()).collect()
+    }
+
+    /// How many objects there are.
+    pub fn count(&self) -> usize {
+        self.read().by_key.len()
+    }
+
+    /// How current it is.
+    pub fn freshness(&self) -> Freshness {
+        self.freshness.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The API server has sent something.
+    pub(super) fn heard(&self) {
+        let heard = Freshness { heard: Some(Instant::now()), failing: None };
+        *self.freshness.lock().unwrap_or_else(PoisonError::into_inner) = heard;
+    }
+
+    /// Lists or watches have failed since then.
+    pub(super) fn fails(&self, since: Instant, error: &str) {
+        let failing = Some((since, error.into()));
+        self.freshness.lock().unwrap_or_else(PoisonError::into_inner).failing = failing;
     }
 
     /// How far it is.

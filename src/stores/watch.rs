@@ -349,6 +349,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     }
 
     fn worked(&mut self) {
+        self.collection.heard();
         self.pause = FIRST_PAUSE;
         self.outdated = false;
         // The watch was resumed from where it was before, so nothing is missing.
@@ -388,7 +389,9 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
         if is_other {
             (self.on_event)(StoreEvent::Installed);
         }
-        if self.failing.get_or_insert_with(Instant::now).elapsed() >= EXPIRES_AFTER {
+        let since = *self.failing.get_or_insert_with(Instant::now);
+        self.collection.fails(since, &failure.text);
+        if since.elapsed() >= EXPIRES_AFTER {
             self.expire();
         }
         let longest = if progress.is_some() { necessity.longest_pause_without() } else { LONGEST_PAUSE };

@@ -55,6 +55,9 @@ struct Seen {
     log: Vec<String>,
     held: bool,
     progress: Progress,
+    /// How long ago the API server sent something, and since when it fails and why, as the status page shows it.
+    heard: Option<u64>,
+    failing: Option<(u64, String)>,
 }
 
 /// Runs a watch of Workspaces against an API server that gives these answers, one a request, and then none. It refuses
@@ -139,7 +142,11 @@ async fn run_with(
     let requests = std::mem::take(&mut *requests.lock().unwrap());
     let log = log.lines();
     let held = collection.get(&Key::new("ns", "lab")).is_some();
-    Seen { requests, events: events.into_inner().unwrap(), log, held, progress: collection.progress() }
+    let freshness = collection.freshness();
+    let heard = freshness.heard.map(|heard| heard.elapsed().as_secs());
+    let failing = freshness.failing.map(|(since, error)| (since.elapsed().as_secs(), error.into()));
+    let (events, progress) = (events.into_inner().unwrap(), collection.progress());
+    Seen { requests, events, log, held, progress, heard, failing }
 }
 
 const STREAMED: &str = "streamed list";
@@ -272,6 +279,20 @@ async fn only_a_restart_that_fails_is_reported_and_its_recovery_is_too() {
         r#"INFO the watch works again resource="workspaces""#,
     ];
     assert_eq!(seen.log, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_current_a_cache_is_follows_from_what_the_api_server_sent() {
+    let listed = || [Answer::List(7, Vec::new()), Answer::Watch(vec![(10, bookmark(8))], End::Breaks(10))];
+    let seen = run(Necessity::Required, 15, listed()).await;
+    assert_eq!((seen.heard, seen.failing), (Some(5), None), "a bookmark is something");
+    let down = [Answer::Failure(503, "down"), Answer::Failure(503, "still down")];
+    let seen = run(Necessity::Required, 25, listed().into_iter().chain(down.clone())).await;
+    assert_eq!((seen.heard, seen.failing), (Some(15), Some((5, "still down".to_owned()))));
+    let seen = run(Necessity::Required, 25, listed().into_iter().chain(down).chain([quiet()])).await;
+    assert_eq!((seen.heard, seen.failing), (Some(1), None), "a watch that lasts has started");
+    let seen = run(Necessity::Required, 1, [Answer::Failure(403, "no")]).await;
+    assert_eq!((seen.heard, seen.failing), (None, Some((1, "no".to_owned()))));
 }
 
 #[tokio::test(start_paused = true)]
