@@ -2,11 +2,13 @@
 
 mod listeners;
 mod memory;
+mod status;
 
 use std::sync::Arc;
 
 use axum::Router;
 use futures::FutureExt as _;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::runtime::{Builder, Handle};
 
@@ -21,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::reconcile;
 use crate::serve::DrainState;
 use crate::shutdown::{self, Grace, Process};
+use crate::status_page::{AdmissionObserver, LastRefusals, StatusSources};
 use crate::stores::{Stores, Watched};
 use crate::telemetry;
 use crate::tls;
@@ -77,10 +80,12 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     let mut process = Process::default();
     let mut readiness = Readiness::default();
 
+    let mut serving = None;
     let tls = if settings.needs_certificate() {
         let mut certificate = tls::files::certificate(&settings.cert_dir, tls::files::POLL_EVERY, Arc::clone(&metrics));
         certificate.poll();
         readiness = readiness.and("certificate", certificate.check());
+        serving = Some(certificate.serving());
         let config = certificate.server_config().map_err(|error| vec![tls_error(&settings, &error)])?;
         process.steady.spawn("certificate", certificate.keep());
         Some(config)
@@ -100,8 +105,8 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     process.steady.spawn("memory", memory::return_free());
     process.steady.spawn("rights", report_missing(client.clone(), Arc::clone(&settings)));
 
+    let leadership = Leadership::default();
     if settings.enable_reconcile {
-        let leadership = Leadership::default();
         reconcile(&access, client, &stores, &settings, &metrics, &leadership, &mut process)?;
     }
 
@@ -114,8 +119,21 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         let _entered = reviews.enter();
         access.client().map_err(|error| vec![error])?
     };
-    let admission = admission(&settings, lookups, stores, &metrics);
-    listeners.serve(&settings, &mut process, tls.as_ref(), &metrics, admission, Arc::new(readiness));
+    let refusals = Arc::new(LastRefusals::default());
+    let admission = admission(&settings, lookups, stores.clone(), &metrics, &refusals);
+    let readiness = Arc::new(readiness);
+    let sources = StatusSources {
+        settings: Arc::clone(&settings),
+        started: Timestamp::now(),
+        leadership: (settings.leader_elect && settings.enable_reconcile).then_some(leadership),
+        certificate: serving.map(|serving| Box::new(serving) as _),
+        readiness: Arc::clone(&readiness),
+        stores,
+        metrics: Arc::clone(&metrics),
+        refusals,
+    };
+    let routers = status::routers(&settings, &access, admission, readiness, sources).map_err(|error| vec![error])?;
+    listeners.serve(&settings, &mut process, tls.as_ref(), &metrics, routers);
     Ok(process)
 }
 
@@ -157,16 +175,19 @@ fn tls_error(settings: &Settings, error: &dyn std::error::Error) -> SettingError
     }
 }
 
-fn admission(settings: &Settings, client: kube::Client, stores: Stores, metrics: &Arc<Metrics>) -> Router {
+fn admission(
+    settings: &Settings,
+    client: kube::Client,
+    stores: Stores,
+    metrics: &Arc<Metrics>,
+    refusals: &Arc<LastRefusals>,
+) -> Router {
     if settings.enable_webhooks {
         for registration in &webhook::REGISTRATIONS {
             metrics.announce_webhook(registration.path);
         }
     }
     let lookup = ClusterLookup::new(client, stores);
-    webhook::router(
-        Arc::new(lookup),
-        Arc::new(settings.policy.clone()),
-        Arc::clone(metrics) as Arc<dyn webhook::Observer>,
-    )
+    let observer = AdmissionObserver { metrics: Arc::clone(metrics), refusals: Arc::clone(refusals) };
+    webhook::router(Arc::new(lookup), Arc::new(settings.policy.clone()), Arc::new(observer))
 }

@@ -67,6 +67,10 @@ pub struct Settings {
     pub metrics_address: Option<Listen>,
     /// Whether `/metrics` is served over TLS, with the certificate of the webhook.
     pub metrics_secure: bool,
+    /// Whether `/metrics` is served only for tokens that the API server lets read it.
+    pub metrics_require_authentication: bool,
+    /// The address of the status page; `None` disables it.
+    pub status_address: Option<Listen>,
     /// The directory of `tls.crt` and `tls.key`.
     pub cert_dir: PathBuf,
     /// Level and format of the log.
@@ -93,7 +97,17 @@ pub fn routing_of(matches: &ArgMatches, environment: &Environment) -> Result<Rou
 impl Settings {
     /// Whether an enabled listener needs a certificate.
     pub fn needs_certificate(&self) -> bool {
-        self.enable_webhooks || (self.metrics_secure && self.metrics_address.is_some())
+        self.enable_webhooks || (self.metrics_secure && self.metrics_address.is_some()) || self.status_is_public()
+    }
+
+    /// Whether others than processes of this pod can connect to the status page, so that it has to ask who they are.
+    pub fn status_is_public(&self) -> bool {
+        self.status_address.is_some_and(|address| !address.is_loopback())
+    }
+
+    /// Whether an enabled listener asks the API server about bearer tokens.
+    pub fn reviews_tokens(&self) -> bool {
+        self.status_is_public() || (self.metrics_require_authentication && self.metrics_address.is_some())
     }
 
     /// Reads and validates every setting; `matches` come from [`settings::arguments`].
@@ -121,6 +135,8 @@ impl Settings {
             health_address: source.one(&settings::HEALTH_PROBE_BIND_ADDRESS, network::address_or_off),
             metrics_address: source.one(&settings::METRICS_BIND_ADDRESS, network::address_or_off),
             metrics_secure: source.one(&settings::METRICS_SECURE, values::boolean),
+            metrics_require_authentication: source.one(&settings::METRICS_REQUIRE_AUTHENTICATION, values::boolean),
+            status_address: source.one(&settings::STATUS_BIND_ADDRESS, network::address_or_off),
             cert_dir: source.one(&settings::WEBHOOK_CERT_DIR, values::path),
             log: log::load(&mut source),
             warnings: Vec::new(),
@@ -146,10 +162,12 @@ impl Settings {
                         this process, so set it";
             source.error(&settings::POD_NAMESPACE, rule);
         }
+        self.check_tokens(source);
         let listeners = [
             (&settings::WEBHOOK_BIND_ADDRESS, self.enable_webhooks.then_some(self.webhook_address)),
             (&settings::HEALTH_PROBE_BIND_ADDRESS, self.health_address),
             (&settings::METRICS_BIND_ADDRESS, self.metrics_address),
+            (&settings::STATUS_BIND_ADDRESS, self.status_address),
         ];
         for (index, (setting, address)) in listeners.iter().enumerate() {
             for (other, taken) in &listeners[..index] {
@@ -160,6 +178,20 @@ impl Settings {
                     source.error(setting, &rule);
                 }
             }
+        }
+    }
+
+    /// Tokens do not travel in clear.
+    fn check_tokens(&self, source: &mut SettingSource<'_>) {
+        let has_certificate = self.enable_webhooks || source.is_given(&settings::WEBHOOK_CERT_DIR);
+        if self.status_is_public() && !has_certificate {
+            let rule = "must be a loopback address, such as 127.0.0.1:8082, while there is no certificate: on others bearer \
+                        tokens are demanded, over TLS. Set --webhook-cert-dir to the directory of one, or serve the webhooks";
+            source.error(&settings::STATUS_BIND_ADDRESS, rule);
+        }
+        if self.metrics_require_authentication && self.metrics_address.is_some() && !self.metrics_secure {
+            let rule = "needs --metrics-secure=true: bearer tokens must not travel in clear";
+            source.error(&settings::METRICS_REQUIRE_AUTHENTICATION, rule);
         }
     }
 
@@ -233,6 +265,8 @@ impl Settings {
             health_probe_bind_address = network::or_off(self.health_address),
             metrics_bind_address = network::or_off(self.metrics_address),
             metrics_secure = self.metrics_secure,
+            metrics_require_authentication = self.metrics_require_authentication,
+            status_bind_address = network::or_off(self.status_address),
             webhook_cert_dir = self.cert_dir.to_string_lossy().as_ref(),
             log_level = self.log.filter,
             log_format = %self.log.format,

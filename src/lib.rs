@@ -23,6 +23,7 @@ pub mod render;
 mod rollout;
 pub mod serve;
 pub mod shutdown;
+pub mod status_page;
 pub mod stores;
 pub mod tasks;
 pub mod telemetry;

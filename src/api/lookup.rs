@@ -122,15 +122,7 @@ impl webhook::Lookup for ClusterLookup {
             verb: Some("bind".to_owned()),
             ..ResourceAttributes::default()
         };
-        let UserInfo { username, uid, groups, extra } = user.clone();
-        let spec = SubjectAccessReviewSpec {
-            resource_attributes: Some(resource),
-            user: username,
-            uid,
-            groups,
-            extra,
-            ..SubjectAccessReviewSpec::default()
-        };
+        let spec = SubjectAccessReviewSpec { resource_attributes: Some(resource), ..access_of(user.clone()) };
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
         let answer = allowed_by(REVIEW_ACCESS, reviews.create(&PostParams::default(), &review)).await?;
@@ -194,12 +186,21 @@ impl ClusterLookup {
     }
 }
 
+/// A question about the access of that user.
+pub(super) fn access_of(user: UserInfo) -> SubjectAccessReviewSpec {
+    let UserInfo { username, uid, groups, extra } = user;
+    SubjectAccessReviewSpec { user: username, uid, groups, extra, ..SubjectAccessReviewSpec::default() }
+}
+
 fn labels<K>(object: PartialObjectMeta<K>) -> BTreeMap<String, String> {
     object.metadata.labels.unwrap_or_default()
 }
 
 /// The answer to a call that not every installation allows; where it is forbidden, the error says which rule is missing.
-async fn allowed_by<T>(rule: AccessRule, call: impl Future<Output = kube::Result<T>>) -> Result<T, LookupError> {
+pub(super) async fn allowed_by<T>(
+    rule: AccessRule,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, LookupError> {
     let call = async {
         let mut answer = call.await;
         if let Err(kube::Error::Api(status)) = &mut answer

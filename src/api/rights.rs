@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::Resource as _;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
+use k8s_openapi::api::authentication::v1::TokenReview;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
 };
@@ -24,6 +25,8 @@ const RETRY: Duration = Duration::from_secs(3);
 
 /// To ask whether a user may bind a ClusterRole.
 pub(super) const REVIEW_ACCESS: AccessRule = rule::<SubjectAccessReview>(&["create"]);
+/// To ask whose a bearer token is.
+pub(super) const REVIEW_TOKENS: AccessRule = rule::<TokenReview>(&["create"]);
 /// To read the labels of a namespace.
 pub(super) const READ_NAMESPACES: AccessRule = rule::<Namespace>(&["get"]);
 /// To read the labels of PersistentVolumeClaims.
@@ -94,6 +97,11 @@ fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
         needed.push((DELETE_SETS, "of two StatefulSets of one Workspace none is deleted"));
         needed.push((DELETE_SERVICES, "of two Services of one Workspace none is deleted"));
         needed.push((DELETE_ACCOUNTS, "the ServiceAccount of a Workspace whose kind has moved to another one stays"));
+    }
+    if settings.reviews_tokens() {
+        let without = "nobody can read what needs a bearer token: /metrics, the status page";
+        needed.push((REVIEW_TOKENS, without));
+        needed.push((REVIEW_ACCESS, without));
     }
     if settings.enable_webhooks {
         needed.extend(needed_by_admission(&settings.policy));

@@ -9,8 +9,6 @@ use tokio::runtime::Handle;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Listen, SettingError, Settings, settings};
-use crate::http;
-use crate::http::health::Readiness;
 use crate::metrics::{self, Metrics};
 use crate::serve::{self, Drain, Server, ServerLimits};
 use crate::shutdown::Process;
@@ -18,11 +16,20 @@ use crate::shutdown::Process;
 /// Connections of kubelets and scrapers.
 const FEW_CONNECTIONS: usize = 64;
 
+/// What is served on each listener.
+pub(super) struct Routers {
+    pub admission: Router,
+    pub health: Router,
+    pub metrics: Router,
+    pub status: Router,
+}
+
 /// The enabled listeners, with their local addresses.
 pub(super) struct Listeners {
     webhook: Option<(TcpListener, SocketAddr)>,
     health: Option<(TcpListener, SocketAddr)>,
     metrics: Option<(TcpListener, SocketAddr)>,
+    status: Option<(TcpListener, SocketAddr)>,
     /// The runtime that serves the webhook.
     reviews: Handle,
 }
@@ -51,6 +58,7 @@ impl Listeners {
             webhook,
             health: bind(&settings::HEALTH_PROBE_BIND_ADDRESS, settings.health_address),
             metrics: bind(&settings::METRICS_BIND_ADDRESS, settings.metrics_address),
+            status: bind(&settings::STATUS_BIND_ADDRESS, settings.status_address),
             reviews: reviews.clone(),
         };
         if errors.is_empty() { Ok(listeners) } else { Err(errors) }
@@ -62,8 +70,7 @@ impl Listeners {
         process: &mut Process,
         tls: Option<&Arc<ServerConfig>>,
         metrics: &Arc<Metrics>,
-        admission: Router,
-        readiness: Arc<Readiness>,
+        routers: Routers,
     ) {
         let address = |bound: &Option<(TcpListener, SocketAddr)>| {
             bound.as_ref().map_or("off".to_owned(), |(_, at)| at.to_string())
@@ -72,6 +79,7 @@ impl Listeners {
             webhook_address = address(&self.webhook),
             health_address = address(&self.health),
             metrics_address = address(&self.metrics),
+            status_address = address(&self.status),
             "listening"
         );
         let limits = ServerLimits::default().within_descriptors(metrics::max_descriptors());
@@ -82,18 +90,20 @@ impl Listeners {
             Server { name, listener, tls, router, limits, metrics, drain }.run()
         };
         if let Some((listener, _)) = self.webhook {
-            let server = server("webhook", listener, tls, admission, limits, &process.drain);
+            let server = server("webhook", listener, tls, routers.admission, limits, &process.drain);
             process.draining.spawn_on("webhook server", server, &self.reviews);
         }
         let no_drain = Drain::default();
         if let Some((listener, _)) = self.health {
-            let router = http::health::router(readiness);
-            process.steady.spawn("health server", server("health", listener, None, router, few, &no_drain));
+            process.steady.spawn("health server", server("health", listener, None, routers.health, few, &no_drain));
         }
         if let Some((listener, _)) = self.metrics {
-            let router = http::metrics::router(Arc::clone(metrics));
             let tls = tls.filter(|_| settings.metrics_secure);
-            process.steady.spawn("metrics server", server("metrics", listener, tls, router, few, &no_drain));
+            process.steady.spawn("metrics server", server("metrics", listener, tls, routers.metrics, few, &no_drain));
+        }
+        if let Some((listener, _)) = self.status {
+            let tls = tls.filter(|_| settings.status_is_public());
+            process.steady.spawn("status server", server("status", listener, tls, routers.status, few, &no_drain));
         }
     }
 }

@@ -27,6 +27,11 @@ impl Listen {
         }
     }
 
+    /// Whether nothing outside of this machine, or pod, can connect to it.
+    pub fn is_loopback(self) -> bool {
+        self.host.is_some_and(|host| host.is_loopback())
+    }
+
     /// Whether the two cannot be bound at the same time.
     pub fn collides(&self, other: &Self) -> bool {
         let anywhere = |listen: &Self| listen.host.is_none_or(|host| host.is_unspecified());

@@ -191,6 +191,10 @@ settings! {
         "Address of /metrics; 0 disables it";
     METRICS_SECURE = "metrics-secure", [], "false", Switch, "BOOL", SERVING,
         "Serve /metrics over TLS, with the webhook's certificate";
+    METRICS_REQUIRE_AUTHENTICATION = "metrics-require-authentication", [], "false", Switch, "BOOL", SERVING,
+        "Serve /metrics only for bearer tokens that may `get` the nonResourceURL /metrics; needs --metrics-secure";
+    STATUS_BIND_ADDRESS = "status-bind-address", [], "127.0.0.1:8082", Value, "ADDRESS", SERVING,
+        "Address of the status page; 0 disables it. On a loopback address only `kubectl port-forward` reaches it; elsewhere it demands TLS and a bearer token that may `get` the nonResourceURL /status";
     LOG_LEVEL = "log-level", ["RUST_LOG"], "info", Value, "LEVEL", LOG,
         "off, error, warn, info, debug or trace for this program, or directives such as info,kube=debug for libraries too";
     LOG_FORMAT = "log-format", ["LOG_FORMAT"], "", Value, "FORMAT", LOG,

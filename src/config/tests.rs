@@ -43,6 +43,8 @@ fn nothing_given_means_the_defaults() {
     assert_eq!(settings.health_address, Some(Listen { host: None, port: 8081 }));
     assert_eq!(settings.metrics_address, Some(Listen { host: None, port: 8080 }));
     assert!(!settings.metrics_secure && settings.needs_certificate());
+    assert_eq!(settings.status_address.unwrap().to_string(), "127.0.0.1:8082");
+    assert!(!settings.status_is_public() && !settings.metrics_require_authentication && !settings.reviews_tokens());
     assert_eq!(settings.cert_dir.to_str(), Some("/tmp/k8s-webhook-server/serving-certs"));
     assert_eq!(
         settings.log.filter,
@@ -310,6 +312,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--webhook-bind-address", "example.com:9443", "must be :PORT or IP:PORT"),
     ("--health-probe-bind-address", "::1:8081", "or 0 to disable it"),
     ("--metrics-bind-address", "off", "or 0 to disable it"),
+    ("--metrics-require-authentication", "yes", "must be true or false"),
+    ("--status-bind-address", "status.example.com:8082", "or 0 to disable it"),
     ("--kubeconfig", "", "must be a path"),
     ("--webhook-cert-dir", "", "must be a path"),
     ("--log-level", "verbose", "must be off, error, warn, info, debug or trace"),
@@ -461,6 +465,37 @@ fn a_certificate_is_needed_only_by_what_is_on() {
     assert!(!good(&[], &off).needs_certificate());
     assert!(good(&["--metrics-secure"], &off).needs_certificate());
     assert!(!good(&["--metrics-secure", "--metrics-bind-address=0"], &off).needs_certificate());
+}
+
+#[test]
+fn tokens_are_demanded_where_others_can_connect_and_never_travel_in_clear() {
+    let off = [("ENABLE_WEBHOOKS", "false")];
+    for address in ["0", "127.0.0.1:1", "127.5.5.5:1", "[::1]:0", "localhost:1"] {
+        let settings = good(&[&format!("--status-bind-address={address}")], &off);
+        assert!(!settings.reviews_tokens() && !settings.needs_certificate(), "{address}");
+    }
+    for address in [":1", "0.0.0.0:1", "10.0.0.1:1", "[::]:1", "[2001:db8::1]:1"] {
+        let argument = format!("--status-bind-address={address}");
+        let settings = good(&[&argument, "--webhook-cert-dir=/certs"], &off);
+        assert!(settings.reviews_tokens() && settings.needs_certificate(), "{address}");
+        assert!(good(&[&argument], &[]).reviews_tokens(), "with the certificate of the webhooks");
+        let expected = format!(
+            "--status-bind-address={address:?}: must be a loopback address, such as 127.0.0.1:8082, while there is no \
+             certificate: on others bearer tokens are demanded, over TLS. Set --webhook-cert-dir to the directory of one, or \
+             serve the webhooks"
+        );
+        assert_eq!(error(&[&argument], &off), expected);
+    }
+    assert_eq!(
+        error(&["--metrics-require-authentication"], &[]),
+        "--metrics-require-authentication=\"true\": needs --metrics-secure=true: bearer tokens must not travel in clear"
+    );
+    assert!(good(&["--metrics-require-authentication", "--metrics-secure"], &[]).reviews_tokens());
+    assert!(!good(&["--metrics-require-authentication", "--metrics-bind-address=0"], &[]).reviews_tokens());
+    assert_eq!(
+        error(&["--status-bind-address=:8080"], &[]),
+        "--status-bind-address=\":8080\": must differ from --metrics-bind-address (:8080)"
+    );
 }
 
 #[test]

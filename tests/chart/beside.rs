@@ -37,7 +37,9 @@ fn install(cluster: &Cluster, site: &Site, action: &str, release: &str, set: &[&
     let [webhook, health, metrics] = site.ports;
     let ports = [("webhook", webhook), ("health", health), ("metrics", metrics)];
     let ports = ports.map(|(name, port)| format!("ports.{name}={port}"));
-    let mut args = vec![action, release, "charts/workspaces-controller", "--namespace", NAMESPACE, "--wait"];
+    let status = "settings.statusBindAddress=127.0.0.1:0";
+    let mut args =
+        vec![action, release, "charts/workspaces-controller", "--namespace", NAMESPACE, "--wait", "--set", status];
     args.extend(ports.iter().map(String::as_str).chain(set.iter().copied()).flat_map(|value| ["--set", value]));
     let installed = helm(&args, Some(&cluster.api().kubeconfig));
     assert!(installed.success, "{release}: {}", installed.stderr);

@@ -190,6 +190,8 @@ fn start(cluster: &Cluster, site: &Site, run: &str, metrics: bool) -> Process {
         format!("--health-probe-bind-address=:{health}"),
         format!("--metrics-bind-address={}", if metrics { format!(":{metrics_port}") } else { "0".to_owned() }),
         format!("--webhook-bind-address=:{webhook}"),
+        // Its own network namespace has the default port free.
+        "--status-bind-address=127.0.0.1:0".to_owned(),
         format!("--webhook-cert-dir={}", site.dir.path().display()),
     ];
     let mut env: Vec<(String, String)> = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

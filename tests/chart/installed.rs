@@ -55,6 +55,8 @@ impl Site {
             format!("ports.webhook={webhook}"),
             format!("ports.health={health}"),
             format!("ports.metrics={metrics}"),
+            // Pods have a network namespace of their own, with this port free.
+            "settings.statusBindAddress=127.0.0.1:0".to_owned(),
             "settings.enforceFilterRules=true".to_owned(),
             "settings.enforceCanMount=true".to_owned(),
         ];

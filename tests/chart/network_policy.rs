@@ -163,6 +163,9 @@ fn the_policy_follows_the_settings() {
             ("ingress", &anyone, 18081, "TCP", true),
         ],
     );
+    assert_allows(&reconcile_only, &[("ingress", &anyone, 8082, "TCP", false)]);
+    let public_status = policy(&["settings.statusBindAddress=0.0.0.0:18082"]);
+    assert_allows(&public_status, &[("ingress", &anyone, 18082, "TCP", true)]);
     for without_probes in ["settings.enableReconcile=false", "settings.onlyRoutes=true"] {
         assert_allows(&policy(&[without_probes]), &[("egress", &workspace, 8888, "TCP", false)]);
     }

@@ -36,6 +36,8 @@ const OTHERS: &[(&str, &str, &[&str])] = &[
     ("settings.leaderElectLeaseDuration", "30s", &[]),
     ("settings.leaderElectRenewDeadline", "12s", &[]),
     ("settings.leaderElectRetryPeriod", "3s", &[]),
+    ("settings.metricsRequireAuthentication", "true", &["settings.metricsSecure=true"]),
+    ("settings.statusBindAddress", "0", &[]),
     ("settings.logLevel", "debug", &[]),
     ("settings.logFormat", "text", &[]),
     ("ports.webhook", "10250", &[]),

@@ -479,6 +479,16 @@ fn policies_bring_their_rights() {
         let more: Vec<String> = granted(&[set]).difference(&always).cloned().collect();
         assert_eq!(more, resources, "{set}");
     }
+    let reviews = ["create subjectaccessreviews", "create tokenreviews"];
+    let secure = ["settings.checkClusterRoleBind=off", "settings.metricsSecure=true"];
+    let demanding = ["settings.metricsRequireAuthentication=true", "settings.statusBindAddress=:8082"];
+    for set in demanding.into_iter().chain(["settings.statusBindAddress=[2001:db8::1]:8082"]) {
+        let more: Vec<String> = granted(&[secure[0], secure[1], set]).difference(&always).cloned().collect();
+        assert_eq!(more, reviews, "{set}");
+    }
+    for local in ["0", "127.0.0.1:1", "127.8.0.1:1", "[::1]:1", "localhost:1"] {
+        assert_eq!(granted(&[secure[0], &format!("settings.statusBindAddress={local}")]), always, "{local}");
+    }
     let off = "settings.checkClusterRoleBind=off";
     for (set, resources) in [
         ("rbac.podExec=false", &["create pods/exec", "get pods/exec"][..]),

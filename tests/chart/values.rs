@@ -139,6 +139,8 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["settings.maxConcurrentReconciles=0"], "at '/settings/maxConcurrentReconciles': minimum: got 0, want 1"),
         (&["settings.schedulingPatience=5"], "at '/settings/schedulingPatience': got number, want string"),
         (&["settings.schedulingPatience=five minutes"], "at '/settings/schedulingPatience'"),
+        (&["settings.metricsRequireAuthentication=true"], "requires settings.metricsSecure=true"),
+        (&["settings.statusBindAddress=status.example.com:80"], "at '/settings/statusBindAddress'"),
         (&["settings.logFormat=xml"], "at '/settings/logFormat'"),
         (&["settings=null"], "missing property 'settings'"),
         (&["ports.webhook=443"], "at '/ports/webhook': minimum: got 443, want 1,024"),

@@ -83,6 +83,28 @@ fn e1_a_killed_leader_of_500_is_followed() {
     a_killed_leader_is_followed("E1-long", Scale::FULL);
 }
 
+#[test]
+fn the_status_page_says_who_leads() {
+    let world = World::new("status", Scale::SHORT);
+    let (leader, standby) = pair(&world);
+    let said = |replica: &Replica| replica.process.status().unwrap()["leadership"].clone();
+    let lease = format!("{}/{LEASE}", world.namespace);
+    let leads = said(&leader);
+    assert_eq!((&leads["role"], &leads["lease"]), (&json!("leader"), &json!(lease)), "{leads}");
+    assert!(leads["since"].as_str().unwrap().parse::<Timestamp>().is_ok(), "{leads}");
+    let holder = world.lease()["spec"]["holderIdentity"].clone();
+    wait("the standby to have read the Lease", || {
+        let stands_by = said(&standby);
+        if stands_by["role"] == "standby" { Ok(()) } else { Err(stands_by.to_string()) }
+    });
+    assert_eq!((&leads["holder"], &said(&standby)["holder"]), (&holder, &holder));
+    assert_eq!(leader.process.terminate(PATIENCE).unwrap(), Exit::Code(0));
+    wait("the standby to say that it leads", || {
+        let follows = said(&standby);
+        if follows["role"] == "leader" && follows["holder"] != holder { Ok(()) } else { Err(follows.to_string()) }
+    });
+}
+
 /// The Go controller stands by, and leads; ours follows it.
 fn takes_turns_with_client_go(id: &str, scale: Scale) {
     let world = World::new("go", scale);

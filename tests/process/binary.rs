@@ -51,6 +51,7 @@ pub struct Listening {
     pub webhook: SocketAddr,
     pub health: SocketAddr,
     pub metrics: SocketAddr,
+    pub status: SocketAddr,
 }
 
 impl Binary {
@@ -67,6 +68,7 @@ impl Binary {
             "--webhook-bind-address=127.0.0.1:0".to_owned(),
             "--health-probe-bind-address=127.0.0.1:0".to_owned(),
             "--metrics-bind-address=127.0.0.1:0".to_owned(),
+            "--status-bind-address=127.0.0.1:0".to_owned(),
             format!("--webhook-cert-dir={}", dir.path().join("certs").display()),
             format!("--kubeconfig={}", dir.path().join("kubeconfig").display()),
         ];
@@ -164,6 +166,7 @@ impl Running {
             webhook: address("webhook_address"),
             health: address("health_address"),
             metrics: address("metrics_address"),
+            status: address("status_address"),
         }
     }
 

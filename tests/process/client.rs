@@ -110,6 +110,12 @@ impl Answer {
     pub fn closes(&self) -> bool {
         self.head.to_ascii_lowercase().contains("\r\nconnection: close")
     }
+
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        headers.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
 }
 
 /// A request with a body, as text.

@@ -173,6 +173,7 @@ fn the_controller_survives_a_closed_log() {
     let mut program = std::process::Command::new(crate::binary::PROGRAM)
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .args(["--webhook-bind-address=127.0.0.1:0", "--health-probe-bind-address=0", "--metrics-bind-address=0"])
+        .arg("--status-bind-address=0")
         .env_clear()
         .stderr(std::io::pipe().unwrap().1)
         .spawn()

@@ -12,6 +12,8 @@ mod hostile;
 mod lists;
 mod quiet_watch;
 mod settings;
+mod status_page;
+mod status_page_tokens;
 
 use std::time::Duration;
 

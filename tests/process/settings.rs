@@ -59,6 +59,7 @@ fn an_address_in_use_exits_with_code_2() {
             &format!("--webhook-bind-address={address}"),
             "--health-probe-bind-address=0",
             "--metrics-bind-address=0",
+            "--status-bind-address=0",
         ],
         &[],
     );

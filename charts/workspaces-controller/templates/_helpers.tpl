@@ -62,7 +62,17 @@ annotations:
 
 {{/* Whether anything is served over TLS: "true" or nothing. */}}
 {{- define "workspaces-controller.needsCertificate" -}}
-{{- if or (include "workspaces-controller.servesWebhooks" .) (and .Values.settings.metricsSecure .Values.ports.metrics) }}true{{ end -}}
+{{- if or (include "workspaces-controller.servesWebhooks" .) (and .Values.settings.metricsSecure .Values.ports.metrics) (include "workspaces-controller.statusIsPublic" .) }}true{{ end -}}
+{{- end }}
+
+{{/* Whether others than the pod itself can connect to the status page: "true" or nothing. */}}
+{{- define "workspaces-controller.statusIsPublic" -}}
+{{- if not (regexMatch "^(0$|127[.]|localhost:|\\[::1\\]:)" (toString .Values.settings.statusBindAddress)) }}true{{ end -}}
+{{- end }}
+
+{{/* Whether the API server is asked about bearer tokens: "true" or nothing. */}}
+{{- define "workspaces-controller.reviewsTokens" -}}
+{{- if or (and .Values.settings.metricsRequireAuthentication .Values.ports.metrics) (include "workspaces-controller.statusIsPublic" .) }}true{{ end -}}
 {{- end }}
 
 {{/* Whether cert-manager issues the certificate: "true" or nothing. */}}
@@ -185,6 +195,9 @@ authorization:
 {{- end -}}
 {{- if and $monitoring.serviceMonitor.enabled $monitoring.podMonitor.enabled -}}
 {{- fail "monitoring.serviceMonitor and monitoring.podMonitor are both enabled: everything would be counted twice" -}}
+{{- end -}}
+{{- if and $settings.metricsRequireAuthentication .Values.ports.metrics (not $settings.metricsSecure) -}}
+{{- fail "settings.metricsRequireAuthentication requires settings.metricsSecure=true: bearer tokens must not travel in clear" -}}
 {{- end -}}
 {{- $ports := without (list (int .Values.ports.webhook) (int .Values.ports.health) (int .Values.ports.metrics)) 0 -}}
 {{- if ne (len $ports) (len (uniq $ports)) -}}

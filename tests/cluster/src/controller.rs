@@ -96,6 +96,7 @@ struct Ports {
     webhook: u16,
     health: u16,
     metrics: u16,
+    status: u16,
 }
 
 impl<'a> ControllerProcess<'a> {
@@ -123,13 +124,14 @@ impl<'a> ControllerProcess<'a> {
             Some(given) => (given.clone(), None),
             None => issue(cluster, &name)?,
         };
-        let ports = Ports { webhook: free_port()?, health: free_port()?, metrics: free_port()? };
+        let ports = Ports { webhook: free_port()?, health: free_port()?, metrics: free_port()?, status: free_port()? };
         let mut args = vec![
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--webhook-cert-dir={}", certificate.0.display()),
             format!("--webhook-bind-address=127.0.0.1:{}", ports.webhook),
             format!("--health-probe-bind-address=127.0.0.1:{}", ports.health),
             format!("--metrics-bind-address=127.0.0.1:{}", ports.metrics),
+            format!("--status-bind-address=127.0.0.1:{}", ports.status),
         ];
         args.extend(options.args.iter().cloned());
         let process = Supervised::start(&Program {
@@ -212,6 +214,17 @@ impl<'a> ControllerProcess<'a> {
     /// `http://127.0.0.1:<port>/metrics`.
     pub fn metrics_url(&self) -> String {
         format!("http://127.0.0.1:{}/metrics", self.ports.metrics)
+    }
+
+    /// `http://127.0.0.1:<port>`, with `/` and `/status.json`.
+    pub fn status_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.status)
+    }
+
+    /// What its `/status.json` says.
+    pub fn status(&self) -> Result<serde_json::Value> {
+        let (_, body) = get_plain(&format!("{}/status.json", self.status_url()))?;
+        Ok(serde_json::from_str(&body).unwrap_or_default())
     }
 
     /// The folder with `tls.crt` and `tls.key`.
