@@ -175,6 +175,15 @@ fn the_image_is_put_together_from_registry_repository_and_tag() {
 }
 
 #[test]
+fn common_labels_are_on_every_object_and_in_no_selector() {
+    let objects = objects(&[PRESETS[1], "commonLabels.team=platform", "userRoles.kindViewers={a}"]);
+    for object in &objects {
+        assert_eq!(object["metadata"]["labels"]["team"], "platform", "{}", object["metadata"]["name"]);
+    }
+    assert!(only(&objects, "Deployment")["spec"]["selector"]["matchLabels"].get("team").is_none());
+}
+
+#[test]
 fn what_an_administrator_adds_to_the_pod_is_added() {
     let set = [
         "imagePullSecrets={mine,both}",

@@ -201,6 +201,19 @@ fn objects_are_those_of_the_chart(cluster: &Cluster) {
     }
 }
 
+/// But for the ConfigMap, whose settings are values here, the chart has all that the manifests have, so nothing is left behind.
+fn nothing_else_is_left(cluster: &Cluster) {
+    let manifest =
+        helm(&["get", "manifest", "workspaces-controller", "--namespace", NAMESPACE], Some(&cluster.api().kubeconfig));
+    let name = |object: &Value| {
+        format!("{} {}", object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap())
+    };
+    let ours: Vec<String> = documents(&manifest.stdout).iter().map(name).collect();
+    let theirs = peer_objects();
+    let left: Vec<String> = theirs.iter().map(name).filter(|name| !ours.contains(name)).collect();
+    assert_eq!(left, ["ConfigMap kubeflow-workspaces-istio-config"]);
+}
+
 /// Asks without a pause whether a contributor may change a Workspace, until it is told to stop; returns how often that was denied.
 fn denials(cluster: &Cluster, namespace: &str, stop: &AtomicBool, asked: &AtomicUsize) -> usize {
     let review = json!({
@@ -244,6 +257,7 @@ fn the_go_controllers_installation_is_replaced_and_users_keep_their_rights() {
         let denials = scope.spawn(|| denials(cluster, &profile, &stop, &asked));
         replace(cluster);
         objects_are_those_of_the_chart(cluster);
+        nothing_else_is_left(cluster);
         stop.store(true, Ordering::Relaxed);
         denials.join().unwrap()
     });

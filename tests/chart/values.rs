@@ -198,6 +198,10 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["monitoring.prometheusRule.disabled={Everything}"], "at '/monitoring/prometheusRule/disabled/0'"),
         (&["networkPolicy.webhookFrom[0].ipBlok.cidr=10.0.0.0/8"], "additional properties 'ipBlok' not allowed"),
         (&["networkPolicy.egress.apiServerPorts={}"], "at '/networkPolicy/egress/apiServerPorts'"),
+        (&["hostNetwork=true", "networkPolicy.enabled=true"], "networkPolicy has no effect with hostNetwork=true"),
+        (&["hostNetwork=true", "ports.webhook=10250"], "which with hostNetwork=true the kubelet has"),
+        (&["podLabels.app=mine"], "at '/podLabels/app': false schema"),
+        (&[r#"commonLabels={"helm.sh/chart": "mine"}"#], "at '/commonLabels/helm.sh~1chart': false schema"),
         (&["podDisruptionBudget.maxUnavailable=one"], "at '/podDisruptionBudget/maxUnavailable'"),
     ];
     for (set, reason) in cases {

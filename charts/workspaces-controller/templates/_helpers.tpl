@@ -33,6 +33,9 @@ app.kubernetes.io/component: controller-manager
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* The annotations of an object that `helm uninstall` keeps if it is told to. Takes the value that says so. */}}
@@ -198,6 +201,12 @@ authorization:
 {{- end -}}
 {{- if and $settings.metricsRequireAuthentication .Values.ports.metrics (not $settings.metricsSecure) -}}
 {{- fail "settings.metricsRequireAuthentication requires settings.metricsSecure=true: bearer tokens must not travel in clear" -}}
+{{- end -}}
+{{- if and .Values.hostNetwork .Values.networkPolicy.enabled -}}
+{{- fail "networkPolicy has no effect with hostNetwork=true: network plugins leave the network of the node alone" -}}
+{{- end -}}
+{{- if and .Values.hostNetwork (eq (int .Values.ports.webhook) 10250) -}}
+{{- fail "ports.webhook is 10250, which with hostNetwork=true the kubelet has" -}}
 {{- end -}}
 {{- $ports := without (list (int .Values.ports.webhook) (int .Values.ports.health) (int .Values.ports.metrics)) 0 -}}
 {{- if ne (len $ports) (len (uniq $ports)) -}}
