@@ -75,6 +75,8 @@ fn value_sets() -> Vec<(&'static str, Vec<String>)> {
                 "monitoring.serviceMonitor.interval=30s",
                 "monitoring.serviceMonitor.labels.release=prometheus",
                 "settings.metricsSecure=true",
+                "settings.metricsRequireAuthentication=true",
+                "settings.statusBindAddress=:8082",
                 "monitoring.tokenSecret.name=scraper",
                 "monitoring.prometheusRule.enabled=true",
                 "monitoring.prometheusRule.alertLabels.team=platform",

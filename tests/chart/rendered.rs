@@ -508,6 +508,31 @@ fn policies_bring_their_rights() {
     }
 }
 
+/// Who scrapes is bound to a role of the chart, which exists only where a token is asked for.
+#[test]
+fn readers_of_metrics_and_status_have_a_role_where_they_need_one() {
+    let readers = |set: &[&str]| -> Vec<Value> {
+        let roles = objects(set).into_iter().filter(|object| object["kind"] == "ClusterRole");
+        let readers = roles.filter(|role| role["metadata"]["name"].as_str().unwrap().ends_with("-reader"));
+        readers.map(|role| json!([role["metadata"]["name"], role["rules"]])).collect()
+    };
+    assert!(readers(&["settings.metricsSecure=true"]).is_empty());
+    let rules = |url: &str| json!([{"nonResourceURLs": [url], "verbs": ["get"]}]);
+    assert_eq!(
+        readers(&[
+            "settings.metricsSecure=true",
+            "settings.metricsRequireAuthentication=true",
+            "settings.statusBindAddress=:8082"
+        ]),
+        [
+            json!(["workspaces-metrics-reader", rules("/metrics")]),
+            json!(["workspaces-status-reader", rules("/status")]),
+        ]
+    );
+    let beside = readers(&["settings.onlyRoutes=true", "settings.statusBindAddress=:8082"]);
+    assert_eq!(beside, [json!(["workspaces-route-controller-status-reader", rules("/status")])]);
+}
+
 /// What the reconciler needs for each child, and no more.
 #[test]
 fn the_rights_on_children_follow_from_their_list() {

@@ -198,6 +198,14 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["monitoring.prometheusRule.disabled={Everything}"], "at '/monitoring/prometheusRule/disabled/0'"),
         (&["networkPolicy.webhookFrom[0].ipBlok.cidr=10.0.0.0/8"], "additional properties 'ipBlok' not allowed"),
         (&["networkPolicy.egress.apiServerPorts={}"], "at '/networkPolicy/egress/apiServerPorts'"),
+        (
+            &[
+                "monitoring.podMonitor.enabled=true",
+                "settings.metricsSecure=true",
+                "settings.metricsRequireAuthentication=true",
+            ],
+            "name the Secret with the bearer token of Prometheus in monitoring.tokenSecret.name",
+        ),
         (&["hostNetwork=true", "networkPolicy.enabled=true"], "networkPolicy has no effect with hostNetwork=true"),
         (&["hostNetwork=true", "ports.webhook=10250"], "which with hostNetwork=true the kubelet has"),
         (&["podLabels.app=mine"], "at '/podLabels/app': false schema"),

@@ -202,6 +202,9 @@ authorization:
 {{- if and $settings.metricsRequireAuthentication .Values.ports.metrics (not $settings.metricsSecure) -}}
 {{- fail "settings.metricsRequireAuthentication requires settings.metricsSecure=true: bearer tokens must not travel in clear" -}}
 {{- end -}}
+{{- if and $settings.metricsRequireAuthentication (or $monitoring.serviceMonitor.enabled $monitoring.podMonitor.enabled) (not $monitoring.tokenSecret.name) -}}
+{{- fail "settings.metricsRequireAuthentication: name the Secret with the bearer token of Prometheus in monitoring.tokenSecret.name" -}}
+{{- end -}}
 {{- if and .Values.hostNetwork .Values.networkPolicy.enabled -}}
 {{- fail "networkPolicy has no effect with hostNetwork=true: network plugins leave the network of the node alone" -}}
 {{- end -}}
