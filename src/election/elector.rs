@@ -9,8 +9,9 @@ use futures::stream::BoxStream;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{PostParams, WatchEvent, WatchParams};
+use kube::core::Status;
 use kube::{Api, Client};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::leadership::Leadership;
 use super::observed::{Holder, Observed, released};
@@ -21,10 +22,10 @@ use crate::rbac::AccessRule;
 
 /// The pause after somebody else wrote the Lease at the same time.
 const CONFLICT: Duration = Duration::from_millis(100);
-/// How often a renewal is sent again at once because somebody else wrote the Lease.
-const RENEWAL_TRIES: usize = 5;
+/// How often the Lease is written at once, where somebody else wrote it meanwhile.
+const TRIES: usize = 5;
 /// How long the release may take: the process exits.
-const RELEASE: Duration = Duration::from_secs(1);
+const RELEASE: Duration = Duration::from_secs(2);
 /// What an elector needs, in the namespace of the Lease.
 const LEASES: AccessRule =
     AccessRule { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "watch", "create", "update"] };
@@ -121,7 +122,6 @@ impl Elector {
                     sleep(self.times.retry_period).await;
                 }
             }
-            self.is_stale = true;
         }
     }
 
@@ -180,7 +180,7 @@ impl Elector {
 
     /// Renews the Lease, or returns who is named in it.
     async fn renew_once(&mut self) -> Result<Option<String>, CallError> {
-        for _ in 0..RENEWAL_TRIES {
+        for _ in 0..TRIES {
             if self.is_stale {
                 self.read().await?;
             }
@@ -195,29 +195,53 @@ impl Elector {
                     }
                     return Ok(None);
                 }
-                Outcome::Conflict => self.is_stale = true,
+                Outcome::Conflict => {}
             }
         }
         Err(CallError::TimedOut)
     }
 
-    /// Releases the Lease, so that another replica need not wait.
+    /// Releases the Lease, if it names this replica, so that another one need not wait.
     pub(super) async fn release(&mut self) {
         self.leadership.end();
         self.metrics.leads(self.name, false);
-        let held = self.observed.take().filter(|observed| observed.holder(&self.identity) == Holder::Me);
-        let Some(lease) = held.and_then(|observed| observed.lease().cloned()) else { return };
-        let lease = released(lease, Timestamp::now());
-        match within(RELEASE, self.leases.replace(self.name, &PostParams::default(), &lease)).await {
-            Ok(_) => tracing::info!(lease = self.name, "released the Lease: another replica can lead"),
-            Err(error) => self.report("cannot be released, and expires", &error),
+        let released = timeout(RELEASE, self.release_once()).await.unwrap_or(Err(CallError::TimedOut));
+        match released {
+            Ok(true) => tracing::info!(lease = self.name, "released the Lease: another replica can lead"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                lease = self.name,
+                error = causes(&error),
+                "the Lease cannot be released: another replica leads when it expires"
+            ),
         }
+    }
+
+    /// Whether it named this replica.
+    async fn release_once(&mut self) -> Result<bool, CallError> {
+        for _ in 0..TRIES {
+            if self.is_stale {
+                self.read().await?;
+            }
+            let held = self.observed.as_ref().filter(|observed| observed.holder(&self.identity) == Holder::Me);
+            let Some(lease) = held.and_then(Observed::lease).cloned() else { return Ok(false) };
+            let lease = released(lease, Timestamp::now());
+            match self.leases.replace(self.name, &PostParams::default(), &lease).await {
+                Ok(_) => return Ok(true),
+                // Written by somebody else, or by a renewal whose answer nobody waited for.
+                Err(kube::Error::Api(status)) if is_conflict(&status) => self.is_stale = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(CallError::TimedOut)
     }
 
     /// Makes this replica the leader of the Lease as it was observed.
     async fn write(&mut self) -> Result<Outcome, CallError> {
         let Some(observed) = &self.observed else { return Ok(Outcome::Conflict) };
         let lease = observed.held_by(&self.identity, self.times.duration, self.name, Timestamp::now());
+        // Until there is an answer, for which nobody may wait.
+        self.is_stale = true;
         let parameters = PostParams::default();
         let written = if observed.lease().is_some() {
             within(self.limit(), self.leases.replace(self.name, &parameters, &lease)).await
@@ -227,11 +251,11 @@ impl Elector {
         match written {
             Ok(lease) => {
                 self.observe(Some(lease));
+                self.is_stale = false;
                 self.recovered();
                 Ok(Outcome::Held)
             }
-            // 404: it was deleted. 409: it was written or created.
-            Err(CallError::Api(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(Outcome::Conflict),
+            Err(CallError::Api(kube::Error::Api(status))) if is_conflict(&status) => Ok(Outcome::Conflict),
             Err(error) => Err(error),
         }
     }
@@ -319,4 +343,9 @@ impl Elector {
         }
         self.trouble = Some(text);
     }
+}
+
+/// Whether the Lease was deleted (404), written or created (409) by somebody else.
+fn is_conflict(status: &Status) -> bool {
+    matches!(status.code, 404 | 409)
 }

@@ -25,7 +25,10 @@ where
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
-            () = &mut shutdown => return Ok(()),
+            () = &mut shutdown => {
+                elector.release().await;
+                return Ok(());
+            }
             () = elector.acquire() => {}
         }
         let result = tokio::select! {
@@ -36,3 +39,6 @@ where
         return result;
     }
 }
+
+#[cfg(test)]
+mod tests;
