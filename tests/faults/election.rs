@@ -1,10 +1,5 @@
 //! Leader election with real processes, and with a real client-go elector. The long forms have the product's own times.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod relay;
-mod world;
-
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -12,35 +7,15 @@ use cluster::{Exit, GoElector, Mark, Reply, Requests, Signal, report};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use relay::Relay;
-use world::{LEASE, Replica, Scale, USERS, World, wait};
-
-const PATIENCE: Duration = Duration::from_mins(1);
-
-fn within(id: &str, what: &str, figure: Duration, limit: Duration) {
-    report(
-        id,
-        figure <= limit,
-        format!("{:.2} s", figure.as_secs_f64()),
-        format!("{:.2} s: {what}", limit.as_secs_f64()),
-    );
-    assert!(figure <= limit, "{id}: {what} took {figure:?}");
-}
-
-fn none(id: &str, what: &str, found: &Requests) {
-    report(id, found.is_empty(), found.count(), format!("0: {what}"));
-    assert!(found.is_empty(), "{id}: {what}: {found:?}");
-}
+use crate::relay::Relay;
+use crate::world::{LEASE, Replica, Scale, USERS, World, names, wait};
+use crate::{PATIENCE, none, within};
 
 /// Waits for the first write of the replica, and returns how long that was after `from`.
 fn until_it_writes(world: &World, replica: &Replica, mark: Mark, from: Instant) -> Duration {
     wait("a write of the next leader", || {
         if world.writes(replica, mark).is_empty() { Err("none".to_owned()) } else { Ok(from.elapsed()) }
     })
-}
-
-fn names(count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("lab-{number}")).collect()
 }
 
 /// Two replicas, the first of which leads.
@@ -59,10 +34,10 @@ fn a_killed_leader_is_followed(id: &str, scale: Scale) {
     for name in &all[..scale.workspaces / 2] {
         world.create(name);
     }
+    until_it_writes(&world, &leader, before, Instant::now());
     let killed = Instant::now();
     leader.process.kill().unwrap();
     let mark = world.mark();
-    assert!(!world.writes(&leader, before).is_empty(), "it did nothing");
     assert!(world.writes(&standby, before).is_empty(), "the standby wrote: {:?}", world.writes(&standby, before));
     for name in &all[scale.workspaces / 2..] {
         world.create(name);

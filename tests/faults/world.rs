@@ -1,6 +1,5 @@
 //! Replicas of the product on one control plane, each with a user of its own, so that the audit log tells who wrote what.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +16,8 @@ pub const LEASE: &str = "kubeflow-workspace-controller";
 /// The users of the replicas.
 pub const USERS: [&str; 3] = ["replica-a", "replica-b", "replica-go"];
 const PATIENCE: Duration = Duration::from_mins(2);
+/// What is made for each Workspace.
+const CHILDREN: [&str; 4] = ["serviceaccounts", "statefulsets", "services", "virtualservices"];
 const WORKSPACES: &str = "/apis/kubeflow.org/v1beta1/namespaces";
 
 pub fn wait<T>(what: &str, poll: impl FnMut() -> Result<T, String>) -> T {
@@ -132,32 +133,90 @@ impl World {
         self.cluster.api().create(&self.workspaces(), &object).and_then(Reply::ok).unwrap();
     }
 
+    /// Pauses or starts a Workspace.
+    pub fn set_paused(&self, name: &str, paused: bool) -> Result<(), String> {
+        let path = format!("{}/{name}", self.workspaces());
+        let answer = self.cluster.api().merge_patch(&path, &json!({"spec": {"paused": paused}}));
+        answer.and_then(Reply::ok).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Waits until all of them have that state.
+    pub fn wait_state(&self, names: &[String], state: &str) {
+        wait(&format!("{} Workspaces to be {state}", names.len()), || {
+            let listed = self.list(&self.workspaces());
+            let is_it = |object: &&Value| {
+                names.iter().any(|name| object["metadata"]["name"] == **name) && object["status"]["state"] == state
+            };
+            let found = listed.iter().filter(is_it).count();
+            if found == names.len() { Ok(()) } else { Err(format!("{found} of {}", names.len())) }
+        });
+    }
+
+    pub fn is_paused(&self, name: &str) -> bool {
+        let path = format!("{}/{name}", self.workspaces());
+        self.cluster.api().get(&path).and_then(Reply::ok).unwrap()["spec"]["paused"] == true
+    }
+
+    /// Waits until the StatefulSets of all of them ask for so many pods.
+    pub fn wait_scaled(&self, names: &[String], replicas: usize) {
+        wait("the StatefulSets to be scaled", || {
+            let listed = self.list(&format!("/apis/apps/v1/namespaces/{}/statefulsets", self.namespace));
+            let of = |set: &Value| set["metadata"]["labels"]["notebooks.kubeflow.org/workspace-name"].clone();
+            let is_it =
+                |set: &&Value| names.iter().any(|name| of(set) == **name) && set["spec"]["replicas"] == replicas;
+            let found = listed.iter().filter(is_it).count();
+            if found == names.len() { Ok(()) } else { Err(format!("{found} of {}", names.len())) }
+        });
+    }
+
+    /// Waits until that Workspace has one child of each sort.
+    pub fn wait_children(&self, workspace: &str) {
+        wait("all children", || {
+            let found = CHILDREN.map(|resource| self.children_of(resource, Some(workspace)));
+            if found == [1; 4] { Ok(()) } else { Err(format!("{found:?}")) }
+        });
+    }
+
+    /// All requests of a replica since then.
+    pub fn requests(&self, replica: &Replica, since: Mark) -> Requests {
+        self.cluster.audit().since(since).unwrap().by(replica.user)
+    }
+
+    /// How many children it has created since then.
+    pub fn created(&self, replica: &Replica, since: Mark) -> usize {
+        self.writes(replica, since).filter(|request| request.code == 201 && request.resource != "events").count()
+    }
+
+    /// What they have deleted since then.
+    pub fn deletions(&self, replicas: &[&Replica], since: Mark) -> Requests {
+        let all = self.cluster.audit().since(since).unwrap().verb("delete").accepted();
+        all.filter(|request| replicas.iter().any(|replica| replica.user == request.user))
+    }
+
     fn workspaces(&self) -> String {
         format!("{WORKSPACES}/{}/workspaces", self.namespace)
     }
 
     /// Waits until all these Workspaces have everything, and exactly once.
     pub fn wait_complete(&self, count: usize) {
-        let expected: BTreeMap<&str, usize> =
-            ["serviceaccounts", "statefulsets", "services", "virtualservices"].map(|resource| (resource, count)).into();
         wait("every child once, and every Workspace Running", || {
-            let found: BTreeMap<&str, usize> =
-                expected.keys().map(|resource| (*resource, self.children(resource))).collect();
+            let found = CHILDREN.map(|resource| self.children_of(resource, None));
             let running =
                 self.list(&self.workspaces()).iter().filter(|object| object["status"]["state"] == "Running").count();
-            if found == expected && running == count { Ok(()) } else { Err(format!("{found:?}, {running} Running")) }
+            if found == [count; 4] && running == count { Ok(()) } else { Err(format!("{found:?}, {running} Running")) }
         });
     }
 
-    /// How many children of that resource there are.
-    fn children(&self, resource: &str) -> usize {
+    /// How many children of that resource there are, of all or of one Workspace.
+    pub fn children_of(&self, resource: &str, workspace: Option<&str>) -> usize {
         let group = match resource {
             "statefulsets" => "/apis/apps/v1",
             "virtualservices" => "/apis/networking.istio.io/v1",
             _ => "/api/v1",
         };
-        let of_workspaces = "labelSelector=notebooks.kubeflow.org/workspace-name";
-        self.list(&format!("{group}/namespaces/{}/{resource}?{of_workspaces}", self.namespace)).len()
+        let label = "notebooks.kubeflow.org/workspace-name";
+        let selector = workspace.map_or_else(|| label.to_owned(), |workspace| format!("{label}={workspace}"));
+        self.list(&format!("{group}/namespaces/{}/{resource}?labelSelector={selector}", self.namespace)).len()
     }
 
     fn list(&self, path: &str) -> Vec<Value> {
@@ -233,4 +292,9 @@ impl Replica {
         let line = log.lines().rfind(|line| line.contains("this replica is the leader now"))?;
         serde_json::from_str::<Value>(line).ok()?["identity"].as_str().map(str::to_owned)
     }
+}
+
+/// The names of so many Workspaces.
+pub fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("lab-{number}")).collect()
 }
