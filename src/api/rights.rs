@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_secs(3);
 pub(super) const REVIEW_ACCESS: AccessRule = rule::<SubjectAccessReview>(&["create"]);
 /// To ask whose a bearer token is.
 pub(super) const REVIEW_TOKENS: AccessRule = rule::<TokenReview>(&["create"]);
+/// What does not work without one of these, where tokens are demanded.
+const WITHOUT_REVIEWS: &str = "nobody can read what is for bearer tokens alone: /metrics, the status page";
 /// To read the labels of a namespace.
 pub(super) const READ_NAMESPACES: AccessRule = rule::<Namespace>(&["get"]);
 /// To read the labels of PersistentVolumeClaims.
@@ -99,9 +101,8 @@ fn needed(settings: &Settings) -> Vec<(AccessRule, &'static str)> {
         needed.push((DELETE_ACCOUNTS, "the ServiceAccount of a Workspace whose kind has moved to another one stays"));
     }
     if settings.reviews_tokens() {
-        let without = "nobody can read what needs a bearer token: /metrics, the status page";
-        needed.push((REVIEW_TOKENS, without));
-        needed.push((REVIEW_ACCESS, without));
+        needed.push((REVIEW_TOKENS, WITHOUT_REVIEWS));
+        needed.push((REVIEW_ACCESS, WITHOUT_REVIEWS));
     }
     if settings.enable_webhooks {
         needed.extend(needed_by_admission(&settings.policy));
@@ -181,6 +182,7 @@ async fn is_allowed(client: &Client, rule: AccessRule, verb: &str) -> Result<boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{self, Invocation};
 
     #[test]
     fn only_what_the_policy_asks_about_is_needed() {
@@ -195,5 +197,25 @@ mod tests {
         let core = |resource: &str| format!(r#"{{apiGroups: [""], resources: ["{resource}"], verbs: ["get"]}}"#);
         let expected = [reviews.to_owned(), core("namespaces"), core("persistentvolumeclaims"), core("secrets")];
         assert_eq!(needed(&all), expected);
+    }
+
+    #[test]
+    fn tokens_are_reviewed_only_where_they_are_demanded() {
+        let needed = |arguments: &[&str]| -> Vec<String> {
+            let line = ["workspaces-controller"].iter().chain(arguments).map(Into::into);
+            let off = [("ENABLE_WEBHOOKS", "false")];
+            let Ok(Invocation::Run(settings)) = cli::parse(line, &off.into_iter().collect()) else { return Vec::new() };
+            let needed = super::needed(&settings).into_iter().filter(|(rule, _)| rule.resource.ends_with("reviews"));
+            needed.map(|(rule, without)| rule.missing(without)).collect()
+        };
+        assert!(needed(&[]).is_empty());
+        let expected = ["authentication.k8s.io\"], resources: [\"tokenreviews", "authorization.k8s.io\"], resources: [\"subjectaccessreviews"].map(|of| {
+            format!(
+                "a right is missing: nobody can read what is for bearer tokens alone: /metrics, the status page; to change that, \
+                 add to the rules of the ClusterRole: {{apiGroups: [\"{of}\"], verbs: [\"create\"]}}"
+            )
+        });
+        assert_eq!(needed(&["--status-bind-address=:8082", "--webhook-cert-dir=/certs"]), expected);
+        assert_eq!(needed(&["--metrics-secure", "--metrics-require-authentication"]), expected);
     }
 }

@@ -24,23 +24,17 @@ pub(super) fn routers(
     readiness: Arc<Readiness>,
     sources: StatusSources,
 ) -> Result<Routers, SettingError> {
-    let reviewer = if settings.reviews_tokens() {
-        // Connections of its own: whoever asks with a token must not get in the way of the reconciler.
-        Some(Arc::new(TokenReviewer::new(access.client()?)))
-    } else {
-        None
-    };
+    // With connections of its own: whoever shows tokens must not get in the way of the reconciler.
+    let reviewer = || Ok(Arc::new(TokenReviewer::new(access.client()?)));
     let mut metrics = http::metrics::router(Arc::clone(&sources.metrics));
-    let mut status = http::status_page::router(sources);
-    match reviewer.clone() {
-        Some(reviewer) if settings.metrics_require_authentication => {
-            metrics = demand_token(metrics, reviewer, METRICS_PATH);
-        }
-        _ => {}
+    if settings.metrics_require_authentication {
+        metrics = demand_token(metrics, reviewer()?, METRICS_PATH);
     }
-    status = match reviewer {
-        Some(reviewer) if settings.status_is_public() => demand_token(status, reviewer, http::status_page::TOKEN_PATH),
-        _ => http::status_page::only_for_localhost(status),
+    let mut status = http::status_page::router(sources);
+    status = if settings.status_is_public() {
+        demand_token(status, reviewer()?, http::status_page::TOKEN_PATH)
+    } else {
+        http::status_page::only_for_localhost(status)
     };
     Ok(Routers { admission, health: http::health::router(readiness), metrics, status })
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster::{CONTROLLER_USER, Cluster, ClusterOptions, ControllerOptions, ControllerProcess, Exit, Reply};
+use cluster::{CONTROLLER_USER, Cluster, ClusterOptions, ControllerOptions, ControllerProcess, Exit, Reply, report};
 use serde_json::{Value, json};
 use tokio_rustls::TlsConnector;
 
@@ -187,10 +187,11 @@ async fn who_may_read_the_status_sees_what_is_there_and_nobody_else_does() {
     }
     let reviews = cluster.audit().since(mark).unwrap().by(CONTROLLER_USER).resource("tokenreviews").count();
     // A minute may have passed since the last one.
+    report("tokens", reviews <= 1, reviews, "1: TokenReviews for 50 requests with one token");
     assert!(reviews <= 1, "{reviews} reviews of one token");
     let asked = cluster.audit().all().unwrap().by(CONTROLLER_USER);
     let refused = asked.clone().filter(|request| request.code >= 400 && request.resource.ends_with("reviews"));
-    exactly("S1", "reviews of tokens and access that the API server refused", refused.count(), 0);
+    exactly("tokens", "reviews of tokens and access that the API server refused", refused.count(), 0);
     let log = controller.log();
     assert!(![reader, stranger, elsewhere].iter().any(|token| log.contains(&***token)), "a token is in the log");
     assert_eq!(controller.terminate(PATIENCE).unwrap(), Exit::Code(0));
