@@ -56,6 +56,7 @@ const OTHERS: &[(&str, &str, &[&str])] = &[
     ("webhook.caBundle", SOME_CA, &["certificate.mode=existingSecret", "webhook.annotations.injector=mine"]),
     ("webhook.url", "https://10.0.0.1:9443", &[]),
     ("webhook.annotations", r#"{"injector": "mine"}"#, &[]),
+    ("crds.annotations", r#"{"owner": "platform"}"#, &[]),
     ("userRoles.kindViewers", r#"["system:authenticated"]"#, &[]),
     ("serviceAccount.annotations", r#"{"team": "notebooks"}"#, &[]),
     ("resources", r#"{"limits": {"cpu": "1"}}"#, &[]),

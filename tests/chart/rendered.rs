@@ -313,6 +313,16 @@ fn crds_are_the_generated_ones_and_stay_on_uninstall() {
         rendered["metadata"] = source["metadata"].clone();
         assert_eq!(rendered, source, "{file}");
     }
+    let annotated = self::objects(&["crds.annotations.owner=platform"]);
+    let crds: Vec<&Value> = annotated.iter().filter(|object| object["kind"] == "CustomResourceDefinition").collect();
+    assert_eq!(crds.len(), generated.len());
+    for crd in crds {
+        let annotations = &crd["metadata"]["annotations"];
+        assert_eq!(
+            (&annotations["owner"], &annotations["helm.sh/resource-policy"]),
+            (&json!("platform"), &json!("keep"))
+        );
+    }
 }
 
 /// The Lease that the program takes in each mode, by its name, and no other.
