@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SanType,
 };
 use rustls::pki_types::DnsName;
 
+use crate::bundle::TrustedCa;
 use crate::timestamp::{rfc3339, utc};
 
 /// Clocks of clients may be behind ours: a certificate is valid from this long before it is issued.
-const BACKDATED: Duration = Duration::from_hours(1);
+pub(crate) const BACKDATED: Duration = Duration::from_hours(1);
 
 /// The upper bound of `commonName` in RFC 5280, appendix A.
 const MAX_COMMON_NAME: usize = 64;
@@ -27,6 +28,14 @@ pub enum SubjectAltName {
     Ip(IpAddr),
 }
 
+impl SubjectAltName {
+    /// An address if it reads as one, else a host name, if it is one.
+    pub fn checked(name: &str) -> Result<Self, IssueError> {
+        let name = Self::from(name);
+        san(&name).map(|_| name)
+    }
+}
+
 impl From<&str> for SubjectAltName {
     /// An address if it reads as one, else a host name (checked when the certificate is issued).
     fn from(name: &str) -> Self {
@@ -37,6 +46,15 @@ impl From<&str> for SubjectAltName {
 impl From<IpAddr> for SubjectAltName {
     fn from(address: IpAddr) -> Self {
         Self::Ip(address)
+    }
+}
+
+impl fmt::Display for SubjectAltName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => f.write_str(name),
+            Self::Ip(address) => address.fmt(f),
+        }
     }
 }
 
@@ -75,8 +93,19 @@ pub enum IssueError {
 /// A certificate authority of our own: a self-signed certificate and the key that signs with it.
 #[derive(Debug)]
 pub struct Ca {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    not_after: SystemTime,
+    issuer: Issuer<'static, KeyPair>,
+    certificate: TrustedCa,
+}
+
+/// Why a certificate and a key are no CA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CaError {
+    /// The key cannot be read, or not be used to sign.
+    #[error("the key of the CA cannot be used: it has to be PEM, PKCS#8")]
+    Key,
+    /// The key is another one's.
+    #[error("the key of the CA does not belong to its certificate")]
+    Mismatched,
 }
 
 /// A server certificate with its key, as the files `tls.crt` and `tls.key` hold them.
@@ -109,17 +138,39 @@ impl Ca {
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Self { issuer: CertifiedIssuer::self_signed(params, new_key()?)?, not_after })
+        let key = new_key()?;
+        let certificate = TrustedCa::new(params.self_signed(&key)?.der()).ok_or(IssueError::Validity)?;
+        Ok(Self { issuer: Issuer::new(params, key), certificate })
+    }
+
+    /// The CA of a certificate that was issued before, with its key as [`Ca::key_pem`] gives it.
+    pub fn from_parts(certificate: TrustedCa, key_pem: &str) -> Result<Self, CaError> {
+        let key = KeyPair::from_pem(key_pem).map_err(|_| CaError::Key)?;
+        if !certificate.has_key(&key.subject_public_key_info()) {
+            return Err(CaError::Mismatched);
+        }
+        let issuer = Issuer::from_ca_cert_der(&certificate.der().into(), key).map_err(|_| CaError::Key)?;
+        Ok(Self { issuer, certificate })
     }
 
     /// The CA certificate as PEM: what clients trust (`caBundle`).
     pub fn cert_pem(&self) -> String {
-        self.issuer.pem()
+        self.certificate.pem()
+    }
+
+    /// The CA certificate.
+    pub fn certificate(&self) -> &TrustedCa {
+        &self.certificate
+    }
+
+    /// The key that it signs with, as PEM, PKCS#8.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// The last moment of the CA's validity.
     pub fn not_after(&self) -> SystemTime {
-        self.not_after
+        self.certificate.not_after()
     }
 
     /// Issues a server certificate for `names` with a new ECDSA P-256 key.
@@ -135,10 +186,10 @@ impl Ca {
         if names.is_empty() {
             return Err(IssueError::NoNames);
         }
-        if now > self.not_after {
-            return Err(IssueError::CaExpired { not_after: self.not_after });
+        if now > self.not_after() {
+            return Err(IssueError::CaExpired { not_after: self.not_after() });
         }
-        let not_after = end(now, validity)?.min(self.not_after);
+        let not_after = end(now, validity)?.min(self.not_after());
         let mut params = validity_params(now, not_after)?;
         params.subject_alt_names = names.iter().map(san).collect::<Result<_, _>>()?;
         params.is_ca = IsCa::ExplicitNoCa;

@@ -42,17 +42,24 @@ struct Leaf {
 impl Loaded {
     /// Parses the pair and checks that the key belongs to the first certificate, and that this one is valid at `now`.
     pub fn from_pem(pair: &PemPair, now: SystemTime) -> Result<Self, LoadError> {
+        let loaded = Self::of_any_time(pair)?;
+        let place = || pair.certificate_place.clone();
+        if now < loaded.not_before {
+            return Err(LoadError::NotYetValid { place: place(), not_before: loaded.not_before });
+        }
+        if now > loaded.not_after {
+            return Err(LoadError::Expired { place: place(), not_after: loaded.not_after });
+        }
+        Ok(loaded)
+    }
+
+    /// Parses the pair and checks that the key belongs to the first certificate, whenever this one is valid.
+    pub(crate) fn of_any_time(pair: &PemPair) -> Result<Self, LoadError> {
         let chain = certificates(&pair.certificate_place, &pair.certificate)?;
         let key = private_key(&pair.key_place, &pair.key)?;
         let leaf = parse_chain(&pair.certificate_place, &chain)?;
         let fingerprint = hex(&Sha256::digest(&chain[0]));
         let certified_key = match_key(pair, chain, key)?;
-        if now < leaf.not_before {
-            return Err(LoadError::NotYetValid { place: pair.certificate_place.clone(), not_before: leaf.not_before });
-        }
-        if now > leaf.not_after {
-            return Err(LoadError::Expired { place: pair.certificate_place.clone(), not_after: leaf.not_after });
-        }
         Ok(Self {
             certified_key: Arc::new(certified_key),
             not_before: leaf.not_before,
