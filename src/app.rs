@@ -82,13 +82,11 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
 
     let mut serving = None;
     let tls = if settings.needs_certificate() {
-        let mut certificate = tls::files::certificate(&settings.cert_dir, tls::files::POLL_EVERY, Arc::clone(&metrics));
-        certificate.poll();
-        readiness = readiness.and("certificate", certificate.check());
-        serving = Some(certificate.serving());
-        let config = certificate.server_config().map_err(|error| vec![tls_error(&settings, &error)])?;
-        process.steady.spawn("certificate", certificate.keep());
-        Some(config)
+        let served = tls::served(&settings, &client, &metrics).map_err(|error| vec![tls_error(&settings, &error)])?;
+        readiness = readiness.and("certificate", served.check);
+        serving = Some(served.serving);
+        process.steady.spawn("certificate", served.keep);
+        Some(served.config)
     } else {
         None
     };
@@ -126,7 +124,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         settings: Arc::clone(&settings),
         started: Timestamp::now(),
         leadership: (settings.leader_elect && settings.enable_reconcile).then_some(leadership),
-        certificate: serving.map(|serving| Box::new(serving) as _),
+        certificate: serving,
         readiness: Arc::clone(&readiness),
         stores,
         metrics: Arc::clone(&metrics),
@@ -169,8 +167,8 @@ fn reconcile(
 
 fn tls_error(settings: &Settings, error: &dyn std::error::Error) -> SettingError {
     SettingError {
-        name: settings::WEBHOOK_CERT_DIR.name(),
-        value: Some(settings.cert_dir.to_string_lossy().into_owned()),
+        name: settings::WEBHOOK_CERT_SOURCE.name(),
+        value: Some(settings.certificate.as_str().to_owned()),
         rule: format!("TLS cannot be set up: {error}"),
     }
 }

@@ -3,6 +3,7 @@
 //! [`settings`](mod@settings) is the table of what can be set, [`source`] decides where a value comes from, [`values`]
 //! defines what is allowed. All errors are reported together.
 
+mod certificate;
 mod label_selector;
 mod leader_election;
 mod log;
@@ -22,6 +23,7 @@ use clap::ArgMatches;
 use crds::ports::{ConnectPaths, Dialect};
 use webhook::Policy;
 
+pub use certificate::{CertificateSource, SelfManaged};
 pub use leader_election::LeaseTimes;
 pub use log::{LogFormat, LogSettings};
 pub use mode::{Duties, Mode};
@@ -71,8 +73,8 @@ pub struct Settings {
     pub metrics_require_authentication: bool,
     /// The address of the status page; `None` disables it.
     pub status_address: Option<Listen>,
-    /// The directory of `tls.crt` and `tls.key`.
-    pub cert_dir: PathBuf,
+    /// Where the certificate of the webhook comes from.
+    pub certificate: CertificateSource,
     /// Level and format of the log.
     pub log: LogSettings,
     /// Settings that are accepted but have no effect, or another one: one sentence each, logged at startup.
@@ -118,6 +120,7 @@ impl Settings {
         let policy = admission(&mut source);
         let routing = routing(&mut source, policy.paths.clone());
         let mode = mode(&mut source);
+        let namespace = own_namespace::own_namespace(&mut source);
         let settings = Self {
             routing,
             policy,
@@ -130,14 +133,14 @@ impl Settings {
             leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
             lease_times: leader_election::times(&mut source),
             kubeconfig: source.optional(&settings::KUBECONFIG, values::path),
-            namespace: own_namespace::own_namespace(&mut source),
             webhook_address: source.one(&settings::WEBHOOK_BIND_ADDRESS, network::address),
             health_address: source.one(&settings::HEALTH_PROBE_BIND_ADDRESS, network::address_or_off),
             metrics_address: source.one(&settings::METRICS_BIND_ADDRESS, network::address_or_off),
             metrics_secure: source.one(&settings::METRICS_SECURE, values::boolean),
             metrics_require_authentication: source.one(&settings::METRICS_REQUIRE_AUTHENTICATION, values::boolean),
             status_address: source.one(&settings::STATUS_BIND_ADDRESS, network::address_or_off),
-            cert_dir: source.one(&settings::WEBHOOK_CERT_DIR, values::path),
+            certificate: certificate::load(&mut source, namespace.as_deref()),
+            namespace,
             log: log::load(&mut source),
             warnings: Vec::new(),
         };
@@ -267,7 +270,8 @@ impl Settings {
             metrics_secure = self.metrics_secure,
             metrics_require_authentication = self.metrics_require_authentication,
             status_bind_address = network::or_off(self.status_address),
-            webhook_cert_dir = self.cert_dir.to_string_lossy().as_ref(),
+            webhook_cert_source = self.certificate.as_str(),
+            webhook_cert_place = self.certificate.place(),
             log_level = self.log.filter,
             log_format = %self.log.format,
             "effective settings"

@@ -249,6 +249,16 @@ impl Metrics {
         self.leader_election.leads(lease, leads);
     }
 
+    /// When the CA of the certificate expires, where the process made it.
+    pub fn certificate_ca_expires(&self, not_after: SystemTime) {
+        self.certificates.ca_expires(not_after);
+    }
+
+    /// Whether the API server trusts the certificate, where the process made it.
+    pub fn certificate_trusted(&self, is_trusted: bool) {
+        self.certificates.trusted(is_trusted);
+    }
+
     /// A connection is open until the guard is dropped.
     pub fn connection(&self) -> InFlight {
         self.connections.opened()

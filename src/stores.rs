@@ -5,12 +5,14 @@ pub mod applied_hash;
 pub mod caches;
 #[cfg(test)]
 mod captured_log;
+pub mod certificate_secret;
 pub mod child;
 pub mod collection;
 mod events;
 pub mod image_source;
 pub mod kind;
 pub mod metadata;
+pub mod named;
 mod namespace;
 mod notebook;
 mod packed_status;
@@ -23,6 +25,7 @@ mod triggers;
 pub mod uid;
 mod usage;
 mod watch;
+pub mod webhook_configuration;
 pub mod workspace;
 
 use std::collections::BTreeMap;

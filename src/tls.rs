@@ -1,16 +1,23 @@
 //! Keeps the served certificate in step with its source, and reports how that goes.
 
 pub mod files;
+pub mod self_managed;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use certs::{PairSource, ReloadOutcome, Reloader, Resolver, ServingState};
+use kube::Client;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{self, ServerConfig};
 
+use crate::config::{CertificateSource, Settings};
+use crate::http::health::ReadinessCheck;
 use crate::metrics::Metrics;
+use self_managed::Authority;
 
 /// Makes ring the crypto provider of the whole process.
 pub fn install_crypto_provider() {
@@ -19,20 +26,61 @@ pub fn install_crypto_provider() {
     let _ = ring::default_provider().install_default();
 }
 
-/// The certificate of the process.
+/// The certificate of the process, of whichever source.
+pub struct ServedCertificate {
+    /// TLS of the listeners.
+    pub config: Arc<ServerConfig>,
+    /// Whether a request of the API server can succeed.
+    pub check: ReadinessCheck,
+    /// What is served, and why the last reading was refused.
+    pub serving: Box<dyn Fn() -> Arc<ServingState> + Send + Sync>,
+    /// Keeps it current. Never returns.
+    pub keep: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// The certificate of the source that the settings name. `client` must be one that may write without being the leader.
+pub fn served(
+    settings: &Settings,
+    client: &Client,
+    metrics: &Arc<Metrics>,
+) -> Result<ServedCertificate, rustls::Error> {
+    match &settings.certificate {
+        CertificateSource::Files(dir) => {
+            let mut certificate = files::certificate(dir, Arc::clone(metrics));
+            certificate.poll();
+            Ok(ServedCertificate {
+                config: certificate.server_config()?,
+                check: Box::new(certificate.check()),
+                serving: Box::new(certificate.serving()),
+                keep: Box::pin(certificate.keep(files::POLL_EVERY)),
+            })
+        }
+        CertificateSource::SelfManaged(managed) => {
+            let (publishes, metrics) = (settings.enable_webhooks, Arc::clone(metrics));
+            let authority = Authority::new(client.clone(), managed.clone(), publishes, metrics);
+            Ok(ServedCertificate {
+                config: authority.certificate().server_config()?,
+                check: Box::new(authority.check()),
+                serving: Box::new(authority.certificate().serving()),
+                keep: Box::pin(authority.keep()),
+            })
+        }
+    }
+}
+
+/// A certificate and its source.
 pub struct Certificate {
     resolver: Arc<Resolver>,
     reloader: Reloader,
     metrics: Arc<Metrics>,
-    poll_every: Duration,
 }
 
 impl Certificate {
-    /// Nothing is read yet; [`Certificate::keep`] reads every `poll_every`.
-    pub fn new(source: impl PairSource + 'static, poll_every: Duration, metrics: Arc<Metrics>) -> Self {
+    /// Nothing is read yet.
+    pub fn new(source: impl PairSource + 'static, metrics: Arc<Metrics>) -> Self {
         let resolver = Arc::new(Resolver::new());
         let reloader = Reloader::new(source, Arc::clone(&resolver));
-        Self { resolver, reloader, metrics, poll_every }
+        Self { resolver, reloader, metrics }
     }
 
     /// TLS for HTTP/1.1, with the certificate that is current at each handshake.
@@ -55,34 +103,38 @@ impl Certificate {
         move || resolver.current()
     }
 
-    /// Reads the source once. Blocks as long as the source does.
-    pub fn poll(&mut self) {
+    /// Reads the source once; whether its pair is served. Blocks as long as the source does.
+    pub fn poll(&mut self) -> bool {
         match self.reloader.poll(SystemTime::now()) {
-            ReloadOutcome::Unchanged => self.metrics.certificate_read(true),
+            ReloadOutcome::Unchanged => {
+                self.metrics.certificate_read(true);
+                true
+            }
             ReloadOutcome::Replaced { serial } => {
                 self.metrics.certificate_read(true);
                 if let Some(served) = &self.resolver.current().served {
                     self.metrics.certificate_expires(served.not_after);
                 }
                 tracing::info!(serial, "serving a new certificate");
+                true
             }
             ReloadOutcome::Kept { error, repeated } => {
                 self.metrics.certificate_read(false);
-                if repeated {
-                    return;
+                if !repeated {
+                    if self.resolver.current().served.is_some() {
+                        tracing::error!("no new certificate could be loaded, the older one stays in service: {error}");
+                    } else {
+                        tracing::error!("no certificate to serve, not ready until there is one: {error}");
+                    }
                 }
-                if self.resolver.current().served.is_some() {
-                    tracing::error!("no new certificate could be loaded, the older one stays in service: {error}");
-                } else {
-                    tracing::error!("no certificate to serve, not ready until there is one: {error}");
-                }
+                false
             }
         }
     }
 
-    /// Reads the source for as long as the process runs.
-    pub async fn keep(mut self) {
-        let mut ticks = interval(self.poll_every);
+    /// Reads the source again and again, for as long as the process runs.
+    pub async fn keep(mut self, every: Duration) {
+        let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

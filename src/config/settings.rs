@@ -183,8 +183,20 @@ settings! {
         "The namespace of this process; if unset, the one that is mounted with the token of its service account";
     WEBHOOK_BIND_ADDRESS = "webhook-bind-address", [], ":9443", Value, "ADDRESS", SERVING,
         "Address of the webhook server (TLS)";
+    WEBHOOK_CERT_SOURCE = "webhook-cert-source", [], "files", Value, "SOURCE", SERVING,
+        "Source of the webhook's certificate: files of --webhook-cert-dir, or self-managed, where the process makes and renews a CA and a certificate, keeps them in a Secret of its namespace, and the CA in the webhook configuration";
     WEBHOOK_CERT_DIR = "webhook-cert-dir", [], "/tmp/k8s-webhook-server/serving-certs", Value, "DIR", SERVING,
         "Directory of tls.crt and tls.key; reloaded when they change";
+    DYNAMIC_SERVING_DNS_NAMES = "dynamic-serving-dns-names", [], "", List, "NAME", SERVING,
+        "Host name or address that a self-managed certificate is valid for; repeatable or comma-separated";
+    DYNAMIC_SERVING_SECRET_NAME = "dynamic-serving-secret-name", [], "workspaces-webhook-ca", Value, "NAME", SERVING,
+        "Secret of a self-managed certificate and its CA";
+    DYNAMIC_SERVING_CA_DURATION = "dynamic-serving-ca-duration", [], "8760h", Value, "DURATION", SERVING,
+        "Validity of a self-managed CA, at least four times that of its certificates";
+    DYNAMIC_SERVING_LEAF_DURATION = "dynamic-serving-leaf-duration", [], "720h", Value, "DURATION", SERVING,
+        "Validity of a self-managed certificate; it is renewed for the last third of it";
+    VALIDATING_WEBHOOK_CONFIGURATION_NAME = "validating-webhook-configuration-name", [], "workspaces-validating-webhook-configuration", Value, "NAME", SERVING,
+        "ValidatingWebhookConfiguration in which a self-managed CA is kept as caBundle";
     HEALTH_PROBE_BIND_ADDRESS = "health-probe-bind-address", [], ":8081", Value, "ADDRESS", SERVING,
         "Address of /livez, /healthz and /readyz; 0 disables them";
     METRICS_BIND_ADDRESS = "metrics-bind-address", [], ":8080", Value, "ADDRESS", SERVING,

@@ -45,7 +45,7 @@ fn nothing_given_means_the_defaults() {
     assert!(!settings.metrics_secure && settings.needs_certificate());
     assert_eq!(settings.status_address.unwrap().to_string(), "127.0.0.1:8082");
     assert!(!settings.status_is_public() && !settings.metrics_require_authentication && !settings.reviews_tokens());
-    assert_eq!(settings.cert_dir.to_str(), Some("/tmp/k8s-webhook-server/serving-certs"));
+    assert_eq!(settings.certificate, CertificateSource::Files("/tmp/k8s-webhook-server/serving-certs".into()));
     assert_eq!(
         settings.log.filter,
         "warn,kube_client::client=error,kube_client::client::builder=off,workspaces_controller=info,webhook=info,certs=info,crds=info"
@@ -603,4 +603,67 @@ fn each_part_of_the_work_has_a_lease() {
     assert_eq!(lease(&["--namespace-selector=a=b"]), "workspaces-namespace-controller");
     assert_eq!(lease(&["--only-routes"]), "workspaces-route-controller");
     assert_eq!(lease(&["--only-routes", "--namespace-selector=a=b"]), "workspaces-route-controller");
+}
+
+#[test]
+fn a_self_managed_certificate_needs_a_namespace_and_names() {
+    let pod = [("POD_NAMESPACE", "team-a")];
+    let source = "--webhook-cert-source=self-managed";
+    let settings = good(&[source, "--dynamic-serving-dns-names=a.team-a.svc,127.0.0.1"], &pod);
+    let expected = SelfManaged {
+        namespace: "team-a".to_owned(),
+        secret: "workspaces-webhook-ca".to_owned(),
+        names: vec!["a.team-a.svc".into(), "127.0.0.1".into()],
+        schedule: certs::Schedule::new(Duration::from_hours(8760), Duration::from_hours(720)).unwrap(),
+        configuration: "workspaces-validating-webhook-configuration".to_owned(),
+    };
+    assert_eq!(settings.certificate, CertificateSource::SelfManaged(expected));
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+
+    let name = "--dynamic-serving-dns-names=a";
+    let table = [
+        (
+            &[source][..],
+            "--dynamic-serving-dns-names: must have the names that the webhook is called by, such as \
+             workspaces-webhook-service.kubeflow-workspaces.svc, with --webhook-cert-source=self-managed",
+        ),
+        (
+            &[source, "--dynamic-serving-dns-names=a b"],
+            "--dynamic-serving-dns-names=\"a b\": \"a b\" is not a host name or address; use letters, digits, '-' and '.', \
+             no wildcard",
+        ),
+        (&["--webhook-cert-source=secret"], "--webhook-cert-source=\"secret\": must be files or self-managed"),
+        (
+            &[source, name, "--dynamic-serving-leaf-duration=2000h", "--dynamic-serving-ca-duration=7999h"],
+            "--dynamic-serving-ca-duration=\"7999h\": a CA has to be valid for at least 4 times as long as its certificates",
+        ),
+        (
+            &[source, name, "--dynamic-serving-leaf-duration=9s"],
+            "--dynamic-serving-leaf-duration=\"9s\": must be a duration such as 720h or 8760h, of at least 10s and at most a \
+             hundred years",
+        ),
+        (
+            &[source, name, "--dynamic-serving-secret-name=A"],
+            "--dynamic-serving-secret-name=\"A\": must be the name of an object: at most 253 lower-case letters, digits, '-' \
+             and '.'",
+        ),
+    ];
+    for (arguments, message) in table {
+        assert_eq!(error(arguments, &pod), message);
+    }
+    let nowhere = "POD_NAMESPACE: must be set outside of a pod, with --webhook-cert-source=self-managed: the Secret is in this namespace";
+    assert_eq!(error(&[source, name], &[]), nowhere);
+}
+
+#[test]
+fn settings_of_the_other_source_have_no_effect() {
+    let of_self_managed = good(&["--dynamic-serving-leaf-duration=1h", "--dynamic-serving-dns-names=a"], &[]);
+    let expected = [
+        "--dynamic-serving-dns-names has no effect without --webhook-cert-source=self-managed",
+        "--dynamic-serving-leaf-duration has no effect without --webhook-cert-source=self-managed",
+    ];
+    assert_eq!(of_self_managed.warnings, expected);
+    let of_files = ["--webhook-cert-source=self-managed", "--dynamic-serving-dns-names=a", "--webhook-cert-dir=/certs"];
+    let expected = ["--webhook-cert-dir has no effect with --webhook-cert-source=self-managed"];
+    assert_eq!(good(&of_files, &[("POD_NAMESPACE", "a")]).warnings, expected);
 }

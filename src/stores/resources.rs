@@ -145,7 +145,7 @@ impl WatchedResource {
         // A ConfigMap can have a megabyte.
         let page = if self == Self::ImageSources { 10 } else { 500 };
         let (necessity, rule) = (self.necessity(watched), self.rule(watched));
-        WatchOptions { name: self.name(), necessity, rule, label, page, expires }
+        WatchOptions { name: self.name(), necessity, rule, label, field: None, page, expires }
     }
 
     /// Keeps its store current. Never returns.

@@ -47,6 +47,8 @@ pub(super) enum StoreEvent<'a, T> {
     Listed(&'a Change<T>),
     /// Its CRD was installed or removed, or is served in another version.
     Installed,
+    /// A list or the start of a watch failed: the code of the API server's answer, if it answered, and the reason.
+    Failed(Option<u16>, &'a str),
 }
 
 impl<'a, T> StoreEvent<'a, T> {
@@ -55,7 +57,7 @@ impl<'a, T> StoreEvent<'a, T> {
         match self {
             Self::Changed(change) => Some((change, urgency)),
             Self::Listed(change) => Some((change, Urgency::Bulk)),
-            Self::Installed => None,
+            Self::Installed | Self::Failed(..) => None,
         }
     }
 }
@@ -194,8 +196,9 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     /// Lists all objects in pages; the version of the list.
     async fn list_pages(&mut self) -> Result<String, WatchFailure> {
         self.collection.begin_list();
-        let label_selector = self.options.label.clone();
-        let mut params = ListParams { label_selector, limit: Some(self.options.page), ..ListParams::default() };
+        let (label_selector, field_selector) = (self.options.label.clone(), self.options.field.clone());
+        let mut params =
+            ListParams { label_selector, field_selector, limit: Some(self.options.page), ..ListParams::default() };
         loop {
             let ObjectList { metadata, items, .. } = self.api().list(&params).await?;
             for object in items {
@@ -236,7 +239,8 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     }
 
     fn params(&self) -> WatchParams {
-        WatchParams { label_selector: self.options.label.clone(), ..WatchParams::default() }
+        let (label_selector, field_selector) = (self.options.label.clone(), self.options.field.clone());
+        WatchParams { label_selector, field_selector, ..WatchParams::default() }
     }
 
     /// Starts a watch.
@@ -389,6 +393,7 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
         if is_other {
             (self.on_event)(StoreEvent::Installed);
         }
+        (self.on_event)(StoreEvent::Failed(failure.code, &failure.text));
         let since = *self.failing.get_or_insert_with(Instant::now);
         self.collection.fails(since, &failure.text);
         if since.elapsed() >= EXPIRES_AFTER {

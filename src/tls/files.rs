@@ -13,6 +13,6 @@ use crate::metrics::Metrics;
 pub const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// The certificate of a directory. Nothing is read yet.
-pub fn certificate(dir: &Path, poll_every: Duration, metrics: Arc<Metrics>) -> Certificate {
-    Certificate::new(FileSource::new(dir), poll_every, metrics)
+pub fn certificate(dir: &Path, metrics: Arc<Metrics>) -> Certificate {
+    Certificate::new(FileSource::new(dir), metrics)
 }

@@ -69,7 +69,7 @@ impl Site {
 }
 
 /// Unused ports, outside the ephemeral range.
-fn free_ports() -> [u16; 3] {
+pub fn free_ports() -> [u16; 3] {
     // Another test of this process may be about to listen.
     static SITES: AtomicU16 = AtomicU16::new(0);
     let offset = 1_000 * SITES.fetch_add(1, Ordering::Relaxed);

@@ -16,5 +16,6 @@ mod process;
 mod reference;
 mod rendered;
 mod replaced;
+mod self_managed;
 mod user_roles;
 mod values;

@@ -233,7 +233,9 @@ fn alerts_and_dashboard_name_series_of_the_program() {
         "workqueue_retries_total",
         "workspaces_activity_probe_duration_seconds",
         "workspaces_activity_unknown_total",
+        "workspaces_certificate_ca_expiry_timestamp_seconds",
         "workspaces_certificate_last_read_successful",
+        "workspaces_certificate_trusted",
         "workspaces_unsafe_virtual_services_stored_total",
     ];
     assert_eq!(hidden, expected.map(str::to_owned).into());

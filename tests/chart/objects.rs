@@ -18,6 +18,7 @@ fn value_sets() -> Vec<(&'static str, Vec<String>)> {
                 "certificate.certManager.issuerRef.kind=ClusterIssuer",
             ]),
         ),
+        ("self-managed", set(&["certificate.mode=selfManaged", "settings.metricsSecure=true"])),
         ("existing secret", set(&["certificate.mode=existingSecret", &ca, "certificate.secretName=mine"])),
         (
             "url",

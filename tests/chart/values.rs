@@ -9,7 +9,7 @@ use workspaces_controller::config::settings::{self, Setting, Shape};
 use crate::helm::{NAMESPACE, SOME_CA, documents, helm, objects, only, template, text};
 
 /// Settings that the chart sets by other means than a value of the same name, or not at all.
-const NOT_VALUES: [&str; 6] = [
+const NOT_VALUES: [&str; 12] = [
     // ports and certificate.mountPath
     "webhook-bind-address",
     "health-probe-bind-address",
@@ -17,6 +17,13 @@ const NOT_VALUES: [&str; 6] = [
     "webhook-cert-dir",
     // A pod uses its own account.
     "kubeconfig",
+    // certificate.mode, certificate.selfManaged, and the names of other objects of the chart.
+    "webhook-cert-source",
+    "dynamic-serving-dns-names",
+    "dynamic-serving-secret-name",
+    "dynamic-serving-ca-duration",
+    "dynamic-serving-leaf-duration",
+    "validating-webhook-configuration-name",
     // The kubelet mounts it with the token of the account.
     "POD_NAMESPACE",
 ];
@@ -119,6 +126,7 @@ fn protected_keys_can_be_none() {
 
 /// The error of helm for a wrong value, with the part that an administrator needs.
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn wrong_values_are_refused_with_the_reason() {
     let long_host = format!("settings.clusterDomain={}", "a".repeat(254));
     let cases: &[(&[&str], &str)] = &[
@@ -145,9 +153,17 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["settings=null"], "missing property 'settings'"),
         (&["ports.webhook=443"], "at '/ports/webhook': minimum: got 443, want 1,024"),
         (&["ports.health=9443"], "ports.webhook, ports.health and ports.metrics must differ"),
-        (&["certificate.mode=self"], "at '/certificate/mode': value must be one of 'certManager', 'existingSecret'"),
+        (
+            &["certificate.mode=self"],
+            "at '/certificate/mode': value must be one of 'certManager', 'existingSecret', 'selfManaged'",
+        ),
         (&["certificate.mode=existingSecret"], "give the CA of the Secret webhook-server-cert"),
-        (&["webhook.caBundle=LS0tLS1"], "webhook.caBundle is for certificate.mode=existingSecret"),
+        (&["webhook.caBundle=LS0tLS1"], "webhook.caBundle is for certificate.mode=existingSecret: with certManager"),
+        (
+            &["webhook.caBundle=LS0tLS1", "certificate.mode=selfManaged"],
+            "webhook.caBundle is for certificate.mode=existingSecret: with selfManaged, the controller writes the CA",
+        ),
+        (&["certificate.selfManaged.leafDuration=long"], "at '/certificate/selfManaged/leafDuration'"),
         (&["webhook.caBundle=nonsense"], "at '/webhook/caBundle'"),
         (&["webhook.url=http://10.0.0.1"], "at '/webhook/url'"),
         (&["webhook.failurePolicy=Maybe"], "at '/webhook/failurePolicy'"),

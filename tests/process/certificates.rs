@@ -77,7 +77,7 @@ impl Following {
         let mut volume = Volume::new();
         volume.publish_pair(&leaf(&ca, validity));
         let metrics = Arc::new(Metrics::new());
-        let mut certificate = tls::files::certificate(volume.dir.path(), tls::files::POLL_EVERY, Arc::clone(&metrics));
+        let mut certificate = tls::files::certificate(volume.dir.path(), Arc::clone(&metrics));
         certificate.poll();
         let ready = Box::new(certificate.check());
         let tls = certificate.server_config().unwrap();
@@ -87,7 +87,7 @@ impl Following {
             tls,
             &ca.cert_pem(),
         );
-        tokio::spawn(certificate.keep());
+        tokio::spawn(certificate.keep(tls::files::POLL_EVERY));
         Self { ca, volume, server, metrics, ready }
     }
 

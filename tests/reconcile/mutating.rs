@@ -43,8 +43,7 @@ impl Mutating {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let _entered = runtime.enter();
         let metrics = Arc::new(Metrics::new());
-        let mut certificate =
-            tls::files::certificate(certificates.path(), Duration::from_secs(1), Arc::clone(&metrics));
+        let mut certificate = tls::files::certificate(certificates.path(), Arc::clone(&metrics));
         certificate.poll();
         let (listener, address) = bind(Listen { host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: 0 }).unwrap();
         let answer = async move |body: Bytes| {

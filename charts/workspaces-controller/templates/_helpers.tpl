@@ -83,6 +83,16 @@ annotations:
 {{- if and (include "workspaces-controller.needsCertificate" .) (eq .Values.certificate.mode "certManager") }}true{{ end -}}
 {{- end }}
 
+{{/* Whether the controller makes the certificate itself: "true" or nothing. */}}
+{{- define "workspaces-controller.selfManaged" -}}
+{{- if and (include "workspaces-controller.needsCertificate" .) (eq .Values.certificate.mode "selfManaged") }}true{{ end -}}
+{{- end }}
+
+{{/* The Secret with the certificate. */}}
+{{- define "workspaces-controller.certificateSecret" -}}
+{{- if eq .Values.certificate.mode "selfManaged" }}{{ .Values.certificate.selfManaged.secretName }}{{ else }}{{ .Values.certificate.secretName }}{{ end -}}
+{{- end }}
+
 {{/* The DNS names at which the API server calls the webhook. */}}
 {{- define "workspaces-controller.webhookHost" -}}
 {{- (urlParse .Values.webhook.url).hostname -}}
@@ -133,7 +143,7 @@ tlsConfig:
   serverName: workspaces-webhook-service.{{ $.root.Release.Namespace }}.svc
   ca:
     secret:
-      name: {{ $.root.Values.certificate.secretName }}
+      name: {{ include "workspaces-controller.certificateSecret" $.root }}
       key: {{ . }}
   {{- else }}
   insecureSkipVerify: true
@@ -188,6 +198,9 @@ authorization:
 {{- end -}}
 {{- if and (eq .Values.certificate.mode "certManager") .Values.webhook.caBundle -}}
 {{- fail "webhook.caBundle is for certificate.mode=existingSecret: with certManager, cert-manager writes the CA" -}}
+{{- end -}}
+{{- if and (eq .Values.certificate.mode "selfManaged") .Values.webhook.caBundle -}}
+{{- fail "webhook.caBundle is for certificate.mode=existingSecret: with selfManaged, the controller writes the CA" -}}
 {{- end -}}
 {{- if and $settings.redirectScheme (not $settings.redirectMissingSlash) -}}
 {{- fail "settings.redirectScheme has no effect without settings.redirectMissingSlash=true" -}}

@@ -42,6 +42,8 @@ pub(in crate::stores) struct WatchOptions {
     pub rule: AccessRule,
     /// The label selector; without one, all objects are selected.
     pub label: Option<String>,
+    /// The field selector; without one, all objects are selected.
+    pub field: Option<String>,
     /// How many objects a page of a list has at most.
     pub page: u32,
     /// What follows, in the words of the log, once it could be neither listed nor watched for a minute: then what was listed before

@@ -95,7 +95,7 @@ async fn run_on(
 }
 
 fn options(necessity: Necessity, expires: Option<&'static str>) -> WatchOptions {
-    WatchOptions { name: "workspaces", necessity, rule: RULE, label: None, page: 500, expires }
+    WatchOptions { name: "workspaces", necessity, rule: RULE, label: None, field: None, page: 500, expires }
 }
 
 async fn run_with(
@@ -495,6 +495,7 @@ async fn children_without_a_spec_are_listed_as_metadata_only() {
         necessity: Necessity::Required,
         rule: RULE,
         label: None,
+        field: None,
         page: 500,
         expires: None,
     };
@@ -690,6 +691,7 @@ async fn run_versions(answers: impl IntoIterator<Item = Answer>) -> SeenVersions
         necessity: Necessity::Recommended,
         rule: RULE,
         label: None,
+        field: None,
         page: 500,
         expires: None,
     };

@@ -5,7 +5,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
@@ -26,8 +25,7 @@ pub fn serve(certificates: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let metrics = Arc::new(Metrics::new());
-        let mut certificate =
-            tls::files::certificate(Path::new(certificates), Duration::from_secs(1), Arc::clone(&metrics));
+        let mut certificate = tls::files::certificate(Path::new(certificates), Arc::clone(&metrics));
         certificate.poll();
         let (listener, address) = bind(Listen { host: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), port: 0 })?;
         println!("{}", address.port());
