@@ -50,6 +50,8 @@ const WRITE_PAUSE: Duration = Duration::from_millis(500);
 /// How long after a write the watch may take to deliver what came of it.
 const WATCH_DELAY: Duration = Duration::from_secs(2);
 
+/// The resource of the configuration, in metrics.
+const CONFIGURATIONS: &str = "validatingwebhookconfigurations";
 /// The cause of its writes, in metrics.
 const CAUSE: &str = "certificate";
 
@@ -245,7 +247,11 @@ impl Authority {
         }
         self.pause = self.pause.min(RETRY);
         let version = &configuration.identity().version;
-        if let Some(wait) = self.configuration_write.as_ref().and_then(|last| last.wait(version)) {
+        if let Some((last, wait)) = self.configuration_write.as_ref().and_then(|last| Some((last, last.wait(version)?)))
+        {
+            if last.is_undone_in(version) {
+                self.metrics.write_contested(CONFIGURATIONS);
+            }
             self.pause = self.pause.min(wait);
             return Ok(());
         }
@@ -257,7 +263,7 @@ impl Authority {
         let written = self.objects.patch_configuration(called.patch(material.trusted_pem())).await;
         let written = written.map_err(|error| failed(&error))?;
         if Attempt::conclude(&mut self.configuration_write, version, written).map_err(|error| failed(&error))? {
-            self.metrics.written("validatingwebhookconfigurations", CAUSE);
+            self.metrics.written(CONFIGURATIONS, CAUSE);
             tracing::info!(
                 configuration = self.settings.configuration,
                 cas = material.trusted().certificates().len(),
@@ -349,6 +355,11 @@ impl Attempt {
     fn wait(&self, version: &str) -> Option<Duration> {
         let pause = if &*self.version == version && !self.conflicted { WATCH_DELAY } else { WRITE_PAUSE };
         pause.checked_sub(self.at.elapsed()).filter(|wait| !wait.is_zero())
+    }
+
+    /// Whether somebody else has changed what was written, by this version.
+    fn is_undone_in(&self, version: &str) -> bool {
+        !self.conflicted && &*self.version != version
     }
 
     /// Whether it was written. An error where it conflicts for the second time although it is still this version.

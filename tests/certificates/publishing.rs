@@ -91,7 +91,7 @@ fn owned_bundles() -> Value {
 #[test]
 fn who_empties_it_again_and_again_is_put_up_with() {
     let installation = Installation::new("contested");
-    let _replicas = installation.start_replicas(1);
+    let replicas = installation.start_replicas(1);
     let mark = cluster().audit().mark().unwrap();
     let began = Instant::now();
     let empty = json!([
@@ -105,5 +105,8 @@ fn who_empties_it_again_and_again_is_put_up_with() {
     let seconds = began.elapsed().as_secs();
     let writes = installation.writes(mark).count();
     assert!((3..=2 * usize::try_from(seconds).unwrap() + 2).contains(&writes), "{writes} writes in {seconds} s");
+    let contested =
+        replicas[0].metric("workspaces_contested_writes_total", &[("resource", "validatingwebhookconfigurations")]);
+    assert!(contested.unwrap() > Some(1.0));
     installation.wait_called();
 }
