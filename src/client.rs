@@ -1,6 +1,7 @@
 //! The client of the API server: credentials, timeouts and user agent.
 
 mod guard;
+mod pages;
 
 use std::error::Error;
 use std::future::Future;
@@ -27,6 +28,7 @@ use crate::config::{SettingError, settings};
 use guard::GuardLayer;
 
 pub use guard::{NotLeader, WriteGuard};
+pub use pages::list_all;
 
 /// For the connection and its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);

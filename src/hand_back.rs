@@ -12,31 +12,27 @@ use std::time::Duration;
 
 use crds::labels::{FIELD_MANAGER, RESTART_ANNOTATION, WORKSPACE_NAME_LABEL};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::core::{NamespaceResourceScope, ObjectList};
+use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::client::causes;
+use crate::client::{causes, list_all};
 use crate::config::Mode;
+use crate::election::{Holding, who_holds};
 use crate::offline::CommandOutput;
 use crate::render::names::pod_name;
 use crate::stores::pod::Pod;
 use crate::stores::slim::{Incoming, Key};
-use decision::{Decision, Holding, SeenLeases, decide, is_on_delete};
+use decision::{Decision, decide, is_on_delete};
 
-/// The pause between two reads of a Lease: its holder renews it every two seconds.
-const LEASE_POLL: Duration = Duration::from_secs(1);
 /// How long it is watched whether what was changed stays so, and the pause between two looks: a controller that still runs, or
 /// whose reconcile was under way, changes it back within two seconds.
 const STAYS_FOR: Duration = Duration::from_secs(5);
 const STAYS_POLL: Duration = Duration::from_secs(1);
-/// Objects per page of a list.
-const PAGE: u32 = 500;
 
 /// The arguments of `migrate --hand-back`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -110,32 +106,13 @@ pub async fn run(client: &Client, command: &HandBack, report: impl Fn(&str)) -> 
 /// Who writes StatefulSets holds a Lease, where a leader is elected: the Go controller, and this one for all or for some namespaces. One
 /// that was killed leaves it behind, and it expires.
 async fn refuse_while_a_controller_runs(client: &Client, report: impl Fn(&str)) -> Result<(), String> {
-    let leases = Api::<Lease>::all(client.clone());
-    let mut seen = SeenLeases::default();
-    let mut is_reported = false;
-    loop {
-        let mut found = Vec::new();
-        for mode in [Mode::Everything, Mode::Namespaces(String::new())] {
-            let named = ListParams::default().fields(&format!("metadata.name={}", mode.lease_name()));
-            found.extend(list(&leases, named, "leases").await?);
-        }
-        match seen.observe(found, Instant::now()) {
-            Holding::Nobody => return Ok(()),
-            Holding::Held { lease, holder } => {
-                return Err(format!(
-                    "the Lease {lease} is held by {holder}: stop that controller first (scale its Deployment to 0)"
-                ));
-            }
-            Holding::Unknown { lease, holder, left } => {
-                if !std::mem::replace(&mut is_reported, true) {
-                    let seconds = left.as_secs();
-                    report(&format!(
-                        "the Lease {lease} names {holder}: waiting {seconds} s to see whether it is renewed"
-                    ));
-                }
-                sleep(left.min(LEASE_POLL)).await;
-            }
-        }
+    let names = [Mode::Everything, Mode::Namespaces(String::new())].map(|mode| mode.lease_name());
+    let holding = who_holds(client, None, &names, report).await;
+    match holding.map_err(|error| format!("cannot list leases: {}", causes(&error)))? {
+        Holding::Held { lease, holder } | Holding::Unknown { lease, holder, .. } => Err(format!(
+            "the Lease {lease} is held by {holder}: stop that controller first (scale its Deployment to 0)"
+        )),
+        Holding::Nobody => Ok(()),
     }
 }
 
@@ -182,23 +159,12 @@ async fn changed_back(
     Ok(back)
 }
 
-/// All objects, page by page.
 async fn list<K: Clone + DeserializeOwned + std::fmt::Debug>(
     api: &Api<K>,
-    mut params: ListParams,
+    params: ListParams,
     plural: &str,
 ) -> Result<Vec<K>, String> {
-    params.limit = Some(PAGE);
-    let mut all = Vec::new();
-    loop {
-        let page = api.list(&params).await.map_err(|error| format!("cannot list {plural}: {}", causes(&error)))?;
-        let ObjectList { items, metadata, .. } = page;
-        all.extend(items);
-        match metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(all),
-        }
-    }
+    list_all(api, params).await.map_err(|error| format!("cannot list {plural}: {}", causes(&error)))
 }
 
 /// Gives a StatefulSet, if it is as it was read, the strategy that the Go controller counts on. What is recorded of its user's

@@ -6,12 +6,14 @@
 //! [`elector`] keeps them, and no write leaves a process whose term of [`Leadership`] has ended.
 
 mod elector;
+mod holding;
 mod leadership;
 mod observed;
 
 use std::future::Future;
 
 pub use elector::Elector;
+pub use holding::{Holding, who_holds};
 pub use leadership::{Leadership, LeadershipState};
 
 /// Runs `work` whenever this replica is the leader, until it returns, and releases the Lease. Work that is under way when the Lease
