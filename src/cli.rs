@@ -11,6 +11,7 @@ use crate::config::settings;
 use crate::config::{Environment, SettingError, Settings};
 use crate::offline::explain;
 
+mod check;
 mod explain_rules;
 mod files;
 mod invocation;
@@ -34,7 +35,8 @@ Examples:
   workspaces-controller crds --dir ./crds
   workspaces-controller validate ./manifests
   workspaces-controller migrate --check --cluster
-  workspaces-controller rollout jupyterlab --max 5/min --dry-run";
+  workspaces-controller rollout jupyterlab --max 5/min --dry-run
+  workspaces-controller check --wait=60s";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -50,12 +52,31 @@ Examples:
 
 const NAME: &str = "workspaces-controller";
 /// All commands; without one the controller runs.
-const COMMANDS: [&str; 9] =
-    ["crds", "validate", "render", "migrate", rollout::NAME, "explain", explain_rules::NAME, "completion", "version"];
+const COMMANDS: [&str; 10] = [
+    "crds",
+    "validate",
+    "render",
+    "migrate",
+    rollout::NAME,
+    check::NAME,
+    "explain",
+    explain_rules::NAME,
+    "completion",
+    "version",
+];
 /// Commands that the Go controller does not have. Their flags are not rewritten from Go's style: `-o=json` is left as
 /// it is.
-const OWN_COMMANDS: [&str; 8] =
-    ["validate", "render", "migrate", rollout::NAME, "explain", explain_rules::NAME, "completion", "version"];
+const OWN_COMMANDS: [&str; 9] = [
+    "validate",
+    "render",
+    "migrate",
+    rollout::NAME,
+    check::NAME,
+    "explain",
+    explain_rules::NAME,
+    "completion",
+    "version",
+];
 
 /// Parses the command line, the program's name first. All errors are returned together.
 pub fn parse(
@@ -103,6 +124,7 @@ fn command() -> Command {
         )
         .subcommands(files::commands())
         .subcommand(rollout::command())
+        .subcommand(check::command())
         .subcommand(
             Command::new("explain")
                 .about("Explains a validation rule, or lists all of them")
@@ -157,6 +179,13 @@ fn invocation(
         }
         Some((rollout::NAME, matches)) => match rollout::invocation(matches, environment) {
             Ok(command) => Invocation::Rollout(Box::new(command)),
+            Err(more) => {
+                errors.extend(more);
+                return Err(errors);
+            }
+        },
+        Some((check::NAME, matches)) => match check::invocation(matches, environment) {
+            Ok(command) => Invocation::Check(Box::new(command)),
             Err(more) => {
                 errors.extend(more);
                 return Err(errors);
@@ -257,7 +286,7 @@ fn setting_error(error: &clap::Error) -> SettingError {
             "one of them is required: --check changes nothing, --hand-back prepares the way back".to_owned()
         }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
-            "unknown command; use crds, validate, render, migrate, rollout, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false".to_owned()
+            "unknown command; use crds, validate, render, migrate, rollout, check, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false".to_owned()
         }
         ErrorKind::MissingRequiredArgument => "required argument is missing (--help shows the usage)".to_owned(),
         ErrorKind::InvalidValue if value.is_some() => match error.get(ContextKind::ValidValue) {

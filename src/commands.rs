@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 
 use crate::api::inventory;
 use crate::app::{self, RunError};
+use crate::check::{self, Check};
 use crate::cli::Invocation;
 use crate::client::Access;
 use crate::config::SettingError;
@@ -28,7 +29,7 @@ use crate::tls;
 pub enum ExitStatus {
     /// No findings that count, or an orderly shutdown.
     Success,
-    /// `validate`, `render`, `migrate` and `explain-rules`: there are findings that count; `rollout`: not all is restarted and
+    /// `validate`, `render`, `migrate`, `check` and `explain-rules`: there are findings that count; `rollout`: not all is restarted and
     /// available again.
     Findings,
     /// The controller failed after it had started; a restart may help.
@@ -86,6 +87,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
         Invocation::Migrate(migrate) => check_migration(*migrate),
         Invocation::HandBack(command) => hand_back(&command),
         Invocation::Rollout(command) => roll_out(&command),
+        Invocation::Check(command) => check(&command),
         Invocation::ExplainRules(command) => explain_rules(&command),
         Invocation::Print(text) => print(&text),
         Invocation::Crds { dir: None } => print(&crd_files().map(|(_, yaml)| yaml).join("---\n")),
@@ -152,6 +154,16 @@ enum ClusterError {
 fn hand_back(command: &HandBack) -> ExitStatus {
     let done =
         on_cluster(command.kubeconfig.as_deref(), async |client| hand_back::run(&client, command, print_note).await);
+    match done {
+        Ok(output) => print_output(&output),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Says whether an installation works.
+fn check(command: &Check) -> ExitStatus {
+    let done =
+        on_cluster(command.kubeconfig.as_deref(), async |client| Ok(check::run(&client, command, print_note).await));
     match done {
         Ok(output) => print_output(&output),
         Err(error) => fail(&error),

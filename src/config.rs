@@ -96,6 +96,34 @@ pub fn routing_of(matches: &ArgMatches, environment: &Environment) -> Result<Rou
     source.finish().map(|_| routing)
 }
 
+/// What a command has to know of the settings of an installation.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// Whether routes are made.
+    pub use_istio: bool,
+    /// Their gateways.
+    pub gateways: Vec<String>,
+    /// The dialects of ports that admission accepts.
+    pub dialects: BTreeSet<Dialect>,
+    /// Whether one of several replicas is elected.
+    pub leader_elect: bool,
+    /// The namespace of this process's pod; `None` outside of one.
+    pub namespace: Option<String>,
+}
+
+/// Those settings; `matches` have their arguments.
+pub fn installation(matches: &ArgMatches, environment: &Environment) -> Result<Installation, Vec<SettingError>> {
+    let mut source = SettingSource::new(matches, environment);
+    let installation = Installation {
+        use_istio: source.one(&settings::USE_ISTIO, values::boolean),
+        gateways: source.list(&settings::ISTIO_GATEWAY, network::gateways),
+        dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
+        leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
+        namespace: own_namespace::own_namespace(&mut source),
+    };
+    source.finish().map(|_| installation)
+}
+
 impl Settings {
     /// Whether an enabled listener needs a certificate.
     pub fn needs_certificate(&self) -> bool {

@@ -6,6 +6,7 @@
 pub mod activity;
 pub mod api;
 pub mod app;
+mod check;
 pub mod cli;
 pub mod client;
 pub mod commands;

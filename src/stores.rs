@@ -52,7 +52,7 @@ use watch::{Necessity, StoreEvent};
 use workspace::StoredWorkspace;
 
 pub use read_model::Watched;
-pub use served::StatusOf;
+pub use served::{CrdsUnknown, StatusOf, older_crds};
 pub use triggers::{Triggers, Urgency};
 
 /// What is to be run for as long as the process lives: its name, and the future, which never returns.

@@ -81,7 +81,8 @@ fn inputs() -> Arg {
         .help("YAML or JSON files, directories of them, or - for the standard input")
 }
 
-fn fail_on() -> Arg {
+/// The flag that [`fails_on`] reads.
+pub(super) fn fail_on() -> Arg {
     Arg::new("fail-on")
         .long("fail-on")
         .value_name("SEVERITY")
@@ -200,8 +201,16 @@ fn is(matches: &ArgMatches, name: &str, value: &str) -> bool {
 
 fn options(matches: &ArgMatches) -> ReportOptions {
     let format = ReportFormat::ALL.into_iter().find(|(name, _)| is(matches, "output", name));
-    let fail_on = if is(matches, "fail-on", "warning") { Severity::Warning } else { Severity::Error };
-    ReportOptions { format: format.map_or(ReportFormat::Text, |(_, format)| format), fail_on, colours: false }
+    ReportOptions {
+        format: format.map_or(ReportFormat::Text, |(_, format)| format),
+        fail_on: fails_on(matches),
+        colours: false,
+    }
+}
+
+/// The lowest severity that counts.
+pub(super) fn fails_on(matches: &ArgMatches) -> Severity {
+    if is(matches, "fail-on", "warning") { Severity::Warning } else { Severity::Error }
 }
 
 /// Every command needs an input.

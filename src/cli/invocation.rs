@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::check::Check;
 use crate::config::Settings;
 use crate::hand_back::HandBack;
 use crate::offline::explain_rules::ExplainRules;
@@ -32,6 +33,8 @@ pub enum Invocation {
     HandBack(HandBack),
     /// Restart the Workspaces of a kind, a few at a time.
     Rollout(Box<Rollout>),
+    /// Say whether an installation works.
+    Check(Box<Check>),
     /// Print a text: help, version and the like.
     Print(String),
 }

@@ -332,6 +332,28 @@ async fn published(client: &Client, read: &mut String) -> Result<Option<Publishe
     Ok(Some(schemas))
 }
 
+/// What is not known of the CRDs that the API server serves.
+#[derive(Debug)]
+pub enum CrdsUnknown {
+    /// One of them is not installed.
+    NotServed,
+    /// The API server does not say, or cannot be asked.
+    Unreadable(String),
+}
+
+/// In what the CRDs that the API server serves are older than those of this version: a sentence for each that is.
+///
+/// # Errors
+/// They are not installed, or cannot be read.
+pub async fn older_crds(client: &Client) -> Result<Vec<String>, CrdsUnknown> {
+    match published(client, &mut String::new()).await {
+        Ok(Some(schemas)) => Ok(Served::default().compare(schemas).0.iter().map(ToString::to_string).collect()),
+        Ok(None) => Ok(Vec::new()),
+        Err(Unpublished::NotYet) => Err(CrdsUnknown::NotServed),
+        Err(Unpublished::Unreadable(error)) => Err(CrdsUnknown::Unreadable(error)),
+    }
+}
+
 async fn get<T: serde::de::DeserializeOwned>(client: &Client, path: &str) -> kube::Result<T> {
     client.request(Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?).await
 }

@@ -1,0 +1,344 @@
+//! What users trip over although admission works. Pure.
+
+use std::fmt::Write as _;
+
+use crds::labels::FIELD_MANAGER;
+use crds::ports::Dialect;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+
+use super::finding::Finding;
+use super::read::{KUBEFLOW_ROLES, USERS_ROLES, Unread};
+use crate::election::Holding;
+use crate::stores::child::Child;
+use crate::stores::slim::Incoming;
+
+/// How many objects a message names.
+const NAMED: usize = 3;
+/// The value of the chart's label, before the version.
+const CHART: &str = "workspaces-controller-";
+
+/// What is there.
+pub(super) struct Surroundings {
+    /// Unless Istio is not used.
+    pub istio: Option<Result<Istio, Unread>>,
+    /// The roles of users, and those of Kubeflow.
+    pub roles: Vec<(&'static str, Result<Option<ClusterRole>, Unread>)>,
+    /// The Deployments that are part of Kubeflow's Workspaces.
+    pub deployments: Result<Vec<Deployment>, Unread>,
+    pub leader: Result<Leader, Unread>,
+    pub kinds: Result<Vec<DynamicObject>, Unread>,
+    pub workspaces: Result<Vec<DynamicObject>, Unread>,
+    /// Whether the settings have a leader elected.
+    pub elects: bool,
+    /// The namespace of the installation.
+    pub namespace: String,
+}
+
+/// What of Istio is served; nothing where its CRDs are not installed.
+#[derive(Default)]
+pub(super) struct Istio {
+    /// The gateways of the settings, and whether each exists; none if Gateways are not served.
+    pub gateways: Option<Vec<(String, Result<bool, Unread>)>>,
+    /// The VirtualServices of Workspaces; none if they are not served.
+    pub routes: Option<Result<Vec<Incoming<Child>>, Unread>>,
+}
+
+/// The Lease, and who holds it.
+pub(super) struct Leader {
+    pub lease: Option<Lease>,
+    pub holding: Holding,
+}
+
+impl Leader {
+    /// The field manager that wrote the Lease last. It is the name of the program, so it tells the controllers apart.
+    fn program(&self) -> Option<&str> {
+        let entries = self.lease.as_ref()?.metadata.managed_fields.as_ref()?;
+        entries.iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.as_deref()
+    }
+}
+
+/// The findings, in the order in which they are printed.
+pub(super) fn judge(seen: &Surroundings) -> Vec<Finding> {
+    let mut findings = leader(seen);
+    findings.extend(others(seen));
+    findings.extend(seen.istio.iter().flat_map(istio));
+    findings.extend(roles(&seen.roles));
+    findings.extend(dialects(seen));
+    findings.extend(not_ready("kinds", "WorkspaceKinds", &seen.kinds));
+    findings.extend(not_ready("Workspaces", "Workspaces", &seen.workspaces));
+    findings
+}
+
+fn leader(seen: &Surroundings) -> Vec<Finding> {
+    const STEP: &str = "leader";
+    let leader = match &seen.leader {
+        Ok(leader) => leader,
+        Err(unread) => return vec![unread.finding(STEP)],
+    };
+    let namespace = &seen.namespace;
+    let is_other = leader.program().is_some_and(|program| program != FIELD_MANAGER);
+    vec![match (&leader.holding, &leader.lease) {
+        (Holding::Held { lease, holder } | Holding::Unknown { lease, holder, .. }, _) if is_other => Finding::failed(
+            STEP,
+            format!(
+                "another controller leads, and this one waits: the Lease {lease} is held by {holder}, and was written by the program {:?}",
+                leader.program().unwrap_or_default()
+            ),
+            "stop it (scale its Deployment to 0), see docs/moving.md; the next leader follows by itself",
+        ),
+        (Holding::Held { lease, holder } | Holding::Unknown { lease, holder, .. }, _) => {
+            Finding::ok(STEP, format!("{holder} renews the Lease {lease}"))
+        }
+        (Holding::Nobody, None) if !seen.elects => Finding::ok(
+            STEP,
+            format!("there is no Lease in namespace {namespace}: none is elected (--leader-elect=false)"),
+        ),
+        (Holding::Nobody, lease) => {
+            let what = match lease {
+                None => format!("there is no Lease in namespace {namespace}"),
+                Some(lease) => match lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()) {
+                    None | Some("") => format!("nobody holds the Lease in namespace {namespace}"),
+                    Some(holder) => {
+                        format!("{holder}, which the Lease in namespace {namespace} names, does not renew it")
+                    }
+                },
+            };
+            Finding::failed(
+                STEP,
+                format!("no replica leads, so nothing is reconciled: {what}"),
+                format!(
+                    "kubectl -n {namespace} get pods: is one Running? Then kubectl -n {namespace} logs deployment/workspaces-controller says \
+                     what keeps it from being elected"
+                ),
+            )
+        }
+    }]
+}
+
+/// Other controllers of the same objects.
+fn others(seen: &Surroundings) -> Vec<Finding> {
+    const STEP: &str = "other controllers";
+    let mut findings = Vec::new();
+    match &seen.deployments {
+        Err(unread) => findings.push(unread.finding(STEP)),
+        Ok(deployments) => {
+            let running = deployments.iter().filter(|deployment| is_other_controller(deployment, seen));
+            findings.extend(running.map(|deployment| {
+                let (namespace, name) = (deployment.namespace().unwrap_or_default(), deployment.name_any());
+                Finding::warning(
+                    STEP,
+                    format!("Deployment {namespace}/{name} was not made by this chart: if it is the Go controller, both reconcile the same objects"),
+                    format!("kubectl -n {namespace} scale deployment {name} --replicas=0, see docs/moving.md"),
+                )
+            }));
+        }
+    }
+    let routes = seen.istio.iter().flatten().filter_map(|istio| istio.routes.as_ref());
+    for routes in routes {
+        match routes {
+            Err(unread) => findings.push(unread.finding(STEP)),
+            Ok(routes) => {
+                let theirs = routes
+                    .iter()
+                    .filter_map(|route| route.object.as_ref().ok())
+                    .filter(|route| route.is_of_peer_only());
+                let names: Vec<String> = theirs.map(|route| route.identity.key.to_string()).collect();
+                if !names.is_empty() {
+                    findings.push(Finding::warning(
+                        STEP,
+                        format!("{} written by the Go controller and by nobody else: {}", counted(names.len(), "VirtualService", "is", "are"), listed(&names)),
+                        "if it still runs, stop it or set its USE_ISTIO to false; with --leader-elect only one of the two reconciles",
+                    ));
+                }
+            }
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(STEP, "none is known"));
+    }
+    findings
+}
+
+/// Whether it is another controller of Workspaces, and wants pods.
+fn is_other_controller(deployment: &Deployment, seen: &Surroundings) -> bool {
+    let label = |key: &str| deployment.labels().get(key).map_or("", String::as_str);
+    let is_controller = label("app.kubernetes.io/component") == "controller-manager";
+    let is_stopped = deployment.spec.as_ref().is_some_and(|spec| spec.replicas == Some(0));
+    is_controller && !is_stopped && !label("helm.sh/chart").starts_with(CHART) && !has_our_image(deployment, seen)
+}
+
+/// Whether its pod holds the Lease as this program: manifests of the Go controller with this image.
+fn has_our_image(deployment: &Deployment, seen: &Surroundings) -> bool {
+    let Ok(leader) = &seen.leader else { return false };
+    let (Holding::Held { holder, .. } | Holding::Unknown { holder, .. }) = &leader.holding else { return false };
+    let is_its_pod = holder.starts_with(&format!("{}-", deployment.name_any()));
+    is_its_pod && deployment.namespace().as_ref() == Some(&seen.namespace) && leader.program() == Some(FIELD_MANAGER)
+}
+
+fn istio(istio: &Result<Istio, Unread>) -> Vec<Finding> {
+    const STEP: &str = "Istio";
+    let istio = match istio {
+        Ok(istio) => istio,
+        Err(unread) => return vec![unread.finding(STEP)],
+    };
+    if istio.routes.is_none() {
+        return vec![Finding::warning(
+            STEP,
+            "the API server serves no VirtualServices: Workspaces run, but have no route from outside",
+            "install Istio with its CRDs; routes follow without a restart. Or, to do without: --use-istio=false (settings.useIstio)",
+        )];
+    }
+    let Some(gateways) = &istio.gateways else {
+        return vec![Finding::warning(
+            STEP,
+            "the API server serves no Gateways, so no route leads anywhere",
+            "install all of Istio's CRDs",
+        )];
+    };
+    let mut findings = Vec::new();
+    for (name, found) in gateways {
+        match found {
+            Err(unread) => findings.push(unread.finding(STEP)),
+            Ok(true) => findings.push(Finding::ok(STEP, format!("Gateway {name} exists"))),
+            Ok(false) => findings.push(Finding::warning(
+                STEP,
+                format!("there is no Gateway {name}, so the routes of Workspaces lead nowhere"),
+                "create it, or name one that exists: --istio-gateway (settings.istioGateway); kubectl get gateways.networking.istio.io -A",
+            )),
+        }
+    }
+    findings
+}
+
+/// What each of the roles of users, and of Kubeflow's, has to grant.
+fn roles(roles: &[(&'static str, Result<Option<ClusterRole>, Unread>)]) -> Vec<Finding> {
+    const STEP: &str = "users' roles";
+    const GRANTS: [(&str, &str); 3] = [("workspacekinds", "create"), ("workspaces", "create"), ("workspaces", "get")];
+    let mut findings = Vec::new();
+    for (index, (ours, kubeflow)) in USERS_ROLES.into_iter().zip(KUBEFLOW_ROLES).enumerate() {
+        let (resource, verb) = GRANTS[index];
+        for name in [ours, kubeflow] {
+            let Some((_, role)) = roles.iter().find(|(given, _)| *given == name) else { continue };
+            match role {
+                Err(unread) => findings.push(unread.finding(STEP)),
+                Ok(None) if name == ours => findings.push(Finding::warning(
+                    STEP,
+                    format!("there is no ClusterRole {name}: whoever has their rights by it may not {verb} {resource}"),
+                    "helm upgrade --set userRoles.enabled=true, or bind users to roles of your own",
+                )),
+                Ok(Some(role)) if !grants(role, resource, verb) => findings.push(Finding::warning(
+                    STEP,
+                    format!("ClusterRole {name} does not grant {verb} on {resource}.{}", crds::GROUP),
+                    if name == ours {
+                        "helm upgrade: the chart has what it aggregates".to_owned()
+                    } else {
+                        format!("helm upgrade --set userRoles.aggregateToKubeflow=true labels {ours} so that {kubeflow} contains it")
+                    },
+                )),
+                Ok(_) => {}
+            }
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(STEP, format!("{} grant what they should", USERS_ROLES.join(", "))));
+    }
+    findings
+}
+
+fn grants(role: &ClusterRole, resource: &str, verb: &str) -> bool {
+    let has =
+        |list: Option<&Vec<String>>, wanted: &str| list.into_iter().flatten().any(|item| item == wanted || item == "*");
+    role.rules.iter().flatten().any(|rule| {
+        has(rule.api_groups.as_ref(), crds::GROUP)
+            && has(rule.resources.as_ref(), resource)
+            && has(Some(&rule.verbs), verb)
+    })
+}
+
+/// Kinds that the stock backend and UI of Kubeflow do not understand, where these are installed.
+fn dialects(seen: &Surroundings) -> Option<Finding> {
+    let (Ok(deployments), Ok(kinds)) = (&seen.deployments, &seen.kinds) else { return None };
+    let stock = deployments
+        .iter()
+        .find(|deployment| ["workspaces-backend", "workspaces-frontend"].contains(&&*deployment.name_any()))?;
+    let is_port_id = |kind: &&DynamicObject| {
+        let ports = kind.data["spec"]["podTemplate"]["ports"].as_array();
+        !ports.is_some_and(|ports| ports.iter().any(|port| !port[Dialect::Id.as_str()].is_null()))
+    };
+    let names: Vec<String> = kinds.iter().filter(is_port_id).map(ResourceExt::name_any).collect();
+    (!names.is_empty()).then(|| {
+        Finding::warning(
+            "dialects",
+            format!(
+                "{} of dialect portId, which Deployment {}/{} of Kubeflow does not know, so that its list of kinds fails: {}",
+                counted(names.len(), "WorkspaceKind", "is", "are"),
+                stock.namespace().unwrap_or_default(),
+                stock.name_any(),
+                listed(&names)
+            ),
+            "name the ports of these kinds with id, and set --port-dialects=id (settings.portDialects)",
+        )
+    })
+}
+
+/// Objects whose condition Ready is not True, with the first reasons.
+fn not_ready(step: &'static str, plural: &str, objects: &Result<Vec<DynamicObject>, Unread>) -> Option<Finding> {
+    let objects = match objects {
+        Ok(objects) => objects,
+        // That they are not served has been reported.
+        Err(unread) if unread.is_unserved => return None,
+        Err(unread) => return Some(unread.finding(step)),
+    };
+    let reasons: Vec<String> = objects.iter().filter_map(reason).collect();
+    if reasons.is_empty() {
+        return Some(Finding::ok(step, format!("{} {plural}, each Ready", objects.len())));
+    }
+    let names = listed_by(&reasons, "; ");
+    Some(Finding::warning(
+        step,
+        format!("{} of {} {plural} are not Ready: {names}", reasons.len(), objects.len()),
+        format!("kubectl describe says more, and docs/troubleshooting.md; kubectl get {} -A", plural.to_lowercase()),
+    ))
+}
+
+/// The name of the object, with the reason for which it is not Ready.
+fn reason(object: &DynamicObject) -> Option<String> {
+    let conditions = object.data["status"]["conditions"].as_array();
+    let ready = conditions.and_then(|conditions| conditions.iter().find(|condition| condition["type"] == "Ready"));
+    let why = match ready {
+        Some(ready) if ready["status"] == "True" => return None,
+        Some(ready) => {
+            let mut why = ready["reason"].as_str().unwrap_or("Unknown").to_owned();
+            let message = ready["message"].as_str().and_then(|message| message.lines().next()).unwrap_or_default();
+            if !message.is_empty() {
+                let _ = write!(why, " ({message})");
+            }
+            why
+        }
+        None => "no condition yet".to_owned(),
+    };
+    let name = match object.namespace() {
+        Some(namespace) => format!("{namespace}/{}", object.name_any()),
+        None => object.name_any(),
+    };
+    Some(format!("{name}: {why}"))
+}
+
+/// `1 VirtualService is`, `2 VirtualServices are`.
+fn counted(count: usize, noun: &str, is: &str, are: &str) -> String {
+    if count == 1 { format!("1 {noun} {is}") } else { format!("{count} {noun}s {are}") }
+}
+
+fn listed(names: &[String]) -> String {
+    listed_by(names, ", ")
+}
+
+fn listed_by(names: &[String], between: &str) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let named = names[..names.len() - more].join(between);
+    if more == 0 { named } else { format!("{named}{between}and {more} more") }
+}
