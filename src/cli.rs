@@ -12,6 +12,7 @@ use crate::config::{Environment, SettingError, Settings};
 use crate::offline::explain;
 
 mod check;
+mod cleanup;
 mod explain_rules;
 mod files;
 mod invocation;
@@ -52,13 +53,14 @@ Examples:
 
 const NAME: &str = "workspaces-controller";
 /// All commands; without one the controller runs.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 11] = [
     "crds",
     "validate",
     "render",
     "migrate",
     rollout::NAME,
     check::NAME,
+    cleanup::NAME,
     "explain",
     explain_rules::NAME,
     "completion",
@@ -66,12 +68,13 @@ const COMMANDS: [&str; 10] = [
 ];
 /// Commands that the Go controller does not have. Their flags are not rewritten from Go's style: `-o=json` is left as
 /// it is.
-const OWN_COMMANDS: [&str; 9] = [
+const OWN_COMMANDS: [&str; 10] = [
     "validate",
     "render",
     "migrate",
     rollout::NAME,
     check::NAME,
+    cleanup::NAME,
     "explain",
     explain_rules::NAME,
     "completion",
@@ -125,6 +128,7 @@ fn command() -> Command {
         .subcommands(files::commands())
         .subcommand(rollout::command())
         .subcommand(check::command())
+        .subcommand(cleanup::command())
         .subcommand(
             Command::new("explain")
                 .about("Explains a validation rule, or lists all of them")
@@ -191,6 +195,7 @@ fn invocation(
                 return Err(errors);
             }
         },
+        Some((cleanup::NAME, matches)) => Invocation::Cleanup(cleanup::invocation(matches, environment)),
         Some((explain_rules::NAME, matches)) => match explain_rules::invocation(matches, environment) {
             Ok(command) => Invocation::ExplainRules(Box::new(command)),
             Err(more) => {
@@ -286,7 +291,10 @@ fn setting_error(error: &clap::Error) -> SettingError {
             "one of them is required: --check changes nothing, --hand-back prepares the way back".to_owned()
         }
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => {
-            "unknown command; use crds, validate, render, migrate, rollout, check, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false".to_owned()
+            "unknown command; use crds, validate, render, migrate, rollout, check, cleanup, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false".to_owned()
+        }
+        ErrorKind::MissingRequiredArgument if name.contains("--dry-run") => {
+            "one of them is required: --dry-run changes nothing, --yes does what it prints".to_owned()
         }
         ErrorKind::MissingRequiredArgument => "required argument is missing (--help shows the usage)".to_owned(),
         ErrorKind::InvalidValue if value.is_some() => match error.get(ContextKind::ValidValue) {

@@ -19,6 +19,7 @@ use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config};
+use serde_json::{Value, json};
 use tower::layer::util::Stack;
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, ServiceBuilder};
@@ -187,6 +188,16 @@ pub fn names_object(status: &Status) -> bool {
 pub fn delete_only(uid: &str) -> DeleteParams {
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }
+}
+
+/// The JSON patch that removes that finalizer, at this index of the object with that uid, and no other that may have its place by now.
+pub fn finalizer_removal(uid: &str, index: usize, finalizer: &str) -> Value {
+    let path = format!("/metadata/finalizers/{index}");
+    json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "test", "path": path, "value": finalizer},
+        {"op": "remove", "path": path},
+    ])
 }
 
 /// An error with its causes on one line, without repetitions. What the API server answered is all there is to say of a request.

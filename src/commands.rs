@@ -1,7 +1,7 @@
 //! The commands of the program, and the one table of exit codes.
 //!
 //! A one-shot command computes its whole output before it writes any of it, so a closed pipe cannot change the exit
-//! code; but for `rollout`, which says what it does while it does it. Without a command the controller runs until it is stopped ([`app`]).
+//! code; but for `rollout`, which says what it does while it does it, and `cleanup`, which says it before. Without a command the controller runs until it is stopped ([`app`]).
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use tokio::runtime::Builder;
 use crate::api::inventory;
 use crate::app::{self, RunError};
 use crate::check::{self, Check};
+use crate::cleanup::{self, Cleanup};
 use crate::cli::Invocation;
 use crate::client::Access;
 use crate::config::SettingError;
@@ -88,6 +89,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
         Invocation::HandBack(command) => hand_back(&command),
         Invocation::Rollout(command) => roll_out(&command),
         Invocation::Check(command) => check(&command),
+        Invocation::Cleanup(command) => clean_up(&command),
         Invocation::ExplainRules(command) => explain_rules(&command),
         Invocation::Print(text) => print(&text),
         Invocation::Crds { dir: None } => print(&crd_files().map(|(_, yaml)| yaml).join("---\n")),
@@ -164,6 +166,19 @@ fn hand_back(command: &HandBack) -> ExitStatus {
 fn check(command: &Check) -> ExitStatus {
     let done =
         on_cluster(command.kubeconfig.as_deref(), async |client| Ok(check::run(&client, command, print_note).await));
+    match done {
+        Ok(output) => print_output(&output),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Takes away what an installation leaves behind.
+fn clean_up(command: &Cleanup) -> ExitStatus {
+    // A list that nobody reads is no reason to stop half-way.
+    let print = |text: &str| drop(write(text, &mut io::stdout().lock()));
+    let done = on_cluster(command.kubeconfig.as_deref(), async |client| {
+        cleanup::run(&client, command, print, print_note).await
+    });
     match done {
         Ok(output) => print_output(&output),
         Err(error) => fail(&error),

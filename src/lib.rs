@@ -7,6 +7,7 @@ pub mod activity;
 pub mod api;
 pub mod app;
 mod check;
+mod cleanup;
 pub mod cli;
 pub mod client;
 pub mod commands;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::check::Check;
+use crate::cleanup::Cleanup;
 use crate::config::Settings;
 use crate::hand_back::HandBack;
 use crate::offline::explain_rules::ExplainRules;
@@ -35,6 +36,8 @@ pub enum Invocation {
     Rollout(Box<Rollout>),
     /// Say whether an installation works.
     Check(Box<Check>),
+    /// Take away what an installation leaves behind.
+    Cleanup(Cleanup),
     /// Print a text: help, version and the like.
     Print(String),
 }

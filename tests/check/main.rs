@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cleanup;
 mod hops;
 mod site;
 mod surroundings;

@@ -42,10 +42,15 @@ impl Run {
 
 /// Runs the product with these arguments, as a user of the control plane.
 pub fn run(args: &[&str], user: &str) -> Run {
+    run_on(cluster(), args, user)
+}
+
+/// The same on another control plane.
+pub fn run_on(cluster: &Cluster, args: &[&str], user: &str) -> Run {
     let output = Command::new(env!("CARGO_BIN_EXE_workspaces-controller"))
         .args(args)
         .env_clear()
-        .env("KUBECONFIG", cluster().kubeconfig(user).unwrap())
+        .env("KUBECONFIG", cluster.kubeconfig(user).unwrap())
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -11,7 +11,7 @@ use super::super::apply::as_field_manager;
 use super::super::engine::ReconcileCause;
 use super::super::patch::{PatchError, send};
 use super::Context;
-use crate::client::{CallError, in_time};
+use crate::client::{CallError, finalizer_removal, in_time};
 use crate::stores::kind::StoredKind;
 use crate::stores::slim::Incoming;
 use crate::users;
@@ -96,14 +96,9 @@ fn addition(kind: &StoredKind) -> Value {
     ])
 }
 
-/// The JSON patch that removes it, and no other that may have its place by now.
+/// The JSON patch that removes it.
 fn removal(kind: &StoredKind, index: usize) -> Value {
-    let path = format!("/metadata/finalizers/{index}");
-    json!([
-        {"op": "test", "path": "/metadata/uid", "value": &*kind.identity.uid},
-        {"op": "test", "path": path, "value": KIND_FINALIZER},
-        {"op": "remove", "path": path},
-    ])
+    finalizer_removal(&kind.identity.uid, index, KIND_FINALIZER)
 }
 
 /// Whether the kind is gone or not the one that is known: also where a `test` of the patch failed, or the kind is being

@@ -1,0 +1,174 @@
+//! What an installation leaves behind, what of it goes, and in which order. Pure.
+
+use std::fmt;
+
+use crds::labels::{FIELD_MANAGER, KIND_FINALIZER};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use kube::api::PartialObjectMeta;
+use kube::core::DynamicObject;
+use webhook::REGISTRATIONS;
+
+use crate::stores::child::Child;
+use crate::stores::slim::Incoming;
+
+/// The label by which helm says which chart made an object, and its value before the version.
+const CHART_LABEL: &str = "helm.sh/chart";
+const CHART: &str = "workspaces-controller-";
+/// What cert-manager writes on the Secrets of the chart's certificates, which it leaves behind.
+const CERTIFICATE: &str = "cert-manager.io/certificate-name";
+const CERTIFICATES: [&str; 2] = ["workspaces-serving-cert", "workspaces-ca"];
+
+/// What there is.
+pub(super) struct Found {
+    pub configurations: Vec<ValidatingWebhookConfiguration>,
+    pub kinds: Vec<DynamicObject>,
+    pub routes: Vec<Incoming<Child>>,
+    /// Of the namespace of the installation; the Leases that have one of our names.
+    pub leases: Vec<Lease>,
+    /// The metadata alone.
+    pub secrets: Vec<PartialObjectMeta<Secret>>,
+    pub jobs: Vec<Job>,
+    /// How many Workspaces there are.
+    pub workspaces: usize,
+}
+
+/// One change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Step {
+    pub what: What,
+    /// Empty for objects of the whole cluster.
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+}
+
+/// What is done, in the order in which it is done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum What {
+    /// First: without a server every change of a Workspace or kind would be refused.
+    Configuration,
+    /// Removes the finalizer at this index of a kind: nobody else would.
+    Finalizer(usize),
+    /// A Workspace that is deleted later would keep it until garbage collection.
+    Route,
+    Lease,
+    Secret,
+    Job,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verb, kind) = match self.what {
+            What::Configuration => ("delete", "ValidatingWebhookConfiguration"),
+            What::Finalizer(_) => {
+                return write!(formatter, "remove the finalizer {KIND_FINALIZER} of WorkspaceKind {}", self.name);
+            }
+            What::Route => ("delete", "VirtualService"),
+            What::Lease => ("delete", "Lease"),
+            What::Secret => ("delete", "Secret"),
+            What::Job => ("delete", "Job"),
+        };
+        match &*self.namespace {
+            "" => write!(formatter, "{verb} {kind} {}", self.name),
+            namespace => write!(formatter, "{verb} {kind} {namespace}/{}", self.name),
+        }
+    }
+}
+
+/// What goes and what stays.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Plan {
+    pub steps: Vec<Step>,
+    /// What stays, and why; a line for each.
+    pub stays: Vec<String>,
+}
+
+/// What goes of what was found, and what stays.
+pub(super) fn plan(found: &Found, keep_routes: bool) -> Plan {
+    let mut plan = Plan::default();
+    configurations(&mut plan, &found.configurations);
+    for kind in &found.kinds {
+        let index = kind.finalizers().iter().position(|finalizer| finalizer == KIND_FINALIZER);
+        plan.steps.extend(index.map(|index| step(What::Finalizer(index), &kind.metadata)));
+    }
+    routes(&mut plan, &found.routes, keep_routes);
+    for lease in &found.leases {
+        if is_written_by_us(&lease.metadata) {
+            plan.steps.push(step(What::Lease, &lease.metadata));
+        } else {
+            plan.stays.push(format!("Lease {}: written by another controller", name(&lease.metadata)));
+        }
+    }
+    for secret in &found.secrets {
+        let of_certificate = secret.annotations().get(CERTIFICATE).is_some_and(|name| CERTIFICATES.contains(&&**name));
+        if of_certificate || is_written_by_us(&secret.metadata) {
+            plan.steps.push(step(What::Secret, &secret.metadata));
+        }
+    }
+    let jobs = found.jobs.iter().filter(|job| is_of_chart(&job.metadata));
+    plan.steps.extend(jobs.map(|job| step(What::Job, &job.metadata)));
+    let counts = [(found.kinds.len(), "WorkspaceKind"), (found.workspaces, "Workspace")];
+    let counts = counts.map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
+    plan.stays.push(format!("{}, their pods and volumes, the CRDs, and the roles of users", counts.join(", ")));
+    plan
+}
+
+fn configurations(plan: &mut Plan, configurations: &[ValidatingWebhookConfiguration]) {
+    for configuration in configurations {
+        let mut webhooks = configuration.webhooks.iter().flatten();
+        let has_ours = webhooks.any(|webhook| REGISTRATIONS.iter().any(|ours| ours.name == webhook.name));
+        if is_of_chart(&configuration.metadata) {
+            plan.steps.push(step(What::Configuration, &configuration.metadata));
+        } else if has_ours {
+            let name = configuration.name_any();
+            plan.stays.push(format!(
+                "ValidatingWebhookConfiguration {name}: not made by this chart; if nothing serves it, every change of a Workspace is refused \
+                 until it is deleted (kubectl delete validatingwebhookconfiguration {name})"
+            ));
+        }
+    }
+}
+
+fn routes(plan: &mut Plan, routes: &[Incoming<Child>], keep: bool) {
+    let ours = routes.iter().filter_map(|route| route.object.as_ref().ok());
+    let ours = ours.filter(|route| route.is_ours() && route.made_for().is_some() && !route.identity.deleting);
+    let steps: Vec<Step> = ours
+        .map(|route| Step {
+            what: What::Route,
+            namespace: route.identity.key.namespace().to_owned(),
+            name: route.identity.key.name().to_owned(),
+            uid: route.identity.uid.to_string(),
+        })
+        .collect();
+    if keep && !steps.is_empty() {
+        plan.stays.push(format!("{} VirtualServices, as --keep-routes says", steps.len()));
+    } else {
+        plan.steps.extend(steps);
+    }
+}
+
+fn step(what: What, metadata: &ObjectMeta) -> Step {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    Step { what, namespace: text(&metadata.namespace), name: text(&metadata.name), uid: text(&metadata.uid) }
+}
+
+fn name(metadata: &ObjectMeta) -> String {
+    [&metadata.namespace, &metadata.name].map(|part| part.as_deref().unwrap_or_default()).join("/")
+}
+
+/// Whether this chart made it.
+fn is_of_chart(metadata: &ObjectMeta) -> bool {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(CHART_LABEL));
+    label.is_some_and(|chart| chart.starts_with(CHART))
+}
+
+/// Whether this program wrote it last: a field manager is named after the program.
+fn is_written_by_us(metadata: &ObjectMeta) -> bool {
+    let last = metadata.managed_fields.iter().flatten().max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    last.is_some_and(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
+}
