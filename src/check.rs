@@ -4,17 +4,15 @@
 //! they do not, [`witness`] says from the error of the API server which hop fails. [`surroundings`] has what users trip over beside it.
 //! Nothing is written.
 
+mod arguments;
 mod chain;
 mod finding;
 mod probe;
 mod read;
 mod surroundings;
-#[cfg(test)]
-mod tests;
 mod witness;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::ports::Dialect;
@@ -23,42 +21,18 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::{causes, in_time};
 use crate::offline::CommandOutput;
-use crate::offline::finding::Severity;
 use crate::stores::{CrdsUnknown, older_crds};
+use arguments::INSTALL_CRDS;
 use chain::Chain;
 use finding::{Finding, output, passes};
 use probe::{Answer, ask};
+
+pub use arguments::Check;
 
 /// The pause before another look.
 const RETRY: Duration = Duration::from_secs(2);
 /// The namespace that the documentation installs into.
 const NAMESPACE: &str = "kubeflow-workspaces";
-const INSTALL_CRDS: &str = "workspaces-controller crds | kubectl apply --server-side -f -";
-
-/// The arguments of the command.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Check {
-    /// The kubeconfig of the cluster.
-    pub kubeconfig: Option<PathBuf>,
-    /// The namespace of the installation; if unset, that of the webhook's Service.
-    pub namespace: Option<String>,
-    /// How long it is tried again while it does not pass.
-    pub wait: Duration,
-    /// Whether the output is JSON.
-    pub json: bool,
-    /// Which findings make the exit code 1.
-    pub fail_on: Severity,
-    /// Whether routes are made.
-    pub use_istio: bool,
-    /// The gateways of the routes.
-    pub gateways: Vec<String>,
-    /// The dialects that the webhook accepts.
-    pub dialects: BTreeSet<Dialect>,
-    /// Whether a leader is elected.
-    pub leader_elect: bool,
-    /// The Lease of the leader.
-    pub lease: &'static str,
-}
 
 /// Looks until everything passes, for as long as it shall wait, and returns the last look. `report` gets a line if it has to wait.
 pub async fn run(client: &Client, check: &Check, report: impl Fn(&str)) -> CommandOutput {

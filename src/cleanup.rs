@@ -4,8 +4,6 @@
 //! printed before anything is done, and nothing is done while a controller leads: it would make again what goes.
 
 mod plan;
-#[cfg(test)]
-mod tests;
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
@@ -66,7 +64,9 @@ pub async fn run(
     let plan = plan(&found, command.keep_routes);
     print(&listed(&plan));
     if let Some(leader) = leader {
-        let refusal = format!("{leader}: stop that controller first (scale its Deployment to 0, or helm uninstall), or say --force");
+        let refusal = format!(
+            "{leader}: stop that controller first (scale its Deployment to 0, or helm uninstall), or say --force"
+        );
         match (command.dry_run, command.force) {
             (true, _) => report(&format!("with --yes this would be refused, since {refusal}")),
             (false, true) => report(&format!("--force: although {leader}")),
@@ -86,7 +86,10 @@ pub async fn run(
         }
     }
     for step in come_back(client, command, &plan).await? {
-        let _ = writeln!(errors, "error: {step}: it is there again, so a controller still runs; stop it, and run this again");
+        let _ = writeln!(
+            errors,
+            "error: {step}: it is there again, so a controller still runs; stop it, and run this again"
+        );
     }
     let failed = plan.steps.len() - done;
     let namespace = &command.namespace;
@@ -108,11 +111,8 @@ async fn leader(client: &Client, report: impl Fn(&str)) -> Result<Option<String>
 }
 
 fn lease_names() -> [&'static str; 3] {
-    let modes = [
-        Mode::Everything,
-        Mode::Namespaces(String::new()),
-        Mode::OnlyRoutes { selector: None, take_over: false },
-    ];
+    let modes =
+        [Mode::Everything, Mode::Namespaces(String::new()), Mode::OnlyRoutes { selector: None, take_over: false }];
     modes.map(|mode| mode.lease_name())
 }
 
@@ -232,7 +232,8 @@ async fn delete_route(client: &Client, namespace: &str, name: &str, uid: &str) -
 }
 
 async fn remove_finalizer(client: &Client, name: &str, uid: &str, index: usize) -> Result<(), CallError> {
-    let patch = serde_json::from_value(finalizer_removal(uid, index, KIND_FINALIZER)).map_err(kube::Error::SerdeError)?;
+    let patch =
+        serde_json::from_value(finalizer_removal(uid, index, KIND_FINALIZER)).map_err(kube::Error::SerdeError)?;
     let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let api = dynamic(client, "WorkspaceKind", "workspacekinds");
     in_time(api.patch(name, &params, &Patch::<()>::Json(patch))).await.map(drop)
@@ -247,6 +248,7 @@ async fn come_back(client: &Client, command: &Cleanup, done: &Plan) -> Result<Ve
     sleep(COMES_BACK).await;
     let again = plan(&read(client, command).await?, command.keep_routes).steps;
     // Another route of the same name was made anew; a kind stays the same.
-    let is_same = |step: &Step| done.steps.iter().any(|other| (&other.namespace, &other.name) == (&step.namespace, &step.name));
+    let is_same =
+        |step: &Step| done.steps.iter().any(|other| (&other.namespace, &other.name) == (&step.namespace, &step.name));
     Ok(again.into_iter().filter(is_made_again).filter(is_same).collect())
 }

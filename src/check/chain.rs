@@ -2,14 +2,18 @@
 //!
 //! What the API server answered to two dry runs is the proof; the webhook configuration and the Service explain it.
 
-use k8s_openapi::api::admissionregistration::v1::{ValidatingWebhook, ValidatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    RuleWithOperations, ValidatingWebhook, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use webhook::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH};
 
-use super::finding::Finding;
+use super::arguments::INSTALL_CRDS;
+use super::finding::{Finding, State};
 use super::probe::{Answer, FAULT};
-use super::read::Unread;
+use super::read::{CREATE_KINDS, Unread};
 use super::witness::{Address, FailedCall, explain};
 
 const CONFIGURATION: &str = "webhook configuration";
@@ -21,10 +25,16 @@ pub(super) struct Chain {
     /// All webhook configurations.
     pub configurations: Result<Vec<ValidatingWebhookConfiguration>, Unread>,
     /// The Service of the webhook for WorkspaceKinds, if its configuration names one, and what is behind it.
-    pub service: Option<Result<Option<(Service, Vec<EndpointSlice>)>, Unread>>,
+    pub service: Option<Result<Option<Backing>, Unread>>,
     /// What was answered to a good kind, and to a faulty one.
     pub good: Answer,
     pub bad: Answer,
+}
+
+/// A Service, and what is behind it.
+pub(super) struct Backing {
+    pub service: Service,
+    pub slices: Vec<EndpointSlice>,
 }
 
 /// A webhook of ours, and the configuration that it stands in.
@@ -55,20 +65,18 @@ fn find<'a>(configurations: &'a [ValidatingWebhookConfiguration], registration: 
 pub(super) fn address(webhook: &ValidatingWebhook, namespace: &str) -> Address {
     let client = &webhook.client_config;
     let has_ca = client.ca_bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty());
-    match &client.service {
-        Some(service) => Address {
+    if let Some(service) = &client.service {
+        return Address {
             text: format!("Service {}/{}, port {}", service.namespace, service.name, service.port.unwrap_or(443)),
             host: format!("{}.{}.svc", service.name, service.namespace),
             namespace: service.namespace.clone(),
             has_ca,
-        },
-        None => {
-            let url = client.url.as_deref().unwrap_or_default();
-            let host = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
-            let text = url.strip_suffix(WORKSPACE_KIND_PATH).unwrap_or(url).to_owned();
-            Address { text, host, namespace: namespace.to_owned(), has_ca }
-        }
+        };
     }
+    let url = client.url.as_deref().unwrap_or_default();
+    let host = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
+    let text = url.strip_suffix(WORKSPACE_KIND_PATH).unwrap_or(url).to_owned();
+    Address { text, host, namespace: namespace.to_owned(), has_ca }
 }
 
 /// The findings, in the order of the way. `namespace`: that of the installation.
@@ -106,7 +114,7 @@ fn registered(configurations: &[ValidatingWebhookConfiguration]) -> Vec<Finding>
         findings.extend(differences(&found, registration));
         names.push(found.configuration);
     }
-    if findings.iter().all(|finding| finding.state < super::finding::State::Failed) {
+    if findings.iter().all(|finding| finding.state < State::Failed) {
         names.dedup();
         findings.insert(0, Finding::ok(CONFIGURATION, format!("{} has both webhooks", names.join(" and "))));
     }
@@ -134,8 +142,8 @@ fn differences(found: &Found<'_>, registration: &Registration) -> Vec<Finding> {
             ));
         }
     }
-    let is_set = |selector: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector>| {
-        selector.as_ref().is_some_and(|selector| *selector != Default::default())
+    let is_set = |selector: &Option<LabelSelector>| {
+        selector.as_ref().is_some_and(|selector| *selector != LabelSelector::default())
     };
     if is_set(&webhook.namespace_selector) || is_set(&webhook.object_selector) {
         findings.push(Finding::warning(
@@ -163,7 +171,7 @@ fn differences(found: &Found<'_>, registration: &Registration) -> Vec<Finding> {
     findings
 }
 
-fn covers(rule: &k8s_openapi::api::admissionregistration::v1::RuleWithOperations, registration: &Registration) -> bool {
+fn covers(rule: &RuleWithOperations, registration: &Registration) -> bool {
     let has = |list: &Option<Vec<String>>, wanted: &str| {
         list.iter().flatten().any(|item| item == wanted || item == "*" || item == "*/*")
     };
@@ -174,7 +182,7 @@ fn covers(rule: &k8s_openapi::api::admissionregistration::v1::RuleWithOperations
 
 /// What the two answers prove; none if they do not say why the webhook was not asked.
 fn admission(chain: &Chain, found: Option<&Found<'_>>, is_read: bool, namespace: &str) -> Option<Vec<Finding>> {
-    for answer in [&chain.good, &chain.bad] {
+    for (answer, is_good) in [(&chain.good, true), (&chain.bad, false)] {
         match answer {
             Answer::None(error) => {
                 let message = format!("the dry run had no answer: {error}");
@@ -183,9 +191,8 @@ fn admission(chain: &Chain, found: Option<&Found<'_>>, is_read: bool, namespace:
                 return Some(vec![Finding::unknown(ADMISSION, message, fix)]);
             }
             Answer::Refused(code, message) => {
-                let is_expected = std::ptr::eq(answer, &chain.bad) && is_ours(message);
-                if !is_expected {
-                    return Some(vec![refused(*code, message, found, std::ptr::eq(answer, &chain.good), namespace)]);
+                if is_good || !is_ours(message) {
+                    return Some(vec![refused(*code, message, found, is_good, namespace)]);
                 }
             }
             Answer::Accepted => {}
@@ -262,16 +269,13 @@ fn refused(code: u16, message: &str, found: Option<&Found<'_>>, is_good: bool, n
             "rights",
             format!("the dry run is not allowed: {message}"),
             format!(
-                "run it as somebody who may create WorkspaceKinds, or add to the rules of a ClusterRole: {}",
-                super::read::CREATE_KINDS
+                "run it as somebody who may create WorkspaceKinds, or add to the rules of a ClusterRole: {CREATE_KINDS}"
             ),
         ),
-        None if code == 404 => Finding::failed(
-            "CRDs",
-            format!("workspacekinds.{} is not served: {message}", crds::GROUP),
-            super::INSTALL_CRDS,
-        ),
-        None if code == 422 => Finding::failed("CRDs", quoted, super::INSTALL_CRDS),
+        None if code == 404 => {
+            Finding::failed("CRDs", format!("workspacekinds.{} is not served: {message}", crds::GROUP), INSTALL_CRDS)
+        }
+        None if code == 422 => Finding::failed("CRDs", quoted, INSTALL_CRDS),
         None => Finding::unknown(ADMISSION, quoted, "run it again"),
     }
 }
@@ -312,7 +316,7 @@ fn service(chain: &Chain, webhook: &ValidatingWebhook, at: &Address) -> Option<F
     let error = match chain.service.as_ref()? {
         Err(unread) => return Some(unread.finding("Service")),
         Ok(None) => "not found",
-        Ok(Some((service, slices))) => {
+        Ok(Some(Backing { service, slices })) => {
             let port = webhook.client_config.service.as_ref().and_then(|service| service.port).unwrap_or(443);
             let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
             let has_port = ports.into_iter().any(|given| given.port == port);

@@ -6,16 +6,17 @@ use crds::labels::WORKSPACE_NAME_LABEL;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{ApiResource, ListParams};
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::{Api, Client, Resource as _};
 use serde::de::DeserializeOwned;
 
+use super::arguments::Check;
+use super::chain::{Backing, kind_webhook};
 use super::finding::Finding;
 use super::surroundings::{Istio, Leader, Surroundings};
-use super::{Check, chain};
+
 use crate::client::{CallError, causes, in_time, list_all};
 use crate::election::who_holds;
 use crate::rbac::AccessRule;
@@ -111,14 +112,14 @@ pub(super) async fn configurations(client: &Client) -> Result<Vec<ValidatingWebh
 pub(super) async fn service(
     client: &Client,
     configurations: &[ValidatingWebhookConfiguration],
-) -> Option<Result<Option<(Service, Vec<EndpointSlice>)>, Unread>> {
-    let named = chain::kind_webhook(configurations)?.client_config.service.as_ref()?;
+) -> Option<Result<Option<Backing>, Unread>> {
+    let named = kind_webhook(configurations)?.client_config.service.as_ref()?;
     let read = async {
         let services: Api<Service> = Api::namespaced(client.clone(), &named.namespace);
         let Some(service) = one(services, &named.name, SERVICES).await? else { return Ok(None) };
         let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={}", named.name));
         let slices = all(Api::namespaced(client.clone(), &named.namespace), of_service, ENDPOINTS).await?;
-        Ok(Some((service, slices)))
+        Ok(Some(Backing { service, slices }))
     };
     Some(read.await)
 }

@@ -339,6 +339,6 @@ fn listed(names: &[String]) -> String {
 
 fn listed_by(names: &[String], between: &str) -> String {
     let more = names.len().saturating_sub(NAMED);
-    let named = names[..names.len() - more].join(between);
-    if more == 0 { named } else { format!("{named}{between}and {more} more") }
+    let first = names[..names.len() - more].join(between);
+    if more == 0 { first } else { format!("{first}{between}and {more} more") }
 }

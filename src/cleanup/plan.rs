@@ -172,3 +172,89 @@ fn is_written_by_us(metadata: &ObjectMeta) -> bool {
     let last = metadata.managed_fields.iter().flatten().max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     last.is_some_and(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn of<T: serde::de::DeserializeOwned>(object: &Value) -> T {
+        serde_json::from_str(&object.to_string()).unwrap()
+    }
+
+    fn written(manager: &str, time: &str) -> Value {
+        json!({"manager": manager, "operation": "Update", "time": time})
+    }
+
+    #[test]
+    fn only_what_is_ours_goes_and_in_order() {
+        let metadata = |name: &str, more: Value| {
+            let mut metadata = json!({"name": name, "namespace": "ns", "uid": format!("uid-{name}")});
+            metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"metadata": metadata})
+        };
+        let chart = |version: &str| json!({"labels": {"helm.sh/chart": version}});
+        let certificate = |name: &str| json!({"annotations": {"cert-manager.io/certificate-name": name}});
+        let (earlier, later) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+        let by = |first: &str, last: &str| json!({"managedFields": [written(last, later), written(first, earlier)]});
+        let cluster_wide = |name: &str, more: Value| {
+            let mut object = metadata(name, more);
+            object["metadata"].as_object_mut().unwrap().remove("namespace");
+            object
+        };
+        let mut unlabelled = cluster_wide("by-hand", json!({}));
+        unlabelled["webhooks"] = json!([{
+            "name": "vworkspace.kb.io", "clientConfig": {}, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+        }]);
+        let found = Found {
+            configurations: vec![
+                of(&cluster_wide("policies", json!({}))),
+                of(&unlabelled),
+                of(&cluster_wide("ours", chart("workspaces-controller-0.1.0"))),
+                of(&cluster_wide("other", chart("workspaces-2.0.0"))),
+            ],
+            kinds: vec![
+                of(&cluster_wide("free", json!({"finalizers": ["example.com/other"]}))),
+                of(&cluster_wide("held", json!({"finalizers": ["example.com/other", KIND_FINALIZER]}))),
+            ],
+            routes: Vec::new(),
+            leases: vec![
+                of(&metadata("mine", by("manager", FIELD_MANAGER))),
+                of(&metadata("theirs", by(FIELD_MANAGER, "manager"))),
+            ],
+            secrets: vec![
+                of(&metadata("of-users", json!({}))),
+                of(&metadata("of-others", certificate("web"))),
+                of(&metadata("of-chart", certificate("workspaces-serving-cert"))),
+                of(&metadata("of-us", by(FIELD_MANAGER, FIELD_MANAGER))),
+            ],
+            jobs: vec![
+                of(&metadata("check", chart("workspaces-controller-0.1.0"))),
+                of(&metadata("backup", json!({}))),
+            ],
+            workspaces: 3,
+        };
+        let plan = plan(&found, false);
+        let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
+        let expected = [
+            "delete ValidatingWebhookConfiguration ours",
+            "remove the finalizer notebooks.kubeflow.org/workspacekind-protection of WorkspaceKind held",
+            "delete Lease ns/mine",
+            "delete Secret ns/of-chart",
+            "delete Secret ns/of-us",
+            "delete Job ns/check",
+        ];
+        assert_eq!(steps, expected);
+        assert_eq!(plan.steps[1].what, What::Finalizer(1));
+        assert!(plan.steps.iter().all(|step| step.uid == format!("uid-{}", step.name)));
+        let stays = [
+            "ValidatingWebhookConfiguration by-hand: not made by this chart; if nothing serves it, every change of a Workspace is refused \
+             until it is deleted (kubectl delete validatingwebhookconfiguration by-hand)",
+            "Lease ns/theirs: written by another controller",
+            "2 WorkspaceKinds, 3 Workspaces, their pods and volumes, the CRDs, and the roles of users",
+        ];
+        assert_eq!(plan.stays, stays);
+    }
+}

@@ -168,7 +168,7 @@ fn booleans_are_those_of_go() {
     assert!(error(&["--use-istio="], &[]).starts_with("--use-istio=\"\": must be true or false"));
     assert_eq!(
         error(&["--leader-elect", "false"], pod),
-        "false: unknown command; use crds, validate, render, migrate, rollout, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false"
+        "false: unknown command; use crds, validate, render, migrate, rollout, check, cleanup, explain, explain-rules, completion, version or none, and write boolean flags as --flag=false"
     );
 }
 

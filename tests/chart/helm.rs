@@ -85,9 +85,15 @@ pub fn manifest(namespace: &str, set: &[&str]) -> String {
     answer.stdout
 }
 
-/// The rendered objects, in helm's order.
+/// The rendered objects that stay, in helm's order.
 pub fn objects(set: &[&str]) -> Vec<Value> {
-    documents(&manifest(NAMESPACE, set))
+    let all = documents(&manifest(NAMESPACE, set));
+    all.into_iter().filter(|object| !is_hook(object)).collect()
+}
+
+/// Whether helm makes it only for a while.
+pub fn is_hook(object: &Value) -> bool {
+    !object["metadata"]["annotations"]["helm.sh/hook"].is_null()
 }
 
 /// The objects of a YAML stream.

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use workspaces_controller::render::names::ChildNames;
 use workspaces_controller::render::{ChildKind, ChildRow};
 
+use crate::check;
 use crate::helm::{HelmOutput, NAMESPACE, documents, helm, text};
 use crate::process::Process;
 use crate::user_roles;
 
-const TIMEOUT: Duration = Duration::from_mins(1);
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 const VALIDITY: Duration = Duration::from_hours(24);
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/workspaces-manager-role";
 const OWN_ROLES: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/kubeflow-workspaces/roles";
@@ -121,6 +122,7 @@ fn an_installation_runs_with_exactly_what_the_chart_gives_it() {
     notes_have_commands_that_work(&cluster, &installed.stdout);
     let profile = user_roles::make_kubeflow_users(&cluster);
     user_roles::kubeflow_users_have_rights(&cluster, &profile);
+    check::passes_with_exactly_its_rights(&cluster);
     live_through_everything(&cluster, &mut process);
     let mut workspace = documents(&text("docs/examples/jupyterlab-workspace.yaml")).pop().unwrap();
     workspace["metadata"] = json!({"name": "mine"});

@@ -6,6 +6,7 @@
 mod helm;
 
 mod beside;
+mod check;
 mod image;
 mod image_swapped;
 mod installed;

@@ -68,6 +68,7 @@ fn value_sets() -> Vec<(&'static str, Vec<String>)> {
                 r#"extraVolumeMounts=[{"name": "scratch", "mountPath": "/scratch"}]"#,
             ]),
         ),
+        ("checked after each upgrade", set(&["check.hook=true"])),
         ("on the network of the node", set(&["hostNetwork=true", "replicas=1"])),
         (
             "scraped by a ServiceMonitor",
@@ -153,7 +154,12 @@ fn the_api_server_takes_every_object_of_every_value_set() {
     install_crds_of_others(cluster);
     let namespace = restricted_namespace(cluster);
     // Pods may only name an account that exists.
-    for name in ["workspaces-controller", "workspaces-route-controller", "workspaces-namespace-controller"] {
+    for name in [
+        "workspaces-controller",
+        "workspaces-route-controller",
+        "workspaces-namespace-controller",
+        "workspaces-controller-check",
+    ] {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
         cluster.api().create(&path, &account).unwrap().ok().unwrap();

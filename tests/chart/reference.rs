@@ -11,6 +11,8 @@ use crate::helm::{CHART, NAMESPACE, SOME_CA, checkout, documents, manifest, text
 
 /// Values that are not the defaults, and which others have to be set for them to count.
 const OTHERS: &[(&str, &str, &[&str])] = &[
+    ("check.waitSeconds", "1", &[]),
+    ("check.failOn", "warning", &[]),
     ("global.imageRegistry", "mirror.example.com", &[]),
     ("global.imagePullSecrets", r#"[{"name": "shared"}]"#, &[]),
     ("image.registry", "registry.example.com", &[]),

@@ -9,6 +9,7 @@ const NS: &str = cluster::CONTROLLER_NAMESPACE;
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kubeflow-workspaces/leases";
 const SECRETS: &str = "/api/v1/namespaces/kubeflow-workspaces/secrets";
 const KIND: &str = "/apis/kubeflow.org/v1beta1/workspacekinds/jupyterlab";
+const KINDS: &str = "/apis/kubeflow.org/v1beta1/workspacekinds";
 const WORKSPACES: &str = "/apis/kubeflow.org/v1beta1/namespaces/default/workspaces";
 const ROUTES: &str = "/apis/networking.istio.io/v1/namespaces/default/virtualservices";
 
@@ -25,13 +26,10 @@ fn list(cluster: &Cluster, path: &str) -> Vec<Value> {
     cluster.api().get(path).and_then(Reply::ok).unwrap()["items"].as_array().unwrap().clone()
 }
 
-#[test]
-fn what_is_left_behind_goes_and_nothing_else() {
-    let cluster = Cluster::start(ClusterOptions::default()).unwrap();
-    let controller = start(&cluster);
+/// A Workspace with its route and its kind's finalizer, and what others have in the same places.
+fn make_everything(cluster: &Cluster, controller: &ControllerProcess<'_>) {
     let kind = include_str!("../../docs/examples/jupyterlab-kind.yaml");
-    let (kinds, _) = KIND.rsplit_once('/').unwrap();
-    cluster.api().create_yaml(kinds, kind).and_then(Reply::ok).unwrap();
+    cluster.api().create_yaml(KINDS, kind).and_then(Reply::ok).unwrap();
     let workspace = json!({
         "apiVersion": "kubeflow.org/v1beta1", "kind": "Workspace", "metadata": {"name": "lab"},
         "spec": {"kind": "jupyterlab", "podTemplate": {
@@ -41,7 +39,7 @@ fn what_is_left_behind_goes_and_nothing_else() {
     cluster.api().create(WORKSPACES, &workspace).and_then(Reply::ok).unwrap();
     let settled = controller.wait_for("route and finalizer", TIMEOUT, || {
         let kind = cluster.api().get(KIND).unwrap().json();
-        (!list(&cluster, ROUTES).is_empty() && kind["metadata"]["finalizers"].is_array()).then_some(())
+        (!list(cluster, ROUTES).is_empty() && kind["metadata"]["finalizers"].is_array()).then_some(())
     });
     settled.unwrap();
     // What others have: a route, a Secret, a Lease.
@@ -50,12 +48,28 @@ fn what_is_left_behind_goes_and_nothing_else() {
         "metadata": {"name": "foreign", "labels": {"notebooks.kubeflow.org/workspace-name": "lab"}},
     });
     cluster.api().create(ROUTES, &foreign).and_then(Reply::ok).unwrap();
-    for (name, annotations) in
-        [("users", json!({})), ("webhook-server-cert", json!({"cert-manager.io/certificate-name": "workspaces-serving-cert"}))]
-    {
+    for (name, annotations) in [
+        ("users", json!({})),
+        ("webhook-server-cert", json!({"cert-manager.io/certificate-name": "workspaces-serving-cert"})),
+    ] {
         let secret = json!({"metadata": {"name": name, "annotations": annotations}});
         cluster.api().create(SECRETS, &secret).and_then(Reply::ok).unwrap();
     }
+}
+
+/// Without a process and its webhook.
+fn nothing_hangs(cluster: &Cluster) {
+    for path in [&format!("{WORKSPACES}/lab"), KIND] {
+        cluster.api().delete(path).and_then(Reply::ok).unwrap();
+    }
+    assert!(list(cluster, KINDS).is_empty());
+}
+
+#[test]
+fn what_is_left_behind_goes_and_nothing_else() {
+    let cluster = Cluster::start(ClusterOptions::default()).unwrap();
+    let controller = start(&cluster);
+    make_everything(&cluster, &controller);
     let of_chart = json!({"metadata": {"labels": {"helm.sh/chart": "workspaces-controller-0.1.0"}}});
 
     let route = list(&cluster, ROUTES).into_iter().find(|route| route["metadata"]["name"] != "foreign").unwrap();
@@ -98,29 +112,41 @@ fn what_is_left_behind_goes_and_nothing_else() {
     // With force, beside a controller that runs: it says what is made again.
     let forced = cleanup(&cluster, &["--yes", "--force"]);
     assert_eq!(forced.code, Some(3), "{forced:#?}");
-    let again = format!("error: delete VirtualService default/{route}: it is there again, so a controller still runs; stop it, and run this again\n");
+    let again = format!(
+        "error: delete VirtualService default/{route}: it is there again, so a controller still runs; stop it, and run this again\n"
+    );
     assert!(forced.stderr.ends_with(&again), "{forced:#?}");
 
     controller.kill().unwrap();
     controller.wait_exit(TIMEOUT).unwrap();
     let keeps = cleanup(&cluster, &["--dry-run", "--keep-routes"]).stdout;
-    assert!(keeps.contains("keep 1 VirtualServices, as --keep-routes says\n") && !keeps.contains("delete VirtualService"), "{keeps}");
+    assert!(
+        keeps.contains("keep 1 VirtualServices, as --keep-routes says\n") && !keeps.contains("delete VirtualService"),
+        "{keeps}"
+    );
     let done = cleanup(&cluster, &["--yes"]);
-    assert_eq!((done.code, done.stdout.contains(" 0 failed; the rest goes with: helm uninstall workspaces-controller --namespace kubeflow-workspaces\n")), (Some(0), true), "{done:#?}");
+    assert_eq!(
+        (
+            done.code,
+            done.stdout.contains(
+                " 0 failed; the rest goes with: helm uninstall workspaces-controller --namespace kubeflow-workspaces\n"
+            )
+        ),
+        (Some(0), true),
+        "{done:#?}"
+    );
     assert_eq!(list(&cluster, ROUTES).len(), 1);
     assert!(cluster.api().get(KIND).unwrap().json()["metadata"]["finalizers"].is_null());
-    let secrets: Vec<Value> = list(&cluster, SECRETS).into_iter().map(|secret| secret["metadata"]["name"].clone()).collect();
+    let secrets: Vec<Value> =
+        list(&cluster, SECRETS).into_iter().map(|secret| secret["metadata"]["name"].clone()).collect();
     assert_eq!(secrets, [json!("users")]);
     assert!(list(&cluster, LEASES).is_empty());
     assert_eq!(list(&cluster, WORKSPACES).len(), 1);
-    let nothing = format!("{stays}0 done, 0 failed; the rest goes with: helm uninstall workspaces-controller --namespace {NS}\n");
+    let nothing =
+        format!("{stays}0 done, 0 failed; the rest goes with: helm uninstall workspaces-controller --namespace {NS}\n");
     assert_eq!(cleanup(&cluster, &["--yes"]), expected(0, nothing, String::new()));
 
-    // Nothing hangs now.
-    for path in [&format!("{WORKSPACES}/lab"), KIND] {
-        cluster.api().delete(path).and_then(Reply::ok).unwrap();
-    }
-    assert!(list(&cluster, kinds).is_empty());
+    nothing_hangs(&cluster);
     let flags = cleanup(&cluster, &[]);
     assert_eq!((flags.code, flags.stdout.as_str()), (Some(2), ""), "{flags:#?}");
 }

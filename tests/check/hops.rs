@@ -1,7 +1,8 @@
 //! Each hop between API server and webhook, broken for real.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +20,7 @@ const KUBECTL_PODS: &str = "kubectl -n kubeflow-workspaces get pods: are they Ru
     them? If they are not ready, kubectl -n kubeflow-workspaces logs deployment/workspaces-controller says why";
 const CA_FIX: &str = "with cert-manager: does its cainjector run, and does the annotation cert-manager.io/inject-ca-from name the \
     Certificate? kubectl -n kubeflow-workspaces describe certificate workspaces-serving-cert. With a certificate of your own: helm \
-    upgrade --set-file webhook.caBundle=ca.crt";
+    upgrade --set-file webhook.caBundle=ca.crt. With certificate.mode=selfManaged the log of the pods says why";
 const PROVEN: &str =
     "ok       admission: a good WorkspaceKind is accepted and a faulty one refused (dry run: nothing is stored)";
 const INSTALL: &str = "the chart makes it: helm upgrade, with settings.enableWebhooks=true (the default)";
@@ -123,7 +124,9 @@ fn services(ca: &str) {
 }
 
 fn connections(ca: &str) {
-    let at = |port: u16| (format!("https://127.0.0.1:{port}"), json!({"url": format!("https://127.0.0.1:{port}"), "caBundle": ca}));
+    let at = |port: u16| {
+        (format!("https://127.0.0.1:{port}"), json!({"url": format!("https://127.0.0.1:{port}"), "caBundle": ca}))
+    };
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let (url, client) = at(nobody);
     register(&client, &json!({}));
@@ -165,7 +168,8 @@ fn certificates(url: &str, ca: &str) {
     let message = "the caBundle of the webhook configuration does not verify the certificate that is served";
     says("caBundle", &failed("caBundle", &format!("{message}: {unknown}"), CA_FIX));
     register(&json!({"url": url}), &json!({}));
-    let message = "the webhook configuration has no caBundle, and no CA of the API server's system verifies the certificate";
+    let message =
+        "the webhook configuration has no caBundle, and no CA of the API server's system verifies the certificate";
     says("caBundle", &failed("caBundle", &format!("{message}: {unknown}"), CA_FIX));
     register(&json!({"url": url, "caBundle": bundle("no PEM")}), &json!({}));
     let message = "the caBundle of the webhook configuration is no certificate: could not get REST client: unable to load root \
@@ -188,9 +192,13 @@ fn certificates(url: &str, ca: &str) {
     says("TLS", &failed("TLS", &message, fix));
 
     let expired = serve(&["127.0.0.1".into()], now - 5 * DAY);
-    let error = call(&expired, "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time ");
-    let start =
-        format!("failed   TLS: the certificate that is served has expired, or is not valid yet by the API server's clock: {error}");
+    let error = call(
+        &expired,
+        "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time ",
+    );
+    let start = format!(
+        "failed   TLS: the certificate that is served has expired, or is not valid yet by the API server's clock: {error}"
+    );
     let fix = "         fix: renew it: kubectl -n kubeflow-workspaces describe certificate workspaces-serving-cert with cert-manager, else \
         replace the content of its Secret; if it is new, compare the clocks";
     check_until(&[], |run| matches!(run.about("TLS")[..], [line, given] if line.starts_with(&start) && given == fix));
@@ -198,7 +206,8 @@ fn certificates(url: &str, ca: &str) {
     let nowhere = format!("{url}/nowhere");
     register(&json!({"url": nowhere, "caBundle": ca}), &json!({}));
     let fix = "correct Service, port and path of the webhook configuration; the chart has the right ones";
-    let message = format!("what answers at {nowhere} is not this webhook: the server could not find the requested resource");
+    let message =
+        format!("what answers at {nowhere} is not this webhook: the server could not find the requested resource");
     says("path", &failed("path", &message, fix));
 }
 
@@ -226,9 +235,33 @@ fn what_is_not_asked(url: &str, ca: &str) {
     assert_eq!(run.about("webhook configuration"), lines.concat());
 }
 
+/// There is no webhook configuration when it begins to wait.
+fn waits_until_it_passes(url: &str, ca: &str) {
+    let run = std::thread::scope(|scope| {
+        let mut waiting = Command::new(env!("CARGO_BIN_EXE_workspaces-controller"))
+            .args(["check", "--wait=60s"])
+            .env_clear()
+            .env("KUBECONFIG", cluster().kubeconfig(cluster::ADMIN).unwrap())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let note = "note: not yet; trying again for up to 60 s";
+        let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), note);
+        scope.spawn(|| register(&json!({"url": url, "caBundle": ca}), &json!({})));
+        waiting.wait_with_output().unwrap()
+    });
+    let stdout = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(
+        (run.status.code(), stdout.matches(PROVEN).count(), stdout.matches("API server").count()),
+        (Some(0), 1, 1),
+        "{stdout}"
+    );
+}
+
 fn what_is_in_the_way(url: &str, ca: &str) {
-    register(&json!({"url": url, "caBundle": ca}), &json!({}));
-    says("admission", &[PROVEN.to_owned()]);
+    waits_until_it_passes(url, ca);
     let admission = "/apis/admissionregistration.k8s.io/v1";
     let policy = json!({
         "metadata": {"name": "tuesdays"},
@@ -239,15 +272,20 @@ fn what_is_in_the_way(url: &str, ca: &str) {
             "validations": [{"expression": "false", "message": "only on Tuesdays"}],
         },
     });
-    let binding = json!({"metadata": {"name": "all"}, "spec": {"policyName": "tuesdays", "validationActions": ["Deny"]}});
+    let binding =
+        json!({"metadata": {"name": "all"}, "spec": {"policyName": "tuesdays", "validationActions": ["Deny"]}});
     let create = |plural: &str, object: &Value| {
         cluster().api().create(&format!("{admission}/{plural}"), object).and_then(Reply::ok).unwrap();
     };
     create("validatingadmissionpolicies", &policy);
     create("validatingadmissionpolicybindings", &binding);
-    let denied = "is invalid: : ValidatingAdmissionPolicy 'tuesdays' with binding 'all' denied request: only on Tuesdays";
+    let denied =
+        "is forbidden: ValidatingAdmissionPolicy 'tuesdays' with binding 'all' denied request: only on Tuesdays";
     let fix = "         fix: let the ValidatingAdmissionPolicy except WorkspaceKinds, or what this one would be";
-    let run = check_until(&[], |run| matches!(run.about("policy")[..], [line, given] if line.ends_with(denied) && given == fix));
+    let run = check_until(
+        &[],
+        |run| matches!(run.about("policy")[..], [line, given] if line.ends_with(denied) && given == fix),
+    );
     assert_eq!(run.code, Some(1));
     for object in ["validatingadmissionpolicybindings/all", "validatingadmissionpolicies/tuesdays"] {
         cluster().api().delete(&format!("{admission}/{object}")).and_then(Reply::ok).unwrap();
@@ -269,16 +307,31 @@ fn what_is_in_the_way(url: &str, ca: &str) {
 
 fn rights_and_crds() {
     let unknown = |step: &str, resource: &str, verb: &str, group: &str, at: &str, rule: &str| {
-        let message = format!("User \"{PLAIN_USER}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {at}");
+        let message =
+            format!("User \"{PLAIN_USER}\" cannot {verb} resource \"{resource}\" in API group \"{group}\" {at}");
         (format!("unknown  {step}: "), message, rule.to_owned())
     };
     let run = run(&["check", "--namespace", NS], PLAIN_USER);
     assert_eq!(run.code, Some(3), "{run:#?}");
     let all = "at the cluster scope";
     let expected = [
-        unknown("webhook configuration", "validatingwebhookconfigurations", "list", "admissionregistration.k8s.io", all, r#"["list"]"#),
+        unknown(
+            "webhook configuration",
+            "validatingwebhookconfigurations",
+            "list",
+            "admissionregistration.k8s.io",
+            all,
+            r#"["list"]"#,
+        ),
         unknown("rights", "workspacekinds", "create", "kubeflow.org", all, r#"["create"]"#),
-        unknown("leader", "leases", "get", "coordination.k8s.io", "in the namespace \"kubeflow-workspaces\"", r#"["get", "list"]"#),
+        unknown(
+            "leader",
+            "leases",
+            "get",
+            "coordination.k8s.io",
+            "in the namespace \"kubeflow-workspaces\"",
+            r#"["get", "list"]"#,
+        ),
         unknown("other controllers", "deployments", "list", "apps", all, r#"["list"]"#),
         unknown("kinds", "workspacekinds", "list", "kubeflow.org", all, r#"["list"]"#),
         unknown("Workspaces", "workspaces", "list", "kubeflow.org", all, r#"["list"]"#),
@@ -287,19 +340,24 @@ fn rights_and_crds() {
         let line = run.stdout.lines().position(|line| line.starts_with(&start) && line.ends_with(&message));
         let line = line.unwrap_or_else(|| panic!("{start}{message}\n{}", run.stdout));
         let fix = run.stdout.lines().nth(line + 1).unwrap();
-        assert!(fix.contains("add to the rules of a ClusterRole: {apiGroups: [") && fix.ends_with(&format!("verbs: {verbs}}}")), "{fix}");
+        assert!(
+            fix.contains("add to the rules of a ClusterRole: {apiGroups: [")
+                && fix.ends_with(&format!("verbs: {verbs}}}")),
+            "{fix}"
+        );
     }
 
     for name in ["workspaces", "workspacekinds"] {
         let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}.kubeflow.org");
         cluster().api().delete(&path).and_then(Reply::ok).unwrap();
     }
-    let message = "the API server does not serve workspaces.kubeflow.org and workspacekinds.kubeflow.org, or one of them";
+    let message =
+        "the API server does not serve workspaces.kubeflow.org and workspacekinds.kubeflow.org, or one of them";
     let fix = "workspaces-controller crds | kubectl apply --server-side -f -";
-    let run = says("CRDs", &failed("CRDs", message, fix));
-    for step in ["admission", "kinds", "Workspaces"] {
-        assert!(run.about(step).is_empty(), "{run:#?}");
-    }
+    let lines = failed("CRDs", message, fix);
+    let is_silent = |run: &Run| ["admission", "kinds", "Workspaces"].iter().all(|step| run.about(step).is_empty());
+    let run = check_until(&[], |run| run.about("CRDs") == lines && is_silent(run));
+    assert_eq!(run.code, Some(1));
     let json: Value = serde_json::from_str(&check(&["-o", "json"]).stdout).unwrap();
     let finding = json!({"state": "failed", "step": "CRDs", "message": message, "fix": fix});
     assert_eq!((&json["failed"], &json["findings"][1]), (&json!(1), &finding));

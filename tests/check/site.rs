@@ -80,7 +80,9 @@ pub fn turn() -> MutexGuard<'static, ()> {
 /// A process that serves the webhooks and reconciles, and elects itself as the leader in the namespace of the installation.
 pub fn controller() -> ControllerProcess<'static> {
     let options = ControllerOptions::new(env!("CARGO_BIN_EXE_workspaces-controller"));
-    let options = options.arg("--leader-elect").env("POD_NAMESPACE", cluster::CONTROLLER_NAMESPACE);
+    // It renews its Lease often, so that each check sees that soon.
+    let options = options.arg("--leader-elect").arg("--leader-elect-retry-period=500ms");
+    let options = options.env("POD_NAMESPACE", cluster::CONTROLLER_NAMESPACE);
     ControllerProcess::start(cluster(), &options).unwrap()
 }
 

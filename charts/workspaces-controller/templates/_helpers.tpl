@@ -229,3 +229,87 @@ authorization:
 {{- fail "ports.webhook, ports.health and ports.metrics must differ" -}}
 {{- end -}}
 {{- end }}
+
+{{/* Whether there is something for `helm test`: "true" or nothing. Beside the Go controller, that one serves the webhook. */}}
+{{- define "workspaces-controller.runsCheck" -}}
+{{- if and .Values.check.enabled (include "workspaces-controller.servesWebhooks" .) }}true{{ end -}}
+{{- end }}
+
+{{/* Not those of the controller: the Service of the webhook selects by them. */}}
+{{- define "workspaces-controller.checkLabels" -}}
+app.kubernetes.io/name: workspaces-controller-check
+app.kubernetes.io/part-of: kubeflow-workspaces
+app.kubernetes.io/component: check
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
+{{- end }}
+
+{{/* Labels and annotations of what is there only while helm runs the check. Takes {root, events, weight}. */}}
+{{- define "workspaces-controller.hookMetadata" -}}
+labels:
+  {{- include "workspaces-controller.checkLabels" .root | nindent 2 }}
+annotations:
+  helm.sh/hook: {{ .events }}
+  helm.sh/hook-weight: {{ .weight | quote }}
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{/* The pod that runs the check. */}}
+{{- define "workspaces-controller.checkPod" -}}
+{{- $settings := .Values.settings -}}
+serviceAccountName: workspaces-controller-check
+automountServiceAccountToken: true
+enableServiceLinks: false
+restartPolicy: Never
+{{- with include "workspaces-controller.imagePullSecrets" . }}
+imagePullSecrets:
+  {{- . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  {{- with .Values.runAsUser }}
+  runAsUser: {{ int64 . }}
+  {{- end }}
+  {{- with .Values.runAsGroup }}
+  runAsGroup: {{ int64 . }}
+  {{- end }}
+  seccompProfile:
+    type: RuntimeDefault
+containers:
+  - name: check
+    image: {{ include "workspaces-controller.image" . | quote }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    command: ["/manager"]
+    args:
+      - check
+      - --namespace={{ .Release.Namespace }}
+      - --wait={{ int .Values.check.waitSeconds }}s
+      - --fail-on={{ .Values.check.failOn }}
+      - --use-istio={{ $settings.useIstio }}
+      {{- range $settings.istioGateway }}
+      - --istio-gateway={{ . }}
+      {{- end }}
+      - --port-dialects={{ join "," $settings.portDialects }}
+      - --leader-elect={{ and $settings.leaderElect $settings.enableReconcile }}
+    resources:
+      {{- toYaml .Values.resources | nindent 6 }}
+    securityContext:
+      allowPrivilegeEscalation: false
+      capabilities:
+        drop: ["ALL"]
+      privileged: false
+      readOnlyRootFilesystem: true
+      runAsNonRoot: true
+      seccompProfile:
+        type: RuntimeDefault
+    terminationMessagePolicy: FallbackToLogsOnError
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
