@@ -254,7 +254,7 @@ fn waits_until_it_passes(url: &str, ca: &str) {
     });
     let stdout = String::from_utf8(run.stdout).unwrap();
     assert_eq!(
-        (run.status.code(), stdout.matches(PROVEN).count(), stdout.matches("API server").count()),
+        (run.status.code(), stdout.matches(PROVEN).count(), stdout.matches("API server: ").count()),
         (Some(0), 1, 1),
         "{stdout}"
     );
