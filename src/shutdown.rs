@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::serve::{Drain, DrainState};
 use crate::tasks::{TaskError, TaskName, Tasks};
@@ -18,19 +18,25 @@ pub enum StopSignal {
     Interrupt,
 }
 
-/// How long the steps of an orderly shutdown take. Together they stay under the 10 seconds that manifests usually give
-/// a controller (`terminationGracePeriodSeconds`).
+/// How long the steps of an orderly shutdown take. Where requests are routed elsewhere within a second or two, as Services do, they stay
+/// under the 10 seconds that manifests usually give a controller (`terminationGracePeriodSeconds`); a slower load balancer
+/// needs more, and is waited for as long as its requests come.
 #[derive(Clone, Copy, Debug)]
 pub struct Grace {
     /// Not ready, but still serving: time for Kubernetes to route new requests to other replicas. SIGINT skips it.
     pub announce: Duration,
+    /// It takes longer until no request has come for this long,
+    pub quiet: Duration,
+    /// but never longer than this.
+    pub longest_announce: Duration,
     /// For requests and reconciles in flight.
     pub finish: Duration,
 }
 
 impl Default for Grace {
     fn default() -> Self {
-        Self { announce: Duration::from_secs(3), finish: Duration::from_secs(6) }
+        let seconds = Duration::from_secs;
+        Self { announce: seconds(3), quiet: seconds(2), longest_announce: seconds(15), finish: seconds(6) }
     }
 }
 
@@ -82,11 +88,35 @@ impl Process {
     async fn finish(&mut self, signal: StopSignal, grace: Grace) -> Result<(), ShutdownError> {
         self.drain.advance(DrainState::Announced);
         if signal == StopSignal::Terminate {
-            sleep(grace.announce).await;
+            self.announced(grace).await;
         }
         self.drain.advance(DrainState::Closing);
         let names = self.draining.finish(grace.finish).await;
         if names.is_empty() { Ok(()) } else { Err(ShutdownError::Unfinished { names, limit: grace.finish }) }
+    }
+}
+
+impl Process {
+    /// Waits until others receive the requests.
+    async fn announced(&self, grace: Grace) {
+        let began = Instant::now();
+        loop {
+            let quiet = self.drain.last_request().map_or(began, |last| last + grace.quiet);
+            let until = quiet.max(began + grace.announce);
+            if until > began + grace.longest_announce {
+                sleep_until(began + grace.longest_announce).await;
+                tracing::warn!(
+                    "requests still come {} s after this replica stopped being ready, and are refused now: the load balancer takes \
+                     longer than that to route them to others",
+                    grace.longest_announce.as_secs_f32()
+                );
+                return;
+            }
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
     }
 }
 
@@ -122,7 +152,8 @@ pub fn signals() -> std::io::Result<mpsc::Receiver<StopSignal>> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use std::future::{pending, ready};
-    use std::time::Instant;
+
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -167,9 +198,28 @@ mod tests {
         {
             let (process, sender, receiver) = process();
             sender.send(signal).await.unwrap();
-            let start = tokio::time::Instant::now();
+            let start = Instant::now();
             assert_eq!(process.run(receiver, Grace::default()).await, Ok(()));
             assert_eq!(start.elapsed(), wait, "{signal:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_still_receives_requests_goes_on_serving_for_a_while() {
+        // How long requests come after the signal, and how long the process runs.
+        for (requests, runs) in [(0, 3), (500, 3), (2_000, 4), (10_000, 12), (60_000, 15)] {
+            let (process, sender, receiver) = process();
+            let drain = process.drain.clone();
+            sender.send(StopSignal::Terminate).await.unwrap();
+            tokio::spawn(async move {
+                for _ in 0..requests / 500 {
+                    sleep(Duration::from_millis(500)).await;
+                    drain.request_came();
+                }
+            });
+            let start = Instant::now();
+            assert_eq!(process.run(receiver, Grace::default()).await, Ok(()));
+            assert_eq!(start.elapsed().as_secs(), runs, "requests for {requests} ms");
         }
     }
 

@@ -184,6 +184,7 @@ impl Service<Request<Incoming>> for ReportingService {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.drain.request_came();
         self.cell.request_begins(!request.body().is_end_stream());
         let cell = self.cell.clone();
         let drain = self.drain.clone();

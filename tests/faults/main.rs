@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod api_server;
+mod balancer;
 mod election;
 mod proxy;
 mod relay;
+mod rolling;
 mod world;
 
 use std::time::Duration;

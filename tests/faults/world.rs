@@ -95,20 +95,32 @@ impl World {
     }
 
     pub fn replica_with(&self, user: &'static str, kubeconfig: PathBuf) -> Replica {
+        self.start(user, &self.options(kubeconfig).env("ENABLE_WEBHOOKS", "false"))
+    }
+
+    /// One that serves the webhooks too, with that certificate and its CA or with one of its own. They are not registered.
+    pub fn replica_that_admits(&self, user: &'static str, certificate: Option<(PathBuf, String)>) -> Replica {
+        let options = self.options(self.cluster.kubeconfig(user).unwrap());
+        self.start(user, &ControllerOptions { certificate, ..options })
+    }
+
+    fn start(&self, user: &'static str, options: &ControllerOptions) -> Replica {
+        Replica { process: ControllerProcess::start(self.cluster, options).unwrap(), user }
+    }
+
+    fn options(&self, kubeconfig: PathBuf) -> ControllerOptions {
         let Scale { lease, deadline, retry, .. } = self.scale;
         let options = ControllerOptions {
             register_webhooks: false,
             kubeconfig: Some(kubeconfig),
             ..ControllerOptions::new(env!("CARGO_BIN_EXE_workspaces-controller"))
         };
-        let options = options
-            .env("ENABLE_WEBHOOKS", "false")
+        options
             .env("POD_NAMESPACE", &self.namespace)
             .arg("--leader-elect")
             .arg(format!("--leader-elect-lease-duration={}ms", lease.as_millis()))
             .arg(format!("--leader-elect-renew-deadline={}ms", deadline.as_millis()))
-            .arg(format!("--leader-elect-retry-period={}ms", retry.as_millis()));
-        Replica { process: ControllerProcess::start(self.cluster, &options).unwrap(), user }
+            .arg(format!("--leader-elect-retry-period={}ms", retry.as_millis()))
     }
 
     pub fn lease_path(&self) -> String {
@@ -121,6 +133,18 @@ impl World {
 
     /// Creates a Workspace.
     pub fn create(&self, name: &str) {
+        self.try_create(name).unwrap();
+    }
+
+    /// Deletes the registration of the webhooks.
+    pub fn unregister(&self) {
+        let configurations = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+        let path = format!("{configurations}/workspaces-validating-webhook-configuration");
+        self.cluster.api().delete(&path).and_then(Reply::ok).unwrap();
+    }
+
+    /// Creates a Workspace; the error is why it is refused.
+    pub fn try_create(&self, name: &str) -> Result<(), String> {
         let object = json!({
             "apiVersion": "kubeflow.org/v1beta1",
             "kind": "Workspace",
@@ -130,7 +154,8 @@ impl World {
                 "podTemplate": {"options": {"imageConfig": "jupyter-scipy_v1.10.0", "podConfig": "small"}, "volumes": {}},
             },
         });
-        self.cluster.api().create(&self.workspaces(), &object).and_then(Reply::ok).unwrap();
+        let answer = self.cluster.api().create(&self.workspaces(), &object);
+        answer.and_then(Reply::ok).map(drop).map_err(|error| error.to_string())
     }
 
     /// Pauses or starts a Workspace.

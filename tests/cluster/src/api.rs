@@ -168,7 +168,7 @@ impl Api {
 }
 
 /// Reads a plain HTTP page of a process on this machine.
-pub(crate) fn get_plain(url: &str) -> Result<(u16, String)> {
+pub fn get_plain(url: &str) -> Result<(u16, String)> {
     let failed = |error: ureq::Error| Error::Request { method: "GET", path: url.to_owned(), why: error.to_string() };
     let mut answer = agent(None).get(url).call().map_err(failed)?;
     let body = answer.body_mut().read_to_string().map_err(failed)?;

@@ -27,7 +27,7 @@ mod wait;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-pub use api::{Api, Reply};
+pub use api::{Api, Reply, get_plain};
 pub use audit::{AuditLog, Mark, Request, Requests, WRITE_VERBS};
 pub use check::report;
 pub use cluster::{Cluster, ClusterOptions, Server};

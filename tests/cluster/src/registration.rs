@@ -13,13 +13,18 @@ const CONFIGURATION: &str = "workspaces-validating-webhook-configuration";
 impl ControllerProcess<'_> {
     /// Registers both webhooks with this process's address and CA.
     pub fn register_webhooks(&self) -> Result<()> {
+        self.register_webhooks_at(&self.webhook_url())
+    }
+
+    /// Registers both webhooks with this process's CA and the address of what leads to it.
+    pub fn register_webhooks_at(&self, url: &str) -> Result<()> {
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingWebhookConfiguration",
             "metadata": {"name": CONFIGURATION},
             "webhooks": [
-                self.webhook("workspace", "workspaces", &["CREATE", "UPDATE"]),
-                self.webhook("workspacekind", "workspacekinds", &["CREATE", "UPDATE", "DELETE"]),
+                self.webhook(url, "workspace", "workspaces", &["CREATE", "UPDATE"]),
+                self.webhook(url, "workspacekind", "workspacekinds", &["CREATE", "UPDATE", "DELETE"]),
             ],
         });
         let path = format!("{CONFIGURATIONS}/{CONFIGURATION}");
@@ -27,12 +32,12 @@ impl ControllerProcess<'_> {
         Ok(())
     }
 
-    fn webhook(&self, object: &str, resource: &str, operations: &[&str]) -> Value {
+    fn webhook(&self, url: &str, object: &str, resource: &str, operations: &[&str]) -> Value {
         json!({
             "name": format!("v{object}.kb.io"),
             "admissionReviewVersions": ["v1"],
             "clientConfig": {
-                "url": format!("{}/validate-kubeflow-org-v1beta1-{object}", self.webhook_url()),
+                "url": format!("{url}/validate-kubeflow-org-v1beta1-{object}"),
                 "caBundle": base64::engine::general_purpose::STANDARD.encode(self.ca_pem()),
             },
             "rules": [{
@@ -53,7 +58,7 @@ impl ControllerProcess<'_> {
 
     /// The API server observes a registration a little later: waits until a Workspace of a kind that does not exist is
     /// refused (a dry run: nothing is stored).
-    pub(crate) fn wait_asked(&self, timeout: Duration) -> Result<()> {
+    pub fn wait_asked(&self, timeout: Duration) -> Result<()> {
         let workspace = json!({
             "apiVersion": "kubeflow.org/v1beta1",
             "kind": "Workspace",
