@@ -159,9 +159,13 @@ fn reconcile(
     let lease = (namespace, settings.mode.lease_name());
     let elector = Elector::new(client, lease, settings.lease_times, leadership.clone(), Arc::clone(metrics));
     let guard = leadership.clone();
-    let guarded = access.guarded_client(Arc::new(move || guard.until())).map_err(|error| vec![error])?;
+    let undelivered = settings.lease_times.undelivered();
+    let guarded = access.guarded_client(Arc::new(move || guard.until()), undelivered).map_err(|error| vec![error])?;
+    stores.set_idle(true);
+    let listed = stores.clone();
+    let ready = async move { listed.wait_synced().await };
     let work = move || reconcile(guarded.clone());
-    process.draining.spawn_refusing("reconcile", election::run(elector, work, announced));
+    process.draining.spawn_refusing("reconcile", election::run(elector, ready, work, announced));
     Ok(())
 }
 

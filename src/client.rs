@@ -122,16 +122,17 @@ impl Access {
 
     /// A client with connections of its own, which run on the runtime that it is created in.
     pub fn client(&self) -> Result<Client, SettingError> {
-        self.build(None)
+        self.build(None, UNDELIVERED)
     }
 
-    /// A client that writes only until the guard says.
-    pub fn guarded_client(&self, guard: WriteGuard) -> Result<Client, SettingError> {
-        self.build(Some(guard))
+    /// A client that writes only until the guard says. What it sent at the last moment is delivered within `undelivered`, or not at
+    /// all.
+    pub fn guarded_client(&self, guard: WriteGuard, undelivered: Duration) -> Result<Client, SettingError> {
+        self.build(Some(guard), undelivered.min(UNDELIVERED))
     }
 
-    fn build(&self, guard: Option<WriteGuard>) -> Result<Client, SettingError> {
-        build(&self.config, IDLE, guard).map_err(|error| SettingError {
+    fn build(&self, guard: Option<WriteGuard>, undelivered: Duration) -> Result<Client, SettingError> {
+        build(&self.config, IDLE, guard, undelivered).map_err(|error| SettingError {
             rule: format!("cannot be used: {}", causes(&error)),
             ..self.setting.clone()
         })
@@ -140,10 +141,10 @@ impl Access {
 
 /// As kube builds its clients, but with bounded buffers, and without what is not used here: retries, proxies, compression and
 /// log lines.
-fn build(config: &Config, idle: Duration, guard: Option<WriteGuard>) -> kube::Result<Client> {
+fn build(config: &Config, idle: Duration, guard: Option<WriteGuard>, undelivered: Duration) -> kube::Result<Client> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
-    tcp.set_tcp_user_timeout(Some(UNDELIVERED));
+    tcp.set_tcp_user_timeout(Some(undelivered));
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
     connector.set_connect_timeout(config.connect_timeout);
     let connections: legacy::Client<_, Body> = legacy::Client::builder(TokioExecutor::new())
@@ -338,7 +339,7 @@ mod tests {
         let config = Config::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
         let open = Arc::new(AtomicUsize::new(0));
         tokio::spawn(serve(listener, open.clone()));
-        let client = build(&config, Duration::from_millis(200), None).unwrap();
+        let client = build(&config, Duration::from_millis(200), None, UNDELIVERED).unwrap();
         let get = || client.request_text(http::Request::get("/").body(Vec::new()).unwrap());
         for answer in futures::future::join_all((0..10).map(|_| get())).await {
             assert_eq!(answer.unwrap(), "{}");

@@ -246,9 +246,16 @@ impl Stores {
         &self.0.pods
     }
 
-    /// Every Workspace and every kind has to be reconciled.
+    /// Every Workspace and every kind has to be reconciled, and every route that is to be deleted.
     pub fn trigger_all(&self) {
         self.0.trigger_all();
+    }
+
+    /// Another replica reconciles, so that nothing that happens has to be kept for that; or this one does from now on.
+    pub fn set_idle(&self, is_idle: bool) {
+        for triggers in [self.triggers(), self.kind_triggers(), self.route_triggers()] {
+            triggers.set_idle(is_idle);
+        }
     }
 
     /// The Workspaces to reconcile.

@@ -56,11 +56,71 @@ where
         }
         Either::Right(match (self.until)().filter(|until| Instant::now() < *until) {
             // A request that waits for a connection or an answer is given up then, too.
-            Some(until) => {
-                let answer = self.inner.call(request);
-                async move { timeout_at(until, answer).await.unwrap_or_else(|_| Err(NotLeader.into())) }.boxed()
-            }
+            Some(until) => in_term(self.inner.call(request), until, Arc::clone(&self.until)).boxed(),
             None => ready(Err(NotLeader.into())).boxed(),
         })
+    }
+}
+
+/// The answer, if it comes as long as may be written: `until` at first, and later what the guard says then.
+async fn in_term<T>(
+    answer: impl Future<Output = Result<T, BoxError>>,
+    mut until: Instant,
+    guard: WriteGuard,
+) -> Result<T, BoxError> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        if let Ok(answer) = timeout_at(until, &mut answer).await {
+            return answer;
+        }
+        until = guard().filter(|until| Instant::now() < *until).ok_or(NotLeader)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+    use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+
+    use super::*;
+
+    /// A service whose answers take five seconds, and until when may be written.
+    async fn call(method: Method, until: Arc<Mutex<Option<Instant>>>) -> Result<(), BoxError> {
+        let guard: WriteGuard = Arc::new(move || *until.lock().unwrap());
+        let slow = service_fn(|_: Request<()>| async {
+            sleep(Duration::from_secs(5)).await;
+            Ok::<_, BoxError>(())
+        });
+        let guarded = ServiceBuilder::new().layer(GuardLayer(guard)).service(slow);
+        guarded.oneshot(Request::builder().method(method).body(()).unwrap()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_are_sent_and_waited_for_in_the_term_only() {
+        let term = |seconds: u64| Arc::new(Mutex::new(Some(Instant::now() + Duration::from_secs(seconds))));
+        assert!(call(Method::PATCH, term(6)).await.is_ok());
+        assert!(call(Method::GET, Arc::default()).await.is_ok(), "reads are not guarded");
+        for method in [Method::PATCH, Method::POST, Method::PUT, Method::DELETE] {
+            let began = Instant::now();
+            let error = call(method, Arc::default()).await.unwrap_err();
+            assert_eq!(
+                (error.to_string().as_str(), began.elapsed()),
+                ("this replica is not the leader", Duration::ZERO)
+            );
+        }
+        let (ends, began) = (term(3), Instant::now());
+        assert!(call(Method::PATCH, ends).await.unwrap_err().is::<NotLeader>());
+        assert_eq!(began.elapsed(), Duration::from_secs(3), "it is given up when the term ends");
+        let extended = term(3);
+        let renewal = Arc::clone(&extended);
+        tokio::spawn(async move {
+            sleep(Duration::from_secs(2)).await;
+            *renewal.lock().unwrap() = Some(Instant::now() + Duration::from_secs(10));
+        });
+        assert!(call(Method::PATCH, extended).await.is_ok(), "the term was extended meanwhile");
     }
 }

@@ -7,6 +7,8 @@ use super::{Mode, settings, values};
 
 /// A renewal may come so much later than its time: client-go's `JitterFactor`.
 const JITTER: f64 = 1.2;
+/// The share of the time between the last write of a leader and the next leader in which a write has to be delivered.
+const DELIVERED_WITHIN: f64 = 0.8;
 
 /// The times of leader election, those of client-go.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +19,13 @@ pub struct LeaseTimes {
     pub renew_deadline: Duration,
     /// The pause between two renewals, and between two attempts after an error.
     pub retry_period: Duration,
+}
+
+impl LeaseTimes {
+    /// How long a request of the leader may be on its way, be it the last one of its term: others lead when the Lease has expired.
+    pub fn undelivered(&self) -> Duration {
+        self.duration.saturating_sub(self.renew_deadline).mul_f64(DELIVERED_WITHIN)
+    }
 }
 
 /// Those of client-go's users, the Go controller among them.
@@ -42,7 +51,7 @@ impl Mode {
 /// The times, with errors where they do not fit together.
 pub(super) fn times(source: &mut SettingSource<'_>) -> LeaseTimes {
     let defaults = LeaseTimes::default();
-    let mut time = |setting, default| source.optional(setting, values::age).unwrap_or(default);
+    let mut time = |setting, default| source.optional(setting, values::patience).unwrap_or(default);
     let times = LeaseTimes {
         duration: time(&settings::LEADER_ELECT_LEASE_DURATION, defaults.duration),
         renew_deadline: time(&settings::LEADER_ELECT_RENEW_DEADLINE, defaults.renew_deadline),

@@ -578,7 +578,8 @@ fn the_times_of_leader_election_fit_together() {
         ("--leader-elect-lease-duration=10s", "must be longer than --leader-elect-renew-deadline (10s)"),
         ("--leader-elect-lease-duration=1500ms", "must be whole seconds, at least 1s"),
         ("--leader-elect-lease-duration=0", "must be whole seconds, at least 1s"),
-        ("--leader-elect-lease-duration=15", "must be a duration such as 90s, 2h or 1h30m"),
+        ("--leader-elect-lease-duration=15", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
+        ("--leader-elect-retry-period=5000000000000000h", "must be a duration such as 90s, 5m or 1h30m, from 0 to 24h"),
         ("--leader-elect-renew-deadline=2400ms", "must be longer than 1.2 times --leader-elect-retry-period (2s)"),
         ("--leader-elect-retry-period=0", "must be longer than 0"),
     ];

@@ -45,8 +45,26 @@ pub struct Elector {
     is_stale: bool,
     /// What happens to it.
     watch: Option<BoxStream<'static, kube::Result<WatchEvent<Lease>>>>,
-    /// The trouble that was reported last, while it lasts.
-    trouble: Option<String>,
+    /// The trouble that was reported last, while it lasts, and with what.
+    trouble: Option<(Attempt, String)>,
+}
+
+/// What is tried.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Attempt {
+    Read,
+    Acquire,
+    Renew,
+}
+
+impl Attempt {
+    fn failed(self) -> &'static str {
+        match self {
+            Self::Read => "the Lease cannot be read",
+            Self::Acquire => "the Lease cannot be acquired",
+            Self::Renew => "the Lease cannot be renewed",
+        }
+    }
 }
 
 /// What a request about the Lease led to.
@@ -99,14 +117,14 @@ impl Elector {
             let now = Instant::now();
             let Some(observed) = self.observed.as_ref().filter(|_| !self.is_stale) else {
                 if let Err(error) = self.read().await {
-                    self.report("cannot be read", &error);
+                    self.report(Attempt::Read, &error);
                     sleep(self.times.retry_period).await;
                 }
                 continue;
             };
             let free = observed.free_from(&self.identity, self.times.duration);
             if free > now {
-                self.wait_until(free, now).await;
+                self.wait_until(free).await;
                 continue;
             }
             match self.write().await {
@@ -118,16 +136,19 @@ impl Elector {
                 }
                 Ok(Outcome::Conflict) => sleep(CONFLICT).await,
                 Err(error) => {
-                    self.report("cannot be acquired", &error);
+                    self.report(Attempt::Acquire, &error);
                     sleep(self.times.retry_period).await;
                 }
             }
         }
     }
 
-    /// Waits until the Lease changes, or is free as it is. Where it is not watched, it is polled.
-    async fn wait_until(&mut self, free: Instant, now: Instant) {
-        let poll = if self.watch.is_some() { free } else { free.min(now + self.times.retry_period) };
+    /// Waits until the Lease changes, or is free as it is. Where it is not watched, it is polled; a watch that says nothing while a
+    /// leader should renew may be dead, and is not trusted.
+    async fn wait_until(&mut self, free: Instant) {
+        self.ensure_watch().await;
+        let retry = self.times.retry_period;
+        let poll = free.min(Instant::now() + if self.watch.is_some() { 2 * retry } else { retry });
         tokio::select! {
             () = sleep_until(poll) => self.is_stale = poll < free,
             change = self.changed() => if let Ok(lease) = change { self.observe(lease) },
@@ -170,11 +191,14 @@ impl Elector {
             let began = Instant::now();
             let Ok(renewed) = timeout_at(deadline, self.renew_once()).await else { return End::Expired };
             match renewed {
-                Ok(None) => self.leadership.extend(began + self.times.renew_deadline),
+                Ok(None) => {
+                    self.leadership.extend(began + self.times.renew_deadline);
+                    self.ensure_watch().await;
+                }
                 Ok(Some(holder)) => return End::Replaced(holder),
-                Err(error) => self.report("cannot be renewed", &error),
+                Err(error) => self.report(Attempt::Renew, &error),
             }
-            next = Instant::now() + self.times.retry_period;
+            next = began + self.times.retry_period;
         }
     }
 
@@ -189,12 +213,7 @@ impl Elector {
                 return Ok(Some(holder.to_owned()));
             }
             match self.write().await? {
-                Outcome::Held => {
-                    if self.watch.is_none() {
-                        self.start_watch().await;
-                    }
-                    return Ok(None);
-                }
+                Outcome::Held => return Ok(None),
                 Outcome::Conflict => {}
             }
         }
@@ -243,19 +262,25 @@ impl Elector {
         // Until there is an answer, for which nobody may wait.
         self.is_stale = true;
         let parameters = PostParams::default();
-        let written = if observed.lease().is_some() {
-            within(self.limit(), self.leases.replace(self.name, &parameters, &lease)).await
-        } else {
+        let is_new = observed.lease().is_none();
+        let written = if is_new {
             within(self.limit(), self.leases.create(&parameters, &lease)).await
+        } else {
+            within(self.limit(), self.leases.replace(self.name, &parameters, &lease)).await
         };
         match written {
             Ok(lease) => {
                 self.observe(Some(lease));
                 self.is_stale = false;
-                self.recovered();
+                self.recovered(&[Attempt::Read, Attempt::Acquire, Attempt::Renew]);
                 Ok(Outcome::Held)
             }
-            Err(CallError::Api(kube::Error::Api(status))) if is_conflict(&status) => Ok(Outcome::Conflict),
+            // Where there is no namespace, nothing can be created.
+            Err(CallError::Api(kube::Error::Api(status)))
+                if is_conflict(&status) && !(is_new && status.code == 404) =>
+            {
+                Ok(Outcome::Conflict)
+            }
             Err(error) => Err(error),
         }
     }
@@ -263,12 +288,13 @@ impl Elector {
     /// Reads the Lease and watches it from there.
     async fn read(&mut self) -> Result<(), CallError> {
         let lease = within(self.limit(), self.leases.get_opt(self.name)).await?;
+        if self.observed.as_ref().is_some_and(|observed| version(observed.lease()) != version(lease.as_ref())) {
+            // The watch did not say so: a new one is started.
+            self.watch = None;
+        }
         self.observe(lease);
         self.is_stale = false;
-        self.recovered();
-        if self.watch.is_none() {
-            self.start_watch().await;
-        }
+        self.recovered(&[Attempt::Read]);
         Ok(())
     }
 
@@ -287,12 +313,15 @@ impl Elector {
         self.leadership.set_holder(holder, Timestamp::now());
     }
 
-    /// Watches the Lease from where it was observed. Without a watch it is polled.
-    async fn start_watch(&mut self) {
+    /// Watches the Lease from where it was observed. It is no part of a renewal: without a watch the Lease is polled.
+    async fn ensure_watch(&mut self) {
+        if self.watch.is_some() {
+            return;
+        }
         let observed = self.observed.as_ref().and_then(Observed::lease);
         let from = observed.and_then(|lease| lease.metadata.resource_version.clone()).unwrap_or_else(|| "0".to_owned());
         let parameters = WatchParams::default().fields(&format!("metadata.name={}", self.name));
-        match within(self.limit(), self.leases.watch(&parameters, &from)).await {
+        match within(self.times.retry_period / 2, self.leases.watch(&parameters, &from)).await {
             Ok(events) => self.watch = Some(events.boxed()),
             Err(error) => tracing::debug!(lease = self.name, error = causes(&error), "the Lease cannot be watched"),
         }
@@ -314,8 +343,9 @@ impl Elector {
         }
     }
 
-    fn recovered(&mut self) {
-        if self.trouble.take().is_some() {
+    /// These are possible again.
+    fn recovered(&mut self, attempts: &[Attempt]) {
+        if self.trouble.take_if(|(attempt, _)| attempts.contains(attempt)).is_some() {
             tracing::info!(lease = self.name, "the Lease can be read and written again");
         }
     }
@@ -326,9 +356,10 @@ impl Elector {
     }
 
     /// Reports trouble with the Lease, once while it lasts.
-    fn report(&mut self, what: &str, error: &CallError) {
-        let text = format!("the Lease {what}: {}", causes(error));
-        if self.trouble.as_ref() == Some(&text) {
+    fn report(&mut self, attempt: Attempt, error: &CallError) {
+        let text = format!("{}: {}", attempt.failed(), causes(error));
+        let trouble = Some((attempt, text.clone()));
+        if self.trouble == trouble {
             return;
         }
         let is_forbidden = matches!(error, CallError::Api(kube::Error::Api(status)) if status.code == 403);
@@ -341,8 +372,12 @@ impl Elector {
         } else {
             tracing::warn!(lease = self.name, "{text}; will retry");
         }
-        self.trouble = Some(text);
+        self.trouble = trouble;
     }
+}
+
+fn version(lease: Option<&Lease>) -> Option<&str> {
+    lease?.metadata.resource_version.as_deref()
 }
 
 /// Whether the Lease was deleted (404), written or created (409) by somebody else.

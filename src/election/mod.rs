@@ -19,12 +19,21 @@ pub use leadership::{Leadership, LeadershipState};
 /// Runs `work` whenever this replica is the leader, until it returns, and releases the Lease. Work that is under way when the Lease
 /// is lost is dropped.
 ///
-/// `shutdown` is when a replica that does not lead stops to wait; work has to return by itself then.
-pub async fn run<E, F>(mut elector: Elector, work: impl Fn() -> F, shutdown: impl Future<Output = ()>) -> Result<(), E>
+/// It takes part in the election from when it is `ready`: nobody else leads while this one could not work yet. `shutdown` is when a replica that does not lead stops to wait; work has to return by itself then.
+pub async fn run<E, F>(
+    mut elector: Elector,
+    ready: impl Future<Output = ()>,
+    work: impl Fn() -> F,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), E>
 where
     F: Future<Output = Result<(), E>>,
 {
     let mut shutdown = std::pin::pin!(shutdown);
+    tokio::select! {
+        () = &mut shutdown => return Ok(()),
+        () = ready => {}
+    }
     loop {
         tokio::select! {
             () = &mut shutdown => {

@@ -2,7 +2,8 @@
 //!
 //! They are those of client-go's `tools/leaderelection`. A replica trusts no clock but its own: a Lease has expired when it has not
 //! changed for its duration, whatever the times in it say. Stricter than client-go: where the Lease is deleted or emptied, its
-//! leader gets as long to write it anew as it has to renew it, and no duration is longer than our own.
+//! leader gets as long to write it anew as it has to renew it. Laxer: no duration is longer than our own, or a Lease with a
+//! wrong one could keep everybody from leading for years; so all that take part have to be configured alike.
 
 use std::time::Duration;
 

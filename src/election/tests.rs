@@ -1,8 +1,8 @@
 //! Elections on paused time, with an API server that has one Lease and loses answers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::future::pending;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::{pending, ready};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +28,10 @@ struct Server {
     requests: Arc<AtomicUsize>,
     /// How many writes are done, but not answered.
     unanswered: Arc<AtomicUsize>,
+    /// What writes are answered, where they are not done.
+    refuses: Arc<AtomicU16>,
+    /// Whether watches get no answer at all; else they are refused.
+    watches_hang: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -40,6 +44,9 @@ impl Server {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let (parts, body) = request.into_parts();
         if parts.uri.query().is_some_and(|query| query.contains("watch=true")) {
+            if self.watches_hang.load(Ordering::SeqCst) {
+                return pending().await;
+            }
             return Ok(answer(500, &json!({})));
         }
         if parts.method == Method::GET {
@@ -49,6 +56,10 @@ impl Server {
                 .unwrap()
                 .as_ref()
                 .map_or_else(|| answer(404, &json!({})), |lease| answer(200, lease)));
+        }
+        let code = self.refuses.load(Ordering::SeqCst);
+        if code != 0 {
+            return Ok(answer(code, &json!({})));
         }
         let mut lease: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap();
         {
@@ -89,7 +100,7 @@ fn answer(code: u16, object: &Value) -> Response<Body> {
 fn lead(elector: Elector, stop: oneshot::Receiver<()>) -> impl Future<Output = Result<(), ()>> {
     let stop = stop.map(drop).shared();
     let until = stop.clone();
-    run(elector, move || until.clone().map(Ok), stop)
+    run(elector, ready(()), move || until.clone().map(Ok), stop)
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,6 +165,42 @@ async fn without_watches_a_standby_polls_and_follows_a_release_or_an_expired_lea
     third.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_gets_no_answer_ends_no_term() {
+    let server = Server::default();
+    server.watches_hang.store(true, Ordering::SeqCst);
+    let (elector, leadership) = server.elector();
+    let (_stop, stopped) = oneshot::channel();
+    let leading = tokio::spawn(lead(elector, stopped));
+    sleep(Duration::from_secs(1)).await;
+    for second in 0..60 {
+        sleep(Duration::from_secs(1)).await;
+        let left = leadership.until().map(|until| until.saturating_duration_since(Instant::now()));
+        assert!(left.is_some_and(|left| left > Duration::from_secs(6)), "{left:?} in second {second}");
+    }
+    leading.abort();
+}
+
+/// No namespace, no right to write: it is tried again, but not at once.
+#[tokio::test(start_paused = true)]
+async fn who_may_not_write_the_lease_does_not_hammer_it() {
+    for code in [403, 404, 500] {
+        let server = Server::default();
+        server.refuses.store(code, Ordering::SeqCst);
+        let (elector, leadership) = server.elector();
+        let (_stop, stopped) = oneshot::channel();
+        let leading = tokio::spawn(lead(elector, stopped));
+        sleep(Duration::from_mins(1)).await;
+        let requests = server.requests.load(Ordering::SeqCst);
+        // A read and a write every two seconds.
+        assert!(leadership.until().is_none() && requests <= 62, "{code}: {requests}");
+        server.refuses.store(0, Ordering::SeqCst);
+        sleep(Duration::from_secs(3)).await;
+        assert!(leadership.until().is_some(), "{code}");
+        leading.abort();
+    }
+}
+
 /// Whoever writes the Lease all the time: neither a leader nor a standby answers each write with one of its own.
 #[tokio::test(start_paused = true)]
 async fn nobody_hammers_a_lease_that_somebody_else_keeps_writing() {
@@ -174,8 +221,8 @@ async fn nobody_hammers_a_lease_that_somebody_else_keeps_writing() {
     timeout(Duration::from_mins(1), pending::<()>()).await.unwrap_err();
     let requests = server.requests.load(Ordering::SeqCst) - before;
     assert!(leadership.until().is_some(), "it is still the leader");
-    // A renewal every two seconds: one that conflicts, a read, one that does not, and two attempts to start a watch.
-    assert!(requests <= 30 * 5 + 10, "{requests}");
+    // A renewal every two seconds: one that conflicts, a read, one that does not, and an attempt to start a watch.
+    assert!(requests <= 30 * 4 + 10, "{requests}");
     writer.abort();
     leading.abort();
 }

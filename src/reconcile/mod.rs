@@ -51,11 +51,28 @@ pub async fn run(
         () = &mut shutdown => return Ok(()),
         () = stores.wait_synced() => {}
     }
+    let _reconciling = Reconciling::begin(&stores);
     if let Mode::OnlyRoutes { take_over, .. } = settings.mode {
         return only_routes::run(client, stores, &settings, take_over, metrics, shutdown).await;
     }
     everything(client, stores, &settings, metrics, shutdown).await;
     Ok(())
+}
+
+/// While this lives, this replica reconciles.
+struct Reconciling(Stores);
+
+impl Reconciling {
+    fn begin(stores: &Stores) -> Self {
+        stores.set_idle(false);
+        Self(stores.clone())
+    }
+}
+
+impl Drop for Reconciling {
+    fn drop(&mut self) {
+        self.0.set_idle(true);
+    }
 }
 
 /// Reconciles Workspaces and their kinds.

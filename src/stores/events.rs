@@ -154,9 +154,10 @@ impl ReadModel {
         })
     }
 
-    /// Every Workspace and every kind.
+    /// Every Workspace, every kind, and every route that is to be deleted.
     pub(super) fn trigger_all(&self) {
         self.trigger_workspaces();
+        self.children[ChildKind::VirtualService].for_each(|route| self.trigger_abandoned(route));
         for key in self.kinds.keys() {
             self.trigger_kind(key.name(), Urgency::Bulk);
         }

@@ -1,7 +1,8 @@
-//! Which objects have to be reconciled, and how soon. Bounded by the number of objects: one that waits already does not
-//! wait twice.
+//! Which objects have to be reconciled, and how soon. One that waits already does not wait twice, and while another replica
+//! reconciles them none does.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -24,16 +25,29 @@ pub enum Urgency {
 pub struct Triggers {
     waiting: Mutex<HashMap<Key, Urgency>>,
     filled: Notify,
+    /// Whether nobody takes them, so that none is kept.
+    is_idle: AtomicBool,
 }
 
 impl Triggers {
     /// An object has to be reconciled.
     pub fn add(&self, key: Key, urgency: Urgency) {
+        if self.is_idle.load(Ordering::SeqCst) {
+            return;
+        }
         let mut waiting = self.lock();
         let held = waiting.entry(key).or_insert(urgency);
         *held = urgency.max(*held);
         drop(waiting);
         self.filled.notify_one();
+    }
+
+    /// Nobody takes them from now on, or somebody does again, who has to add what there is.
+    pub(super) fn set_idle(&self, is_idle: bool) {
+        self.is_idle.store(is_idle, Ordering::SeqCst);
+        if is_idle {
+            self.lock().clear();
+        }
     }
 
     /// Takes all that wait, and waits for one while there are none. Dropping the future loses nothing.
@@ -64,6 +78,10 @@ mod tests {
         triggers.add(key.clone(), Urgency::Now);
         triggers.add(key.clone(), Urgency::Debounced);
         assert_eq!(triggers.take().await, HashMap::from([(key.clone(), Urgency::Now)]));
+        triggers.add(key.clone(), Urgency::Now);
+        triggers.set_idle(true);
+        triggers.add(key.clone(), Urgency::Now);
+        triggers.set_idle(false);
         let (taken, ()) = tokio::join!(triggers.take(), async { triggers.add(key.clone(), Urgency::Debounced) });
         assert_eq!(taken.len(), 1);
     }

@@ -53,6 +53,13 @@ struct UpcomingProbe {
     target: ProbeTarget,
 }
 
+/// Another replica may go on: what this one withheld is no news any more.
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.context.metrics.pauses_withheld(0);
+    }
+}
+
 impl Prober {
     pub fn new(context: Arc<Context>) -> Self {
         Self {

@@ -13,8 +13,9 @@ use crate::metrics::{Controller, Metrics, ReconcileResult};
 use crate::stores::slim::Key;
 use crate::stores::{Triggers, Urgency};
 
-/// How long running reconciles may take when the process shuts down.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long running reconciles may take when the process shuts down: with the last Events and the release of the Lease less than
+/// the process has for all of that.
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// What a reconcile returns: what to remember until the next one, and when that is.
 pub(in crate::reconcile) type Reconciled<M> = (M, Requeue);

@@ -40,7 +40,7 @@ pub(super) async fn run(
 ) -> Result<(), RoutesOfAnother> {
     let leftovers = Leftovers::find(&stores, take_over)?;
     stores.trigger_all();
-    let (routing, states) = (settings.routing.clone(), RouteStates::default());
+    let (routing, states) = (settings.routing.clone(), RouteStates::new(metrics.clone()));
     let cleanup = route_cleanup::Context { client: client.clone(), stores: stores.clone(), metrics: metrics.clone() };
     let context = Arc::new(Context { client, stores, routing, metrics, leftovers, states });
     let limit = settings.max_concurrent_reconciles;

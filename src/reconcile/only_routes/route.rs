@@ -76,14 +76,14 @@ pub(super) async fn reconcile(
         memory = Memory { uid, ..Memory::default() };
     }
     let Some(workspace) = workspace else {
-        context.states.set(&key, None, &context.metrics);
+        context.states.set(&key, None);
         return (memory, Requeue::Forget);
     };
     let span =
         tracing::error_span!("reconcile", object = %key, generation = workspace.generation, cause = cause.as_str());
     let requeue = async {
         let RouteOutcome { state, note, requeue } = reconcile_route(&context, &workspace, cause, &mut memory).await;
-        let is_other_state = context.states.set(&key, Some(state), &context.metrics);
+        let is_other_state = context.states.set(&key, Some(state));
         match &note {
             Some(text) if is_other_state || memory.note != note => tracing::warn!(route = state.as_str(), "{text}"),
             _ => {}
