@@ -31,3 +31,4 @@ pub mod tasks;
 pub mod telemetry;
 pub mod tls;
 mod users;
+mod visible;

@@ -304,13 +304,19 @@ impl Elector {
             Some(observed) => observed.update(lease, now),
             None => self.observed = Some(Observed::new(lease, now)),
         }
-        let holder = self.observed.as_ref().map(|observed| observed.holder(&self.identity));
-        let holder = match holder {
-            Some(Holder::Me) => Some(self.identity.as_str()),
-            Some(Holder::Other(other)) => Some(other),
-            _ => None,
+        let Some(observed) = &self.observed else { return };
+        let holder = match observed.holder(&self.identity) {
+            Holder::Me => Some(self.identity.as_str()),
+            Holder::Other(other) => Some(other),
+            Holder::Released | Holder::Nobody => None,
         };
-        self.leadership.set_holder(holder, Timestamp::now());
+        let expires = observed.free_from(&self.identity, self.times.duration);
+        self.leadership.set_holder(holder, expires, Timestamp::now());
+        if expires > now && matches!(observed.holder(&self.identity), Holder::Other(_)) {
+            // Another one leads: what this one could not do when nobody did is over.
+            self.trouble = self.trouble.take().filter(|(attempt, _)| *attempt == Attempt::Read);
+            self.leadership.set_trouble(self.trouble.as_ref().map(|(_, text)| text.clone()));
+        }
     }
 
     /// Watches the Lease from where it was observed. It is no part of a renewal: without a watch the Lease is polled.
@@ -346,6 +352,7 @@ impl Elector {
     /// These are possible again.
     fn recovered(&mut self, attempts: &[Attempt]) {
         if self.trouble.take_if(|(attempt, _)| attempts.contains(attempt)).is_some() {
+            self.leadership.set_trouble(None);
             tracing::info!(lease = self.name, "the Lease can be read and written again");
         }
     }
@@ -372,6 +379,7 @@ impl Elector {
         } else {
             tracing::warn!(lease = self.name, "{text}; will retry");
         }
+        self.leadership.set_trouble(trouble.as_ref().map(|(_, text)| text.clone()));
         self.trouble = trouble;
     }
 }

@@ -1,6 +1,7 @@
 //! What a replica knows of its leadership, for those who ask: the guard of its writes, metrics, people.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
@@ -18,6 +19,24 @@ pub struct LeadershipState {
     pub holder: Option<String>,
     /// Since when that is so, as far as it has been seen.
     pub since: Option<Timestamp>,
+    /// When the Lease expires, if it is not renewed.
+    pub expires: Option<Instant>,
+    /// What this replica cannot do about the Lease, if anything, and why.
+    pub trouble: Option<String>,
+}
+
+impl LeadershipState {
+    /// Whether this replica leads.
+    pub fn is_leader(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// How long ago the Lease expired, if it names somebody who does not lead any longer.
+    pub fn expired_for(&self, now: Instant) -> Option<Duration> {
+        self.holder.as_ref()?;
+        let expires = self.expires.filter(|expires| *expires <= now && !self.is_leader(now))?;
+        Some(now - expires)
+    }
 }
 
 impl Leadership {
@@ -41,13 +60,19 @@ impl Leadership {
         self.lock().until = None;
     }
 
-    /// The Lease names somebody, or nobody.
-    pub(super) fn set_holder(&self, holder: Option<&str>, now: Timestamp) {
+    /// The Lease names somebody, or nobody, and expires then.
+    pub(super) fn set_holder(&self, holder: Option<&str>, expires: Instant, now: Timestamp) {
         let mut state = self.lock();
+        state.expires = Some(expires);
         if state.holder.as_deref() != holder || state.since.is_none() {
             state.holder = holder.map(str::to_owned);
             state.since = Some(now);
         }
+    }
+
+    /// What cannot be done about the Lease, or that all can.
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        self.lock().trouble = trouble;
     }
 
     fn lock(&self) -> MutexGuard<'_, LeadershipState> {

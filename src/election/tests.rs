@@ -201,6 +201,36 @@ async fn who_may_not_write_the_lease_does_not_hammer_it() {
     }
 }
 
+/// Who may not renew any longer does not lead, nor does who is named in a Lease that has expired.
+#[tokio::test(start_paused = true)]
+async fn an_expired_lease_has_no_leader_whoever_it_names() {
+    let server = Server::default();
+    let ((first, leads), (second, stands_by)) = (server.elector(), server.elector());
+    let [(_stop, stopped), (_never, never)] = [(); 2].map(|()| oneshot::channel());
+    let tasks = [tokio::spawn(lead(first, stopped)), tokio::spawn(lead(second, never))];
+    sleep(Duration::from_secs(5)).await;
+    let now = Instant::now();
+    assert!(leads.state().is_leader(now) && leads.state().trouble.is_none());
+    assert_eq!((stands_by.state().is_leader(now), stands_by.state().expired_for(now)), (false, None));
+    server.refuses.store(403, Ordering::SeqCst);
+    sleep(Duration::from_secs(40)).await;
+    let now = Instant::now();
+    for leadership in [leads.state(), stands_by.state()] {
+        assert!(!leadership.is_leader(now) && leadership.holder.is_some(), "{leadership:?}");
+        assert!(leadership.expired_for(now).is_some_and(|ago| ago > Duration::from_secs(20)), "{leadership:?}");
+        assert!(leadership.trouble.unwrap().starts_with("the Lease cannot be acquired: "));
+    }
+    server.refuses.store(0, Ordering::SeqCst);
+    sleep(Duration::from_secs(5)).await;
+    let now = Instant::now();
+    let leaders = [&leads, &stands_by].map(|leadership| leadership.state().is_leader(now));
+    assert!(leaders[0] != leaders[1] && leads.state().trouble.is_none(), "{leaders:?}");
+    assert_eq!(stands_by.state().expired_for(now), None);
+    for task in tasks {
+        task.abort();
+    }
+}
+
 /// Whoever writes the Lease all the time: neither a leader nor a standby answers each write with one of its own.
 #[tokio::test(start_paused = true)]
 async fn nobody_hammers_a_lease_that_somebody_else_keeps_writing() {

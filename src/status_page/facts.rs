@@ -69,6 +69,8 @@ pub struct LeadershipFacts {
     pub is_leader: bool,
     /// Since when that has been seen; none while the Lease has not been read.
     pub since: Option<Timestamp>,
+    /// What this process cannot do about the Lease, and why.
+    pub trouble: Option<String>,
 }
 
 /// The serving certificate.
@@ -104,4 +106,6 @@ pub struct CacheFacts {
     pub heard: Option<Timestamp>,
     /// Since when lists and watches have failed, and why.
     pub failing: Option<(Timestamp, String)>,
+    /// Whether something does not work because it is not installed or not allowed, though the process is ready.
+    pub is_missed: bool,
 }

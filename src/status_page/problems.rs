@@ -52,11 +52,17 @@ pub(super) fn problems(facts: &StatusFacts, workspaces: &WorkspacesView, kinds: 
         let advice = "Where that lasts for more than 20 s, read the log of each replica.";
         problem("error", "leader", &text, leadership.since, advice)
     }));
+    let troubled = facts.leadership.iter().filter_map(|leadership| leadership.trouble.as_ref());
+    found.extend(troubled.map(|trouble| {
+        let advice = "This replica cannot lead, or not for long. Check the Role for Leases in its namespace, the API server and the network.";
+        problem("error", "leader", trouble, None, advice)
+    }));
     found.extend(facts.certificate.iter().flat_map(|certificate| of_certificate(certificate, facts.now)));
     for cache in &facts.caches {
         if let Some((since, error)) = &cache.failing {
-            // What may be absent is no problem; readiness reports what may not.
-            let is_expected = cache.progress == "not installed" || cache.progress == "not allowed";
+            // What may be absent is no problem, if nothing misses it; readiness reports what may not.
+            let is_absent = cache.progress == "not installed" || cache.progress == "not allowed";
+            let is_expected = is_absent && !cache.is_missed;
             let advice = "What is known of them gets old. Check the API server, the network and the ClusterRole.";
             if !is_expected {
                 found.push(problem("warning", &format!("cache: {}", cache.resource), error, Some(*since), advice));

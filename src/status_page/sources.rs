@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::facts::{CacheFacts, CertificateFacts, LeadershipFacts, ProcessFacts, ServedCertificate, StatusFacts};
 use super::refusals::LastRefusals;
 use crate::config::Settings;
-use crate::election::{Leadership, LeadershipState};
+use crate::election::Leadership;
 use crate::http::health::Readiness;
 use crate::metrics::Metrics;
 use crate::stores::Stores;
@@ -77,14 +77,17 @@ impl StatusSources {
     }
 
     fn who_leads(&self, leadership: &Leadership) -> LeadershipFacts {
-        let LeadershipState { until, holder, since } = leadership.state();
+        let (state, now) = (leadership.state(), Instant::now());
+        let expired = state.expired_for(now);
         let (namespace, name) =
             (self.settings.namespace.as_deref().unwrap_or_default(), self.settings.mode.lease_name());
         LeadershipFacts {
             lease: format!("{namespace}/{name}"),
-            holder: holder.unwrap_or_default(),
-            is_leader: until.is_some_and(|until| until > Instant::now()),
-            since,
+            is_leader: state.is_leader(now),
+            // Whoever let it expire leads no longer.
+            since: expired.map_or(state.since, |ago| Some(Timestamp::now() - ago)),
+            holder: state.holder.filter(|_| expired.is_none()).unwrap_or_default(),
+            trouble: state.trouble,
         }
     }
 
@@ -123,5 +126,6 @@ fn cache(state: CacheState, now: Timestamp) -> CacheFacts {
     };
     let failing = state.freshness.failing.map(|(since, error)| (at(since), error.into()));
     let heard = state.freshness.heard.map(at);
-    CacheFacts { resource: state.resource, progress, objects: state.objects, heard, failing }
+    let CacheState { resource, objects, is_missed, .. } = state;
+    CacheFacts { resource, progress, objects, heard, failing, is_missed }
 }

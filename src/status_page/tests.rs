@@ -57,6 +57,7 @@ fn fine() -> StatusFacts {
             objects: 0,
             heard: Some(now() - SignedDuration::from_secs(12)),
             failing: None,
+            is_missed: false,
         }],
         workspaces: Vec::new(),
         elsewhere: 0,
@@ -282,6 +283,19 @@ fn what_is_wrong_comes_first_with_its_reason_since_when_and_what_to_do() {
     }
 }
 
+/// What may be absent, and what is missed all the same: VirtualServices without Istio's CRDs.
+#[test]
+fn an_absence_needs_attention_if_something_misses_it() {
+    let problems = |is_missed: bool| {
+        let mut facts = fine();
+        let failing = Some((ago(4), "the API server does not serve virtualservices".to_owned()));
+        let cache = facts.caches.remove(0);
+        facts.caches.push(CacheFacts { progress: "not installed", failing, is_missed, ..cache });
+        view(&facts, Filter::default()).problems.len()
+    };
+    assert_eq!([problems(false), problems(true)], [0, 1]);
+}
+
 #[test]
 fn it_is_said_who_leads() {
     let said = |leadership: Option<LeadershipFacts>, reconciles: bool| {
@@ -293,7 +307,12 @@ fn it_is_said_who_leads() {
         (view.leadership.role, from.split("</dd>").next().unwrap().to_owned(), view.problems.len())
     };
     let leadership = |holder: &str, is_leader, since: Option<Timestamp>| {
-        Some(LeadershipFacts { lease: "kubeflow/lease".to_owned(), holder: holder.to_owned(), is_leader, since })
+        let (lease, holder) = ("kubeflow/lease".to_owned(), holder.to_owned());
+        Some(LeadershipFacts { lease, holder, is_leader, since, trouble: None })
+    };
+    let troubled = |leadership: Option<LeadershipFacts>| {
+        let trouble = Some("the Lease cannot be acquired: leases is forbidden".to_owned());
+        leadership.map(|leadership| LeadershipFacts { trouble, ..leadership })
     };
     let lease = " <span class=\"soft\"><br>Lease <code>kubeflow/lease</code></span>";
     let cases = [
@@ -321,6 +340,13 @@ fn it_is_said_who_leads() {
             1,
         ),
         (leadership("", false, None), true, "unknown", format!("Not known yet{lease}"), 0),
+        (
+            troubled(leadership("", false, Some(ago(0)))),
+            true,
+            "none",
+            format!("<span class=\"bad\">Nobody leads</span>{lease}"),
+            2,
+        ),
     ];
     for (leadership, reconciles, role, text, problems) in cases {
         assert_eq!(said(leadership, reconciles), (role, text, problems));

@@ -4,6 +4,7 @@ use super::Stores;
 use super::collection::{Collection, Freshness, Progress};
 use super::resources::WatchedResource;
 use super::slim::Slim;
+use super::watch::Necessity;
 
 /// The store of one watched resource.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct CacheState {
     pub objects: usize,
     /// How current it is.
     pub freshness: Freshness,
+    /// Whether something does not work because it is not installed or not allowed, though the process is ready.
+    pub is_missed: bool,
 }
 
 impl Stores {
@@ -25,19 +28,24 @@ impl Stores {
     }
 
     fn cache(&self, resource: WatchedResource) -> CacheState {
-        fn state<T: Slim>(resource: WatchedResource, of: &Collection<T>) -> CacheState {
+        fn state<T: Slim>((resource, necessity): (WatchedResource, Necessity), of: &Collection<T>) -> CacheState {
             let (progress, objects, freshness) = (of.progress(), of.count(), of.freshness());
-            CacheState { resource: resource.name(), progress, objects, freshness }
+            let is_missed = match necessity {
+                Necessity::Required => false,
+                Necessity::Recommended => progress == Progress::NotInstalled,
+                Necessity::Optional(_) => progress == Progress::Forbidden,
+            };
+            CacheState { resource: resource.name(), progress, objects, freshness, is_missed }
         }
-        let model = &self.0;
+        let (model, of) = (&self.0, (resource, resource.necessity(&self.0.watched)));
         match resource {
-            WatchedResource::WorkspaceKinds => state(resource, &model.kinds),
-            WatchedResource::Workspaces => state(resource, &model.workspaces),
-            WatchedResource::Notebooks => state(resource, &model.notebooks),
-            WatchedResource::Children(kind) => state(resource, &model.children[kind]),
-            WatchedResource::Pods => state(resource, &model.pods),
-            WatchedResource::ImageSources => state(resource, &model.image_sources),
-            WatchedResource::Namespaces => state(resource, &model.namespaces),
+            WatchedResource::WorkspaceKinds => state(of, &model.kinds),
+            WatchedResource::Workspaces => state(of, &model.workspaces),
+            WatchedResource::Notebooks => state(of, &model.notebooks),
+            WatchedResource::Children(kind) => state(of, &model.children[kind]),
+            WatchedResource::Pods => state(of, &model.pods),
+            WatchedResource::ImageSources => state(of, &model.image_sources),
+            WatchedResource::Namespaces => state(of, &model.namespaces),
         }
     }
 }
