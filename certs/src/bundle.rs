@@ -118,6 +118,13 @@ impl Bundle {
         Self(std::iter::once(certificate.clone()).chain(others).take(MAX_CERTIFICATES).collect())
     }
 
+    /// With this certificate as the last.
+    #[must_use]
+    pub fn append(&self, certificate: &TrustedCa) -> Self {
+        let others = self.0.iter().filter(|other| *other != certificate).take(MAX_CERTIFICATES - 1).cloned();
+        Self(others.chain([certificate.clone()]).collect())
+    }
+
     /// The certificates that both have, in the order of this bundle.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {

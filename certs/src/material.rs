@@ -116,6 +116,11 @@ impl Material {
         MaterialPem { trusted: self.ca.cert_pem(), ..self.pem() }
     }
 
+    /// The same, but this CA is trusted too: a certificate of it is served.
+    pub fn trust_too(&self, ca: &TrustedCa) -> MaterialPem {
+        MaterialPem { trusted: self.trusted.append(ca).pem(), ..self.pem() }
+    }
+
     /// Reads what was stored. Whether it is valid at this moment is not looked at: the [`Schedule`] does that.
     pub fn from_pem(pem: &MaterialPem) -> Result<Self, MaterialError> {
         let trusted = Bundle::parse(pem.trusted.as_bytes());
@@ -123,7 +128,10 @@ impl Material {
         let ca = Ca::from_parts(first.clone(), &pem.ca_key)?;
         let pair = Issued { chain_pem: pem.certificate.clone(), key_pem: pem.key.clone() };
         let leaf = Leaf::read(&pair, &trusted)?;
-        Ok(Self { ca, trusted, trusted_pem: pem.trusted.clone(), pair, leaf })
+        // What is published has no key, should somebody have put one there.
+        let has_others = pem.trusted.split("-----BEGIN ").skip(1).any(|block| !block.starts_with("CERTIFICATE-----"));
+        let trusted_pem = if has_others { trusted.pem() } else { pem.trusted.clone() };
+        Ok(Self { ca, trusted, trusted_pem, pair, leaf })
     }
 
     fn new(ca: Ca, trusted: Bundle, pair: Issued) -> Result<Self, IssueError> {
@@ -246,6 +254,15 @@ mod tests {
         let mut pem = issue().pem();
         pem.trusted = format!("# ours\n{}\n", pem.trusted);
         assert_eq!(Material::from_pem(&pem).unwrap().trusted_pem(), pem.trusted);
+    }
+
+    #[test]
+    fn a_key_among_the_trusted_certificates_is_not_published() {
+        let mut pem = issue().pem();
+        let certificates = pem.trusted.clone();
+        pem.trusted += &pem.ca_key;
+        assert!(pem.trusted.contains("PRIVATE KEY"));
+        assert_eq!(Material::from_pem(&pem).unwrap().trusted_pem(), certificates);
     }
 
     #[test]

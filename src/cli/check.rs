@@ -23,7 +23,7 @@ Examples:
   workspaces-controller check --wait=60s --namespace kubeflow-workspaces
   workspaces-controller check --istio-gateway istio-system/public --fail-on warning
   workspaces-controller check -o json
-  helm test workspaces-controller --namespace kubeflow-workspaces --logs";
+  helm test workspaces-controller --namespace kubeflow-workspaces";
 
 /// The settings of the controller that it has to know.
 fn settings_arguments() -> impl Iterator<Item = Arg> {

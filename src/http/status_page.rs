@@ -38,7 +38,7 @@ const SAFE: [(HeaderName, HeaderValue); 6] = [
 struct Page {
     sources: StatusSources,
     /// One view is made at a time: each of thousands of Workspaces takes tens of milliseconds of a processor.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// The two paths, for requests to whatever host.
@@ -59,7 +59,7 @@ pub fn router(sources: StatusSources) -> Router {
         .route("/", get(html))
         .route("/status.json", get(json))
         .layer(middleware::map_response(move |response: Response| ready(safe(response, policy.clone()))))
-        .with_state(Arc::new(Page { sources, turns: Semaphore::new(1) }))
+        .with_state(Arc::new(Page { sources, turns: Arc::new(Semaphore::new(1)) }))
 }
 
 /// The router, for requests to this machine alone: those of others were sent by what a browser took for their host.
@@ -74,9 +74,14 @@ async fn respond(
     write: fn(&StatusView) -> Result<String, String>,
 ) -> Response {
     // It is never closed.
-    let _turn = page.turns.acquire().await;
+    let turn = Arc::clone(&page.turns).acquire_owned().await;
     let (facts, filter) = (page.sources.facts(), Filter::of_query(&query.unwrap_or_default()));
-    let written = tokio::task::spawn_blocking(move || write(&view(&facts, filter))).await;
+    // The turn ends with the work, whether or not the client still waits for it.
+    let work = move || {
+        let _turn = turn;
+        write(&view(&facts, filter))
+    };
+    let written = tokio::task::spawn_blocking(work).await;
     match written.map_err(|error| error.to_string()).and_then(|written| written) {
         Ok(body) => ([(CONTENT_TYPE, content_type)], body).into_response(),
         Err(error) => {

@@ -26,7 +26,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::{Bundle, Material, MaterialPem, Published, Serving, Step};
+use certs::{Bundle, Material, MaterialPem, Published, Serving, Step, TrustedCa};
 use kube::Client;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -160,9 +160,15 @@ impl Authority {
             Err(Some(reason)) => self.without(&reason),
             Ok((version, content)) => match &*content {
                 Content::Material(material) => {
+                    let unknown = self.unknown_issuer(material, now);
                     self.serve(material, now);
-                    obstacle = self.publish(material, &version).await.err();
-                    let renewed = self.renew(material, &version, now).await;
+                    let renewed = if let Some(issuer) = unknown {
+                        let done = "added the CA of the certificate that is served: the Secret had forgotten it";
+                        self.write(&version, material.trust_too(&issuer), done).await
+                    } else {
+                        obstacle = self.publish(material, &version).await.err();
+                        self.renew(material, &version, now).await
+                    };
                     self.report(renewed);
                 }
                 Content::Foreign => self.without(&FOREIGN),
@@ -226,6 +232,14 @@ impl Authority {
             let serving = Serving { issuer: material.leaf_issuer().clone(), not_after: material.leaf_not_after() };
             self.serving = Some((serving, offer));
         }
+    }
+
+    /// The CA of the certificate that is served and trusted, if this material does not know it: an older one was restored, say from a
+    /// backup. Replicas serve certificates of that CA, so it must not be taken out of `caBundle` yet.
+    fn unknown_issuer(&self, material: &Material, now: SystemTime) -> Option<TrustedCa> {
+        let (serving, _) = self.serving.as_ref().filter(|_| self.publishes)?;
+        let is_in_use = now <= serving.not_after && self.published.contains(&serving.issuer);
+        (is_in_use && !material.trusted().contains(&serving.issuer)).then(|| serving.issuer.clone())
     }
 
     /// Puts the CAs into the configuration. The error is what is in the way.

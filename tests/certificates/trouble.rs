@@ -79,6 +79,50 @@ fn a_secret_that_is_deleted_or_spoilt_is_made_again_without_a_failed_request() {
     assert!(failed.is_empty() && requests > 50, "{} of {requests}: {:?}", failed.len(), failed.first());
 }
 
+/// What a backup held. Replicas serve a certificate of a CA that it does not know.
+#[test]
+fn an_older_secret_that_is_restored_takes_no_trust_from_what_is_served() {
+    let installation = Installation::new("restored").short_lived(Duration::from_mins(2));
+    let replicas = installation.start_replicas(2);
+    let ports = [port(&replicas[0]), port(&replicas[1])];
+    let backup = api().get(&installation.secret_path()).unwrap().ok().unwrap()["data"].clone();
+    let is_served_by_both = |what: &str, is_it: &dyn Fn(&str) -> bool| {
+        let found = cluster().wait_for(what, TIMEOUT, || {
+            let bundle = installation.bundle().ok_or("no caBundle")?;
+            let stored = installation.stored("tls.crt").filter(|stored| is_it(stored)).ok_or("not stored")?;
+            let leaf = certificate(&stored).ok_or("none yet")?;
+            let served = ports.map(|port| served(port, &bundle));
+            let is_served = served.iter().all(|served| served.as_ref() == Ok(&leaf));
+            if is_served { Ok(bundle) } else { Err(format!("{:?}", served.map(|one| one.map(|_| ())))) }
+        });
+        found.unwrap_or_else(|error| panic!("{error}\n{}", replicas[0].log()))
+    };
+    let first = installation.stored("tls.crt").unwrap();
+    api().delete(&installation.secret_path()).unwrap().ok().unwrap();
+    let trusted = is_served_by_both("a new certificate to be served", &|stored| stored != first);
+    let load = Load::default();
+    thread::scope(|scope| {
+        let _stop = load.start(scope, &installation);
+        api().merge_patch(&installation.secret_path(), &json!({"data": backup})).unwrap().ok().unwrap();
+        is_served_by_both("the restored certificate to be served", &|stored| stored == first);
+        // Some replica may serve a certificate of the other CA for a while yet.
+        let is_trusted = |text: Option<String>| {
+            let text = text.unwrap_or_default();
+            if trusted.split_inclusive("-----END CERTIFICATE-----\n").all(|ca| text.contains(ca)) {
+                Ok(())
+            } else {
+                Err(text)
+            }
+        };
+        let kept = cluster()
+            .wait_for("the CA to be in the Secret again", TIMEOUT, || is_trusted(installation.stored("ca.crt")));
+        kept.unwrap_or_else(|error| panic!("{error}\n{}", replicas[0].log()));
+        is_trusted(installation.bundle()).unwrap();
+    });
+    let (requests, failed) = load.results();
+    assert!(failed.is_empty() && requests > 10, "{} of {requests}: {:?}", failed.len(), failed.first());
+}
+
 /// As the documentation says, for a key that others may know.
 fn trust_only_the_newest(installation: &Installation) {
     let (stored, mark) = (installation.stored("ca.crt").unwrap(), cluster().audit().mark().unwrap());
@@ -184,7 +228,7 @@ fn a_configuration_that_is_missing_or_anothers_is_named_and_waited_for() {
     injected["metadata"]["annotations"] = json!({"cert-manager.io/inject-ca-from": "a/b"});
     api().merge_patch(&path, &injected).unwrap().ok().unwrap();
     let injector = format!(
-        "{cannot}: ValidatingWebhookConfiguration {name}: its annotation cert-manager.io/inject-ca-from lets cert-manager write \
+        "{cannot}: ValidatingWebhookConfiguration {name}: its annotation cert-manager.io/inject-ca-from lets another program write \
          caBundle: remove the annotation"
     );
     wait_reason(&replica, &not_ready(&injector));

@@ -152,7 +152,21 @@ fn wrong_values_are_refused_with_the_reason() {
         (&["settings.logFormat=xml"], "at '/settings/logFormat'"),
         (&["settings=null"], "missing property 'settings'"),
         (&["ports.webhook=443"], "at '/ports/webhook': minimum: got 443, want 1,024"),
-        (&["ports.health=9443"], "ports.webhook, ports.health and ports.metrics must differ"),
+        (
+            &["ports.health=9443"],
+            "ports.webhook, ports.health, ports.metrics and the port of settings.statusBindAddress must differ",
+        ),
+        (
+            &["ports.metrics=8082"],
+            "ports.webhook, ports.health, ports.metrics and the port of settings.statusBindAddress must differ",
+        ),
+        (
+            &[
+                "certificate.mode=selfManaged",
+                "webhook.annotations.service\\.beta\\.openshift\\.io/inject-cabundle=yes",
+            ],
+            "lets another program do so",
+        ),
         (
             &["certificate.mode=self"],
             "at '/certificate/mode': value must be one of 'certManager', 'existingSecret', 'selfManaged'",

@@ -202,6 +202,13 @@ authorization:
 {{- if and (eq .Values.certificate.mode "selfManaged") .Values.webhook.caBundle -}}
 {{- fail "webhook.caBundle is for certificate.mode=existingSecret: with selfManaged, the controller writes the CA" -}}
 {{- end -}}
+{{- if eq .Values.certificate.mode "selfManaged" -}}
+{{- range $annotation := list "cert-manager.io/inject-ca-from" "cert-manager.io/inject-ca-from-secret" "cert-manager.io/inject-apiserver-ca" "service.beta.openshift.io/inject-cabundle" -}}
+{{- if hasKey $.Values.webhook.annotations $annotation -}}
+{{- fail (printf "webhook.annotations: with certificate.mode=selfManaged the controller writes the CA, and %s lets another program do so" $annotation) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $settings.redirectScheme (not $settings.redirectMissingSlash) -}}
 {{- fail "settings.redirectScheme has no effect without settings.redirectMissingSlash=true" -}}
 {{- end -}}
@@ -224,9 +231,10 @@ authorization:
 {{- if and .Values.hostNetwork (eq (int .Values.ports.webhook) 10250) -}}
 {{- fail "ports.webhook is 10250, which with hostNetwork=true the kubelet has" -}}
 {{- end -}}
-{{- $ports := without (list (int .Values.ports.webhook) (int .Values.ports.health) (int .Values.ports.metrics)) 0 -}}
+{{- $status := $settings.statusBindAddress | toString | splitList ":" | last | int -}}
+{{- $ports := without (list (int .Values.ports.webhook) (int .Values.ports.health) (int .Values.ports.metrics) $status) 0 -}}
 {{- if ne (len $ports) (len (uniq $ports)) -}}
-{{- fail "ports.webhook, ports.health and ports.metrics must differ" -}}
+{{- fail "ports.webhook, ports.health, ports.metrics and the port of settings.statusBindAddress must differ" -}}
 {{- end -}}
 {{- end }}
 
@@ -245,14 +253,26 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
 {{- end }}
 
-{{/* Labels and annotations of what is there only while helm runs the check. Takes {root, events, weight}. */}}
+{{/* Labels of the pod that runs the check: without a sidecar, like the controller, or it would never end. */}}
+{{- define "workspaces-controller.checkPodLabels" -}}
+{{ include "workspaces-controller.checkLabels" . }}
+{{- with .Values.podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels and annotations of what is there only while helm runs the check. Takes {root, events, weight, isPod}. */}}
 {{- define "workspaces-controller.hookMetadata" -}}
 labels:
-  {{- include "workspaces-controller.checkLabels" .root | nindent 2 }}
+  {{- include (ternary "workspaces-controller.checkPodLabels" "workspaces-controller.checkLabels" (default false .isPod)) .root | nindent 2 }}
 annotations:
   helm.sh/hook: {{ .events }}
   helm.sh/hook-weight: {{ .weight | quote }}
   helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+  {{- if .prints }}
+  # helm 3.18 and newer show what it printed; --logs would look for logs of the account, too.
+  helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
+  {{- end }}
 {{- end }}
 
 {{/* The pod that runs the check. */}}

@@ -8,9 +8,13 @@ use serde_json::{Value, json};
 use crate::stores::slim::Slim as _;
 use crate::stores::webhook_configuration::{Webhook, WebhookConfiguration};
 
-/// The annotations by which cert-manager's injector is told to write `caBundle`.
-const INJECTORS: [&str; 3] =
-    ["cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-secret", "cert-manager.io/inject-apiserver-ca"];
+/// The annotations by which others are told to write `caBundle`: cert-manager, OpenShift.
+const INJECTORS: [&str; 4] = [
+    "cert-manager.io/inject-ca-from",
+    "cert-manager.io/inject-ca-from-secret",
+    "cert-manager.io/inject-apiserver-ca",
+    "service.beta.openshift.io/inject-cabundle",
+];
 
 /// Why nothing is written into a configuration.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -22,7 +26,7 @@ pub(super) enum NotOurs {
     )]
     Host { hosts: String, names: String },
     /// Another program writes there.
-    #[error("its annotation {annotation} lets cert-manager write caBundle: remove the annotation")]
+    #[error("its annotation {annotation} lets another program write caBundle: remove the annotation")]
     Injected { annotation: &'static str },
 }
 
@@ -146,7 +150,7 @@ mod tests {
         assert_eq!(refusal(&nowhere), format!("{message}: {advice}"));
         let injected = configuration(&json!({"cert-manager.io/inject-ca-from": "ns/c"}), &[("a.test", "")]);
         let message =
-            "its annotation cert-manager.io/inject-ca-from lets cert-manager write caBundle: remove the annotation";
+            "its annotation cert-manager.io/inject-ca-from lets another program write caBundle: remove the annotation";
         assert_eq!(injector(&injected).unwrap_err().to_string(), message);
         assert_eq!(injector(&elsewhere), Ok(()));
     }
