@@ -1,7 +1,8 @@
 //! The command `cleanup`: takes away what an installation leaves behind, before or after `helm uninstall`.
 //!
 //! What goes is what this chart or this program made, each by its uid; never a Workspace, a WorkspaceKind, a CRD or a volume. The list is
-//! printed before anything is done, and nothing is done while a controller leads: it would make again what goes.
+//! printed before anything is done, and nothing is done while a controller leads, or is to run: it would make again what goes, and
+//! without its webhook configuration everything would be accepted.
 
 mod plan;
 
@@ -20,6 +21,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
+use crate::api::controllers::running;
 use crate::client::{CallError, causes, delete_only, finalizer_removal, in_time, list_all};
 use crate::config::Mode;
 use crate::election::{Holding, who_holds};
@@ -59,7 +61,10 @@ pub async fn run(
     print: impl Fn(&str),
     report: impl Fn(&str),
 ) -> Result<CommandOutput, String> {
-    let leader = leader(client, &report).await?;
+    let leader = match leader(client, &report).await? {
+        Some(leader) => Some(leader),
+        None => deployed(client).await?,
+    };
     let found = read(client, command).await?;
     let plan = plan(&found, command.keep_routes);
     print(&listed(&plan));
@@ -85,11 +90,16 @@ pub async fn run(
             Err(error) => drop(writeln!(errors, "error: cannot {step}: {error}")),
         }
     }
-    for step in come_back(client, command, &plan).await? {
-        let _ = writeln!(
-            errors,
-            "error: {step}: it is there again, so a controller still runs; stop it, and run this again"
-        );
+    match come_back(client, command, &plan).await {
+        Ok(again) => {
+            for step in again {
+                let _ = writeln!(
+                    errors,
+                    "error: {step}: it is there again, so a controller still runs; stop it, and run this again"
+                );
+            }
+        }
+        Err(error) => drop(writeln!(errors, "error: it is not known whether anything is made again: {error}")),
     }
     let failed = plan.steps.len() - done;
     let namespace = &command.namespace;
@@ -108,6 +118,13 @@ async fn leader(client: &Client, report: impl Fn(&str)) -> Result<Option<String>
             Ok(Some(format!("the Lease {lease} is held by {holder}")))
         }
     }
+}
+
+/// Which controller is to run, as part of a sentence: it may elect no leader, only serve the webhook, or not get as far as that.
+async fn deployed(client: &Client) -> Result<Option<String>, String> {
+    let found = running(client).await.map_err(|error| format!("cannot list deployments: {}", causes(&error)))?;
+    let first = found.first().map(|found| (found.namespace().unwrap_or_default(), found.name_any()));
+    Ok(first.map(|(namespace, name)| format!("the Deployment {namespace}/{name} is to have pods")))
 }
 
 fn lease_names() -> [&'static str; 3] {

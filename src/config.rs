@@ -105,8 +105,8 @@ pub struct Installation {
     pub gateways: Vec<String>,
     /// The dialects of ports that admission accepts.
     pub dialects: BTreeSet<Dialect>,
-    /// Whether one of several replicas is elected.
-    pub leader_elect: bool,
+    /// Whether one of several replicas is elected, if that was said.
+    pub leader_elect: Option<bool>,
     /// The namespace of this process's pod; `None` outside of one.
     pub namespace: Option<String>,
 }
@@ -118,7 +118,7 @@ pub fn installation(matches: &ArgMatches, environment: &Environment) -> Result<I
         use_istio: source.one(&settings::USE_ISTIO, values::boolean),
         gateways: source.list(&settings::ISTIO_GATEWAY, network::gateways),
         dialects: source.list(&settings::PORT_DIALECTS, values::dialects),
-        leader_elect: source.one(&settings::LEADER_ELECT, values::boolean),
+        leader_elect: source.optional(&settings::LEADER_ELECT, values::boolean),
         namespace: own_namespace::own_namespace(&mut source),
     };
     source.finish().map(|_| installation)
@@ -214,7 +214,9 @@ impl Settings {
 
     /// Tokens do not travel in clear.
     fn check_tokens(&self, source: &mut SettingSource<'_>) {
-        let has_certificate = self.enable_webhooks || source.is_given(&settings::WEBHOOK_CERT_DIR);
+        let has_certificate = self.enable_webhooks
+            || source.is_given(&settings::WEBHOOK_CERT_DIR)
+            || matches!(self.certificate, CertificateSource::SelfManaged(_));
         if self.status_is_public() && !has_certificate {
             let rule = "must be a loopback address, such as 127.0.0.1:8082, while there is no certificate: on others bearer \
                         tokens are demanded, over TLS. Set --webhook-cert-dir to the directory of one, or serve the webhooks";

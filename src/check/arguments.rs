@@ -30,8 +30,8 @@ pub struct Check {
     pub gateways: Vec<String>,
     /// The dialects that the webhook accepts.
     pub dialects: BTreeSet<Dialect>,
-    /// Whether a leader is elected.
-    pub leader_elect: bool,
+    /// Whether a leader is elected, if that was said.
+    pub leader_elect: Option<bool>,
     /// The Lease of the leader.
     pub lease: &'static str,
 }

@@ -17,6 +17,7 @@ use super::chain::{Backing, kind_webhook};
 use super::finding::Finding;
 use super::surroundings::{Istio, Leader, Surroundings};
 
+use crate::api::controllers::PART_OF;
 use crate::client::{CallError, causes, in_time, list_all};
 use crate::election::who_holds;
 use crate::rbac::AccessRule;
@@ -25,7 +26,6 @@ use crate::stores::child::{Child, ChildObject, ChildType};
 use crate::stores::slim::Incoming;
 
 /// The label of everything that belongs to Kubeflow's Workspaces: backend, frontend and controller.
-const PART_OF: &str = "app.kubernetes.io/part-of=kubeflow-workspaces";
 /// The roles of users, which the chart makes.
 pub(super) const USERS_ROLES: [&str; 3] =
     ["kubeflow-workspaces-admin", "kubeflow-workspaces-edit", "kubeflow-workspaces-view"];

@@ -12,9 +12,11 @@ use kube::core::DynamicObject;
 
 use super::finding::Finding;
 use super::read::{KUBEFLOW_ROLES, USERS_ROLES, Unread};
+use crate::api::controllers::is_running_controller;
 use crate::election::Holding;
 use crate::stores::child::Child;
 use crate::stores::slim::Incoming;
+use crate::visible::{LONG, shown};
 
 /// How many objects a message names.
 const NAMED: usize = 3;
@@ -32,8 +34,8 @@ pub(super) struct Surroundings {
     pub leader: Result<Leader, Unread>,
     pub kinds: Result<Vec<DynamicObject>, Unread>,
     pub workspaces: Result<Vec<DynamicObject>, Unread>,
-    /// Whether the settings have a leader elected.
-    pub elects: bool,
+    /// Whether the settings have a leader elected, if they were given.
+    pub elects: Option<bool>,
     /// The namespace of the installation.
     pub namespace: String,
 }
@@ -93,9 +95,13 @@ fn leader(seen: &Surroundings) -> Vec<Finding> {
         (Holding::Held { lease, holder } | Holding::Unknown { lease, holder, .. }, _) => {
             Finding::ok(STEP, format!("{holder} renews the Lease {lease}"))
         }
-        (Holding::Nobody, None) if !seen.elects => Finding::ok(
+        (Holding::Nobody, None) if seen.elects != Some(true) => Finding::ok(
             STEP,
             format!("there is no Lease in namespace {namespace}: none is elected (--leader-elect=false)"),
+        ),
+        (Holding::Nobody, Some(_)) if seen.elects == Some(false) => Finding::ok(
+            STEP,
+            format!("nobody renews the Lease in namespace {namespace}, and none is elected (--leader-elect=false)"),
         ),
         (Holding::Nobody, lease) => {
             let what = match lease {
@@ -166,9 +172,7 @@ fn others(seen: &Surroundings) -> Vec<Finding> {
 /// Whether it is another controller of Workspaces, and wants pods.
 fn is_other_controller(deployment: &Deployment, seen: &Surroundings) -> bool {
     let label = |key: &str| deployment.labels().get(key).map_or("", String::as_str);
-    let is_controller = label("app.kubernetes.io/component") == "controller-manager";
-    let is_stopped = deployment.spec.as_ref().is_some_and(|spec| spec.replicas == Some(0));
-    is_controller && !is_stopped && !label("helm.sh/chart").starts_with(CHART) && !has_our_image(deployment, seen)
+    is_running_controller(deployment) && !label("helm.sh/chart").starts_with(CHART) && !has_our_image(deployment, seen)
 }
 
 /// Whether its pod holds the Lease as this program: manifests of the Go controller with this image.
@@ -317,7 +321,8 @@ fn reason(object: &DynamicObject) -> Option<String> {
             if !message.is_empty() {
                 let _ = write!(why, " ({message})");
             }
-            why
+            // It quotes Events, which users can write, and this goes to a terminal.
+            shown(&why, LONG)
         }
         None => "no condition yet".to_owned(),
     };

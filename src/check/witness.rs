@@ -129,7 +129,7 @@ const ROWS: &[Row] = &[
         },
     ),
     Row(
-        &["no such host", "server misbehaving"],
+        &["no such host", "server misbehaving", "dial tcp: lookup "],
         "DNS",
         |at| format!("the API server's resolver does not know {}", at.host),
         |_| {

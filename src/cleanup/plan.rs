@@ -19,6 +19,8 @@ use crate::stores::slim::Incoming;
 /// The label by which helm says which chart made an object, and its value before the version.
 const CHART_LABEL: &str = "helm.sh/chart";
 const CHART: &str = "workspaces-controller-";
+/// The Job of the chart that checks an installation, which helm leaves behind where it fails.
+const CHECK: &str = "workspaces-controller-check";
 /// What cert-manager writes on the Secrets of the chart's certificates, which it leaves behind.
 const CERTIFICATE: &str = "cert-manager.io/certificate-name";
 const CERTIFICATES: [&str; 2] = ["workspaces-serving-cert", "workspaces-ca"];
@@ -110,7 +112,8 @@ pub(super) fn plan(found: &Found, keep_routes: bool) -> Plan {
             plan.steps.push(step(What::Secret, &secret.metadata));
         }
     }
-    let jobs = found.jobs.iter().filter(|job| is_of_chart(&job.metadata));
+    // No other one, such as of extraObjects.
+    let jobs = found.jobs.iter().filter(|job| job.name_any() == CHECK && is_of_chart(&job.metadata));
     plan.steps.extend(jobs.map(|job| step(What::Job, &job.metadata)));
     let counts = [(found.kinds.len(), "WorkspaceKind"), (found.workspaces, "Workspace")];
     let counts = counts.map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
@@ -164,7 +167,9 @@ fn name(metadata: &ObjectMeta) -> String {
 /// Whether this chart made it.
 fn is_of_chart(metadata: &ObjectMeta) -> bool {
     let label = metadata.labels.as_ref().and_then(|labels| labels.get(CHART_LABEL));
-    label.is_some_and(|chart| chart.starts_with(CHART))
+    // Followed by its version: another chart's name may begin like this one's.
+    let version = label.and_then(|chart| chart.strip_prefix(CHART));
+    version.is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// Whether this program wrote it last: a field manager is named after the program.
@@ -214,6 +219,7 @@ mod tests {
                 of(&unlabelled),
                 of(&cluster_wide("ours", chart("workspaces-controller-0.1.0"))),
                 of(&cluster_wide("other", chart("workspaces-2.0.0"))),
+                of(&cluster_wide("longer", chart("workspaces-controller-routes-1.0.0"))),
             ],
             kinds: vec![
                 of(&cluster_wide("free", json!({"finalizers": ["example.com/other"]}))),
@@ -231,8 +237,8 @@ mod tests {
                 of(&metadata("of-us", by(FIELD_MANAGER, FIELD_MANAGER))),
             ],
             jobs: vec![
-                of(&metadata("check", chart("workspaces-controller-0.1.0"))),
-                of(&metadata("backup", json!({}))),
+                of(&metadata(CHECK, chart("workspaces-controller-0.1.0"))),
+                of(&metadata("backup", chart("workspaces-controller-0.1.0"))),
             ],
             workspaces: 3,
         };
@@ -244,7 +250,7 @@ mod tests {
             "delete Lease ns/mine",
             "delete Secret ns/of-chart",
             "delete Secret ns/of-us",
-            "delete Job ns/check",
+            "delete Job ns/workspaces-controller-check",
         ];
         assert_eq!(steps, expected);
         assert_eq!(plan.steps[1].what, What::Finalizer(1));

@@ -13,6 +13,9 @@ use crate::stores::slim::Key;
 
 /// The pause between two reads of a Lease: its holder renews it every two seconds.
 const POLL: Duration = Duration::from_secs(1);
+/// The longest time for which a Lease that nobody renews is waited for: whoever may write one in some namespace must not keep a
+/// command from its work.
+const LONGEST_LEASE: Duration = Duration::from_mins(1);
 
 /// What is known of who holds the Leases.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -95,7 +98,7 @@ impl SeenLeases {
             let Some(since) = since else { return Holding::Held { lease, holder } };
             let lasts =
                 Duration::from_secs(spec.lease_duration_seconds.unwrap_or_default().try_into().unwrap_or_default());
-            let left = (since + lasts).saturating_duration_since(now);
+            let left = (since + lasts.min(LONGEST_LEASE)).saturating_duration_since(now);
             let is_longer = match &holding {
                 Holding::Unknown { left: other, .. } => left > *other,
                 _ => !left.is_zero(),
@@ -139,6 +142,9 @@ mod tests {
             let held = Holding::Held { lease: Key::new("ns", "l"), holder: holder() };
             assert_eq!(seen.observe(renewed, after(15)), held);
         }
+        let mut for_years = lease("ns", json!("a"), "2026-01-01T00:00:00.000000Z");
+        for_years.spec.as_mut().unwrap().lease_duration_seconds = Some(i32::MAX);
+        assert_eq!(SeenLeases::default().observe(vec![for_years], start), unknown("ns", 60));
         let (first, second) = ("2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:01.000000Z");
         let mut seen = SeenLeases::default();
         assert_eq!(seen.observe(vec![lease("ns", json!(""), first)], after(0)), Holding::Nobody);

@@ -146,6 +146,24 @@ fn what_is_left_behind_goes_and_nothing_else() {
         format!("{stays}0 done, 0 failed; the rest goes with: helm uninstall workspaces-controller --namespace {NS}\n");
     assert_eq!(cleanup(&cluster, &["--yes"]), expected(0, nothing, String::new()));
 
+    // One without a Lease: it elects no leader, or does not get as far as that.
+    let labels = json!({"app.kubernetes.io/part-of": "kubeflow-workspaces", "app.kubernetes.io/component": "controller-manager"});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "alone", "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "manager", "image": "manager"}]}},
+        },
+    });
+    let deployments = format!("/apis/apps/v1/namespaces/{NS}/deployments");
+    cluster.api().create(&deployments, &deployment).and_then(Reply::ok).unwrap();
+    let refusal = format!(
+        "error: the Deployment {NS}/alone is to have pods: stop that controller first (scale its Deployment to 0, or helm uninstall), or say \
+         --force\n"
+    );
+    assert_eq!(cleanup(&cluster, &["--yes"]), expected(3, stays.to_owned(), refusal));
+    cluster.api().delete(&format!("{deployments}/alone")).and_then(Reply::ok).unwrap();
+
     nothing_hangs(&cluster);
     let flags = cleanup(&cluster, &[]);
     assert_eq!((flags.code, flags.stdout.as_str()), (Some(2), ""), "{flags:#?}");
