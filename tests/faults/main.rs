@@ -13,19 +13,9 @@ mod world;
 
 use std::time::Duration;
 
-use cluster::{Requests, report};
+use cluster::{Requests, report, within};
 
 const PATIENCE: Duration = Duration::from_mins(1);
-
-fn within(id: &str, what: &str, figure: Duration, limit: Duration) {
-    report(
-        id,
-        figure <= limit,
-        format!("{:.2} s", figure.as_secs_f64()),
-        format!("{:.2} s: {what}", limit.as_secs_f64()),
-    );
-    assert!(figure <= limit, "{id}: {what} took {figure:?}");
-}
 
 fn none(id: &str, what: &str, found: &Requests) {
     report(id, found.is_empty(), found.count(), format!("0: {what}"));

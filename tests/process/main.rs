@@ -15,18 +15,4 @@ mod settings;
 mod status_page;
 mod status_page_tokens;
 
-use std::time::Duration;
-
-/// Prints a check's line, and fails unless the figure is within the limit.
-fn within(id: &str, what: &str, figure: Duration, limit: Duration) {
-    let verdict = if figure <= limit { "pass" } else { "fail" };
-    println!("{id} {verdict} {:.2} s, limit {:.2} s: {what}", figure.as_secs_f64(), limit.as_secs_f64());
-    assert!(figure <= limit, "{id}: {what} took {figure:?}, limit {limit:?}");
-}
-
-/// Prints a check's line, and fails unless exactly as many as expected.
-fn exactly(id: &str, what: &str, figure: usize, expected: usize) {
-    let verdict = if figure == expected { "pass" } else { "fail" };
-    println!("{id} {verdict} {figure}, limit {expected}: {what}");
-    assert_eq!(figure, expected, "{id}: {what}");
-}
+use cluster::{exactly, within};

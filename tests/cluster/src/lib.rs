@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 pub use api::{Api, Reply, get_plain};
 pub use audit::{AuditLog, Mark, Request, Requests, WRITE_VERBS};
-pub use check::report;
+pub use check::{exactly, report, within};
 pub use cluster::{Cluster, ClusterOptions, Server};
 pub use command::{Output, run};
 pub use controller::{CONTROLLER_ACCOUNT, CONTROLLER_NAMESPACE, CONTROLLER_USER, ControllerOptions, ControllerProcess};
