@@ -10,6 +10,7 @@ mod finding;
 mod probe;
 mod read;
 mod surroundings;
+mod unread;
 mod witness;
 
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! The CA certificates that clients trust, as `caBundle` and `ca.crt` hold them.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,12 +10,14 @@ use rustls::pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use crate::issue::BACKDATED;
 use crate::timestamp::{from_unix, rfc3339};
 
 /// More than a rotation needs (two), and than a Secret that is deleted again and again makes in a while. Without a limit such a
 /// bundle would outgrow what an object can hold.
 const MAX_CERTIFICATES: usize = 16;
+
+/// Clocks of clients may be behind ours: a certificate is valid from this long before it is issued.
+pub(crate) const BACKDATED: Duration = Duration::from_hours(1);
 
 /// The characters of a line of PEM (RFC 7468, section 2).
 const PEM_LINE: usize = 64;

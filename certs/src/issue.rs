@@ -10,11 +10,8 @@ use rcgen::{
 };
 use rustls::pki_types::DnsName;
 
-use crate::bundle::TrustedCa;
+use crate::bundle::{BACKDATED, TrustedCa};
 use crate::timestamp::{rfc3339, utc};
-
-/// Clocks of clients may be behind ours: a certificate is valid from this long before it is issued.
-pub(crate) const BACKDATED: Duration = Duration::from_hours(1);
 
 /// The upper bound of `commonName` in RFC 5280, appendix A.
 const MAX_COMMON_NAME: usize = 64;

@@ -24,6 +24,7 @@ mod resolver;
 mod schedule;
 mod server;
 mod timestamp;
+mod validity;
 
 pub use bundle::{Bundle, TrustedCa};
 pub use files::{FileError, FileSource};
@@ -34,5 +35,6 @@ pub use material::{Material, MaterialError, MaterialPem};
 pub use pair::{PairSource, Part, PemPair, SourceError};
 pub use reload::{ReloadOutcome, Reloader};
 pub use resolver::{NotReady, Resolver, ServingState};
-pub use schedule::{Published, Schedule, Serving, Step};
+pub use schedule::{Published, Serving, Step};
 pub use server::{ALPN_HTTP_1_1, server_config};
+pub use validity::Schedule;

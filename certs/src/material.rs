@@ -14,7 +14,7 @@ use crate::issue::{Ca, CaError, IssueError, Issued, SubjectAltName};
 use crate::load_error::LoadError;
 use crate::loaded::Loaded;
 use crate::pair::PemPair;
-use crate::schedule::Schedule;
+use crate::validity::Schedule;
 
 /// The name of the CA. All have the same: clients tell them apart by their keys.
 const COMMON_NAME: &str = "workspaces-webhook-ca";

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use crate::bundle::{Bundle, TrustedCa};
 use crate::issue::SubjectAltName;
 use crate::material::Material;
+use crate::validity::Schedule;
 
 /// The most that it takes an API server to see a change of what it trusts, however many there are of them.
 const LONGEST_SETTLE: Duration = Duration::from_mins(1);
@@ -24,8 +25,6 @@ const LONGEST_SETTLE: Duration = Duration::from_mins(1);
 const LARGEST_SKEW: Duration = Duration::from_mins(5);
 /// A certificate is renewed for the last third of its validity.
 const RENEWAL: u32 = 3;
-/// So many times the validity of a certificate, at least, is that of its CA.
-const LEAVES: u32 = 4;
 
 /// What is to be done next. Each but the first is one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,32 +39,7 @@ pub enum Step {
     DropOldCas,
 }
 
-/// For how long certificates are valid, and what follows from that.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Schedule {
-    ca: Duration,
-    leaf: Duration,
-}
-
 impl Schedule {
-    /// The validity of a CA and of a certificate. The error is the rule.
-    pub fn new(ca: Duration, leaf: Duration) -> Result<Self, String> {
-        if ca / LEAVES < leaf {
-            return Err(format!("a CA has to be valid for at least {LEAVES} times as long as its certificates"));
-        }
-        Ok(Self { ca, leaf })
-    }
-
-    /// The validity of a CA.
-    pub fn ca(&self) -> Duration {
-        self.ca
-    }
-
-    /// The validity of a server certificate.
-    pub fn leaf(&self) -> Duration {
-        self.leaf
-    }
-
     /// For how long a CA has to have been published before certificates of it are served.
     pub fn settle(&self) -> Duration {
         LONGEST_SETTLE.min(self.leaf / 20)

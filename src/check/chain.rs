@@ -13,7 +13,7 @@ use webhook::{REGISTRATIONS, Registration, WORKSPACE_KIND_PATH};
 use super::arguments::INSTALL_CRDS;
 use super::finding::{Finding, State};
 use super::probe::{Answer, FAULT};
-use super::read::{CREATE_KINDS, Unread};
+use super::unread::{CREATE_KINDS, Unread};
 use super::witness::{Address, FailedCall, explain};
 
 const CONFIGURATION: &str = "webhook configuration";

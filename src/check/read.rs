@@ -14,26 +14,17 @@ use serde::de::DeserializeOwned;
 
 use super::arguments::Check;
 use super::chain::{Backing, kind_webhook};
-use super::finding::Finding;
 use super::surroundings::{Istio, Leader, Surroundings};
+use super::unread::{KUBEFLOW_ROLES, USERS_ROLES, Unread, rule};
 
 use crate::api::controllers::PART_OF;
-use crate::client::{CallError, causes, in_time, list_all};
+use crate::client::{CallError, in_time, list_all};
 use crate::election::who_holds;
 use crate::rbac::AccessRule;
 use crate::render::ChildKind;
 use crate::stores::child::{Child, ChildObject, ChildType};
 use crate::stores::slim::Incoming;
 
-/// The label of everything that belongs to Kubeflow's Workspaces: backend, frontend and controller.
-/// The roles of users, which the chart makes.
-pub(super) const USERS_ROLES: [&str; 3] =
-    ["kubeflow-workspaces-admin", "kubeflow-workspaces-edit", "kubeflow-workspaces-view"];
-/// The roles of Kubeflow that a Profile's owner and contributors are bound to.
-pub(super) const KUBEFLOW_ROLES: [&str; 3] = ["kubeflow-admin", "kubeflow-edit", "kubeflow-view"];
-
-/// To create the kinds of the dry run.
-pub(super) const CREATE_KINDS: AccessRule = rule(crds::GROUP, "workspacekinds", &["create"]);
 const CONFIGURATIONS: AccessRule = rule("admissionregistration.k8s.io", "validatingwebhookconfigurations", &["list"]);
 const SERVICES: AccessRule = rule("", "services", &["get"]);
 const ENDPOINTS: AccessRule = rule("discovery.k8s.io", "endpointslices", &["list"]);
@@ -44,45 +35,6 @@ const GATEWAYS: AccessRule = rule("networking.istio.io", "gateways", &["get"]);
 const ROUTES: AccessRule = rule("networking.istio.io", "virtualservices", &["list"]);
 const KINDS: AccessRule = rule(crds::GROUP, "workspacekinds", &["list"]);
 const WORKSPACES: AccessRule = rule(crds::GROUP, "workspaces", &["list"]);
-
-const fn rule(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> AccessRule {
-    AccessRule { group, resource, verbs }
-}
-
-/// Why something could not be read.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Unread {
-    error: String,
-    /// The right to add, if that is what is missing.
-    rule: Option<AccessRule>,
-    /// Whether the API server serves no such resource.
-    pub is_unserved: bool,
-}
-
-impl Unread {
-    fn new(error: &CallError, rule: AccessRule) -> Self {
-        let code = match error {
-            CallError::Api(kube::Error::Api(status)) => status.code,
-            _ => 0,
-        };
-        Self { error: causes(error), rule: (code == 403).then_some(rule), is_unserved: code == 404 }
-    }
-
-    /// As a finding of that step.
-    pub fn finding(&self, step: &'static str) -> Finding {
-        let fix = match self.rule {
-            Some(rule) => format!("run it as somebody who may, or add to the rules of a ClusterRole: {rule}"),
-            None => "run it again; is the API server reachable?".to_owned(),
-        };
-        Finding::unknown(step, &*self.error, fix)
-    }
-}
-
-impl fmt::Display for Unread {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.error)
-    }
-}
 
 async fn all<K: Clone + DeserializeOwned + fmt::Debug>(
     api: Api<K>,

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 
 use super::finding::Finding;
-use super::read::{KUBEFLOW_ROLES, USERS_ROLES, Unread};
+use super::unread::{KUBEFLOW_ROLES, USERS_ROLES, Unread};
 use crate::api::controllers::is_running_controller;
 use crate::election::Holding;
 use crate::stores::child::Child;
