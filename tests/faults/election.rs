@@ -80,13 +80,24 @@ fn the_status_page_says_who_leads() {
     });
 }
 
+/// A client-go elector that stands by: it has read the Lease.
+fn client_go(world: &World, identity: &str) -> GoElector {
+    let mark = world.mark();
+    let lease = (world.namespace.as_str(), LEASE);
+    let go = GoElector::start(world.cluster, USERS[2], lease, identity, world.scale.times()).unwrap();
+    wait("client-go to read the Lease", || {
+        let reads = world.cluster.audit().since(mark).unwrap().by(USERS[2]).resource("leases").verb("get").accepted();
+        if reads.is_empty() { Err("not yet".to_owned()) } else { Ok(()) }
+    });
+    go
+}
+
 /// The Go controller stands by, and leads; ours follows it.
 fn takes_turns_with_client_go(id: &str, scale: Scale) {
     let world = World::new("go", scale);
     let ours = world.replica(USERS[0]);
     world.wait_one_leader(&[&ours]);
-    let lease = (world.namespace.as_str(), LEASE);
-    let go = GoElector::start(world.cluster, USERS[2], lease, "go", scale.times()).unwrap();
+    let go = client_go(&world, "go");
     let killed = Instant::now();
     ours.process.kill().unwrap();
     let led = wait("client-go to lead", || if go.leads() { Ok(killed.elapsed()) } else { Err("not yet".to_owned()) });
@@ -110,7 +121,7 @@ fn takes_turns_with_client_go(id: &str, scale: Scale) {
     within(id, "from the release by client-go to the first write of ours", took, Duration::from_secs(2));
     world.wait_complete(1);
 
-    let go = GoElector::start(world.cluster, USERS[2], lease, "go-again", scale.times()).unwrap();
+    let go = client_go(&world, "go-again");
     let asked = Instant::now();
     ours.process.signal(Signal::TERM).unwrap();
     let led = wait("client-go to lead", || if go.leads() { Ok(asked.elapsed()) } else { Err("not yet".to_owned()) });

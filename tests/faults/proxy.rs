@@ -224,7 +224,8 @@ fn status(code: u16) -> Response<AnyBody> {
     Response::builder().status(code).header("content-type", "application/json").body(body.boxed_unsync()).unwrap()
 }
 
-/// Passes the lines of a watch on. Dropping the sender ends it; an error in it breaks it.
+/// Passes the lines of a watch on, in one queue with its end: nothing comes after that. Dropping the sender ends it; an error in it
+/// breaks it.
 async fn pass_events(
     body: Body,
     sender: mpsc::Sender<Result<Frame<Bytes>, BoxError>>,
@@ -232,12 +233,12 @@ async fn pass_events(
     mut ends: watch::Receiver<(usize, End)>,
 ) {
     let mut data = body.into_data_stream();
-    let (late, mut waiting) = mpsc::channel::<(Instant, Bytes)>(4096);
-    let lagging = sender.clone();
+    let (queue, mut queued) = mpsc::channel::<(Instant, Result<Bytes, BoxError>)>(4096);
+    let client = sender.clone();
     tokio::spawn(async move {
-        while let Some((due, line)) = waiting.recv().await {
+        while let Some((due, line)) = queued.recv().await {
             sleep_until(due).await;
-            if lagging.send(Ok(Frame::data(line))).await.is_err() {
+            if client.send(line.map(Frame::data)).await.is_err() {
                 return;
             }
         }
@@ -249,7 +250,7 @@ async fn pass_events(
             _ = events.changed() => continue,
             Ok(()) = ends.changed() => {
                 let how = ends.borrow().1;
-                return end(how, &sender).await;
+                return end(how, &queue).await;
             }
             () = sender.closed() => return,
             chunk = data.next(), if now != Events::Silence => chunk,
@@ -258,27 +259,24 @@ async fn pass_events(
         partial.extend_from_slice(&chunk);
         while let Some(end) = partial.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = partial.drain(..=end).collect();
-            let late_by = if let Events::Late(by) = now { by } else { Duration::ZERO };
-            let sent = match now {
-                Events::Twice => late.send((Instant::now(), [line.clone(), line].concat().into())).await,
-                _ => late.send((Instant::now() + late_by, line.into())).await,
-            };
-            if sent.is_err() {
+            let late = if let Events::Late(by) = now { by } else { Duration::ZERO };
+            let line = if now == Events::Twice { line.repeat(2) } else { line };
+            if queue.send((Instant::now() + late, Ok(line.into()))).await.is_err() {
                 return;
             }
         }
     }
 }
 
-async fn end(how: End, sender: &mpsc::Sender<Result<Frame<Bytes>, BoxError>>) {
+async fn end(how: End, queue: &mpsc::Sender<(Instant, Result<Bytes, BoxError>)>) {
     let gone = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                       "message": "too old resource version", "reason": "Expired", "code": 410}});
     let (last, error) = match how {
         End::Expired => (format!("{gone}\n"), None),
         End::Cut => (r#"{"type":"MODIFIED","object":{"apiVersion":"kubefl"#.to_owned(), Some("cut")),
     };
-    let frames = [Ok(Frame::data(last.into()))].into_iter().chain(error.map(|error| Err(error.into())));
-    for frame in frames {
-        drop(sender.send(frame).await);
+    let lines = [Ok(last.into())].into_iter().chain(error.map(|error| Err(error.into())));
+    for line in lines {
+        drop(queue.send((Instant::now(), line)).await);
     }
 }
