@@ -1,17 +1,19 @@
 //! The command `cleanup`: takes away what an installation leaves behind, before or after `helm uninstall`.
 //!
 //! What goes is what this chart or this program made, each by its uid; never a Workspace, a WorkspaceKind, a CRD or a volume. The list is
-//! printed before anything is done, and nothing is done while a controller leads, or is to run: it would make again what goes, and
-//! without its webhook configuration everything would be accepted.
+//! printed before anything is done, and nothing is done while a controller of this program leads, or is to run: it would make again
+//! what goes, and without its webhook configuration everything would be accepted. Where another program leads, such as the Go
+//! controller, what both write is left to it.
 
 mod plan;
 
-use std::fmt::{Debug, Write as _};
+use std::fmt::{self, Debug, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::labels::{FIELD_MANAGER, KIND_FINALIZER, WORKSPACE_NAME_LABEL};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
@@ -28,8 +30,8 @@ use crate::election::{Holding, who_holds};
 use crate::offline::CommandOutput;
 use crate::render::ChildKind;
 use crate::stores::child::{Child, ChildType};
-use crate::stores::slim::Incoming;
-use plan::{Found, Plan, Step, What, plan};
+use crate::stores::slim::{Incoming, Key};
+use plan::{Found, Plan, Step, What, is_written_by_us, plan};
 
 /// After which a controller that still runs has made again what was removed: a reconcile takes less than a second, and is retried
 /// within two.
@@ -61,14 +63,16 @@ pub async fn run(
     print: impl Fn(&str),
     report: impl Fn(&str),
 ) -> Result<CommandOutput, String> {
-    let leader = match leader(client, &report).await? {
-        Some(leader) => Some(leader),
-        None => deployed(client).await?,
+    let leader = leader(client, &report).await?;
+    let other = leader.as_ref().filter(|leader| leader.is_other);
+    let at_work = match &leader {
+        Some(leader) if !leader.is_other => Some(leader.to_string()),
+        _ => deployed(client, other).await?,
     };
-    let found = read(client, command).await?;
+    let found = read(client, command, other.is_some()).await?;
     let plan = plan(&found, command.keep_routes);
     print(&listed(&plan));
-    if let Some(leader) = leader {
+    if let Some(leader) = at_work {
         let refusal = format!(
             "{leader}: stop that controller first (scale its Deployment to 0, or helm uninstall), or say --force"
         );
@@ -90,7 +94,7 @@ pub async fn run(
             Err(error) => drop(writeln!(errors, "error: cannot {step}: {error}")),
         }
     }
-    match come_back(client, command, &plan).await {
+    match come_back(client, command, &plan, other.is_some()).await {
         Ok(again) => {
             for step in again {
                 let _ = writeln!(
@@ -109,20 +113,52 @@ pub async fn run(
     Ok(CommandOutput { stdout, has_unreadable: !errors.is_empty(), stderr: errors, has_findings: false })
 }
 
-/// Who leads, as part of a sentence.
-async fn leader(client: &Client, report: impl Fn(&str)) -> Result<Option<String>, String> {
-    let holding = who_holds(client, None, &lease_names(), report).await;
-    match holding.map_err(|error| format!("cannot list leases: {}", causes(&error)))? {
-        Holding::Nobody => Ok(None),
-        Holding::Held { lease, holder } | Holding::Unknown { lease, holder, .. } => {
-            Ok(Some(format!("the Lease {lease} is held by {holder}")))
-        }
+/// Who leads.
+struct Leader {
+    lease: Key,
+    holder: String,
+    /// Whether it is another program, such as the Go controller.
+    is_other: bool,
+}
+
+impl fmt::Display for Leader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the Lease {} is held by {}", self.lease, self.holder)
     }
 }
 
-/// Which controller is to run, as part of a sentence: it may elect no leader, only serve the webhook, or not get as far as that.
-async fn deployed(client: &Client) -> Result<Option<String>, String> {
-    let found = running(client).await.map_err(|error| format!("cannot list deployments: {}", causes(&error)))?;
+impl Leader {
+    /// Whether it is a pod of that Deployment.
+    fn is_of(&self, deployment: &Deployment) -> bool {
+        deployment.namespace().as_deref() == Some(self.lease.namespace())
+            && self.holder.starts_with(&format!("{}-", deployment.name_any()))
+    }
+}
+
+/// Who leads; one of this program before another.
+async fn leader(client: &Client, report: impl Fn(&str)) -> Result<Option<Leader>, String> {
+    let unreadable = |error| format!("cannot list leases: {}", causes(&error));
+    let mut other = None;
+    for name in lease_names() {
+        let holding = who_holds(client, None, &[name], &report).await.map_err(unreadable)?;
+        let (Holding::Held { lease, holder } | Holding::Unknown { lease, holder, .. }) = holding else { continue };
+        let leases: Api<Lease> = Api::namespaced(client.clone(), lease.namespace());
+        let written = in_time(leases.get_opt(lease.name())).await.map_err(unreadable)?;
+        let is_other = written.is_some_and(|lease| !is_written_by_us(&lease.metadata));
+        let leader = Leader { lease, holder, is_other };
+        if !is_other {
+            return Ok(Some(leader));
+        }
+        other = Some(leader);
+    }
+    Ok(other)
+}
+
+/// Which controller is to run, as part of a sentence, but for another program that leads: it may elect no leader, only serve the
+/// webhook, or not get as far as that.
+async fn deployed(client: &Client, other: Option<&Leader>) -> Result<Option<String>, String> {
+    let mut found = running(client).await.map_err(|error| format!("cannot list deployments: {}", causes(&error)))?;
+    found.retain(|deployment| !other.is_some_and(|other| other.is_of(deployment)));
     let first = found.first().map(|found| (found.namespace().unwrap_or_default(), found.name_any()));
     Ok(first.map(|(namespace, name)| format!("the Deployment {namespace}/{name} is to have pods")))
 }
@@ -144,7 +180,7 @@ fn listed(plan: &Plan) -> String {
     text
 }
 
-async fn read(client: &Client, command: &Cleanup) -> Result<Found, String> {
+async fn read(client: &Client, command: &Cleanup, other_leads: bool) -> Result<Found, String> {
     let namespace = &*command.namespace;
     let all = ListParams::default;
     let mut leases: Vec<Lease> = list(Api::namespaced(client.clone(), namespace), all(), "leases").await?;
@@ -171,6 +207,7 @@ async fn read(client: &Client, command: &Cleanup) -> Result<Found, String> {
         secrets: secrets.map_err(|error| format!("cannot list secrets: {}", causes(&error)))?.items,
         jobs: list::<Job>(Api::namespaced(client.clone(), namespace), all(), "jobs").await?,
         workspaces,
+        other_leads,
     })
 }
 
@@ -257,13 +294,13 @@ async fn remove_finalizer(client: &Client, name: &str, uid: &str, index: usize) 
 }
 
 /// The finalizers and routes that are there again after a while, although they were removed.
-async fn come_back(client: &Client, command: &Cleanup, done: &Plan) -> Result<Vec<Step>, String> {
+async fn come_back(client: &Client, command: &Cleanup, done: &Plan, other_leads: bool) -> Result<Vec<Step>, String> {
     let is_made_again = |step: &Step| matches!(step.what, What::Finalizer(_) | What::Route);
     if !done.steps.iter().any(is_made_again) {
         return Ok(Vec::new());
     }
     sleep(COMES_BACK).await;
-    let again = plan(&read(client, command).await?, command.keep_routes).steps;
+    let again = plan(&read(client, command, other_leads).await?, command.keep_routes).steps;
     // Another route of the same name was made anew; a kind stays the same.
     let is_same =
         |step: &Step| done.steps.iter().any(|other| (&other.namespace, &other.name) == (&step.namespace, &step.name));

@@ -37,6 +37,8 @@ pub(super) struct Found {
     pub jobs: Vec<Job>,
     /// How many Workspaces there are.
     pub workspaces: usize,
+    /// Whether another program leads, such as the Go controller, which has the same finalizer on kinds.
+    pub other_leads: bool,
 }
 
 /// One change.
@@ -94,9 +96,18 @@ pub(super) struct Plan {
 pub(super) fn plan(found: &Found, keep_routes: bool) -> Plan {
     let mut plan = Plan::default();
     configurations(&mut plan, &found.configurations);
-    for kind in &found.kinds {
-        let index = kind.finalizers().iter().position(|finalizer| finalizer == KIND_FINALIZER);
-        plan.steps.extend(index.map(|index| step(What::Finalizer(index), &kind.metadata)));
+    let finalizers = found.kinds.iter().filter_map(|kind| {
+        let index = kind.finalizers().iter().position(|finalizer| finalizer == KIND_FINALIZER)?;
+        Some(step(What::Finalizer(index), &kind.metadata))
+    });
+    if found.other_leads {
+        let count = finalizers.count();
+        let stays = (count > 0).then(|| {
+            format!("{} of WorkspaceKinds: the controller that leads keeps them", counted(count, "finalizer"))
+        });
+        plan.stays.extend(stays);
+    } else {
+        plan.steps.extend(finalizers);
     }
     routes(&mut plan, &found.routes, keep_routes);
     for lease in &found.leases {
@@ -116,7 +127,7 @@ pub(super) fn plan(found: &Found, keep_routes: bool) -> Plan {
     let jobs = found.jobs.iter().filter(|job| job.name_any() == CHECK && is_of_chart(&job.metadata));
     plan.steps.extend(jobs.map(|job| step(What::Job, &job.metadata)));
     let counts = [(found.kinds.len(), "WorkspaceKind"), (found.workspaces, "Workspace")];
-    let counts = counts.map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
+    let counts = counts.map(|(count, noun)| counted(count, noun));
     plan.stays.push(format!("{}, their pods and volumes, the CRDs, and the roles of users", counts.join(", ")));
     plan
 }
@@ -155,6 +166,10 @@ fn routes(plan: &mut Plan, routes: &[Incoming<Child>], keep: bool) {
     }
 }
 
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 fn step(what: What, metadata: &ObjectMeta) -> Step {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
     Step { what, namespace: text(&metadata.namespace), name: text(&metadata.name), uid: text(&metadata.uid) }
@@ -173,7 +188,7 @@ fn is_of_chart(metadata: &ObjectMeta) -> bool {
 }
 
 /// Whether this program wrote it last: a field manager is named after the program.
-fn is_written_by_us(metadata: &ObjectMeta) -> bool {
+pub(super) fn is_written_by_us(metadata: &ObjectMeta) -> bool {
     let last = metadata.managed_fields.iter().flatten().max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     last.is_some_and(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
 }
@@ -241,8 +256,9 @@ mod tests {
                 of(&metadata("backup", chart("workspaces-controller-0.1.0"))),
             ],
             workspaces: 3,
+            other_leads: false,
         };
-        let plan = plan(&found, false);
+        let plan = super::plan(&found, false);
         let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         let expected = [
             "delete ValidatingWebhookConfiguration ours",
@@ -262,5 +278,10 @@ mod tests {
             "2 WorkspaceKinds, 3 Workspaces, their pods and volumes, the CRDs, and the roles of users",
         ];
         assert_eq!(plan.stays, stays);
+
+        // Beside the Go controller, of which they are just as well.
+        let plan = super::plan(&Found { other_leads: true, ..found }, false);
+        assert!(!plan.steps.iter().any(|step| matches!(step.what, What::Finalizer(_))), "{plan:?}");
+        assert!(plan.stays.contains(&"1 finalizer of WorkspaceKinds: the controller that leads keeps them".to_owned()));
     }
 }

@@ -1,6 +1,10 @@
 //! What an installation leaves behind is taken away, and nothing else.
 
-use cluster::{ADMIN, Cluster, ClusterOptions, ControllerOptions, ControllerProcess, Reply};
+use std::time::Duration;
+
+use cluster::{
+    ADMIN, Cluster, ClusterOptions, ControllerOptions, ControllerProcess, GoElector, Reply, Signal, wait_for,
+};
 use serde_json::{Value, json};
 
 use crate::site::{CONFIGURATION, Run, TIMEOUT, run_on};
@@ -63,6 +67,32 @@ fn nothing_hangs(cluster: &Cluster) {
         cluster.api().delete(path).and_then(Reply::ok).unwrap();
     }
     assert!(list(cluster, KINDS).is_empty());
+}
+
+/// While it leads, by a pod of the Deployment `alone`.
+fn another_program_keeps_its_finalizers(cluster: &Cluster, stays: &str) {
+    let finalizers = |of: Value| json!({"metadata": {"finalizers": of}});
+    let ours = finalizers(json!(["notebooks.kubeflow.org/workspacekind-protection"]));
+    cluster.api().merge_patch(KIND, &ours).and_then(Reply::ok).unwrap();
+    let (name, times) = ("kubeflow-workspace-controller", [15, 10, 2].map(Duration::from_secs));
+    let other = GoElector::start(cluster, ADMIN, (NS, name), "alone-0", times).unwrap();
+    wait_for(
+        "the other program to lead",
+        TIMEOUT,
+        || if other.leads() { Ok(()) } else { Err("it does not".to_owned()) },
+    )
+    .unwrap();
+    let run = cleanup(cluster, &["--yes"]);
+    let kept = format!(
+        "keep 1 finalizer of WorkspaceKinds: the controller that leads keeps them\n\
+         keep Lease {NS}/{name}: written by another controller\n{stays}\
+         0 done, 0 failed; the rest goes with: helm uninstall workspaces-controller --namespace {NS}\n"
+    );
+    assert_eq!((run.code, run.stdout), (Some(0), kept), "{}", run.stderr);
+    other.signal(Signal::TERM).unwrap();
+    other.wait_exit(TIMEOUT).unwrap();
+    cluster.api().delete(&format!("{LEASES}/{name}")).and_then(Reply::ok).unwrap();
+    cluster.api().merge_patch(KIND, &finalizers(Value::Null)).and_then(Reply::ok).unwrap();
 }
 
 #[test]
@@ -157,6 +187,7 @@ fn what_is_left_behind_goes_and_nothing_else() {
     });
     let deployments = format!("/apis/apps/v1/namespaces/{NS}/deployments");
     cluster.api().create(&deployments, &deployment).and_then(Reply::ok).unwrap();
+    another_program_keeps_its_finalizers(&cluster, stays);
     let refusal = format!(
         "error: the Deployment {NS}/alone is to have pods: stop that controller first (scale its Deployment to 0, or helm uninstall), or say \
          --force\n"
