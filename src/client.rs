@@ -29,7 +29,7 @@ use crate::config::{SettingError, settings};
 use guard::GuardLayer;
 
 pub use guard::{NotLeader, WriteGuard};
-pub use pages::list_all;
+pub use pages::{for_each, list_all};
 
 /// For the connection and its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(5);

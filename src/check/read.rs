@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 
 use super::arguments::Check;
 use super::chain::{Backing, kind_webhook};
-use super::surroundings::{Istio, Leader, Surroundings};
+use super::surroundings::{Istio, Leader, Readiness, Surroundings};
 use super::unread::{KUBEFLOW_ROLES, USERS_ROLES, Unread, rule};
 
 use crate::api::controllers::PART_OF;
-use crate::client::{CallError, in_time, list_all};
+use crate::client::{CallError, for_each, in_time, list_all};
 use crate::election::who_holds;
 use crate::rbac::AccessRule;
 use crate::render::ChildKind;
@@ -85,7 +85,7 @@ pub(super) async fn surroundings(client: &Client, check: &Check, namespace: &str
         Api::<DynamicObject>::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&gvk, plural))
     };
     let kinds = all(resource("WorkspaceKind", "workspacekinds"), ListParams::default(), KINDS).await;
-    let workspaces = all(resource("Workspace", "workspaces"), ListParams::default(), WORKSPACES).await;
+    let workspaces = readiness(&resource("Workspace", "workspaces")).await;
     Surroundings {
         istio,
         roles: roles(client).await,
@@ -96,6 +96,14 @@ pub(super) async fn surroundings(client: &Client, check: &Check, namespace: &str
         elects: check.leader_elect,
         namespace: namespace.to_owned(),
     }
+}
+
+/// Of all Workspaces, of which there may be many thousands.
+async fn readiness(workspaces: &Api<DynamicObject>) -> Result<Readiness, Unread> {
+    let mut readiness = Readiness::default();
+    let read = for_each(workspaces, ListParams::default(), |workspace| readiness.add(&workspace)).await;
+    read.map_err(|error| Unread::new(&error, WORKSPACES))?;
+    Ok(readiness)
 }
 
 async fn roles(client: &Client) -> Vec<(&'static str, Result<Option<ClusterRole>, Unread>)> {

@@ -33,7 +33,7 @@ pub(super) struct Surroundings {
     pub deployments: Result<Vec<Deployment>, Unread>,
     pub leader: Result<Leader, Unread>,
     pub kinds: Result<Vec<DynamicObject>, Unread>,
-    pub workspaces: Result<Vec<DynamicObject>, Unread>,
+    pub workspaces: Result<Readiness, Unread>,
     /// Whether the settings have a leader elected, if they were given.
     pub elects: Option<bool>,
     /// The namespace of the installation.
@@ -47,6 +47,25 @@ pub(super) struct Istio {
     pub gateways: Option<Vec<(String, Result<bool, Unread>)>>,
     /// The VirtualServices of Workspaces; none if they are not served.
     pub routes: Option<Result<Vec<Incoming<Child>>, Unread>>,
+}
+
+/// How many objects there are, and why the first ones of those that are not Ready are not.
+#[derive(Default)]
+pub(super) struct Readiness {
+    count: usize,
+    not_ready: usize,
+    reasons: Vec<String>,
+}
+
+impl Readiness {
+    pub fn add(&mut self, object: &DynamicObject) {
+        self.count += 1;
+        let Some(reason) = reason(object) else { return };
+        self.not_ready += 1;
+        if self.reasons.len() < NAMED {
+            self.reasons.push(reason);
+        }
+    }
 }
 
 /// The Lease, and who holds it.
@@ -70,8 +89,13 @@ pub(super) fn judge(seen: &Surroundings) -> Vec<Finding> {
     findings.extend(seen.istio.iter().flat_map(istio));
     findings.extend(roles(&seen.roles));
     findings.extend(dialects(seen));
-    findings.extend(not_ready("kinds", "WorkspaceKinds", &seen.kinds));
-    findings.extend(not_ready("Workspaces", "Workspaces", &seen.workspaces));
+    let mut of_kinds = Readiness::default();
+    let kinds = seen.kinds.as_ref().map(|kinds| {
+        kinds.iter().for_each(|kind| of_kinds.add(kind));
+        &of_kinds
+    });
+    findings.extend(not_ready("kinds", "WorkspaceKinds", kinds));
+    findings.extend(not_ready("Workspaces", "Workspaces", seen.workspaces.as_ref()));
     findings
 }
 
@@ -290,21 +314,20 @@ fn dialects(seen: &Surroundings) -> Option<Finding> {
 }
 
 /// Objects whose condition Ready is not True, with the first reasons.
-fn not_ready(step: &'static str, plural: &str, objects: &Result<Vec<DynamicObject>, Unread>) -> Option<Finding> {
-    let objects = match objects {
+fn not_ready(step: &'static str, plural: &str, objects: Result<&Readiness, &Unread>) -> Option<Finding> {
+    let Readiness { count, not_ready, reasons } = match objects {
         Ok(objects) => objects,
         // That they are not served has been reported.
         Err(unread) if unread.is_unserved => return None,
         Err(unread) => return Some(unread.finding(step)),
     };
-    let reasons: Vec<String> = objects.iter().filter_map(reason).collect();
-    if reasons.is_empty() {
-        return Some(Finding::ok(step, format!("{} {plural}, each Ready", objects.len())));
+    if *not_ready == 0 {
+        return Some(Finding::ok(step, format!("{count} {plural}, each Ready")));
     }
-    let names = listed_by(&reasons, "; ");
+    let names = and_more(reasons, *not_ready, "; ");
     Some(Finding::warning(
         step,
-        format!("{} of {} {plural} are not Ready: {names}", reasons.len(), objects.len()),
+        format!("{not_ready} of {count} {plural} are not Ready: {names}"),
         format!("kubectl describe says more, and docs/troubleshooting.md; kubectl get {} -A", plural.to_lowercase()),
     ))
 }
@@ -339,11 +362,15 @@ fn counted(count: usize, noun: &str, is: &str, are: &str) -> String {
 }
 
 fn listed(names: &[String]) -> String {
-    listed_by(names, ", ")
+    and_more(names, names.len(), ", ")
 }
 
-fn listed_by(names: &[String], between: &str) -> String {
-    let more = names.len().saturating_sub(NAMED);
-    let first = names[..names.len() - more].join(between);
-    if more == 0 { first } else { format!("{first}{between}and {more} more") }
+/// The first of these, and how many more of `count` there are.
+fn and_more(names: &[String], count: usize, between: &str) -> String {
+    let shown = &names[..names.len().min(NAMED)];
+    let first = shown.join(between);
+    match count - shown.len() {
+        0 => first,
+        more => format!("{first}{between}and {more} more"),
+    }
 }
