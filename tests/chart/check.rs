@@ -32,14 +32,21 @@ fn serve_gateways(cluster: &Cluster) {
     cluster.wait_for("gateways", crate::installed::TIMEOUT, || cluster.api().get(gateways)?.ok()).unwrap();
 }
 
-/// What `helm test` runs passes, and needs every right that its account has.
-pub fn passes_with_exactly_its_rights(cluster: &Cluster) {
-    serve_gateways(cluster);
-    let hooks = hooks(cluster);
-    for hook in hooks.iter().filter(|hook| hook["kind"] != "Pod") {
-        cluster.kubectl_stdin(&["create", "-f", "-"], &hook.to_string()).unwrap().ok().unwrap();
-    }
-    let container = &only(&hooks, "Pod")["spec"]["containers"][0];
+fn pod_path(pod: &Value) -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", pod["metadata"]["name"].as_str().unwrap())
+}
+
+/// Runs what that pod is to run, as its account, and says in its status how it ended, as a kubelet does.
+fn run_in_place_of(cluster: &Cluster, pod: &Value) {
+    let path = pod_path(pod);
+    cluster
+        .wait_for("the pod of the test", crate::installed::TIMEOUT, || {
+            let found = cluster.api().get(&path).unwrap();
+            let phase = &found.json()["status"]["phase"];
+            if phase == "Running" { Ok(()) } else { Err(phase.to_string()) }
+        })
+        .unwrap();
+    let container = &pod["spec"]["containers"][0];
     let args: Vec<&str> = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
     let account = cluster.as_service_account(NAMESPACE, ACCOUNT).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_workspaces-controller"))
@@ -47,6 +54,12 @@ pub fn passes_with_exactly_its_rights(cluster: &Cluster) {
         .env_clear()
         .env("KUBECONFIG", &account.kubeconfig)
         .output()
+        .unwrap();
+    let phase = if output.status.success() { "Succeeded" } else { "Failed" };
+    cluster
+        .api()
+        .merge_patch(&format!("{path}/status"), &json!({"status": {"phase": phase}}))
+        .and_then(Reply::ok)
         .unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
@@ -57,6 +70,21 @@ pub fn passes_with_exactly_its_rights(cluster: &Cluster) {
     ] {
         assert!(stdout.lines().any(|given| given == line), "{line}\n{stdout}");
     }
+}
+
+/// What `helm test` runs passes, and needs every right that its account has.
+pub fn passes_with_exactly_its_rights(cluster: &Cluster) {
+    serve_gateways(cluster);
+    let hooks = hooks(cluster);
+    let pod = only(&hooks, "Pod");
+    let args = ["test", "workspaces-controller", "--namespace", NAMESPACE, "--timeout", "2m"];
+    let tested = std::thread::scope(|scope| {
+        let helm = scope.spawn(|| helm(&args, Some(&cluster.api().kubeconfig)));
+        run_in_place_of(cluster, pod);
+        helm.join().unwrap()
+    });
+    assert!(tested.success, "{}", tested.stderr);
+    assert!(tested.stdout.contains("Succeeded"), "{}", tested.stdout);
 
     let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
     let requests = cluster.audit().all().unwrap().by(&user);
@@ -70,10 +98,9 @@ pub fn passes_with_exactly_its_rights(cluster: &Cluster) {
             }
         }
     }
-    for hook in &hooks {
-        if hook["kind"] != "Pod" {
-            cluster.kubectl_stdin(&["delete", "-f", "-"], &hook.to_string()).unwrap().ok().unwrap();
-        }
+    // Nothing stays of it.
+    for account in [&format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}"), &pod_path(pod)] {
+        assert_eq!(cluster.api().get(account).unwrap().status, 404, "{account}");
     }
 }
 
