@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::tail;
 use crate::supervised::{Program, Supervised};
+use crate::tools::ELECTOR;
 use crate::{Cluster, Exit, Result, Signal, Tools};
 
 /// A running client-go elector. It is killed when dropped.
@@ -23,7 +24,7 @@ impl GoElector {
         times: [Duration; 3],
     ) -> Result<Self> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let path = Tools::program("elector")?;
+        let path = Tools::program(ELECTOR)?;
         let mut args = vec![cluster.kubeconfig(user)?.to_string_lossy().into_owned()];
         args.extend([namespace, name, identity].map(str::to_owned));
         args.extend(times.map(|time| format!("{}ms", time.as_millis())));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::credentials::{MASTERS, User, file};
 use crate::error::write;
 use crate::supervised::{Program, Supervised};
+use crate::tools::KUBELET;
 use crate::{Error, Result, Tools};
 
 /// Users of the servers themselves, each with its own name in the audit log.
@@ -145,7 +146,7 @@ impl Setup<'_> {
         let port =
             self.kubelet_port.ok_or_else(|| Error::Unknown("no kubelet: set ClusterOptions::exec".to_owned()))?;
         let args = [format!("127.0.0.1:{port}"), self.pods().display().to_string()];
-        self.start("kubelet", &Tools::program("kubelet")?, args.to_vec())
+        self.start("kubelet", &Tools::program(KUBELET)?, args.to_vec())
     }
 
     pub fn kwok(&self) -> Result<Supervised> {

@@ -9,11 +9,16 @@ use crate::error::read;
 use crate::go::Module;
 use crate::{Error, Result};
 
-/// Kubernetes' own name for a folder with etcd, kube-apiserver and kubectl; taken from there when they exist.
+/// Kubernetes' own name for a folder with etcd, kube-apiserver and kubectl. They, kube-controller-manager and kube-scheduler are taken
+/// from there when they exist: so tests run with another version of Kubernetes.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
 /// The module of kwok and helm.
 const CLIENTS: &str = "clients";
+/// The module of the program that takes part in an election as client-go does.
+pub(crate) const ELECTOR: &str = "elector";
+/// The module of the kubelet's streaming server.
+pub(crate) const KUBELET: &str = "kubelet";
 
 /// The programs and files that a control plane consists of.
 #[derive(Debug, Clone)]
@@ -41,14 +46,17 @@ impl Tools {
     pub fn ensure() -> Result<Self> {
         let kubernetes = Module::open("kubernetes")?;
         let clients = Module::open(CLIENTS)?;
-        let command = |name: &str| kubernetes.program(name, &format!("k8s.io/kubernetes/cmd/{name}"));
+        let command = |name: &str| match asset(name) {
+            Some(path) => Ok(path),
+            None => kubernetes.program(name, &format!("k8s.io/kubernetes/cmd/{name}")),
+        };
         Ok(Self {
             etcd: asset("etcd")
                 .map_or_else(|| Module::open("etcd")?.program("etcd", "go.etcd.io/etcd/server/v3"), Ok)?,
-            kube_apiserver: asset("kube-apiserver").map_or_else(|| command("kube-apiserver"), Ok)?,
+            kube_apiserver: command("kube-apiserver")?,
             kube_controller_manager: command("kube-controller-manager")?,
             kube_scheduler: command("kube-scheduler")?,
-            kubectl: asset("kubectl").map_or_else(|| command("kubectl"), Ok)?,
+            kubectl: command("kubectl")?,
             kwok: clients.program("kwok", "sigs.k8s.io/kwok/cmd/kwok")?,
             kwok_stages: clients.file("stages.yaml", "sigs.k8s.io/kwok", kwok_stages)?,
             virtual_service_crd: Module::open("istio")?.file(
@@ -57,6 +65,17 @@ impl Tools {
                 virtual_service_crd,
             )?,
         })
+    }
+
+    /// Builds everything that tests use and that is not in the cache, so that no test waits for a compiler while another one measures.
+    pub fn ensure_all() -> Result<Self> {
+        let tools = Self::ensure()?;
+        Self::helm()?;
+        Self::promtool()?;
+        Self::istio_validate()?;
+        Self::program(ELECTOR)?;
+        Self::program(KUBELET)?;
+        Ok(tools)
     }
 
     /// `helm`, built on first use.

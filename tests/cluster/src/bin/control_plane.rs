@@ -1,4 +1,4 @@
-//! Starts a control plane, prints its kubeconfig and stays up until Ctrl-C. `--build-only` just fills the cache.
+//! Starts a control plane, prints its kubeconfig and stays up until Ctrl-C. `--build-only` just fills the cache, also with what only tests use.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn build() -> Result<()> {
-    let tools = Tools::ensure()?;
+    let tools = Tools::ensure_all()?;
     println!("{tools:#?}");
     Ok(())
 }
