@@ -16,6 +16,7 @@ mod process;
 mod rest;
 mod restart;
 mod reviews;
+mod start;
 mod workspaces;
 
 use std::error::Error;
@@ -31,9 +32,10 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        [] => run(true, true),
+        [] => run(true, true).and_then(|()| starts()),
         ["reviews"] => run(true, false),
         ["workspaces"] => run(false, true),
+        ["start"] => starts(),
         ["new", count] => new(count),
         ["many", count] => many(count),
         ["probes", count] => probes(count),
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
         ["bare", kubeconfig, writes] => bare::repeat(kubeconfig, writes),
         ["list", kubeconfig] => bare::list(kubeconfig),
         _ => Err(
-            "usage: bench [reviews|workspaces|new COUNT|many COUNT|probes COUNT|hanging]; without an argument the first two are measured"
+            "usage: bench [reviews|workspaces|start|new COUNT|many COUNT|probes COUNT|hanging]; without an argument the first three are measured"
                 .into(),
         ),
     };
@@ -80,6 +82,19 @@ fn start() -> Result<(Cluster, PathBuf)> {
     let cluster = Cluster::start(ClusterOptions::default())?;
     println!("{:<58} {:>12} {:>22}", "", "figure", "Go controller");
     Ok((cluster, binary))
+}
+
+/// Starts on an empty cluster, and with many Workspaces, which are paused, so that the machine bears it.
+fn starts() -> Result<()> {
+    const MANY: usize = 5000;
+    let (cluster, binary) = start()?;
+    start::measure(&cluster, &binary, "on an empty cluster", 300.0)?;
+    population::prepare(&cluster)?;
+    let Restart { controller, .. } = restart::fresh(&cluster, &binary, 0)?;
+    population::create(&cluster, 0..MANY, true)?;
+    population::wait_state(&cluster, &controller, "Paused", MANY)?;
+    drop(controller);
+    start::measure(&cluster, &binary, &format!("with {MANY} Workspaces and their children"), 3000.0)
 }
 
 /// So many new Workspaces.

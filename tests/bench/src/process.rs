@@ -7,12 +7,23 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU time of all threads, user and system, in seconds; in steps of 10 ms.
 pub fn cpu_seconds(pid: i32) -> Result<f64> {
+    Ok(stat_seconds(pid, 11)? + stat_seconds(pid, 12)?)
+}
+
+/// The time since it was started, in seconds; in steps of 10 ms.
+pub fn age_seconds(pid: i32) -> Result<f64> {
+    let uptime = std::fs::read_to_string("/proc/uptime")?;
+    let uptime: f64 = uptime.split_whitespace().next().ok_or("empty /proc/uptime")?.parse()?;
+    Ok(uptime - stat_seconds(pid, 19)?)
+}
+
+/// A time of `/proc/PID/stat`, by its place after the name of the program.
+fn stat_seconds(pid: i32, index: usize) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The second field, the name in parentheses, may hold spaces.
     let after_name = stat.rsplit_once(')').ok_or("no name in /proc/PID/stat")?.1;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks = |index: usize| -> Result<f64> { Ok(fields.get(index).ok_or("short /proc/PID/stat")?.parse()?) };
-    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
+    let ticks: f64 = after_name.split_whitespace().nth(index).ok_or("short /proc/PID/stat")?.parse()?;
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
 /// Bytes in MiB.
