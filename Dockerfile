@@ -8,11 +8,14 @@ ARG RUST_VERSION=1.95.0
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
 # The toolchain of the image, whatever components rust-toolchain.toml lists for development.
 ARG RUST_VERSION
+# It lists in the binary the crates that it is made of.
+ARG CARGO_AUDITABLE_VERSION=0.7.7
 ENV RUSTUP_TOOLCHAIN=${RUST_VERSION} CARGO_TERM_COLOR=never
 RUN apt-get update \
  && apt-get install --no-install-recommends --yes musl-tools binutils \
  && rm -rf /var/lib/apt/lists/* \
- && rustup target add "$(uname -m)-unknown-linux-musl"
+ && rustup target add "$(uname -m)-unknown-linux-musl" \
+ && cargo install cargo-auditable --version ${CARGO_AUDITABLE_VERSION} --locked
 
 WORKDIR /src
 COPY . .

@@ -10,6 +10,8 @@ mod check;
 mod image;
 mod image_swapped;
 mod installed;
+mod kustomize;
+mod kustomized;
 mod monitoring;
 mod network_policy;
 mod objects;

@@ -154,7 +154,7 @@ fn peer_objects() -> Vec<Value> {
     objects
 }
 
-fn install_peer(cluster: &Cluster) {
+pub fn install_peer(cluster: &Cluster) {
     install_crds_of_others(cluster);
     install_crds(cluster, &older_crds());
     let restricted = json!({"pod-security.kubernetes.io/enforce": "restricted", "istio-injection": "enabled"});
@@ -277,7 +277,7 @@ fn the_go_controllers_installation_is_replaced_and_users_keep_their_rights() {
 }
 
 /// The stock backend could not read them.
-fn kinds_of_the_other_dialect_are_refused(cluster: &Cluster) {
+pub fn kinds_of_the_other_dialect_are_refused(cluster: &Cluster) {
     let kinds = "/apis/kubeflow.org/v1beta1/workspacekinds";
     let of = |file: &str| documents(&text(file)).pop().unwrap();
     let refused = cluster.wait_for("the webhook to be asked", TIMEOUT, || {

@@ -71,6 +71,7 @@ impl Tools {
     pub fn ensure_all() -> Result<Self> {
         let tools = Self::ensure()?;
         Self::helm()?;
+        Self::kustomize()?;
         Self::promtool()?;
         Self::istio_validate()?;
         Self::program(ELECTOR)?;
@@ -87,6 +88,11 @@ impl Tools {
     pub fn promtool() -> Result<PathBuf> {
         let prometheus = Module::open_with_tags("prometheus", "remove_all_sd")?;
         prometheus.program("promtool", "github.com/prometheus/prometheus/cmd/promtool")
+    }
+
+    /// `kustomize`, built on first use.
+    pub fn kustomize() -> Result<PathBuf> {
+        Module::open("kustomize")?.program("kustomize", "sigs.k8s.io/kustomize/kustomize/v5")
     }
 
     /// The content of a Go module that `tests/tools/<pinned_by>` requires.
