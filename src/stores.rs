@@ -4,7 +4,7 @@
 pub mod applied_hash;
 pub mod caches;
 #[cfg(test)]
-mod captured_log;
+pub(crate) mod captured_log;
 pub mod certificate_secret;
 pub mod child;
 pub mod collection;

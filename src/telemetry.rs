@@ -1,10 +1,13 @@
 //! The destination and format of the log.
 
+mod flat_json;
+
 use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, LogSettings};
+use flat_json::{FlatJson, SpanFields};
 
 /// Starts logging to the standard error, as the settings say.
 pub fn start(settings: &LogSettings) {
@@ -22,7 +25,7 @@ pub fn start(settings: &LogSettings) {
     let _ = if text {
         lines.with_ansi(stderr().is_terminal()).try_init()
     } else {
-        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        lines.event_format(FlatJson).fmt_fields(SpanFields).try_init()
     };
     // A panic message may quote users' objects, so only its location is logged, in the format of all other lines.
     std::panic::set_hook(Box::new(|panic| {

@@ -222,6 +222,16 @@ impl ReconcileMetrics {
 }
 
 impl Controller {
+    /// Its name, as in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Workspace => "workspace",
+            Self::WorkspaceKind => "workspacekind",
+            Self::RouteCleanup => "routecleanup",
+            Self::Route => "route",
+        }
+    }
+
     fn name(self) -> ControllerName {
         match self {
             Self::Workspace => ControllerName::workspace,

@@ -15,6 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
+use tracing::{Instrument as _, Span};
 
 use super::conditions::bounded;
 use super::engine::ReconcileCause;
@@ -59,10 +60,11 @@ pub(super) enum Regarding {
     WorkspaceKind,
 }
 
-/// An Event that waits to be written, and why its object was reconciled.
+/// An Event that waits to be written, why its object was reconciled, and the span of that.
 struct Waiting {
     event: Box<Event>,
     cause: ReconcileCause,
+    span: Span,
 }
 
 /// Puts Events into the queue.
@@ -97,8 +99,8 @@ impl EventRecorder {
         for event in events {
             let reason = event.reason;
             let event = Box::new(self.event(kind, object, event, Timestamp::now()));
-            if self.waiting.try_send(Waiting { event, cause }).is_err() {
-                tracing::warn!(object = %object.key, reason, "an Event is lost: too many wait to be written");
+            if self.waiting.try_send(Waiting { event, cause, span: Span::current() }).is_err() {
+                tracing::warn!(reason, "an Event is lost: too many wait to be written");
             }
         }
     }
@@ -139,24 +141,22 @@ impl EventRecorder {
 impl EventQueue {
     /// Writes what is recorded, until no recorder is left.
     pub async fn write(mut self, client: &Client, metrics: &Metrics) {
-        while let Some(Waiting { event, cause }) = self.0.recv().await {
-            let regarding = event.regarding.as_ref();
-            let (kind, name) =
-                regarding.map(|object| (object.kind.as_deref(), object.name.as_deref())).unwrap_or_default();
-            let (namespace, reason) =
-                (event.metadata.namespace.as_deref().unwrap_or_default(), event.reason.as_deref());
-            let api: Api<Event> = Api::namespaced(client.clone(), namespace);
-            match in_time(api.create(&PostParams::default(), &event)).await {
-                Ok(_) => {
-                    metrics.written("events", cause.label());
-                    tracing::info!(kind = "Event", about = kind, namespace, name, reason, "created");
-                }
-                // The right to is missing, which is reported at start, or the namespace is being deleted.
-                Err(error) => {
-                    tracing::debug!(%error, about = kind, namespace, name, reason, "failed to write an Event");
-                }
-            }
+        while let Some(Waiting { event, cause, span }) = self.0.recv().await {
+            write(client, metrics, &event, cause).instrument(span).await;
         }
+    }
+}
+
+async fn write(client: &Client, metrics: &Metrics, event: &Event, cause: ReconcileCause) {
+    let (namespace, reason) = (event.metadata.namespace.as_deref().unwrap_or_default(), event.reason.as_deref());
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    match in_time(api.create(&PostParams::default(), event)).await {
+        Ok(_) => {
+            metrics.written("events", cause.label());
+            tracing::info!(kind = "Event", reason, "created");
+        }
+        // The right to is missing, which is reported at start, or the namespace is being deleted.
+        Err(error) => tracing::debug!(%error, reason, "failed to write an Event"),
     }
 }
 

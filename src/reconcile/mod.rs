@@ -14,6 +14,7 @@ mod kind;
 mod only_routes;
 mod patch;
 mod route_cleanup;
+mod span;
 mod status_patch;
 mod workspace;
 

@@ -11,7 +11,6 @@ use crds::labels::WORKSPACE_NAME_LABEL;
 use futures::FutureExt as _;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use tracing::Instrument as _;
 
 use super::engine::{self, ReconcileCause, Requeue};
 use crate::client::{CallError, delete_only, in_time};
@@ -46,11 +45,10 @@ pub(super) async fn run(context: Arc<Context>, limit: usize) {
 /// Deletes the VirtualService of that name if it is that of a Workspace which is being deleted, or gone.
 async fn reconcile(context: Arc<Context>, key: Key, cause: ReconcileCause) -> Requeue {
     let Some(route) = abandoned(&context.stores, &key) else { return Requeue::Forget };
-    let span = tracing::error_span!("reconcile", object = %key, cause = cause.as_str());
-    match remove_if_gone(&context, &route, cause).instrument(span).await {
+    match remove_if_gone(&context, &route, cause).await {
         Ok(()) => Requeue::Forget,
         Err(error) => {
-            tracing::warn!(object = %key, %error, "failed to delete the route of a deleted Workspace; will retry");
+            tracing::warn!(%error, "failed to delete the route of a deleted Workspace; will retry");
             Requeue::Retry(None)
         }
     }
@@ -106,7 +104,7 @@ async fn remove(context: &Context, of: ChildType, route: &Child, cause: Reconcil
         Err(error) if error.is_object_missing() => Ok(()),
         result => {
             result?;
-            tracing::info!(kind = "VirtualService", namespace, name, "deleted");
+            tracing::info!(kind = "VirtualService", namespace, child = name, "deleted");
             context.metrics.written(ChildKind::VirtualService.row().plural, cause.label());
             Ok(())
         }

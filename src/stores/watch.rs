@@ -344,7 +344,8 @@ impl<T: Slim + From<W>, W: Slim, F: Fn(StoreEvent<'_, T>)> Watch<'_, T, W, F> {
     fn put(&self, incoming: Incoming<W>, listed: bool) -> Option<Change<T>> {
         if let Err(error) = &incoming.object {
             let (resource, identity) = (self.options.name, incoming.identity());
-            tracing::error!(resource, object = %identity.key, error, "an object cannot be decoded and is skipped");
+            let (namespace, name) = identity.key.parts();
+            tracing::error!(resource, namespace, name, error, "an object cannot be decoded and is skipped");
             // What it was before is no longer true.
             return self.collection.remove(&identity);
         }

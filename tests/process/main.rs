@@ -10,6 +10,7 @@ mod cluster_trouble;
 mod drain;
 mod hostile;
 mod lists;
+mod logs;
 mod quiet_watch;
 mod settings;
 mod status_page;

@@ -91,11 +91,10 @@ async fn conclude<Spec>(
 
 /// The span of a review: every line logged during it says which request it belongs to.
 ///
-/// Its level is that of the most severe line, so that errors keep their context at any log level. The name of the
-/// object is not called `name`: the JSON format writes that of the span there. Strings are quoted in the text format,
-/// so that none of them can forge a line.
+/// Its level is that of the most severe line, so that errors keep their context at any log level. The uid of the request
+/// is named as controller-runtime names it. Strings are quoted in the text format, so that none of them can forge a line.
 fn span(reviewed: ReviewedKind, uid: &str, namespace: &str, name: &str, operation: &str) -> Span {
-    tracing::error_span!("review", uid, kind = reviewed.kind(), namespace, object_name = name, operation)
+    tracing::error_span!("review", requestID = uid, kind = reviewed.kind(), namespace, name, operation)
 }
 
 /// Refuses objects of a kind that the path does not review.

@@ -15,7 +15,7 @@ use webhook::{Policy, Question, WORKSPACE_KIND_PATH, router};
 
 /// The span of a review of the kind below.
 const SPAN: &str =
-    r#"review{uid="uid-1" kind="WorkspaceKind" namespace="" object_name="jupyterlab" operation="CREATE"}"#;
+    r#"review{requestID="uid-1" kind="WorkspaceKind" namespace="" name="jupyterlab" operation="CREATE"}"#;
 
 /// A log that can be read afterwards.
 #[derive(Clone, Default)]
@@ -74,7 +74,7 @@ async fn logs_name_rules_and_never_values() {
         assert!(refusal.contains(part), "{part} in {refusal}");
     }
     let broken = text.lines().find(|line| line.contains("does not decode")).unwrap_or_else(|| panic!("{text}"));
-    assert!(broken.contains(r#"uid="u\n2026 ERROR forged""#) && !text.contains("\n2026 ERROR"), "{text}");
+    assert!(broken.contains(r#"requestID="u\n2026 ERROR forged""#) && !text.contains("\n2026 ERROR"), "{text}");
     // The request is identified once a line, by the span.
     assert_eq!(refusal.matches("uid-1").count(), 1, "{refusal}");
     assert_eq!(refusal.matches("jupyterlab").count(), 1, "{refusal}");

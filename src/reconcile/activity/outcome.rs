@@ -8,7 +8,7 @@ use kube::Api;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::super::status_patch;
+use super::super::{span, status_patch};
 use super::context::Context;
 use super::memory::{KnownBefore, ProbeOutcome};
 use super::target::ProbeTarget;
@@ -24,7 +24,7 @@ pub(super) async fn probe(context: Arc<Context>, target: ProbeTarget, before: Kn
     let kind = target.kind.clone();
     // It had one when the probe became due.
     let Some(policy) = Policy::of(&kind.spec) else { return ProbeOutcome::failed() };
-    let span = tracing::error_span!("probe", object = %target.workspace.identity.key);
+    let span = span::probe(&target.workspace.identity.key);
     let probing = async {
         let began = Instant::now();
         let report = send::send(&context, &target, &policy).await;

@@ -168,7 +168,8 @@ impl Prober {
         let Identity { key, uid, .. } = &workspace.identity;
         let outcome = ended.map_or_else(
             |_| {
-                tracing::error!(object = %key, "the activity probe panicked; will probe again");
+                let (namespace, name) = key.parts();
+                tracing::error!(namespace, name, "the activity probe panicked; will probe again");
                 ProbeOutcome::failed()
             },
             |(_, outcome)| outcome,

@@ -128,7 +128,7 @@ impl ChildApi<'_> {
         let name = key.name();
         match self.request(name, self.api.delete(name, &delete_only(uid))).await {
             Ok(_) => {
-                tracing::info!(kind = self.row.kind, name, "deleted");
+                tracing::info!(kind = self.row.kind, child = name, "deleted");
                 self.count_write();
             }
             Err(RequestError::Outdated(_)) => {}
@@ -180,7 +180,7 @@ impl ChildApi<'_> {
     ) -> Result<Option<Arc<Child>>, ApplyError> {
         match self.write(object, Precondition::Absent).await {
             Ok(answer) => {
-                tracing::info!(kind = self.row.kind, name = key.name(), "created");
+                tracing::info!(kind = self.row.kind, child = key.name(), "created");
                 self.record_write(key, hash, memory, answer, object);
                 Ok(None)
             }
@@ -220,7 +220,7 @@ impl ChildApi<'_> {
         }
         match written {
             Ok(answer) => {
-                tracing::info!(kind = self.row.kind, name = key.name(), "applied");
+                tracing::info!(kind = self.row.kind, child = key.name(), "applied");
                 self.record_write(key, hash, memory, answer, object);
                 Ok(())
             }

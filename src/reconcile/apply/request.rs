@@ -168,7 +168,7 @@ impl ChildApi<'_> {
         self.request(name, self.api.patch(name, &as_field_manager(), &Patch::<()>::Json(patch)))
             .await
             .map_err(|error| self.error(name, error))?;
-        tracing::info!(kind = self.row.kind, name, "update strategy replaced");
+        tracing::info!(kind = self.row.kind, child = name, "update strategy replaced");
         self.count_write();
         Ok(())
     }

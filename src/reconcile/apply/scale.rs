@@ -38,7 +38,7 @@ impl ChildApi<'_> {
                 other => other,
             },
         )?;
-        tracing::info!(kind = self.row.kind, name = key.name(), replicas, "scaled");
+        tracing::info!(kind = self.row.kind, child = key.name(), replicas, "scaled");
         self.count_scale();
         Ok(true)
     }

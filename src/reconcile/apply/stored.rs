@@ -58,7 +58,7 @@ impl ChildApi<'_> {
             let (name, fields) = (child.identity.key.name(), &found.differences);
             tracing::warn!(
                 kind = self.row.kind,
-                name,
+                child = name,
                 fields,
                 "what is stored is not what was applied; applying it again"
             );
@@ -126,7 +126,7 @@ impl ChildApi<'_> {
         }
         tracing::warn!(
             kind = self.row.kind,
-            name = key.name(),
+            child = key.name(),
             "what is stored is not what was applied, or unsafe, and nothing can be applied now; deleting it"
         );
         self.count_unsafe(&found);

@@ -39,7 +39,7 @@ impl ChildApi<'_> {
             let params = as_field_manager();
             match self.request(name, self.dynamic().patch(name, &params, &Patch::<()>::Json(patch))).await {
                 Ok(_) => {
-                    tracing::info!(kind = self.row.kind, name, "taken over from the Go controller");
+                    tracing::info!(kind = self.row.kind, child = name, "taken over from the Go controller");
                     self.count_write();
                     return Ok(true);
                 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use super::queue::{Queue, ReconcileCause, Requeue};
 use crate::metrics::{Controller, Metrics, ReconcileResult};
+use crate::reconcile::span;
 use crate::stores::slim::Key;
 use crate::stores::{Triggers, Urgency};
 
@@ -24,16 +26,22 @@ struct Runner<'a, M> {
     queue: Queue,
     /// What is remembered of objects that are not being reconciled. Boxed, because a table has many empty places.
     memories: HashMap<Key, Box<M>>,
-    running: HashMap<Id, (Key, Instant)>,
+    running: HashMap<Id, Running>,
     tasks: JoinSet<Reconciled<M>>,
     controller: Controller,
     metrics: &'a Metrics,
 }
 
+struct Running {
+    key: Key,
+    began: Instant,
+    span: Span,
+}
+
 /// Reconciles the objects that `triggers` names, at most `concurrency` at a time, until `shutdown`.
 ///
-/// `reconcile` takes the key of an object, why it is reconciled, and what was remembered of it. It opens the span of its log
-/// lines, because it knows the object.
+/// `reconcile` takes the key of an object, why it is reconciled, and what was remembered of it. It runs in the span of that
+/// reconcile, to which it adds the generation.
 pub(in crate::reconcile) async fn run<M, F>(
     controller: Controller,
     triggers: &Triggers,
@@ -82,7 +90,10 @@ pub(in crate::reconcile) async fn run<M, F>(
     }
     let drained = async { while runner.tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!(?controller, "still reconciling at shutdown; the next start goes on from there");
+        tracing::warn!(
+            controller = controller.as_str(),
+            "still reconciling at shutdown; the next start goes on from there"
+        );
     }
 }
 
@@ -103,13 +114,14 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
         self.metrics.reconcile_started(self.controller);
         self.metrics.queue_waited(self.controller, self.queue.waited(&key));
         let cause = self.queue.cause(&key);
-        let id = self.tasks.spawn(reconcile(key.clone(), cause, memory)).id();
-        self.running.insert(id, (key, now));
+        let span = span::reconcile(self.controller, &key, cause.as_str());
+        let id = self.tasks.spawn(reconcile(key.clone(), cause, memory).instrument(span.clone())).id();
+        self.running.insert(id, Running { key, began: now, span });
     }
 
     fn finish(&mut self, returned: Result<(Id, Reconciled<M>), JoinError>) {
         let id = returned.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some((key, began)) = self.running.remove(&id) else { return };
+        let Some(Running { key, began, span }) = self.running.remove(&id) else { return };
         let requeue = if let Ok((_, (memory, requeue))) = returned {
             if requeue != Requeue::Forget {
                 self.memories.insert(key.clone(), Box::new(memory));
@@ -117,7 +129,7 @@ impl<M: Default + Send + 'static> Runner<'_, M> {
             requeue
         } else {
             // What it remembered is lost with it, so the next reconcile starts from nothing.
-            tracing::error!(controller = ?self.controller, object = %key, "the reconcile panicked; will retry");
+            span.in_scope(|| tracing::error!("the reconcile panicked; will retry"));
             self.metrics.reconcile_panicked(self.controller);
             Requeue::Retry(None)
         };
@@ -151,9 +163,11 @@ mod tests {
     use tokio::sync::{mpsc, oneshot};
 
     use super::*;
+    use crate::stores::captured_log::CapturedLog;
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_is_counted_and_retried_and_touches_nobody_else() {
+        let log = CapturedLog::start();
         let triggers = Arc::new(Triggers::default());
         let metrics = Arc::new(Metrics::new());
         let (done, mut seen) = mpsc::unbounded_channel();
@@ -186,6 +200,15 @@ mod tests {
         assert_eq!(tries.load(Ordering::SeqCst), 3);
         stop.send(()).unwrap();
         task.await.unwrap();
+        let lines = log.lines();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        for (line, cause) in lines.iter().zip(["changed", "retry"]) {
+            let (span, message) = line.strip_prefix("ERROR reconcile{").unwrap().split_once("}: ").unwrap();
+            assert_eq!(message, "the reconcile panicked; will retry");
+            let (object, rest) = span.split_once(" reconcileID=").unwrap();
+            assert_eq!(object, r#"controller="workspace" namespace="ns" name="panics-twice""#);
+            assert_eq!(rest.split_once(' ').unwrap().1, format!("cause=\"{cause}\""));
+        }
         let text = metrics.encode().unwrap();
         assert!(text.contains("controller_runtime_reconcile_panics_total{controller=\"workspace\"} 2"), "{text}");
         assert!(

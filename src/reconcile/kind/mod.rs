@@ -18,11 +18,11 @@ use crds::workspace_kind::{AssetConfigMap, WorkspaceKindStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
-use tracing::Instrument as _;
 use webhook::Policy;
 
 use super::engine::{ReconcileCause, Requeue};
 use super::events::{EventRecorder, Regarding};
+use super::span;
 use crate::config::Routing;
 use crate::metrics::Metrics;
 use crate::stores::Stores;
@@ -75,9 +75,8 @@ pub(super) async fn reconcile(
         memory = Memory { uid: kind.identity.uid.clone(), ..Memory::default() };
     }
     memory.cause = cause;
-    let generation = kind.generation();
-    let span = tracing::error_span!("reconcile", object = %key, generation, cause = cause.as_str());
-    let requeue = reconcile_known(&context, &kind, &mut memory).instrument(span).await;
+    span::record_generation(kind.generation());
+    let requeue = reconcile_known(&context, &kind, &mut memory).await;
     (memory, requeue)
 }
 

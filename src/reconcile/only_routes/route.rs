@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crds::workspace::WorkspaceStatus;
-use tracing::Instrument as _;
 
 use super::super::apply::{ApplyError, ChildApi, ChildMemory, Hash, Next, StoredDifference, hash};
 use super::super::engine::{ReconcileCause, Requeue};
+use super::super::span;
 use super::super::workspace::kept_without_pod;
 use super::context::Context;
 use super::undone::Undone;
@@ -79,19 +79,14 @@ pub(super) async fn reconcile(
         context.states.set(&key, None);
         return (memory, Requeue::Forget);
     };
-    let span =
-        tracing::error_span!("reconcile", object = %key, generation = workspace.generation, cause = cause.as_str());
-    let requeue = async {
-        let RouteOutcome { state, note, requeue } = reconcile_route(&context, &workspace, cause, &mut memory).await;
-        let is_other_state = context.states.set(&key, Some(state));
-        match &note {
-            Some(text) if is_other_state || memory.note != note => tracing::warn!(route = state.as_str(), "{text}"),
-            _ => {}
-        }
-        memory.note = note;
-        requeue
-    };
-    let requeue = requeue.instrument(span).await;
+    span::record_generation(workspace.generation);
+    let RouteOutcome { state, note, requeue } = reconcile_route(&context, &workspace, cause, &mut memory).await;
+    let is_other_state = context.states.set(&key, Some(state));
+    match &note {
+        Some(text) if is_other_state || memory.note != note => tracing::warn!(route = state.as_str(), "{text}"),
+        _ => {}
+    }
+    memory.note = note;
     (memory, requeue)
 }
 

@@ -73,7 +73,7 @@ async fn hidden(
     let children = api.list_owned().await?;
     for child in &children {
         let name = child.identity.key.name();
-        tracing::info!(kind = kind.row().kind, name, "found without its label");
+        tracing::info!(kind = kind.row().kind, child = name, "found without its label");
         memory.children.of(kind, name).expect_existing();
     }
     Ok(children)

@@ -25,11 +25,11 @@ mod warning;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use tracing::Instrument as _;
 
 use super::engine::{ReconcileCause, Requeue};
 use super::events::Regarding;
 use super::patch::PatchError;
+use super::span;
 use super::status_patch::StatusWrite;
 use crate::render::names::Fixed;
 use crate::stores::slim::Key;
@@ -53,10 +53,8 @@ pub(super) async fn reconcile(
         Ok(observed) => observed,
         Err(requeue) => return (memory, requeue),
     };
-    let generation = observed.workspace.generation;
-    // Its level is that of the most severe line, so that errors keep their context at any log level.
-    let span = tracing::error_span!("reconcile", object = %key, generation, cause = cause.as_str());
-    let requeue = reconcile_observed(&context, observed, cause, &mut memory).instrument(span).await;
+    span::record_generation(observed.workspace.generation);
+    let requeue = reconcile_observed(&context, observed, cause, &mut memory).await;
     (memory, requeue)
 }
 

@@ -94,7 +94,7 @@ async fn replace(
             }
             tracing::info!(
                 kind = "Pod",
-                name = pod.identity.key.name(),
+                child = pod.identity.key.name(),
                 why = cause.as_str(),
                 "deleted, to be made anew"
             );
