@@ -26,7 +26,7 @@ use crate::shutdown::{self, Grace, Process};
 use crate::status_page::{AdmissionObserver, LastRefusals, StatusSources};
 use crate::stores::{Stores, Watched};
 use crate::telemetry;
-use crate::tls;
+use crate::tls::{self, clients::ClientAuthorities};
 
 use listeners::Listeners;
 
@@ -81,12 +81,19 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
     let mut readiness = Readiness::default();
 
     let mut serving = None;
+    let clients = settings.webhook_clients.as_ref().filter(|_| settings.enable_webhooks).map(ClientAuthorities::read);
+    if let Some(clients) = clients.clone() {
+        readiness = readiness.and("clients", clients.check());
+        process.steady.spawn("CAs of clients", clients.keep());
+    }
+    let clients = clients.map(|clients| clients.verifier());
     let tls = if settings.needs_certificate() {
-        let served = tls::served(&settings, &client, &metrics).map_err(|error| vec![tls_error(&settings, &error)])?;
+        let served =
+            tls::served(&settings, &client, &metrics, clients).map_err(|error| vec![tls_error(&settings, &error)])?;
         readiness = readiness.and("certificate", served.check);
         serving = Some(served.serving);
         process.steady.spawn("certificate", served.keep);
-        Some(served.config)
+        Some(served.listeners)
     } else {
         None
     };

@@ -4,6 +4,7 @@
 //! defines what is allowed. All errors are reported together.
 
 mod certificate;
+mod clients;
 mod label_selector;
 mod leader_election;
 mod log;
@@ -24,6 +25,7 @@ use crds::ports::{ConnectPaths, Dialect};
 use webhook::Policy;
 
 pub use certificate::{CertificateSource, SelfManaged};
+pub use clients::WebhookClients;
 pub use leader_election::LeaseTimes;
 pub use log::{LogFormat, LogSettings};
 pub use mode::{Duties, Mode};
@@ -75,6 +77,8 @@ pub struct Settings {
     pub status_address: Option<Listen>,
     /// Where the certificate of the webhook comes from.
     pub certificate: CertificateSource,
+    /// Whom the webhook is served to; `None` is everybody.
+    pub webhook_clients: Option<WebhookClients>,
     /// Level and format of the log.
     pub log: LogSettings,
     /// Settings that are accepted but have no effect, or another one: one sentence each, logged at startup.
@@ -168,6 +172,7 @@ impl Settings {
             metrics_require_authentication: source.one(&settings::METRICS_REQUIRE_AUTHENTICATION, values::boolean),
             status_address: source.one(&settings::STATUS_BIND_ADDRESS, network::address_or_off),
             certificate: certificate::load(&mut source, namespace.as_deref()),
+            webhook_clients: clients::load(&mut source),
             namespace,
             log: log::load(&mut source),
             warnings: Vec::new(),
@@ -302,6 +307,7 @@ impl Settings {
             status_bind_address = network::or_off(self.status_address),
             webhook_cert_source = self.certificate.as_str(),
             webhook_cert_place = self.certificate.place(),
+            webhook_client_ca_file = self.webhook_clients.as_ref().map_or("none".into(), |clients| clients.ca_file.to_string_lossy()).as_ref(),
             log_level = self.log.filter,
             log_format = %self.log.format,
             "effective settings"

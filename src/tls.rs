@@ -1,5 +1,6 @@
 //! Keeps the served certificate in step with its source, and reports how that goes.
 
+pub mod clients;
 pub mod files;
 pub mod self_managed;
 
@@ -8,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::{PairSource, ReloadOutcome, Reloader, Resolver, ServingState};
+use certs::{ClientVerifier, PairSource, ReloadOutcome, Reloader, Resolver, ServingState};
 use kube::Client;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::crypto::ring;
@@ -26,10 +27,18 @@ pub fn install_crypto_provider() {
     let _ = ring::default_provider().install_default();
 }
 
+/// TLS of the listeners, with the same certificate.
+pub struct ListenerTls {
+    /// Of the webhook, which may demand certificates of its clients.
+    pub webhook: Arc<ServerConfig>,
+    /// Of all others.
+    pub others: Arc<ServerConfig>,
+}
+
 /// The certificate of the process, of whichever source.
 pub struct ServedCertificate {
     /// TLS of the listeners.
-    pub config: Arc<ServerConfig>,
+    pub listeners: ListenerTls,
     /// Whether a request of the API server can succeed.
     pub check: ReadinessCheck,
     /// What is served, and why the last reading was refused.
@@ -43,13 +52,14 @@ pub fn served(
     settings: &Settings,
     client: &Client,
     metrics: &Arc<Metrics>,
+    clients: Option<Arc<ClientVerifier>>,
 ) -> Result<ServedCertificate, rustls::Error> {
     match &settings.certificate {
         CertificateSource::Files(dir) => {
             let mut certificate = files::certificate(dir, Arc::clone(metrics));
             certificate.poll();
             Ok(ServedCertificate {
-                config: certificate.server_config()?,
+                listeners: certificate.listeners(clients)?,
                 check: Box::new(certificate.check()),
                 serving: Box::new(certificate.serving()),
                 keep: Box::pin(certificate.keep(files::POLL_EVERY)),
@@ -59,7 +69,7 @@ pub fn served(
             let (publishes, metrics) = (settings.enable_webhooks, Arc::clone(metrics));
             let authority = Authority::new(client.clone(), managed.clone(), publishes, metrics);
             Ok(ServedCertificate {
-                config: authority.certificate().server_config()?,
+                listeners: authority.certificate().listeners(clients)?,
                 check: Box::new(authority.check()),
                 serving: Box::new(authority.certificate().serving()),
                 keep: Box::pin(authority.keep()),
@@ -85,7 +95,15 @@ impl Certificate {
 
     /// TLS for HTTP/1.1, with the certificate that is current at each handshake.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        certs::server_config(Arc::clone(&self.resolver), &[certs::ALPN_HTTP_1_1]).map(Arc::new)
+        self.server_config_for(None)
+    }
+
+    fn listeners(&self, clients: Option<Arc<ClientVerifier>>) -> Result<ListenerTls, rustls::Error> {
+        Ok(ListenerTls { webhook: self.server_config_for(clients)?, others: self.server_config()? })
+    }
+
+    fn server_config_for(&self, clients: Option<Arc<ClientVerifier>>) -> Result<Arc<ServerConfig>, rustls::Error> {
+        certs::server_config(Arc::clone(&self.resolver), &[certs::ALPN_HTTP_1_1], clients).map(Arc::new)
     }
 
     /// A check for readiness: a certificate is served and has not expired.

@@ -3,7 +3,7 @@
 //! The way of TLS material through this crate: a [`PairSource`] (such as [`FileSource`]) gives a pair of PEM texts,
 //! [`Loaded`] is that pair once it has been parsed and checked, [`Reloader`] decides what a new reading means,
 //! [`Resolver`] serves the pair to every handshake, and [`server_config`] ties the resolver to a TLS server. [`Ca`]
-//! issues such pairs.
+//! issues such pairs. [`ClientVerifier`] demands a certificate of the clients too.
 //!
 //! Where the process is its own authority, [`Material`] is what all its replicas share (a CA, the [`Bundle`] of those that
 //! clients trust, and a pair), [`Schedule`] says what is to be done with it next, and [`Published`] is what one replica has
@@ -13,6 +13,7 @@
 //! read again. The only input and output is what [`FileSource`] reads.
 
 mod bundle;
+mod clients;
 mod files;
 mod issue;
 mod load_error;
@@ -27,6 +28,7 @@ mod timestamp;
 mod validity;
 
 pub use bundle::{Bundle, TrustedCa};
+pub use clients::{ClientCaError, ClientVerifier};
 pub use files::{FileError, FileSource};
 pub use issue::{Ca, CaError, IssueError, Issued, SubjectAltName};
 pub use load_error::LoadError;

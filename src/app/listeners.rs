@@ -12,6 +12,7 @@ use crate::config::{Listen, SettingError, Settings, settings};
 use crate::metrics::{self, Metrics};
 use crate::serve::{self, Drain, Server, ServerLimits};
 use crate::shutdown::Process;
+use crate::tls::ListenerTls;
 
 /// Connections of kubelets and scrapers.
 const FEW_CONNECTIONS: usize = 64;
@@ -68,7 +69,7 @@ impl Listeners {
         self,
         settings: &Settings,
         process: &mut Process,
-        tls: Option<&Arc<ServerConfig>>,
+        tls: Option<&ListenerTls>,
         metrics: &Arc<Metrics>,
         routers: Routers,
     ) {
@@ -90,7 +91,8 @@ impl Listeners {
             Server { name, listener, tls, router, limits, metrics, drain }.run()
         };
         if let Some((listener, _)) = self.webhook {
-            let server = server("webhook", listener, tls, routers.admission, limits, &process.drain);
+            let server =
+                server("webhook", listener, tls.map(|tls| &tls.webhook), routers.admission, limits, &process.drain);
             process.draining.spawn_on("webhook server", server, &self.reviews);
         }
         let no_drain = Drain::default();
@@ -98,11 +100,11 @@ impl Listeners {
             process.steady.spawn("health server", server("health", listener, None, routers.health, few, &no_drain));
         }
         if let Some((listener, _)) = self.metrics {
-            let tls = tls.filter(|_| settings.metrics_secure);
+            let tls = tls.filter(|_| settings.metrics_secure).map(|tls| &tls.others);
             process.steady.spawn("metrics server", server("metrics", listener, tls, routers.metrics, few, &no_drain));
         }
         if let Some((listener, _)) = self.status {
-            let tls = tls.filter(|_| settings.status_is_public());
+            let tls = tls.filter(|_| settings.status_is_public()).map(|tls| &tls.others);
             process.steady.spawn("status server", server("status", listener, tls, routers.status, few, &no_drain));
         }
     }

@@ -74,6 +74,26 @@ const ROWS: &[Row] = &[
         },
     ),
     Row(
+        &["tls: certificate required", "tls: bad certificate"],
+        "client certificate",
+        |_| "the API server presents no certificate, and the webhook serves only clients with one".to_owned(),
+        client_fix,
+    ),
+    Row(
+        &["tls: unknown certificate", "tls: expired certificate", "tls: unsupported certificate"],
+        "client certificate",
+        |_| {
+            "the webhook does not accept the certificate of the API server: none of its CAs issued it for clients, or it has expired".to_owned()
+        },
+        client_fix,
+    ),
+    Row(
+        &["tls: access denied"],
+        "client certificate",
+        |_| "the common name of the API server's certificate is none of --webhook-client-allowed-names".to_owned(),
+        client_fix,
+    ),
+    Row(
         &["unable to load root certificates"],
         "caBundle",
         |_| "the caBundle of the webhook configuration is no certificate".to_owned(),
@@ -192,6 +212,15 @@ fn ca_fix(at: &Address) -> String {
     )
 }
 
+fn client_fix(at: &Address) -> String {
+    format!(
+        "give the API server a client certificate for {} by the kubeConfigFile of its AdmissionConfiguration \
+         (--admission-control-config-file, docs/security.md), issued by a CA of --webhook-client-ca-file; or serve the webhook to \
+         everybody, without webhook.clientCA of the chart",
+        at.host
+    )
+}
+
 /// The hop that fails. Every error has one: what is not in the table is quoted all the same.
 pub(super) fn explain(call: FailedCall<'_>, at: &Address) -> Finding {
     let row = ROWS.iter().find(|row| row.0.iter().any(|text| call.error.contains(text)));
@@ -245,6 +274,10 @@ mod tests {
             ),
             ("dial tcp 10.0.0.7:443: connect: no route to host", "TCP"),
             ("remote error: tls: handshake failure", "TLS"),
+            ("remote error: tls: certificate required", "client certificate"),
+            ("remote error: tls: unknown certificate authority", "client certificate"),
+            ("remote error: tls: expired certificate", "client certificate"),
+            ("remote error: tls: access denied", "client certificate"),
             ("something that nobody has seen", "webhook"),
         ];
         let at = Address {

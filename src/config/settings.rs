@@ -187,6 +187,10 @@ settings! {
         "Source of the webhook's certificate: files of --webhook-cert-dir, or self-managed, where the process makes and renews a CA and a certificate, keeps them in a Secret of its namespace, and the CA in the webhook configuration";
     WEBHOOK_CERT_DIR = "webhook-cert-dir", [], "/tmp/k8s-webhook-server/serving-certs", Value, "DIR", SERVING,
         "Directory of tls.crt and tls.key; reloaded when they change";
+    WEBHOOK_CLIENT_CA_FILE = "webhook-client-ca-file", [], "", Value, "FILE", SERVING,
+        "Serve the webhook only to clients with a certificate that a CA of this file has issued; reloaded when it changes. If unset, to everybody";
+    WEBHOOK_CLIENT_ALLOWED_NAMES = "webhook-client-allowed-names", [], "", List, "NAME", SERVING,
+        "Common name that such a certificate may have; repeatable or comma-separated; if unset, any";
     DYNAMIC_SERVING_DNS_NAMES = "dynamic-serving-dns-names", [], "", List, "NAME", SERVING,
         "Host name or address that a self-managed certificate is valid for; repeatable or comma-separated";
     DYNAMIC_SERVING_SECRET_NAME = "dynamic-serving-secret-name", [], "workspaces-webhook-ca", Value, "NAME", SERVING,

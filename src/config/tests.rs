@@ -668,3 +668,25 @@ fn settings_of_the_other_source_have_no_effect() {
     let expected = ["--webhook-cert-dir has no effect with --webhook-cert-source=self-managed"];
     assert_eq!(good(&of_files, &[("POD_NAMESPACE", "a")]).warnings, expected);
 }
+
+#[test]
+fn clients_are_named_only_beside_their_ca() {
+    assert_eq!(good(&[], &[]).webhook_clients, None);
+    let file = "--webhook-client-ca-file=/client-ca/ca.crt";
+    let clients = |names: &[&str]| {
+        let allowed_names = names.iter().map(|&name| name.to_owned()).collect();
+        Some(WebhookClients { ca_file: "/client-ca/ca.crt".into(), allowed_names })
+    };
+    assert_eq!(good(&[file], &[]).webhook_clients, clients(&[]));
+    assert_eq!(good(&[file, "--webhook-client-allowed-names="], &[]).webhook_clients, clients(&[]));
+    let names = ["--webhook-client-allowed-names=a,b", "--webhook-client-allowed-names=c d"];
+    assert_eq!(good(&[file, names[0], names[1]], &[]).webhook_clients, clients(&["a", "b", "c d"]));
+    assert_eq!(
+        error(&[names[1]], &[]),
+        "--webhook-client-allowed-names=\"c d\": needs --webhook-client-ca-file: without it everybody is served"
+    );
+    assert_eq!(
+        error(&[file, "--webhook-client-allowed-names=a,,b"], &[]),
+        "--webhook-client-allowed-names=\"a,,b\": must not have an empty name"
+    );
+}

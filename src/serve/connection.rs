@@ -65,9 +65,13 @@ impl ConnectionContext {
         let Some(tls) = &self.tls else {
             return self.serve_http(stream, close_idle).await;
         };
-        match timeout(self.limits.handshake, tls.accept(stream)).await {
+        match timeout(self.limits.handshake, tls.accept(stream).into_fallible()).await {
             Ok(Ok(stream)) => self.serve_http(stream, close_idle).await,
-            Ok(Err(error)) => self.fault(&format!("TLS handshake failed: {error}")),
+            Ok(Err((error, stream))) => {
+                self.fault(&format!("TLS handshake failed: {error}"));
+                // A client may have sent its request already, before it reads why it is refused.
+                close_gracefully(stream, false).await;
+            }
             Err(_) => self.fault("TLS handshake timed out"),
         }
     }

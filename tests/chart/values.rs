@@ -9,7 +9,7 @@ use workspaces_controller::config::settings::{self, Setting, Shape};
 use crate::helm::{NAMESPACE, SOME_CA, documents, helm, objects, only, template, text};
 
 /// Settings that the chart sets by other means than a value of the same name, or not at all.
-const NOT_VALUES: [&str; 12] = [
+const NOT_VALUES: [&str; 14] = [
     // ports and certificate.mountPath
     "webhook-bind-address",
     "health-probe-bind-address",
@@ -24,6 +24,9 @@ const NOT_VALUES: [&str; 12] = [
     "dynamic-serving-ca-duration",
     "dynamic-serving-leaf-duration",
     "validating-webhook-configuration-name",
+    // webhook.clientCA
+    "webhook-client-ca-file",
+    "webhook-client-allowed-names",
     // The kubelet mounts it with the token of the account.
     "POD_NAMESPACE",
 ];

@@ -97,7 +97,8 @@ impl Proxy {
         }
         let resolver = Arc::new(Resolver::new());
         Reloader::new(FileSource::new(&dir), Arc::clone(&resolver)).poll(now);
-        let acceptor = TlsAcceptor::from(Arc::new(certs::server_config(resolver, &[certs::ALPN_HTTP_1_1]).unwrap()));
+        let acceptor =
+            TlsAcceptor::from(Arc::new(certs::server_config(resolver, &[certs::ALPN_HTTP_1_1], None).unwrap()));
         let (state, address) = runtime.block_on(async {
             let upstream = Access::configure(Some(kubeconfig)).await.unwrap().client().unwrap();
             let decide: Decide = Arc::new(|_| Treatment::Forward);

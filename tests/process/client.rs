@@ -67,7 +67,7 @@ impl TestServer {
         std::fs::write(dir.path().join("tls.key"), &issued.key_pem).unwrap();
         let resolver = Arc::new(Resolver::new());
         Reloader::new(FileSource::new(dir.path()), Arc::clone(&resolver)).poll(SystemTime::now());
-        let tls = Arc::new(certs::server_config(resolver, &[certs::ALPN_HTTP_1_1]).unwrap());
+        let tls = Arc::new(certs::server_config(resolver, &[certs::ALPN_HTTP_1_1], None).unwrap());
         Self::start_with(router, limits, tls, &ca.cert_pem())
     }
 

@@ -6,6 +6,7 @@
 mod binary;
 mod certificates;
 mod client;
+mod client_certificates;
 mod cluster_trouble;
 mod drain;
 mod hostile;

@@ -41,7 +41,7 @@ pub fn client(ca: &Ca, version: &'static SupportedProtocolVersion, alpn: &[&[u8]
 
 /// A listener's configuration over what `resolver` holds now and later.
 fn server(resolver: &Arc<Resolver>) -> Arc<ServerConfig> {
-    Arc::new(server_config(Arc::clone(resolver), &[ALPN_HTTP_1_1]).unwrap())
+    Arc::new(server_config(Arc::clone(resolver), &[ALPN_HTTP_1_1], None).unwrap())
 }
 
 /// The server's words after "server:", the client's after "client:".

@@ -79,6 +79,52 @@ pub(crate) fn issue_loopback(name: &str) -> Result<(certs::Ca, certs::Issued)> {
     Ok((ca, issued))
 }
 
+/// A CA of clients: such as the API server, where a webhook demands a certificate of it.
+#[derive(Debug)]
+pub struct ClientCa {
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+    pem: String,
+}
+
+impl ClientCa {
+    /// A new one.
+    pub fn new() -> Result<Self> {
+        Self::generate().map_err(failed_to_issue)
+    }
+
+    fn generate() -> std::result::Result<Self, rcgen::Error> {
+        let key = rcgen::KeyPair::generate()?;
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "clients");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+        let pem = params.self_signed(&key)?.pem();
+        Ok(Self { issuer: rcgen::Issuer::new(params, key), pem })
+    }
+
+    /// Its certificate.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for a client with this common name, and its key.
+    pub fn issue(&self, common_name: &str) -> Result<(String, String)> {
+        self.sign(common_name).map_err(failed_to_issue)
+    }
+
+    fn sign(&self, common_name: &str) -> std::result::Result<(String, String), rcgen::Error> {
+        let key = rcgen::KeyPair::generate()?;
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
+fn failed_to_issue(error: rcgen::Error) -> Error {
+    Error::Issue { what: "the certificate of a client".to_owned(), why: error.to_string() }
+}
+
 /// The token of a user: not a secret, since the API server listens on loopback and lives for one test run.
 pub(crate) fn token(user: &str) -> String {
     format!("token-of-{}", user.replace(':', "."))

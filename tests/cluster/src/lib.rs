@@ -33,7 +33,7 @@ pub use check::{exactly, report, within};
 pub use cluster::{Cluster, ClusterOptions, Server};
 pub use command::{Output, run};
 pub use controller::{CONTROLLER_ACCOUNT, CONTROLLER_NAMESPACE, CONTROLLER_USER, ControllerOptions, ControllerProcess};
-pub use credentials::{ADMIN, MASTERS, PLAIN_USER, User};
+pub use credentials::{ADMIN, ClientCa, MASTERS, PLAIN_USER, User};
 pub use elector::GoElector;
 pub use error::{Error, Result};
 pub use go::CACHE_VARIABLE;
