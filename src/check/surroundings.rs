@@ -91,7 +91,9 @@ pub(super) fn judge(seen: &Surroundings) -> Vec<Finding> {
     findings.extend(dialects(seen));
     let mut of_kinds = Readiness::default();
     let kinds = seen.kinds.as_ref().map(|kinds| {
-        kinds.iter().for_each(|kind| of_kinds.add(kind));
+        for kind in kinds {
+            of_kinds.add(kind);
+        }
         &of_kinds
     });
     findings.extend(not_ready("kinds", "WorkspaceKinds", kinds));
