@@ -12,7 +12,7 @@ ARG RUST_VERSION
 ARG CARGO_AUDITABLE_VERSION=0.7.7
 ENV RUSTUP_TOOLCHAIN=${RUST_VERSION} CARGO_TERM_COLOR=never
 RUN apt-get update \
- && apt-get install --no-install-recommends --yes musl-tools binutils \
+ && apt-get install --no-install-recommends --yes musl-tools binutils lld \
  && rm -rf /var/lib/apt/lists/* \
  && rustup target add "$(uname -m)-unknown-linux-musl" \
  && cargo install cargo-auditable --version ${CARGO_AUDITABLE_VERSION} --locked

@@ -18,7 +18,7 @@ test: ## Run all tests: pure, router, real control plane
 test-long: ## Run the long forms of some checks: thousands of Workspaces, minutes of rest (half an hour)
 	@tests/run --long
 
-bench: ## Measure CPU per review, CPU and writes per Workspace, memory
+bench: ## Measure CPU per review, CPU and writes per Workspace, memory, time to start
 	@cargo run --quiet --release --package bench
 
 # Seconds for each target.
@@ -35,7 +35,7 @@ lint: ## Check formatting, lints and, where cargo-deny is installed, licences an
 	if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences and dependencies not checked"; fi
 
 crds: ## Write crds/*.yaml anew from the Rust types
-	cargo run --quiet -- crds --dir crds
+	REGENERATE_CRDS=1 cargo test --quiet --package crds --test crd_files files_are_generated
 
 image: ## Build the static binary as the Dockerfile does, without Docker
 	.ci/build-image

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crds::published::CRD_FILES;
 use kube::Client;
 use tokio::runtime::Builder;
 
@@ -92,7 +93,7 @@ pub fn start(invocation: Invocation) -> ExitStatus {
         Invocation::Cleanup(command) => clean_up(&command),
         Invocation::ExplainRules(command) => explain_rules(&command),
         Invocation::Print(text) => print(&text),
-        Invocation::Crds { dir: None } => print(&crd_files().map(|(_, yaml)| yaml).join("---\n")),
+        Invocation::Crds { dir: None } => print(&CRD_FILES.map(|(_, yaml)| yaml).join("---\n")),
         Invocation::Crds { dir: Some(dir) } => write_crds(&dir),
     }
 }
@@ -227,13 +228,8 @@ fn on_cluster<T>(
     })
 }
 
-fn crd_files() -> [(&'static str, String); 2] {
-    use crds::generate::{WORKSPACE_CRD_FILE, WORKSPACE_KIND_CRD_FILE, workspace_crd_yaml, workspace_kind_crd_yaml};
-    [(WORKSPACE_CRD_FILE, workspace_crd_yaml()), (WORKSPACE_KIND_CRD_FILE, workspace_kind_crd_yaml())]
-}
-
 fn write_crds(dir: &Path) -> ExitStatus {
-    for (name, yaml) in crd_files() {
+    for (name, yaml) in CRD_FILES {
         let path = dir.join(name);
         if let Err(error) = std::fs::write(&path, yaml) {
             print_error(&format!("{}: {error}", path.display()));

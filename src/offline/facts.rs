@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crds::decode::decode;
 use crds::filters::depend_on_namespace;
 use crds::options::KindOption;
 use crds::{Workspace, WorkspaceKind};
@@ -79,7 +80,8 @@ impl OfflineFacts {
 
 impl<T: serde::de::DeserializeOwned> ObjectState<T> {
     fn of(object: &Value) -> Self {
-        T::deserialize(object).map_or(Self::Broken, |decoded| Self::Decoded(Arc::new(decoded)))
+        // As elsewhere from a text: from a value it would be a second copy of the code that decodes.
+        decode(&object.to_string()).map_or(Self::Broken, |decoded| Self::Decoded(Arc::new(decoded)))
     }
 }
 

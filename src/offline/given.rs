@@ -70,7 +70,7 @@ impl Given {
     }
 
     fn decoded<T: DeserializeOwned>(&mut self, object: &Value) -> Option<T> {
-        let decoded = serde_path_to_error::deserialize(object);
+        let decoded = crds::decode::decode(&object.to_string());
         decoded.map_err(|error| self.broken.push(format!("{}: {error}; see validate", name_of(object)))).ok()
     }
 

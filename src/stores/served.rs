@@ -149,8 +149,8 @@ impl Served {
     /// The CRDs that are older than this version, and whether other fields of a status are kept than before.
     fn compare(&self, mut schemas: PublishedSchemas) -> (Vec<OlderCrd>, bool) {
         let compared = [
-            ("workspaces.kubeflow.org", crds::generate::workspace_crd(), &schemas.workspace),
-            ("workspacekinds.kubeflow.org", crds::generate::workspace_kind_crd(), &schemas.kind),
+            ("workspaces.kubeflow.org", crds::published::workspace_crd(), &schemas.workspace),
+            ("workspacekinds.kubeflow.org", crds::published::workspace_kind_crd(), &schemas.kind),
         ]
         .map(|(name, crd, served)| OlderCrd::compare(name, &crd, served));
         let drops_status = |older: &OlderCrd| older.dropped.iter().any(|field| field.starts_with("status."));

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crds::WorkspaceKindSpec;
+use crds::decode::DecodeError;
 use k8s_openapi::api::authentication::v1::UserInfo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -235,11 +236,7 @@ impl<Spec> Request<'_, Spec> {
 /// Decodes a spec, or returns the first field that does not decode.
 pub(crate) fn decode<T: DeserializeOwned>(spec: Option<&&RawValue>) -> Result<T, Box<Fault>> {
     let spec = spec.ok_or_else(missing)?.get();
-    // To track the path takes time, so it is done only when decoding failed.
-    serde_json::from_str(spec).or_else(|_| {
-        let tracked = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(spec));
-        tracked.map_err(|error| Box::new(undecodable(&error)))
-    })
+    crds::decode::decode(spec).map_err(|error| Box::new(undecodable(&error)))
 }
 
 /// The fault of an object without a spec.
@@ -247,16 +244,14 @@ pub(crate) fn missing() -> Box<Fault> {
     Box::new(Fault::required(Rule::Schema, "spec", ""))
 }
 
-fn undecodable(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
-    let path = error.path();
-    let field = if path.iter().next().is_none() { "spec".to_owned() } else { format!("spec.{path}") };
-    let why = error.inner().to_string();
-    // The position in the JSON is of no use: users do not see that text. The class of the fault says the rest.
-    let why = why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why);
+fn undecodable(error: &DecodeError) -> Fault {
+    let DecodeError { path, why } = error;
+    let field = if path.is_empty() { "spec".to_owned() } else { format!("spec.{path}") };
+    // The class of the fault says the rest.
     let why = ["invalid value: ", "invalid type: ", "invalid "]
         .iter()
         .find_map(|class| why.strip_prefix(class))
-        .unwrap_or(why);
+        .unwrap_or(why.as_str());
     match why.strip_suffix("expected i32") {
         Some(start) => Fault::undecodable(field, &format!("{start}expected a 32-bit integer")),
         None => Fault::undecodable(field, why),

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crds::generate::{workspace_crd, workspace_kind_crd};
+use crds::published::{workspace_crd, workspace_kind_crd};
 use serde_json::Value;
 use webhook::ReviewedKind;
 
