@@ -8,7 +8,6 @@
 mod case_files;
 mod delete_guard;
 mod dry_run;
-mod gate;
 mod gone;
 mod in_use;
 mod istio;

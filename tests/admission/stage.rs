@@ -13,8 +13,8 @@ use crate::TIMEOUT;
 /// can be stored.
 const FIXTURE: &str = "fixture";
 
-/// The user of a process whose connection to the API server is held back, see [`crate::gate`].
-pub const BEHIND_GATE: &str = "behind-gate";
+/// The user of a process whose connection to the API server is held back, see `start.rs`.
+pub const BEHIND_RELAY: &str = "behind-relay";
 
 const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/workspaces-validating-webhook-configuration";
@@ -32,7 +32,7 @@ pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         let users =
-            vec![User::new(FIXTURE, &[MASTERS]), User::new(BEHIND_GATE, &[MASTERS]), User::new(LIMITED_USER, &[])];
+            vec![User::new(FIXTURE, &[MASTERS]), User::new(BEHIND_RELAY, &[MASTERS]), User::new(LIMITED_USER, &[])];
         // Off by default in 1.34: the API server would drop volumes with an image without a word.
         let api_server_args = vec!["--feature-gates=ImageVolume=true".to_owned()];
         let options = ClusterOptions { users, api_server_args, ..ClusterOptions::default() };

@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use cluster::{ControllerOptions, ControllerProcess, Reply};
+use cluster::{ControllerOptions, ControllerProcess, Flow, Relay, Reply};
 use serde_json::json;
 
-use crate::gate::Gate;
-use crate::stage::{KINDS, Turn, cluster, fixture, kind, options, refusal_message, workspace, workspaces};
+use crate::stage::{
+    BEHIND_RELAY, KINDS, Turn, cluster, fixture, kind, options, refusal_message, workspace, workspaces,
+};
 use crate::{TIMEOUT, report};
 
 /// The bytes of the API server's answers that pass: less than the list of Workspaces, more than everything else at a
@@ -28,15 +29,16 @@ fn nobody_is_refused_wrongly_while_a_start_lists() {
     fixture().create(KINDS, &kind("start")).unwrap().ok().unwrap();
     store_workspaces(&there, stored);
 
-    let gate = Gate::after(LET_THROUGH);
+    let relay = Relay::to_api_server(cluster()).unwrap();
+    relay.set(Flow::HeldAfter(LET_THROUGH));
     let slow = ControllerOptions {
-        kubeconfig: Some(gate.kubeconfig()),
+        kubeconfig: Some(relay.kubeconfig(&cluster().kubeconfig(BEHIND_RELAY).unwrap()).unwrap()),
         register_webhooks: false,
         wait_ready: false,
         ..options()
     };
     let controller = ControllerProcess::start(cluster(), &slow).unwrap();
-    controller.wait_for("a list that hangs", TIMEOUT, || gate.holds().then_some(())).unwrap();
+    controller.wait_for("a list that hangs", TIMEOUT, || relay.is_holding().then_some(())).unwrap();
     controller.wait_for("the health server", TIMEOUT, || controller.health("/livez")).unwrap();
     let (status, body) = controller.health("/readyz").unwrap();
     assert!(status == 503 && body.contains("[-]caches not ready: "), "{status} {body}");
@@ -68,7 +70,7 @@ fn nobody_is_refused_wrongly_while_a_start_lists() {
             if put_off > 0 && waiting > 0 { Ok(()) } else { Err(format!("{put_off} put off, {waiting} waiting")) }
         });
         let (status, body) = controller.health("/readyz").unwrap();
-        gate.open();
+        relay.set(Flow::Open);
         both.unwrap();
         assert_eq!(status, 503, "{body}");
         let wrong = clients.into_iter().filter_map(|client| client.join().unwrap()).collect();

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cluster::{Api, Cluster, ClusterOptions, ControllerOptions, ControllerProcess, MASTERS, Reply, Requests, User};
+use cluster::{
+    Api, Balancer, Cluster, ClusterOptions, ControllerOptions, ControllerProcess, MASTERS, Reply, Requests, User,
+};
 use serde_json::{Value, json};
 
 use crate::TIMEOUT;
-use crate::balancer::Balancer;
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 const KINDS: &str = "/apis/kubeflow.org/v1beta1/workspacekinds";
@@ -47,7 +48,7 @@ impl Installation {
         let mut kind = base("workspace_kind/base/dialect_port_id.yaml");
         kind["metadata"]["name"] = json!(name);
         cluster().api().create(KINDS, &kind).unwrap().ok().unwrap();
-        Self { name, balancer: Balancer::start(), args: Vec::new() }
+        Self { name, balancer: Balancer::start(Duration::ZERO).unwrap(), args: Vec::new() }
     }
 
     /// Certificates that are valid for so long, and a CA for four times as long.
@@ -146,9 +147,14 @@ impl Installation {
     /// So many replicas, ready, behind the webhooks.
     pub fn start_replicas(&self, count: usize) -> Vec<ControllerProcess<'static>> {
         let replicas: Vec<_> = (0..count).map(|number| start(&self.options(number))).collect();
-        self.balancer.set_backends(replicas.iter().map(port).collect());
+        self.balance(&replicas);
         self.wait_called();
         replicas
+    }
+
+    /// Puts these behind the webhooks.
+    pub fn balance(&self, replicas: &[ControllerProcess<'_>]) {
+        self.balancer.set_endpoints(replicas.iter().map(ControllerProcess::webhook_address).collect());
     }
 
     /// Waits until the API server calls the webhook and trusts it.

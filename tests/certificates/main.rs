@@ -6,8 +6,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod balancer;
-mod gate;
 mod handshake;
 mod installation;
 mod late;

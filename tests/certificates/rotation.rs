@@ -5,11 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use certs::{Bundle, Material, Schedule};
-use cluster::report;
+use cluster::{Flow, Relay, report};
 use serde_json::json;
 
 use crate::exactly;
-use crate::gate::Gate;
 use crate::handshake::served;
 use crate::installation::{Installation, api, cluster, encode, kubeconfig, port, start};
 use crate::load::Load;
@@ -38,15 +37,15 @@ struct Sample {
 fn rotate(leaf: Duration, behind: Duration) {
     let installation = Installation::new("rotated").short_lived(leaf);
     let old = store_a_ca_near_its_end(&installation, leaf);
-    let gate = Gate::open(cluster());
+    let relay = Relay::to_api_server(cluster()).unwrap();
     let mut late = installation.options(1);
-    late.kubeconfig = Some(gate.kubeconfig(cluster(), &kubeconfig(1)));
+    late.kubeconfig = Some(relay.kubeconfig(&kubeconfig(1)).unwrap());
     let replicas = [start(&installation.options(0)), start(&late)];
     let ports = [port(&replicas[0]), port(&replicas[1])];
-    installation.balancer.set_backends(ports.to_vec());
+    installation.balance(&replicas);
     installation.wait_called();
     assert_eq!(installation.bundle().as_deref(), Some(&*old), "the rotation came too early");
-    gate.set_closed(true);
+    relay.set(Flow::Held);
 
     let (load, samples) = (Load::default(), Mutex::new(Vec::new()));
     let began = Instant::now();
@@ -74,7 +73,7 @@ fn rotate(leaf: Duration, behind: Duration) {
         let added = wait("a second CA", &|bundle| bundle.contains(&*old) && bundle.len() > old.len());
         // It has been held back since before.
         thread::sleep(behind.saturating_sub(added.elapsed()));
-        gate.set_closed(false);
+        relay.set(Flow::Open);
         wait("the first CA to go", &|bundle| !bundle.is_empty() && !bundle.contains(&*old));
         thread::sleep(Duration::from_secs(1));
     });

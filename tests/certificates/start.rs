@@ -46,7 +46,7 @@ fn start_at_once(times: usize) {
         for replica in &replicas {
             replica.wait_ready(TIMEOUT).unwrap();
         }
-        installation.balancer.set_backends(ports);
+        installation.balance(&replicas);
         installation.wait_called();
         let bundle = installation.bundle().unwrap();
         assert_eq!(Some(&bundle), installation.stored("ca.crt").as_ref());

@@ -3,11 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use cluster::{Exit, GoElector, Mark, Reply, Requests, Signal, report};
+use cluster::{Exit, Flow, GoElector, Mark, Relay, Reply, Requests, Signal, report};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::relay::Relay;
 use crate::world::{LEASE, Replica, Scale, USERS, World, names, wait};
 use crate::{PATIENCE, none, within};
 
@@ -223,8 +222,8 @@ fn first(requests: &Requests) -> Timestamp {
 
 fn a_leader_that_is_cut_off_writes_no_more(id: &str, scale: Scale) {
     let world = World::new("cut", scale);
-    let relay = Relay::start(world.cluster.url());
-    let kubeconfig = relay.kubeconfig(&world.cluster.kubeconfig(USERS[0]).unwrap(), world.cluster.url());
+    let relay = Relay::to_api_server(world.cluster).unwrap();
+    let kubeconfig = relay.kubeconfig(&world.cluster.kubeconfig(USERS[0]).unwrap()).unwrap();
     let began = world.mark();
     let leader = world.replica_with(USERS[0], kubeconfig);
     world.wait_one_leader(&[&leader]);
@@ -237,14 +236,14 @@ fn a_leader_that_is_cut_off_writes_no_more(id: &str, scale: Scale) {
     let traffic = world.traffic(all);
     let mark = world.mark();
     until_it_writes(&world, &leader, mark, Instant::now());
-    relay.cut();
+    relay.set(Flow::Cut);
     let cut = Instant::now();
     let took = until_it_writes(&world, &standby, mark, cut);
     within(id, "from the cut to the first write of the standby", took, scale.take_over());
     // Cut off for four Leases in all, so that whatever it may still send is sent.
     std::thread::sleep((scale.lease * 4).saturating_sub(cut.elapsed()));
     let healed = world.mark();
-    relay.heal();
+    relay.set(Flow::Open);
     wait("the one that was cut off to see that it is not the leader", || {
         if leader.process.log().contains("the Lease can be read and written again") && !leader.leads() {
             Ok(())

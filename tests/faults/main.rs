@@ -4,10 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod api_server;
-mod balancer;
 mod election;
+mod load;
 mod proxy;
-mod relay;
 mod rolling;
 mod world;
 

@@ -1,15 +1,14 @@
 //! H5 as a rolling restart: two replicas behind a load balancer that is slow to notice that one is not ready any more, while Workspaces
 //! are created.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cluster::{Exit, report};
+use cluster::{Balancer, Exit, report};
 
 use crate::PATIENCE;
-use crate::balancer::{Balancer, Watched, steadily};
+use crate::load::steadily;
 use crate::world::{Replica, Scale, USERS, World};
 
 /// A replica with the certificate of the first one.
@@ -17,20 +16,13 @@ fn replica(world: &World, user: &'static str, certificate: Option<(PathBuf, Stri
     world.replica_that_admits(user, certificate)
 }
 
-fn add(balancer: &Balancer, replica: &Replica) -> Watched {
-    let webhook: SocketAddr = replica.process.webhook_url().strip_prefix("https://").unwrap().parse().unwrap();
-    let health = replica.process.health_url();
-    balancer
-        .add(webhook, move || cluster::get_plain(&format!("{health}/readyz")).is_ok_and(|(status, _)| status == 200))
-}
-
 fn no_create_is_refused(id: &str, slow: Duration, per_second: u32) {
     let world = World::new("rolling", Scale::FULL);
-    let balancer = Balancer::start(slow);
+    let balancer = Balancer::start(slow).unwrap();
     let first = replica(&world, USERS[0], None);
     let certificate = Some((first.process.certificate_dir().to_owned(), first.process.ca_pem().to_owned()));
     let second = replica(&world, USERS[1], certificate.clone());
-    let mut running = vec![(add(&balancer, &first), first), (add(&balancer, &second), second)];
+    let mut running = vec![(balancer.watch(&first.process), first), (balancer.watch(&second.process), second)];
     running[0].1.process.register_webhooks_at(&balancer.url()).unwrap();
     running[0].1.process.wait_asked(PATIENCE).unwrap();
 
@@ -40,7 +32,7 @@ fn no_create_is_refused(id: &str, slow: Duration, per_second: u32) {
             scope.spawn(|| steadily(per_second, &is_over, |number| world.try_create(&format!("lab-{number}"))));
         for user in [USERS[0], USERS[1]] {
             let next = replica(&world, user, certificate.clone());
-            let next = (add(&balancer, &next), next);
+            let next = (balancer.watch(&next.process), next);
             let (_watched, old) = running.remove(0);
             assert_eq!(old.process.terminate(PATIENCE).unwrap(), Exit::Code(0), "{}", old.process.log());
             running.push(next);

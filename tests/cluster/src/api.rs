@@ -169,8 +169,14 @@ impl Api {
 
 /// Reads a plain HTTP page of a process on this machine.
 pub fn get_plain(url: &str) -> Result<(u16, String)> {
+    get_plain_within(REQUEST_TIMEOUT, url)
+}
+
+/// The same, but gives up after that time.
+pub(crate) fn get_plain_within(timeout: Duration, url: &str) -> Result<(u16, String)> {
     let failed = |error: ureq::Error| Error::Request { method: "GET", path: url.to_owned(), why: error.to_string() };
-    let mut answer = agent(None).get(url).call().map_err(failed)?;
+    let request = agent(None).get(url).config().timeout_global(Some(timeout)).build();
+    let mut answer = request.call().map_err(failed)?;
     let body = answer.body_mut().read_to_string().map_err(failed)?;
     Ok((answer.status().as_u16(), body))
 }

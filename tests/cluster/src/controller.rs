@@ -2,6 +2,7 @@
 //! webhook registration and ports.
 
 use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::api::{Reply, get_plain};
+use crate::api::{Reply, get_plain, get_plain_within};
 use crate::cluster::free_port;
 use crate::credentials::issue_loopback;
 use crate::error::{Doing as _, tail, write};
@@ -24,6 +25,9 @@ pub const CONTROLLER_ACCOUNT: &str = "workspaces-controller";
 
 /// The product's name in the audit log.
 pub const CONTROLLER_USER: &str = "system:serviceaccount:kubeflow-workspaces:workspaces-controller";
+
+/// The timeout of a readiness probe, as a kubelet has it by default.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often other ports are tried when one has been taken.
 const PORT_TRIES: usize = 5;
@@ -201,9 +205,20 @@ impl<'a> ControllerProcess<'a> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where the webhooks are served.
+    pub fn webhook_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.webhook).into()
+    }
+
     /// `https://127.0.0.1:<port>`.
     pub fn webhook_url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.ports.webhook)
+        format!("https://{}", self.webhook_address())
+    }
+
+    /// A readiness probe, which outlives this value.
+    pub(crate) fn readiness_probe(&self) -> impl Fn() -> bool + Send + use<> {
+        let url = format!("{}/readyz", self.health_url());
+        move || get_plain_within(READINESS_TIMEOUT, &url).is_ok_and(|(status, _)| status == 200)
     }
 
     /// `http://127.0.0.1:<port>`, with `/livez`, `/readyz` and `/healthz`.

@@ -7,6 +7,7 @@
 
 mod api;
 mod audit;
+mod balancer;
 mod check;
 mod cluster;
 mod command;
@@ -19,6 +20,7 @@ mod error;
 mod failure_logs;
 mod go;
 mod registration;
+mod relay;
 mod servers;
 mod supervised;
 mod tools;
@@ -29,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use api::{Api, Reply, get_plain};
 pub use audit::{AuditLog, Mark, Request, Requests, WRITE_VERBS};
+pub use balancer::{Balancer, Watched};
 pub use check::{exactly, report, within};
 pub use cluster::{Cluster, ClusterOptions, Server};
 pub use command::{Output, run};
@@ -37,6 +40,7 @@ pub use credentials::{ADMIN, ClientCa, MASTERS, PLAIN_USER, User};
 pub use elector::GoElector;
 pub use error::{Error, Result};
 pub use go::CACHE_VARIABLE;
+pub use relay::{Flow, Relay};
 pub use supervised::{Exit, Signal};
 pub use tools::{ASSETS_VARIABLE, Tools};
 pub use wait::{Poll, wait_for};
