@@ -9,6 +9,7 @@ mod chain;
 mod finding;
 mod probe;
 mod read;
+mod roles;
 mod surroundings;
 mod unread;
 mod witness;

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::{ClientVerifier, PairSource, ReloadOutcome, Reloader, Resolver, ServingState};
+use certs::{ClientVerifier, NotReady, PairSource, ReloadOutcome, Reloader, Resolver, ServingState};
 use kube::Client;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::crypto::ring;
@@ -83,6 +83,8 @@ pub struct Certificate {
     resolver: Arc<Resolver>,
     reloader: Reloader,
     metrics: Arc<Metrics>,
+    /// Whether it has been logged that the served one has expired.
+    is_expired: bool,
 }
 
 impl Certificate {
@@ -90,7 +92,7 @@ impl Certificate {
     pub fn new(source: impl PairSource + 'static, metrics: Arc<Metrics>) -> Self {
         let resolver = Arc::new(Resolver::new());
         let reloader = Reloader::new(source, Arc::clone(&resolver));
-        Self { resolver, reloader, metrics }
+        Self { resolver, reloader, metrics, is_expired: false }
     }
 
     /// TLS for HTTP/1.1, with the certificate that is current at each handshake.
@@ -123,6 +125,17 @@ impl Certificate {
 
     /// Reads the source once; whether its pair is served. Blocks as long as the source does.
     pub fn poll(&mut self) -> bool {
+        let is_served = self.read();
+        let expired = self.resolver.current().not_ready(SystemTime::now());
+        let expired = expired.filter(|reason| matches!(reason, NotReady::Expired { .. }));
+        if let (Some(reason), false) = (&expired, self.is_expired) {
+            tracing::error!("not ready: {reason}: renew it; it is read again within seconds");
+        }
+        self.is_expired = expired.is_some();
+        is_served
+    }
+
+    fn read(&mut self) -> bool {
         match self.reloader.poll(SystemTime::now()) {
             ReloadOutcome::Unchanged => {
                 self.metrics.certificate_read(true);

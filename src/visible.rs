@@ -5,6 +5,8 @@
 pub const SHORT: usize = 120;
 /// The longest message, in characters.
 pub const LONG: usize = 400;
+/// The longest message of ours that quotes the API server and ends with what to do, in characters.
+pub const OURS: usize = 1_500;
 
 /// At most `most` characters of the text; those that nobody sees, or that change how the rest is shown, are written as `\u{…}`.
 pub fn shown(text: &str, most: usize) -> String {

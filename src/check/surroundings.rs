@@ -11,9 +11,10 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 
 use super::finding::Finding;
-use super::unread::{KUBEFLOW_ROLES, USERS_ROLES, Unread};
+use super::roles::roles;
+use super::unread::Unread;
 use crate::api::controllers::is_running_controller;
-use crate::election::Holding;
+use crate::election::{Holding, written_by};
 use crate::stores::child::Child;
 use crate::stores::slim::Incoming;
 use crate::visible::{LONG, shown};
@@ -75,16 +76,16 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    /// The field manager that wrote the Lease last. It is the name of the program, so it tells the controllers apart.
+    /// The program that wrote the Lease last.
     fn program(&self) -> Option<&str> {
-        let entries = self.lease.as_ref()?.metadata.managed_fields.as_ref()?;
-        entries.iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.as_deref()
+        self.lease.as_ref().and_then(written_by)
     }
 }
 
 /// The findings, in the order in which they are printed.
 pub(super) fn judge(seen: &Surroundings) -> Vec<Finding> {
-    let mut findings = leader(seen);
+    let mut findings = replicas(seen);
+    findings.extend(leader(seen));
     findings.extend(others(seen));
     findings.extend(seen.istio.iter().flat_map(istio));
     findings.extend(roles(&seen.roles));
@@ -99,6 +100,34 @@ pub(super) fn judge(seen: &Surroundings) -> Vec<Finding> {
     findings.extend(not_ready("kinds", "WorkspaceKinds", kinds));
     findings.extend(not_ready("Workspaces", "Workspaces", seen.workspaces.as_ref()));
     findings
+}
+
+/// Whether the pods of this installation are ready. A certificate that has expired is seen here first: connections that the API
+/// server has open go on.
+fn replicas(seen: &Surroundings) -> Vec<Finding> {
+    const STEP: &str = "replicas";
+    // That Deployments cannot be listed is said of other controllers.
+    let deployments = seen.deployments.iter().flatten().filter(|deployment| {
+        is_running_controller(deployment)
+            && deployment.namespace().as_ref() == Some(&seen.namespace)
+            && (is_of_chart(deployment) || has_our_image(deployment, seen))
+    });
+    let judged = deployments.map(|deployment| {
+        let (namespace, name) = (&seen.namespace, deployment.name_any());
+        let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+        let message = format!("{ready} of {wanted} of Deployment {namespace}/{name} are ready");
+        let fix = format!(
+            "kubectl -n {namespace} describe deployment {name}, and kubectl -n {namespace} logs POD of one that is not: the log says what it \
+             waits for, as /readyz does"
+        );
+        match ready {
+            0 => Finding::failed(STEP, message, fix),
+            _ if ready < wanted => Finding::warning(STEP, message, fix),
+            _ => Finding::ok(STEP, message),
+        }
+    });
+    judged.collect()
 }
 
 fn leader(seen: &Surroundings) -> Vec<Finding> {
@@ -197,8 +226,11 @@ fn others(seen: &Surroundings) -> Vec<Finding> {
 
 /// Whether it is another controller of Workspaces, and wants pods.
 fn is_other_controller(deployment: &Deployment, seen: &Surroundings) -> bool {
-    let label = |key: &str| deployment.labels().get(key).map_or("", String::as_str);
-    is_running_controller(deployment) && !label("helm.sh/chart").starts_with(CHART) && !has_our_image(deployment, seen)
+    is_running_controller(deployment) && !is_of_chart(deployment) && !has_our_image(deployment, seen)
+}
+
+fn is_of_chart(deployment: &Deployment) -> bool {
+    deployment.labels().get("helm.sh/chart").is_some_and(|chart| chart.starts_with(CHART))
 }
 
 /// Whether its pod holds the Lease as this program: manifests of the Go controller with this image.
@@ -242,51 +274,6 @@ fn istio(istio: &Result<Istio, Unread>) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// What each of the roles of users, and of Kubeflow's, has to grant.
-fn roles(roles: &[(&'static str, Result<Option<ClusterRole>, Unread>)]) -> Vec<Finding> {
-    const STEP: &str = "users' roles";
-    const GRANTS: [(&str, &str); 3] = [("workspacekinds", "create"), ("workspaces", "create"), ("workspaces", "get")];
-    let mut findings = Vec::new();
-    for (index, (ours, kubeflow)) in USERS_ROLES.into_iter().zip(KUBEFLOW_ROLES).enumerate() {
-        let (resource, verb) = GRANTS[index];
-        for name in [ours, kubeflow] {
-            let Some((_, role)) = roles.iter().find(|(given, _)| *given == name) else { continue };
-            match role {
-                Err(unread) => findings.push(unread.finding(STEP)),
-                Ok(None) if name == ours => findings.push(Finding::warning(
-                    STEP,
-                    format!("there is no ClusterRole {name}: whoever has their rights by it may not {verb} {resource}"),
-                    "helm upgrade --set userRoles.enabled=true, or bind users to roles of your own",
-                )),
-                Ok(Some(role)) if !grants(role, resource, verb) => findings.push(Finding::warning(
-                    STEP,
-                    format!("ClusterRole {name} does not grant {verb} on {resource}.{}", crds::GROUP),
-                    if name == ours {
-                        "helm upgrade: the chart has what it aggregates".to_owned()
-                    } else {
-                        format!("helm upgrade --set userRoles.aggregateToKubeflow=true labels {ours} so that {kubeflow} contains it")
-                    },
-                )),
-                Ok(_) => {}
-            }
-        }
-    }
-    if findings.is_empty() {
-        findings.push(Finding::ok(STEP, format!("{} grant what they should", USERS_ROLES.join(", "))));
-    }
-    findings
-}
-
-fn grants(role: &ClusterRole, resource: &str, verb: &str) -> bool {
-    let has =
-        |list: Option<&Vec<String>>, wanted: &str| list.into_iter().flatten().any(|item| item == wanted || item == "*");
-    role.rules.iter().flatten().any(|rule| {
-        has(rule.api_groups.as_ref(), crds::GROUP)
-            && has(rule.resources.as_ref(), resource)
-            && has(Some(&rule.verbs), verb)
-    })
 }
 
 /// Kinds that the stock backend and UI of Kubeflow do not understand, where these are installed.

@@ -188,6 +188,18 @@ const ROWS: &[Row] = &[
         |_| "correct Service, port and path of the webhook configuration; the chart has the right ones".to_owned(),
     ),
     Row(
+        &["tls: access denied"],
+        "TLS",
+        |at| format!("what listens at {} has no certificate to serve", at.text),
+        |at| {
+            format!(
+                "kubectl -n {0} logs deployment/workspaces-controller says what is wrong with the Secret of the certificate; with \
+                 cert-manager: kubectl -n {0} describe certificate workspaces-serving-cert",
+                at.namespace
+            )
+        },
+    ),
+    Row(
         &["tls: "],
         "TLS",
         |at| format!("no TLS connection with {}", at.text),
@@ -273,6 +285,7 @@ mod tests {
                 "TCP",
             ),
             ("dial tcp 10.0.0.7:443: connect: no route to host", "TCP"),
+            ("remote error: tls: access denied", "TLS"),
             ("remote error: tls: handshake failure", "TLS"),
             ("remote error: tls: certificate required", "client certificate"),
             ("remote error: tls: unknown certificate authority", "client certificate"),

@@ -312,6 +312,7 @@ impl Elector {
         };
         let expires = observed.free_from(&self.identity, self.times.duration);
         self.leadership.set_holder(holder, expires, Timestamp::now());
+        self.leadership.set_program(self.name, observed.stranger());
         if expires > now && matches!(observed.holder(&self.identity), Holder::Other(_)) {
             // Another one leads: what this one could not do when nobody did is over.
             self.trouble = self.trouble.take().filter(|(attempt, _)| *attempt == Attempt::Read);

@@ -19,6 +19,8 @@ pub struct LeadershipState {
     pub holder: Option<String>,
     /// Since when that is so, as far as it has been seen.
     pub since: Option<Timestamp>,
+    /// The program that wrote the Lease last, where that is not this controller.
+    pub program: Option<String>,
     /// When the Lease expires, if it is not renewed.
     pub expires: Option<Instant>,
     /// What this replica cannot do about the Lease, if anything, and why.
@@ -67,6 +69,18 @@ impl Leadership {
         if state.holder.as_deref() != holder || state.since.is_none() {
             state.holder = holder.map(str::to_owned);
             state.since = Some(now);
+        }
+    }
+
+    /// Which program, if not this controller, wrote the Lease last. After [`Leadership::set_holder`].
+    pub(super) fn set_program(&self, lease: &str, program: Option<&str>) {
+        let mut state = self.lock();
+        if state.program.as_deref() == program {
+            return;
+        }
+        state.program = program.map(str::to_owned);
+        if let (Some(program), Some(by), None) = (program, &state.holder, state.until) {
+            tracing::warn!(lease, by, program, "another controller leads, and this one waits: stop one of the two");
         }
     }
 

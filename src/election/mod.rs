@@ -15,6 +15,7 @@ use std::future::Future;
 pub use elector::Elector;
 pub use holding::{Holding, who_holds};
 pub use leadership::{Leadership, LeadershipState};
+pub use observed::written_by;
 
 /// Runs `work` whenever this replica is the leader, until it returns, and releases the Lease. Work that is under way when the Lease
 /// is lost is dropped.

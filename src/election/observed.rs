@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crds::labels::FIELD_MANAGER;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -69,6 +70,11 @@ impl Observed {
         }
     }
 
+    /// The program that wrote it last, where that is not this controller.
+    pub fn stranger(&self) -> Option<&str> {
+        self.lease.as_ref().and_then(written_by).filter(|program| *program != FIELD_MANAGER)
+    }
+
     /// From when on this replica may take it. `duration` is that of the Leases that it writes.
     pub fn free_from(&self, me: &str, duration: Duration) -> Instant {
         match self.holder(me) {
@@ -103,6 +109,12 @@ impl Observed {
         spec.renew_time = Some(MicroTime(now));
         lease
     }
+}
+
+/// The field manager that wrote the Lease last. It is the name of the program, so it tells the controllers apart.
+pub fn written_by(lease: &Lease) -> Option<&str> {
+    let entries = lease.metadata.managed_fields.as_ref()?;
+    entries.iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.as_deref()
 }
 
 /// The Lease of which this replica is the leader, released, as client-go does.

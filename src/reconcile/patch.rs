@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::client::{CallError, in_time};
+use crate::client::{CallError, causes, in_time};
 use crate::stores::collection::Collection;
 use crate::stores::slim::{Incoming, Slim};
 
@@ -13,6 +13,19 @@ pub(super) enum PatchError {
     Call(#[from] CallError),
     #[error("the answer cannot be decoded: {0}")]
     Answer(String),
+}
+
+impl PatchError {
+    /// What the API server said, without what the client puts around it.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Call(error @ CallError::Api(kube::Error::Api(status))) if status.code == 403 => {
+                format!("{}: add that right to the ClusterRole", causes(error))
+            }
+            Self::Call(error) => causes(error),
+            Self::Answer(_) => self.to_string(),
+        }
+    }
 }
 
 /// Sends a patch, and keeps what is stored now.

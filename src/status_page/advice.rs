@@ -18,7 +18,10 @@ pub(super) fn advice(reason: &str) -> &'static str {
         }
         "BeingDeleted" => "Wait for the object; where a finalizer holds it, find out whose that is.",
         "SecondStatefulSet" => "Stop the pod of the StatefulSet that the message names, then delete that StatefulSet.",
-        "Refused" => "The message quotes who refused it: raise the quota, or change the policy or the WorkspaceKind.",
+        "Refused" => {
+            "The message quotes who refused it: raise the quota, or change the policy or the WorkspaceKind. Where the controller itself \
+             lacks a right (`cannot create resource`), `helm upgrade` puts its ClusterRole back."
+        }
         "TooLarge" => "Make the WorkspaceKind smaller: the API server does not store what it makes.",
         "NotInstalled" => "Install the CRD that the message names.",
         "Contested" => "Another client keeps undoing what is written: `kubectl get --show-managed-fields` names it.",
@@ -32,7 +35,9 @@ pub(super) fn advice(reason: &str) -> &'static str {
             "Where that takes long, look for finalizers and at the node of the pod."
         }
         "RouteNotReady" | "NotApplied" | "NotRendered" => "Read the condition RouteReady of the Workspace.",
-        "NotObserved" => "Where that lasts, see who leads, and whether anything reconciles.",
+        "NotObserved" => {
+            "Where that lasts, see who leads, and whether the log of the leader says that it cannot write the status."
+        }
         _ => "",
     }
 }

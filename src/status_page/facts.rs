@@ -69,6 +69,8 @@ pub struct LeadershipFacts {
     pub is_leader: bool,
     /// Since when that has been seen; none while the Lease has not been read.
     pub since: Option<Timestamp>,
+    /// The program that wrote the Lease last, where it is not this controller.
+    pub program: Option<String>,
     /// What this process cannot do about the Lease, and why.
     pub trouble: Option<String>,
 }

@@ -3,10 +3,10 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::facts::{CertificateFacts, LeadershipFacts, StatusFacts};
+use super::facts::{CacheFacts, CertificateFacts, LeadershipFacts, StatusFacts};
 use super::kinds::KindsView;
 use super::refusals::RefusedBy;
-use super::text::{LONG, distance, shown, written};
+use super::text::{OURS, SHORT, distance, shown, written};
 use super::workspaces::WorkspacesView;
 
 /// How many of the last minutes count for errors.
@@ -33,7 +33,7 @@ pub struct Problem {
 }
 
 fn problem(severity: &'static str, subject: &str, text: &str, since: Option<Timestamp>, advice: &str) -> Problem {
-    let (subject, text, advice) = (subject.to_owned(), shown(text, LONG), advice.to_owned());
+    let (subject, text, advice) = (subject.to_owned(), shown(text, OURS), advice.to_owned());
     Problem { severity, subject, text, since: since.map(written), advice }
 }
 
@@ -42,38 +42,80 @@ pub(super) fn problems(facts: &StatusFacts, workspaces: &WorkspacesView, kinds: 
     let mut found = Vec::new();
     for (check, result) in &facts.readiness {
         if let Err(reason) = result {
-            let advice = "The pod is not ready: the API server does not call its webhook until this is resolved.";
-            found.push(problem("error", &format!("readiness: {check}"), reason, None, advice));
+            found.push(problem("error", &format!("readiness: {check}"), reason, None, advice_about_readiness(check)));
         }
     }
-    let vacant = |leadership: &&LeadershipFacts| leadership.holder.is_empty() && leadership.since.is_some();
-    found.extend(facts.leadership.iter().filter(vacant).map(|leadership| {
-        let text = format!("nobody holds the Lease {}: nothing is reconciled", leadership.lease);
-        let advice = "Where that lasts for more than 20 s, read the log of each replica.";
-        problem("error", "leader", &text, leadership.since, advice)
-    }));
-    let troubled = facts.leadership.iter().filter_map(|leadership| leadership.trouble.as_ref());
-    found.extend(troubled.map(|trouble| {
-        let advice = "This replica cannot lead, or not for long. Check the Role for Leases in its namespace, the API server and the network.";
-        problem("error", "leader", trouble, None, advice)
-    }));
+    found.extend(facts.leadership.iter().flat_map(of_leadership));
     found.extend(facts.certificate.iter().flat_map(|certificate| of_certificate(certificate, facts.now)));
-    for cache in &facts.caches {
-        if let Some((since, error)) = &cache.failing {
-            // What may be absent is no problem, if nothing misses it; readiness reports what may not.
-            let is_absent = cache.progress == "not installed" || cache.progress == "not allowed";
-            let is_expected = is_absent && !cache.is_missed;
-            let advice = "What is known of them gets old. Check the API server, the network and the ClusterRole.";
-            if !is_expected {
-                found.push(problem("warning", &format!("cache: {}", cache.resource), error, Some(*since), advice));
-            }
-        }
-    }
+    found.extend(facts.caches.iter().filter_map(of_cache));
     found.extend(of_kinds(kinds));
     found.extend(of_workspaces(workspaces));
     found.extend(of_work(facts));
     found.sort_by_key(|problem| problem.severity != "error");
     found
+}
+
+/// What to do about a check of readiness; its reason says what is wrong, and often more.
+fn advice_about_readiness(check: &str) -> &'static str {
+    match check {
+        "certificate" => {
+            "The pod is not ready: the API server does not call its webhook. A certificate that has expired or is missing: with \
+             cert-manager, `kubectl describe certificate` in the namespace of the controller says why there is no new one; else put a \
+             valid pair into its Secret. Rights are put back by `helm upgrade`."
+        }
+        "caches" => {
+            "The pod is not ready: the API server does not call its webhook, and this replica does not lead. `helm upgrade` puts the \
+             rules of the ClusterRole and the CRDs back."
+        }
+        _ => "The pod is not ready: the API server does not call its webhook until this is resolved.",
+    }
+}
+
+fn of_leadership(leadership: &LeadershipFacts) -> Vec<Problem> {
+    let mut found = Vec::new();
+    if leadership.holder.is_empty() && leadership.since.is_some() {
+        let text = format!("nobody holds the Lease {}: nothing is reconciled", leadership.lease);
+        let advice = "Where that lasts for more than 20 s, read the log of each replica.";
+        found.push(problem("error", "leader", &text, leadership.since, advice));
+    }
+    if let Some(program) =
+        leadership.program.as_ref().filter(|_| !leadership.is_leader && !leadership.holder.is_empty())
+    {
+        let (holder, program) = (shown(&leadership.holder, SHORT), shown(program, SHORT));
+        let text = format!(
+            "another controller leads, and this one waits: the Lease {} is held by {holder}, and was written by the program {program:?}",
+            leadership.lease
+        );
+        let advice = "Stop it (scale its Deployment to 0); the next leader follows by itself. docs/moving.md has how both can run.";
+        found.push(problem("error", "leader", &text, leadership.since, advice));
+    }
+    if let Some(trouble) = &leadership.trouble {
+        let advice = "This replica cannot lead, or not for long. Check the Role for Leases in its namespace, which `helm upgrade` puts \
+                      back, the API server and the network.";
+        found.push(problem("error", "leader", trouble, None, advice));
+    }
+    found
+}
+
+/// What may be absent is no problem, if nothing misses it; readiness reports what may not.
+fn of_cache(cache: &CacheFacts) -> Option<Problem> {
+    let (since, error) = cache.failing.as_ref()?;
+    let is_absent = cache.progress == "not installed" || cache.progress == "not allowed";
+    let unserved = format!("the API server does not serve {}", cache.resource);
+    let (text, advice) = match (cache.progress, cache.resource) {
+        _ if is_absent && !cache.is_missed => return None,
+        ("not installed", "virtualservices") => {
+            let advice = "Workspaces have no routes. Install Istio with its CRDs: routes follow without a restart. Or, to do without: \
+                          --use-istio=false (settings.useIstio).";
+            (unserved.as_str(), advice)
+        }
+        ("not installed", _) => (unserved.as_str(), "Install its CRD; what needs it follows without a restart."),
+        ("not allowed", _) => {
+            (error.as_str(), "The log names the rule to add to the ClusterRole; `helm upgrade` puts the chart's back.")
+        }
+        _ => (error.as_str(), "What is known of them gets old. Check the API server, the network and the ClusterRole."),
+    };
+    Some(problem("warning", &format!("cache: {}", cache.resource), text, Some(*since), advice))
 }
 
 fn of_certificate(certificate: &CertificateFacts, now: Timestamp) -> Vec<Problem> {
@@ -89,7 +131,8 @@ fn of_certificate(certificate: &CertificateFacts, now: Timestamp) -> Vec<Problem
         // What has expired is not ready, which says so.
         if !left.is_negative() && left.as_secs() < validity.as_secs() / RENEWED_BEFORE {
             let text = format!("it expires in {} and has not been renewed", distance(served.not_after, now));
-            let advice = "See who issues it: with cert-manager, `kubectl describe certificate` in the namespace of the controller.";
+            let advice = "See who issues it: with cert-manager, `kubectl describe certificate` in the namespace of the controller; a Secret of \
+                          your own is yours to renew; one that the controller makes, its log is about.";
             found.push(problem("warning", "certificate", &text, None, advice));
         }
     }
@@ -121,7 +164,7 @@ fn of_work(facts: &StatusFacts) -> Vec<Problem> {
     let errors: u32 = facts.last_hour.errors.iter().rev().take(RECENT_MINUTES).sum();
     if errors > 0 {
         let text = format!("{errors} failed in the last {RECENT_MINUTES} minutes");
-        let advice = "Each is tried again; the log says why it failed: level WARN or ERROR, span `reconcile`.";
+        let advice = "Each is tried again; the log says why it failed: level WARN or ERROR, with a `reconcileID`.";
         found.push(problem("warning", "reconciles", &text, None, advice));
     }
     for last in &facts.refusals {
@@ -129,7 +172,7 @@ fn of_work(facts: &StatusFacts) -> Vec<Problem> {
             && facts.now.duration_since(last.at) < RECENT
         {
             let text = format!("a review of a {} got no verdict (code {code})", last.kind);
-            let advice = "The client was told to try again; the log says why, in the span `review`.";
+            let advice = "The client was told to try again; the log says why, in a line with a `requestID`.";
             found.push(problem("warning", "admission", &text, Some(last.at), advice));
         }
     }

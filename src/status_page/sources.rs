@@ -87,6 +87,7 @@ impl StatusSources {
             // Whoever let it expire leads no longer.
             since: expired.map_or(state.since, |ago| Some(Timestamp::now() - ago)),
             holder: state.holder.filter(|_| expired.is_none()).unwrap_or_default(),
+            program: state.program,
             trouble: state.trouble,
         }
     }

@@ -286,14 +286,32 @@ fn what_is_wrong_comes_first_with_its_reason_since_when_and_what_to_do() {
 /// What may be absent, and what is missed all the same: VirtualServices without Istio's CRDs.
 #[test]
 fn an_absence_needs_attention_if_something_misses_it() {
-    let problems = |is_missed: bool| {
+    let problems = |progress: &'static str, is_missed: bool| {
         let mut facts = fine();
-        let failing = Some((ago(4), "the API server does not serve virtualservices".to_owned()));
+        let failing = Some((ago(4), "404 page not found".to_owned()));
         let cache = facts.caches.remove(0);
-        facts.caches.push(CacheFacts { progress: "not installed", failing, is_missed, ..cache });
-        view(&facts, Filter::default()).problems.len()
+        facts.caches.push(CacheFacts { resource: "virtualservices", progress, failing, is_missed, ..cache });
+        let problems = view(&facts, Filter::default()).problems;
+        problems.into_iter().map(|problem| format!("{} {}", problem.text, problem.advice)).collect::<Vec<_>>()
     };
-    assert_eq!([problems(false), problems(true)], [0, 1]);
+    assert_eq!((problems("not installed", false).len(), problems("not allowed", false).len()), (0, 0));
+    let missed = "the API server does not serve virtualservices Workspaces have no routes. Install Istio with its CRDs: routes follow without a \
+                  restart. Or, to do without: --use-istio=false (settings.useIstio).";
+    assert_eq!(problems("not installed", true), [missed]);
+    let forbidden =
+        "404 page not found The log names the rule to add to the ClusterRole; `helm upgrade` puts the chart's back.";
+    assert_eq!(problems("not allowed", true), [forbidden]);
+}
+
+/// The rule to add stands at its end.
+#[test]
+fn a_reason_of_readiness_is_not_cut() {
+    let mut facts = fine();
+    let reason = format!("{}add to the rules of the ClusterRole: {{verbs: [\"patch\"]}}", "is forbidden: ".repeat(40));
+    facts.readiness[0].1 = Err(reason.clone());
+    let view = view(&facts, Filter::default());
+    assert_eq!((&view.problems[0].text, &view.readiness[0].reason), (&reason, &reason));
+    assert!(view.problems[0].advice.contains("cert-manager"), "{}", view.problems[0].advice);
 }
 
 #[test]
@@ -308,11 +326,15 @@ fn it_is_said_who_leads() {
     };
     let leadership = |holder: &str, is_leader, since: Option<Timestamp>| {
         let (lease, holder) = ("kubeflow/lease".to_owned(), holder.to_owned());
-        Some(LeadershipFacts { lease, holder, is_leader, since, trouble: None })
+        Some(LeadershipFacts { lease, holder, is_leader, since, ..LeadershipFacts::default() })
     };
     let troubled = |leadership: Option<LeadershipFacts>| {
         let trouble = Some("the Lease cannot be acquired: leases is forbidden".to_owned());
         leadership.map(|leadership| LeadershipFacts { trouble, ..leadership })
+    };
+    let written_by_manager = |leadership: Option<LeadershipFacts>| {
+        let program = Some("manager".to_owned());
+        leadership.map(|leadership| LeadershipFacts { program, ..leadership })
     };
     let lease = " <span class=\"soft\"><br>Lease <code>kubeflow/lease</code></span>";
     let cases = [
@@ -338,6 +360,21 @@ fn it_is_said_who_leads() {
             "none",
             format!("<span class=\"bad\">Nobody leads</span>{lease}"),
             1,
+        ),
+        (
+            written_by_manager(leadership("go-1_2", false, Some(ago(2)))),
+            true,
+            "standby",
+            format!("This replica stands by; <bdi>go-1_2</bdi> leads, for 2 min{lease}"),
+            1,
+        ),
+        // Somebody else changed the Lease of this leader.
+        (
+            written_by_manager(leadership("pod-a_1", true, Some(ago(90)))),
+            true,
+            "leader",
+            format!("<span class=\"good\">This replica leads</span>, for 1 h 30 min{lease}"),
+            0,
         ),
         (leadership("", false, None), true, "unknown", format!("Not known yet{lease}"), 0),
         (

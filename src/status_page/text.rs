@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-pub(super) use crate::visible::{LONG, SHORT, shown};
+pub(super) use crate::visible::{LONG, OURS, SHORT, shown};
 
 /// RFC 3339 in whole seconds.
 pub(super) fn written(time: Timestamp) -> String {

@@ -7,7 +7,7 @@ use super::filter::Filter;
 use super::kinds::{KindsView, kinds};
 use super::problems::{Problem, problems};
 use super::refusals::{LastRefusal, RefusedBy};
-use super::text::{LONG, SHORT, distance, shown, written};
+use super::text::{LONG, OURS, SHORT, distance, shown, written};
 use super::workspaces::{WorkspacesView, workspaces};
 use crate::metrics::LastHour;
 
@@ -222,12 +222,12 @@ fn certificate(facts: &StatusFacts) -> Option<CertificateView> {
         not_after: served.map(|served| written(served.not_after)),
         left: served.filter(|served| served.not_after > facts.now).map(|served| distance(served.not_after, facts.now)),
         serial: served.map(|served| served.serial.clone()),
-        error: certificate.error.as_ref().map(|error| shown(error, LONG)),
+        error: certificate.error.as_ref().map(|error| shown(error, OURS)),
     })
 }
 
 fn check(name: &'static str, result: &Result<(), String>) -> CheckRow {
-    let reason = result.as_ref().err().map(|reason| shown(reason, LONG)).unwrap_or_default();
+    let reason = result.as_ref().err().map(|reason| shown(reason, OURS)).unwrap_or_default();
     CheckRow { name, ready: result.is_ok(), reason }
 }
 

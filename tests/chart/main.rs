@@ -7,6 +7,7 @@ mod helm;
 
 mod beside;
 mod check;
+mod documented;
 mod image;
 mod image_swapped;
 mod installed;

@@ -292,8 +292,15 @@ fn values_that_are_written_about_exist() {
         groups.iter().map(|group| group.path.as_str()).filter(|path| !path.contains('.')).collect();
     let mut found = 0;
     // Others have fields of kinds that are called the same.
-    for page in ["docs/install.md", "docs/moving.md", "docs/runbooks.md", "charts/workspaces-controller/README.md"]
-        .map(checkout)
+    for page in [
+        "docs/install.md",
+        "docs/local.md",
+        "docs/moving.md",
+        "docs/operations.md",
+        "docs/runbooks.md",
+        "charts/workspaces-controller/README.md",
+    ]
+    .map(checkout)
     {
         let text = std::fs::read_to_string(&page).unwrap();
         for code in text.split('`').skip(1).step_by(2) {

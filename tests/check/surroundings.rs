@@ -34,6 +34,7 @@ fn what_users_trip_over_is_named_with_what_to_do() {
     roles();
     kinds_and_workspaces();
     other_controllers();
+    replicas();
     controller.terminate(TIMEOUT).unwrap();
     routes_of_the_go_controller();
     leaders();
@@ -152,6 +153,36 @@ fn other_controllers() {
     let stopped = json!({"spec": {"replicas": 0}});
     cluster().api().merge_patch(&format!("{deployments}/workspaces-controller"), &stopped).and_then(Reply::ok).unwrap();
     assert_eq!(check(&[]).about(STEP), ["ok       other controllers: none is known"]);
+}
+
+/// Of the chart: its Deployment, whose pod finds no node at first.
+fn replicas() {
+    const STEP: &str = "replicas";
+    let args = ["--namespace", NS];
+    assert!(check(&args).about(STEP).is_empty(), "none is of the chart");
+    let labels = json!({
+        "app.kubernetes.io/part-of": "kubeflow-workspaces", "app.kubernetes.io/component": "controller-manager",
+        "helm.sh/chart": "workspaces-controller-0.1.0",
+    });
+    let mut release = deployment("of-the-chart", &labels);
+    release["spec"]["template"]["spec"]["nodeSelector"] = json!({"example.com/none": "here"});
+    let deployments = format!("/apis/apps/v1/namespaces/{NS}/deployments");
+    create(&deployments, &release);
+    let failed = [
+        format!("failed   replicas: 0 of 1 of Deployment {NS}/of-the-chart are ready"),
+        format!(
+            "         fix: kubectl -n {NS} describe deployment of-the-chart, and kubectl -n {NS} logs POD of one that is not: the log says \
+             what it waits for, as /readyz does"
+        ),
+    ];
+    let run = check(&args);
+    assert_eq!((run.about(STEP), run.code), (failed.iter().map(String::as_str).collect(), Some(1)));
+    assert_eq!(run.about("other controllers"), ["ok       other controllers: none is known"]);
+    let anywhere = json!({"spec": {"template": {"spec": {"nodeSelector": null}}}});
+    cluster().api().merge_patch(&format!("{deployments}/of-the-chart"), &anywhere).and_then(Reply::ok).unwrap();
+    let ready = format!("ok       replicas: 1 of 1 of Deployment {NS}/of-the-chart are ready");
+    check_until(&args, |run| run.about(STEP) == [&*ready]);
+    delete(&format!("{deployments}/of-the-chart"));
 }
 
 /// As the Go controller makes them: by a program called manager. No controller of ours runs that would take them over.

@@ -41,7 +41,7 @@ pub(super) async fn write(
             context.metrics.written("workspacekinds/status", memory.cause.label());
         }
         Ok(Patched::Gone) => {}
-        Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
+        Err(error) => tracing::warn!(error = error.in_words(), "failed to write the status; will retry"),
     }
     patched.map(drop)
 }

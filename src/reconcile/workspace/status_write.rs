@@ -68,7 +68,7 @@ pub(super) async fn write(
             target.count_write("workspaces/status");
         }
         Ok(false) => {}
-        Err(error) => tracing::warn!(%error, "failed to write the status; will retry"),
+        Err(error) => tracing::warn!(error = error.in_words(), "failed to write the status; will retry"),
     }
     patched.map(|written| if written { StatusWrite::Written } else { StatusWrite::Unneeded })
 }
