@@ -15,7 +15,7 @@ demo: ## Show the product at work on a real control plane, started on this machi
 test: ## Run all tests: pure, router, real control plane
 	@tests/run
 
-test-long: ## Run the long forms of some checks: thousands of Workspaces, minutes of rest (half an hour)
+test-long: ## Run the long forms of some checks: thousands of Workspaces, half an hour of faults (an hour and a half)
 	@tests/run --long
 
 bench: ## Measure CPU per review, CPU and writes per Workspace, memory, time to start

@@ -8,6 +8,7 @@ mod election;
 mod load;
 mod proxy;
 mod rolling;
+mod soak;
 mod world;
 
 use std::time::Duration;

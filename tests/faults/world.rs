@@ -59,6 +59,12 @@ impl Scale {
     }
 }
 
+/// Of these tests one runs at a time: they measure times.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Tests whose replicas reconcile everything in the cluster, so one at a time.
 pub struct World {
     pub cluster: &'static Cluster,
@@ -75,8 +81,7 @@ pub struct Replica {
 impl World {
     pub fn new(name: &str, scale: Scale) -> Self {
         static CLUSTER: Mutex<Option<&'static Cluster>> = Mutex::new(None);
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = alone();
         let cluster = *CLUSTER.lock().unwrap().get_or_insert_with(|| {
             let users = USERS.iter().map(|user| User::new(user, &[MASTERS])).collect();
             let cluster = Cluster::start(ClusterOptions { users, ..ClusterOptions::default() }).unwrap();

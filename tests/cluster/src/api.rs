@@ -21,6 +21,7 @@ pub struct Api {
     agent: Agent,
     server: String,
     authorization: String,
+    timeout: Duration,
     /// The user's kubeconfig, for programs that need one.
     pub kubeconfig: PathBuf,
 }
@@ -72,8 +73,15 @@ impl Api {
             agent: agent(Some(tls)),
             server: server.to_owned(),
             authorization: format!("Bearer {token}"),
+            timeout: REQUEST_TIMEOUT,
             kubeconfig,
         })
+    }
+
+    /// The same client, but one that gives up a request after that time.
+    #[must_use]
+    pub fn within(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Reads an object, a list or any other path.
@@ -123,7 +131,7 @@ impl Api {
     }
 
     fn send(&self, method: &'static str, path: &str, content: &str, body: &str) -> Result<Reply> {
-        self.send_within(REQUEST_TIMEOUT, method, path, content, body)
+        self.send_within(self.timeout, method, path, content, body)
     }
 
     fn send_within(

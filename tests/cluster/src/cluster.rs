@@ -174,7 +174,7 @@ impl Cluster {
             })?;
         }
         crds::wait_established(self, &created)?;
-        self.wait_for("the API server to be ready", START_TIMEOUT, || self.answers("/readyz"))?;
+        self.wait_api_server()?;
         // kube-controller-manager exits when the API server is not healthy within ten seconds, so it is started only
         // now.
         self.start_server(Server::KubeControllerManager)?;
@@ -230,6 +230,11 @@ impl Cluster {
         }?;
         self.servers().insert(server, started);
         Ok(())
+    }
+
+    /// Waits until the API server, which was killed and started, is ready.
+    pub fn wait_api_server(&self) -> Result<()> {
+        self.wait_for("the API server to be ready", START_TIMEOUT, || self.answers("/readyz"))
     }
 
     /// Kills a server and returns once it is gone.

@@ -40,6 +40,7 @@ pub use credentials::{ADMIN, ClientCa, MASTERS, PLAIN_USER, User};
 pub use elector::GoElector;
 pub use error::{Error, Result};
 pub use go::CACHE_VARIABLE;
+pub use registration::{WEBHOOK_CONFIGURATIONS, webhook_configuration};
 pub use relay::{Flow, Relay};
 pub use supervised::{Exit, Signal};
 pub use tools::{ASSETS_VARIABLE, Tools};

@@ -7,44 +7,25 @@ use serde_json::{Value, json};
 
 use crate::{ControllerProcess, Result};
 
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+/// The path of the webhook configurations.
+pub const WEBHOOK_CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 const CONFIGURATION: &str = "workspaces-validating-webhook-configuration";
 
-impl ControllerProcess<'_> {
-    /// Registers both webhooks with this process's address and CA.
-    pub fn register_webhooks(&self) -> Result<()> {
-        self.register_webhooks_at(&self.webhook_url())
-    }
-
-    /// Registers both webhooks with this process's CA and the address of what leads to it.
-    pub fn register_webhooks_at(&self, url: &str) -> Result<()> {
-        let configuration = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": CONFIGURATION},
-            "webhooks": [
-                self.webhook(url, "workspace", "workspaces", &["CREATE", "UPDATE"]),
-                self.webhook(url, "workspacekind", "workspacekinds", &["CREATE", "UPDATE", "DELETE"]),
-            ],
-        });
-        let path = format!("{CONFIGURATIONS}/{CONFIGURATION}");
-        self.cluster.api().apply(&path, "controller-process", &configuration)?.ok()?;
-        Ok(())
-    }
-
-    fn webhook(&self, url: &str, object: &str, resource: &str, operations: &[&str]) -> Value {
+/// The registration of both webhooks at that address. Without a CA nobody is trusted until the product publishes its own.
+pub fn webhook_configuration(url: &str, ca_pem: Option<&str>) -> Value {
+    let webhook = |object: &str, operations: &[&str]| {
         json!({
             "name": format!("v{object}.kb.io"),
             "admissionReviewVersions": ["v1"],
             "clientConfig": {
                 "url": format!("{url}/validate-kubeflow-org-v1beta1-{object}"),
-                "caBundle": base64::engine::general_purpose::STANDARD.encode(self.ca_pem()),
+                "caBundle": ca_pem.map(|pem| base64::engine::general_purpose::STANDARD.encode(pem)),
             },
             "rules": [{
                 "apiGroups": ["kubeflow.org"],
                 "apiVersions": ["v1beta1"],
                 "operations": operations,
-                "resources": [resource],
+                "resources": [format!("{object}s")],
             }],
             "matchConditions": [{
                 "name": "spec-changed",
@@ -54,6 +35,30 @@ impl ControllerProcess<'_> {
             "sideEffects": "None",
             "timeoutSeconds": 5,
         })
+    };
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": CONFIGURATION},
+        "webhooks": [
+            webhook("workspace", &["CREATE", "UPDATE"]),
+            webhook("workspacekind", &["CREATE", "UPDATE", "DELETE"]),
+        ],
+    })
+}
+
+impl ControllerProcess<'_> {
+    /// Registers both webhooks with this process's address and CA.
+    pub fn register_webhooks(&self) -> Result<()> {
+        self.register_webhooks_at(&self.webhook_url())
+    }
+
+    /// Registers both webhooks with this process's CA and the address of what leads to it.
+    pub fn register_webhooks_at(&self, url: &str) -> Result<()> {
+        let configuration = webhook_configuration(url, Some(self.ca_pem()));
+        let path = format!("{WEBHOOK_CONFIGURATIONS}/{CONFIGURATION}");
+        self.cluster.api().apply(&path, "controller-process", &configuration)?.ok()?;
+        Ok(())
     }
 
     /// The API server observes a registration a little later: waits until a Workspace of a kind that does not exist is
@@ -85,7 +90,7 @@ impl ControllerProcess<'_> {
     /// Deletes the registration if it is still this process's: without a server every write of a Workspace would be
     /// refused.
     pub(crate) fn unregister(&self) -> Result<()> {
-        let path = format!("{CONFIGURATIONS}/{CONFIGURATION}");
+        let path = format!("{WEBHOOK_CONFIGURATIONS}/{CONFIGURATION}");
         let present = self.cluster.api().get(&path)?.json();
         let url = present["webhooks"][0]["clientConfig"]["url"].as_str().unwrap_or_default();
         if url.starts_with(&self.webhook_url()) {
