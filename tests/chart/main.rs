@@ -20,6 +20,7 @@ mod process;
 mod reference;
 mod rendered;
 mod replaced;
+mod rights;
 mod self_managed;
 mod user_roles;
 mod values;
