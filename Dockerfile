@@ -19,9 +19,11 @@ RUN apt-get update \
 
 WORKDIR /src
 COPY . .
+# Optional features, separated by commas, such as otel.
+ARG FEATURES=""
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    .ci/build-image --musl --output /out/manager
+    .ci/build-image --musl --features "$FEATURES" --output /out/manager
 
 FROM scratch
 ARG VERSION=0.1.0

@@ -25,7 +25,7 @@ use crate::serve::DrainState;
 use crate::shutdown::{self, Grace, Process};
 use crate::status_page::{AdmissionObserver, LastRefusals, StatusSources};
 use crate::stores::{Stores, Watched};
-use crate::telemetry;
+use crate::telemetry::Telemetry;
 use crate::tls::{self, clients::ClientAuthorities};
 
 use listeners::Listeners;
@@ -46,8 +46,14 @@ pub enum RunError {
 /// Runs until a signal stops the process, or until a part of it fails.
 pub fn run(settings: Settings) -> Result<(), RunError> {
     tls::install_crypto_provider();
-    telemetry::start(&settings.log);
+    let telemetry = Telemetry::start(&settings.log);
     settings.log();
+    let result = run_on_runtimes(settings);
+    telemetry.end();
+    result
+}
+
+fn run_on_runtimes(settings: Settings) -> Result<(), RunError> {
     let reviews = Builder::new_multi_thread().worker_threads(REVIEW_THREADS).thread_name("review").enable_all().build();
     let runtimes = reviews.and_then(|reviews| Ok((Builder::new_current_thread().enable_all().build()?, reviews)));
     let (runtime, reviews) = runtimes.map_err(|error| failed(&format!("cannot start threads: {error}")))?;
@@ -137,6 +143,8 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         metrics: Arc::clone(&metrics),
         refusals,
     };
+    #[cfg(feature = "otel")]
+    let admission = crate::telemetry::traces::continue_trace(admission);
     let routers = status::routers(&settings, &access, admission, readiness, sources).map_err(|error| vec![error])?;
     listeners.serve(&settings, &mut process, tls.as_ref(), &metrics, routers);
     Ok(process)

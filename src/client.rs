@@ -153,6 +153,8 @@ fn build(config: &Config, idle: Duration, guard: Option<WriteGuard>, undelivered
         .pool_idle_timeout(idle)
         .http1_max_buf_size(READ_BUFFER)
         .build(connector);
+    #[cfg(feature = "otel")]
+    let connections = crate::telemetry::traces::TracedRequests(connections);
     let service = ServiceBuilder::new()
         .option_layer(guard.map(GuardLayer))
         .layer(in_due_time())

@@ -16,5 +16,7 @@ mod quiet_watch;
 mod settings;
 mod status_page;
 mod status_page_tokens;
+#[cfg(feature = "otel")]
+mod traces;
 
 use cluster::{exactly, within};
