@@ -64,7 +64,7 @@ impl BlockingClient {
         let was_failing = self.is_failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
             Some(error) if !was_failing => {
-                tracing::warn!(error, "the collector does not take the traces; they are lost until it does")
+                tracing::warn!(error, "the collector does not take the traces; they are lost until it does");
             }
             None if was_failing => tracing::info!("the collector takes traces again"),
             _ => {}
