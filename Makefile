@@ -1,13 +1,13 @@
-# The commands of this project; `make help` lists them. Everything needs only Rust, Go, a C compiler and make.
+# The commands of this project; `make help` lists them. Everything but test-gateway needs only Rust, Go, a C compiler and make.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-long bench fuzz lint crds image
+.PHONY: help demo test test-long test-gateway bench fuzz lint crds image
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Show the product at work on a real control plane, started on this machine
 	@cargo run --package cluster --bin demo
@@ -17,6 +17,9 @@ test: ## Run all tests: pure, router, real control plane
 
 test-long: ## Run the long forms of some checks: thousands of Workspaces, half an hour of faults (an hour and a half)
 	@tests/run --long
+
+test-gateway: ## Test the routes on a real istiod and Envoy (also needs Linux, Python with pip, unshare and ip)
+	@tests/run --gateway
 
 bench: ## Measure CPU per review, CPU and writes per Workspace, memory, time to start
 	@cargo run --quiet --release --package bench

@@ -31,7 +31,7 @@ pub struct ClusterOptions {
     /// Nodes of the fake kubelet; each runs any number of pods.
     pub nodes: usize,
     /// The range of pod addresses. Loopback, so that a test can listen on a pod's address and nothing leaves this
-    /// machine.
+    /// machine. With another one Services have EndpointSlices too, which refuse loopback addresses.
     pub pod_cidr: String,
     /// Installs Istio's VirtualService CRD.
     pub virtual_service_crd: bool,

@@ -355,7 +355,7 @@ fn account(cluster: &Cluster) -> Result<PathBuf> {
     Ok(cluster.as_service_account(CONTROLLER_NAMESPACE, CONTROLLER_ACCOUNT)?.kubeconfig)
 }
 
-fn sum_samples(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+pub(crate) fn sum_samples(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let wanted: Vec<String> = labels.iter().fold(Vec::new(), |mut all, (label, value)| {
         let mut pair = String::new();
         let _ = write!(pair, "{label}=\"{value}\"");

@@ -1,7 +1,6 @@
 //! Builds a program from a Go module of `tests/tools`, once for each state of the module's pin.
 
 use std::fmt::Write as _;
-use std::fs::{File, TryLockError};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -9,13 +8,9 @@ use std::process::{ChildStderr, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest as _, Sha256};
-
+use crate::cache::Cache;
 use crate::error::{Doing as _, read, write};
 use crate::{Error, Result, say};
-
-/// Overrides the cache folder.
-pub const CACHE_VARIABLE: &str = "WORKSPACES_CONTROLLER_TOOLS_DIR";
 
 /// How often a long build reports that it is still running.
 const STILL_BUILDING: Duration = Duration::from_secs(20);
@@ -35,7 +30,7 @@ exit $status
 /// A Go module of `tests/tools` and the folder of the cache for its present state.
 pub(crate) struct Module {
     source: PathBuf,
-    cache: PathBuf,
+    cache: Cache,
     ldflags: String,
     tags: &'static str,
 }
@@ -49,15 +44,14 @@ impl Module {
     pub fn open_with_tags(name: &str, tags: &'static str) -> Result<Self> {
         let source = crate::workspace_root().join("tests/tools").join(name);
         let ldflags = ldflags(&read(&source.join("go.mod"))?);
-        let pin = pin(&source, &format!("{ldflags}{tags}"))?;
-        let cache = cache_root()?.join(format!("{name}-{pin}"));
+        let cache = Cache::open(name, &source, &["go", "mod", "sum"], &format!("{ldflags}{tags}"))?;
         Ok(Self { source, cache, ldflags, tags })
     }
 
     /// The built program, from the cache if it is there.
     pub fn program(&self, name: &str, package: &str) -> Result<PathBuf> {
-        self.once(name, |partial| {
-            say(&format!("{name}: building (once, for the cache {})", self.cache.display()));
+        self.cache.once(name, |partial| {
+            say(&format!("{name}: building (once, for the cache {})", self.cache.folder().display()));
             let started = Instant::now();
             let packages = self.build(name, package, partial)?;
             say(&format!("{name}: built in {} s ({packages} packages)", started.elapsed().as_secs()));
@@ -67,41 +61,12 @@ impl Module {
 
     /// A file made from the content of a required module, without building anything.
     pub fn file(&self, name: &str, from: &str, make: impl FnOnce(&Path) -> Result<String>) -> Result<PathBuf> {
-        self.once(name, |partial| {
+        self.cache.once(name, |partial| {
             let folder = self.download(from)?;
             write(partial, make(&folder)?)?;
             say(&format!("{name}: taken from the Go module {from}"));
             Ok(())
         })
-    }
-
-    /// Creates the cache entry `name` under a lock, completely or not at all.
-    fn once(&self, name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        let target = self.cache.join(name);
-        if target.exists() {
-            return Ok(target);
-        }
-        std::fs::create_dir_all(&self.cache)
-            .doing(|| format!("cannot create {} (see {CACHE_VARIABLE})", self.cache.display()))?;
-        let lock_path = self.cache.join("lock");
-        let lock = File::create(&lock_path).doing(|| format!("cannot create {}", lock_path.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                say(&format!("{name}: waiting for another process that is building it"));
-                lock.lock().doing(|| format!("cannot lock {}", lock_path.display()))?;
-            }
-            Err(TryLockError::Error(error)) => {
-                Err(error).doing(|| format!("cannot lock {}", lock_path.display()))?;
-            }
-        }
-        if target.exists() {
-            return Ok(target);
-        }
-        let partial = self.cache.join(format!(".{name}.partial"));
-        make(&partial)?;
-        std::fs::rename(&partial, &target).doing(|| format!("cannot rename {}", partial.display()))?;
-        Ok(target)
     }
 
     /// Returns the number of packages that had to be compiled.
@@ -211,44 +176,8 @@ fn ldflags(go_mod: &str) -> String {
     flags
 }
 
-/// A short hash of everything that decides what is built.
-fn pin(source: &Path, ldflags: &str) -> Result<String> {
-    let mut names: Vec<PathBuf> = std::fs::read_dir(source)
-        .doing(|| format!("cannot read {}", source.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            matches!(extension, Some("go" | "mod" | "sum"))
-        })
-        .collect();
-    names.sort();
-    let mut hash = Sha256::new();
-    hash.update(ldflags);
-    for path in names {
-        let content = read(&path)?;
-        hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-        hash.update(content.len().to_le_bytes());
-        hash.update(content);
-    }
-    Ok(format!("{:x}", hash.finalize())[..16].to_owned())
-}
-
-fn cache_root() -> Result<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(own) = variable(CACHE_VARIABLE) {
-        return std::path::absolute(own).doing(|| format!("cannot use {CACHE_VARIABLE}"));
-    }
-    let base = variable("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cache")))
-        .ok_or_else(|| Error::Unknown(format!("no cache folder: set HOME or {CACHE_VARIABLE}")))?;
-    Ok(base.join("workspaces-controller/tools"))
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-
     use super::*;
 
     #[test]
@@ -257,33 +186,5 @@ mod tests {
         assert!(flags.contains(" -X k8s.io/component-base/version.gitVersion=v1.34.4 "), "{flags}");
         assert!(flags.contains("version.gitMinor=34"), "{flags}");
         assert_eq!(ldflags("module tools\n"), "-s -w");
-    }
-
-    #[test]
-    fn the_pin_follows_the_content() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("go.mod"), "module a\n").unwrap();
-        let before = pin(dir.path(), "").unwrap();
-        std::fs::write(dir.path().join("README"), "not part of it").unwrap();
-        assert_eq!(pin(dir.path(), "").unwrap(), before);
-        std::fs::write(dir.path().join("go.sum"), "").unwrap();
-        assert_ne!(pin(dir.path(), "").unwrap(), before);
-    }
-
-    #[test]
-    fn a_cache_entry_is_made_once_and_never_half() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = dir.path().join("cache");
-        let module = Module { source: dir.path().into(), cache, ldflags: String::new(), tags: "" };
-        let failed = module.once("x", |partial| {
-            write(partial, "half")?;
-            Err(Error::Unknown("killed".to_owned()))
-        });
-        assert!(failed.is_err());
-        assert!(!dir.path().join("cache/x").exists());
-        let path = module.once("x", |partial| write(partial, "whole")).unwrap();
-        assert_eq!(read(&path).unwrap(), "whole");
-        let again = module.once("x", |_| panic!("it is there"));
-        assert_eq!(again.unwrap(), path);
     }
 }

@@ -13,7 +13,7 @@ pub(crate) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 pub(crate) const SCHEDULER: &str = "system:kube-scheduler";
 pub(crate) const KWOK: &str = "kwok";
 
-/// endpointslice-controller is left out: it refuses the loopback addresses that our pods have.
+/// endpointslice-controller is added where pods have other addresses than loopback ones, which it refuses.
 /// node-lifecycle-controller removes the not-ready taint from the nodes.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,statefulset-controller,\
 serviceaccount-controller,node-lifecycle-controller,clusterrole-aggregation-controller,resourcequota-controller,\
@@ -109,9 +109,11 @@ impl Setup<'_> {
     }
 
     pub fn controller_manager(&self) -> Result<Supervised> {
+        let is_loopback = self.pod_cidr.starts_with("127.");
+        let endpoint_slices = if is_loopback { "" } else { ",endpointslice-controller" };
         let args = [
             format!("--kubeconfig={}", self.path(&kubeconfig_name(CONTROLLER_MANAGER))),
-            format!("--controllers={CONTROLLERS}"),
+            format!("--controllers={CONTROLLERS}{endpoint_slices}"),
             format!("--service-account-private-key-file={}", self.path(file::ACCOUNT_KEY)),
             "--secure-port=0".to_owned(),
             "--leader-elect=false".to_owned(),

