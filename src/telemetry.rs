@@ -17,6 +17,9 @@ use flat_json::{FlatJson, SpanFields};
 #[cfg(feature = "otel")]
 use traces::Traces;
 
+/// These log what they read, such as the output of a probe or an object that does not decode, and that whatever a user asks for.
+const NO_CONTENT: &str = "tungstenite=off,kube_client::client=error";
+
 /// What has to be ended with the process.
 #[must_use]
 pub struct Telemetry {
@@ -27,7 +30,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Starts logging to the standard error, as the settings say, and tracing, if the environment asks for it.
     pub fn start(settings: &LogSettings) -> Self {
-        let filter = EnvFilter::new(&settings.filter);
+        let filter = EnvFilter::new(format!("{},{NO_CONTENT}", settings.filter));
         #[cfg(feature = "otel")]
         let (traces, unusable) = Traces::start().map_or_else(|error| (None, Some(error)), |traces| (traces, None));
         // Only the first call in a process takes effect: tests start several servers in one.

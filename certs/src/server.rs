@@ -15,8 +15,8 @@ pub const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
 /// TLS 1.2 and 1.3 with ring's cryptography, whatever the process default is; certificates come from `resolver`.
 ///
-/// With `clients` only they are served, without everybody is. `alpn` lists the protocols offered, the preferred first. A client that offers none of them is refused; one that
-/// offers no ALPN at all is served.
+/// `clients` demands a certificate of each client; without it none is asked for one. `alpn` lists the protocols offered, the preferred
+/// first. A client that offers none of them is refused; one that offers no ALPN at all is served.
 pub fn server_config(
     resolver: Arc<Resolver>,
     alpn: &[&[u8]],

@@ -92,9 +92,17 @@ async fn conclude<Spec>(
 /// The span of a review: every line logged during it says which request it belongs to.
 ///
 /// Its level is that of the most severe line, so that errors keep their context at any log level. The uid of the request
-/// is named as controller-runtime names it. Strings are quoted in the text format, so that none of them can forge a line.
+/// is named as controller-runtime names it. Strings are quoted in the text format, so that none of them can forge a line, and
+/// bounded: whoever reaches the port can send them.
 fn span(reviewed: ReviewedKind, uid: &str, namespace: &str, name: &str, operation: &str) -> Span {
+    let [uid, namespace, name, operation] = [uid, namespace, name, operation].map(bounded);
     tracing::error_span!("review", requestID = uid, kind = reviewed.kind(), namespace, name, operation)
+}
+
+/// The beginning of a text: no name that Kubernetes gives is longer.
+fn bounded(text: &str) -> &str {
+    const MOST: usize = 256;
+    &text[..text.floor_char_boundary(MOST)]
 }
 
 /// Refuses objects of a kind that the path does not review.

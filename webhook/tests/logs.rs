@@ -60,6 +60,7 @@ async fn logs_name_rules_and_never_values() {
     post(create(&kind), StatusCode::OK).await;
     post(r#"{"request": {"uid": "u\n2026 ERROR forged", "operation": {"hunter2": 1}}}"#.to_owned(), StatusCode::OK)
         .await;
+    post(json!({"request": {"uid": "ü".repeat(1 << 20), "operation": {}}}).to_string(), StatusCode::OK).await;
     post("hunter2".to_owned(), StatusCode::BAD_REQUEST).await;
 
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
@@ -75,6 +76,8 @@ async fn logs_name_rules_and_never_values() {
     }
     let broken = text.lines().find(|line| line.contains("does not decode")).unwrap_or_else(|| panic!("{text}"));
     assert!(broken.contains(r#"requestID="u\n2026 ERROR forged""#) && !text.contains("\n2026 ERROR"), "{text}");
+    let longest = text.lines().map(str::len).max();
+    assert!(longest.is_some_and(|longest| longest < 2_000), "{longest:?}");
     // The request is identified once a line, by the span.
     assert_eq!(refusal.matches("uid-1").count(), 1, "{refusal}");
     assert_eq!(refusal.matches("jupyterlab").count(), 1, "{refusal}");
