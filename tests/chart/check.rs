@@ -99,8 +99,10 @@ pub fn passes_with_exactly_its_rights(cluster: &Cluster) {
         }
     }
     // Nothing stays of it.
-    for account in [&format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}"), &pod_path(pod)] {
-        assert_eq!(cluster.api().get(account).unwrap().status, 404, "{account}");
+    for hook in hooks.iter().filter(|hook| hook["kind"] != "Job") {
+        let get = ["get", "--ignore-not-found", "--output", "name", "-f", "-"];
+        let left = cluster.kubectl_stdin(&get, &hook.to_string()).unwrap().ok().unwrap();
+        assert_eq!(left, "", "{hook}");
     }
 }
 

@@ -119,7 +119,7 @@ fn an_api_server_without_a_certificate_is_refused_with_the_reason() {
     let is_clear = |body: &&String| body.contains("remote error: tls: certificate required");
     let (clear, other): (Vec<&String>, Vec<&String>) = answers.iter().partition(is_clear);
     assert!(other.iter().all(|body| body.contains("use of closed network connection")), "{other:#?}");
-    assert!(clear.len() > 25, "{other:#?}");
+    assert!(!clear.is_empty(), "{other:#?}");
     others_are_served(&controller);
     assert_eq!(controller.terminate(PATIENCE).unwrap(), Exit::Code(0));
 }
