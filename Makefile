@@ -34,7 +34,7 @@ fuzz: ## Fuzz reviews, templates and headers, ten minutes each (needs a nightly 
 
 lint: ## Check formatting, lints and, where cargo-deny is installed, licences and dependencies
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 	if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences and dependencies not checked"; fi
 
 crds: ## Write crds/*.yaml anew from the Rust types

@@ -23,13 +23,13 @@ pub fn decode<T: DeserializeOwned>(json: &str) -> Result<T, DecodeError> {
         let why = error.to_string();
         let why = why.rsplit_once(" at line ").map_or(&*why, |(why, _)| why).to_owned();
         let (mut read, next) = json.split_at(offset(json, error.line(), error.column()));
-        // Where there may be no list at all its beginning has been read, too.
+        // Where no list is expected, its `[` has been read already.
         let is_no_list = why == "expected value"
             || (why.starts_with("invalid type: sequence") && !next.trim_start().starts_with('['));
         if is_no_list {
             read = read.trim_end().strip_suffix('[').unwrap_or(read);
         }
-        // Of a list that is too long it is not the item.
+        // A list that is too long is itself at fault, not the item that was read last.
         let is_of_the_list = why.starts_with("invalid length") && !read.trim_end().ends_with(']');
         DecodeError { path: path_at(read, is_of_the_list), why }
     })

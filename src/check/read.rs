@@ -117,7 +117,7 @@ async fn roles(client: &Client) -> Vec<(&'static str, Result<Option<ClusterRole>
 
 async fn leader(client: &Client, check: &Check, namespace: &str) -> Result<Leader, Unread> {
     let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    // A right that is missing is that to get it.
+    // It reports a right to get it that is missing; what follows only lists.
     one(api.clone(), check.lease, LEASES).await?;
     let holding = who_holds(client, Some(namespace), &[check.lease], |_| {}).await;
     let holding = holding.map_err(|error| Unread::new(&error, LEASES))?;
