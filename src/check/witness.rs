@@ -88,12 +88,6 @@ const ROWS: &[Row] = &[
         client_fix,
     ),
     Row(
-        &["tls: access denied"],
-        "client certificate",
-        |_| "the common name of the API server's certificate is none of --webhook-client-allowed-names".to_owned(),
-        client_fix,
-    ),
-    Row(
         &["unable to load root certificates"],
         "caBundle",
         |_| "the caBundle of the webhook configuration is no certificate".to_owned(),
@@ -190,11 +184,17 @@ const ROWS: &[Row] = &[
     Row(
         &["tls: access denied"],
         "TLS",
-        |at| format!("what listens at {} has no certificate to serve", at.text),
+        |at| {
+            format!(
+                "what listens at {} has no certificate to serve, or does not allow the common name of the API server's certificate",
+                at.text
+            )
+        },
         |at| {
             format!(
                 "kubectl -n {0} logs deployment/workspaces-controller says what is wrong with the Secret of the certificate; with \
-                 cert-manager: kubectl -n {0} describe certificate workspaces-serving-cert",
+                 cert-manager: kubectl -n {0} describe certificate workspaces-serving-cert; where client certificates are demanded, the name has \
+                 to be one of --webhook-client-allowed-names",
                 at.namespace
             )
         },
@@ -290,7 +290,6 @@ mod tests {
             ("remote error: tls: certificate required", "client certificate"),
             ("remote error: tls: unknown certificate authority", "client certificate"),
             ("remote error: tls: expired certificate", "client certificate"),
-            ("remote error: tls: access denied", "client certificate"),
             ("something that nobody has seen", "webhook"),
         ];
         let at = Address {
