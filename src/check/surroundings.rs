@@ -78,7 +78,7 @@ pub(super) struct Leader {
 impl Leader {
     /// The program that wrote the Lease last.
     fn program(&self) -> Option<&str> {
-        self.lease.as_ref().and_then(written_by)
+        self.lease.as_ref().and_then(|lease| written_by(&lease.metadata))
     }
 }
 

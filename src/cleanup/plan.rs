@@ -13,6 +13,7 @@ use kube::api::PartialObjectMeta;
 use kube::core::DynamicObject;
 use webhook::REGISTRATIONS;
 
+use crate::election::written_by;
 use crate::stores::child::Child;
 use crate::stores::slim::Incoming;
 
@@ -187,10 +188,9 @@ fn is_of_chart(metadata: &ObjectMeta) -> bool {
     version.is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// Whether this program wrote it last: a field manager is named after the program.
+/// Whether this program wrote it last.
 pub(super) fn is_written_by_us(metadata: &ObjectMeta) -> bool {
-    let last = metadata.managed_fields.iter().flatten().max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-    last.is_some_and(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
+    written_by(metadata) == Some(FIELD_MANAGER)
 }
 
 #[cfg(test)]

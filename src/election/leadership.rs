@@ -25,6 +25,8 @@ pub struct LeadershipState {
     pub expires: Option<Instant>,
     /// What this replica cannot do about the Lease, if anything, and why.
     pub trouble: Option<String>,
+    /// The other program that was reported to lead, and as whom.
+    reported: Option<(String, String)>,
 }
 
 impl LeadershipState {
@@ -75,13 +77,15 @@ impl Leadership {
     /// Which program, if not this controller, wrote the Lease last. After [`Leadership::set_holder`].
     pub(super) fn set_program(&self, lease: &str, program: Option<&str>) {
         let mut state = self.lock();
-        if state.program.as_deref() == program {
+        state.program = program.map(str::to_owned);
+        let leads = state.program.clone().zip(state.holder.clone()).filter(|_| state.until.is_none());
+        if state.reported == leads {
             return;
         }
-        state.program = program.map(str::to_owned);
-        if let (Some(program), Some(by), None) = (program, &state.holder, state.until) {
+        if let Some((program, by)) = &leads {
             tracing::warn!(lease, by, program, "another controller leads, and this one waits: stop one of the two");
         }
+        state.reported = leads;
     }
 
     /// What cannot be done about the Lease, or that all can.

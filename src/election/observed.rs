@@ -72,7 +72,7 @@ impl Observed {
 
     /// The program that wrote it last, where that is not this controller.
     pub fn stranger(&self) -> Option<&str> {
-        self.lease.as_ref().and_then(written_by).filter(|program| *program != FIELD_MANAGER)
+        self.lease.as_ref().and_then(|lease| written_by(&lease.metadata)).filter(|program| *program != FIELD_MANAGER)
     }
 
     /// From when on this replica may take it. `duration` is that of the Leases that it writes.
@@ -111,9 +111,9 @@ impl Observed {
     }
 }
 
-/// The field manager that wrote the Lease last. It is the name of the program, so it tells the controllers apart.
-pub fn written_by(lease: &Lease) -> Option<&str> {
-    let entries = lease.metadata.managed_fields.as_ref()?;
+/// The field manager that wrote an object last. It is the name of the program, so it tells the controllers apart.
+pub fn written_by(metadata: &ObjectMeta) -> Option<&str> {
+    let entries = metadata.managed_fields.as_ref()?;
     entries.iter().max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.as_deref()
 }
 

@@ -19,7 +19,10 @@ impl PatchError {
     /// What the API server said, without what the client puts around it.
     pub fn in_words(&self) -> String {
         match self {
-            Self::Call(error @ CallError::Api(kube::Error::Api(status))) if status.code == 403 => {
+            // As RBAC puts it; quotas, policies and other webhooks answer 403 too.
+            Self::Call(error @ CallError::Api(kube::Error::Api(status)))
+                if status.message.contains(" cannot patch resource ") =>
+            {
                 format!("{}: add that right to the ClusterRole", causes(error))
             }
             Self::Call(error) => causes(error),
