@@ -83,9 +83,9 @@ impl Verdicts {
     }
 
     pub fn fail_overs(&mut self, fail_overs: &[(Event, Duration)], form: &Form) {
-        let after_lease = form.lease[0] + Duration::from_secs(2);
+        let after_lease = form.lease[0] + form.take_over;
         let limits = [
-            (Event::RollingRestart, "leader that is asked to stop", Duration::from_secs(2)),
+            (Event::RollingRestart, "leader that is asked to stop", form.take_over),
             (Event::KillLeader, "leader that is killed", after_lease),
             (Event::HangLeader, "leader that hangs", after_lease),
         ];

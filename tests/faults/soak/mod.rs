@@ -1,7 +1,7 @@
 //! The soak: three replicas behind a load balancer, with certificates of their own, while reviews come at an even rate, Workspaces
 //! come and go, and everything that can happen to an installation happens again and again, in an order that a seed draws.
 //!
-//! The long form takes half an hour and has a thousand events; the short one has the same code and a Lease that lasts a fifth. Both
+//! The long form takes half an hour and has a thousand events; the short one has the same code and a shorter Lease. Both
 //! print the seed that they use. `WORKSPACES_SOAK_SEED=<number>` plays that plan again and `WORKSPACES_SOAK_MINUTES=<number>` makes
 //! the long form that long, with as many events a minute:
 //!
@@ -54,6 +54,8 @@ struct Form {
     pace: Pace,
     /// How long a Lease lasts, how long its holder goes on writing, and the pause between renewals.
     lease: [Duration; 3],
+    /// How long another replica may take to lead, once the Lease is free.
+    take_over: Duration,
     /// How long a certificate is valid: longer than the replicas are ever without rights or API server, three times over.
     leaf: Duration,
     reviews_per_second: u32,
@@ -68,12 +70,14 @@ const SHORT: Form = Form {
     pace: Pace {
         duration: seconds(75),
         events: 30,
-        lease: seconds(3),
+        lease: seconds(5),
         without_rights: seconds(4),
         between_cas: seconds(15),
         delayed: seconds(2),
     },
-    lease: [seconds(3), seconds(2), Duration::from_millis(400)],
+    lease: [seconds(5), Duration::from_millis(3_500), Duration::from_millis(800)],
+    // It runs beside others, and shows that all of it works.
+    take_over: seconds(6),
     leaf: seconds(90),
     reviews_per_second: 20,
 };
@@ -89,6 +93,7 @@ const LONG: Form = Form {
         delayed: seconds(3),
     },
     lease: [seconds(15), seconds(10), seconds(2)],
+    take_over: seconds(2),
     leaf: seconds(120),
     reviews_per_second: 50,
 };

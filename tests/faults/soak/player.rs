@@ -1,6 +1,7 @@
 //! Plays the events of a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -134,9 +135,21 @@ impl<'a> Player<'a> {
         }
     }
 
+    /// The replica that `choose` finds to lead, while no watch is delayed, for as long as the guard is held.
+    fn leader_in_time(&mut self, choose: impl Fn(&mut Self) -> usize) -> (usize, MutexGuard<'a, ()>) {
+        loop {
+            let leader = choose(self);
+            let site = self.site;
+            let in_time = locked(&site.delays);
+            // Meanwhile it may have lost the Lease.
+            if leads(&self.replicas[leader]) {
+                return (leader, in_time);
+            }
+        }
+    }
+
     fn kill_leader(&mut self) {
-        let leader = self.leader_to_stop();
-        let _in_time = locked(&self.site.delays);
+        let (leader, _in_time) = self.leader_in_time(Self::leader_to_stop);
         let holder = self.site.holder();
         let killed = SystemTime::now();
         self.site.during(Sort::Killed, || self.replicas[leader].process.kill().unwrap());
@@ -146,8 +159,7 @@ impl<'a> Player<'a> {
     }
 
     fn hang_leader(&mut self) {
-        let leader = self.leader();
-        let _in_time = locked(&self.site.delays);
+        let (leader, _in_time) = self.leader_in_time(|player| player.leader());
         let holder = self.site.holder();
         let process = &self.replicas[leader].process;
         let (stopped, began) = (SystemTime::now(), Instant::now());
@@ -164,8 +176,8 @@ impl<'a> Player<'a> {
         for number in RESTARTED.into_iter().filter(|number| *number != leader).chain([leader]) {
             let next = self.site.start(number);
             let old = std::mem::replace(&mut self.replicas[number], next);
-            let is_asked = leads(&old);
             let _in_time = locked(&self.site.delays);
+            let is_asked = leads(&old);
             let holder = self.site.holder();
             let asked = SystemTime::now();
             old.process.signal(Signal::TERM).unwrap();
@@ -206,7 +218,8 @@ impl<'a> Player<'a> {
 
     /// Looks for duplicates, and for pods that were deleted.
     pub fn look(&mut self) {
-        let Census { duplicates, .. } = self.site.census().unwrap();
+        let site = self.site;
+        let Census { duplicates, .. } = wait("a census", || site.census().map_err(|error| error.to_string()));
         self.duplicates.extend(duplicates);
         let audit = self.site.cluster.audit();
         let next = audit.mark().unwrap();
