@@ -118,20 +118,12 @@ impl Site {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
             "subjects": subjects,
         });
-        self.wait_done("the rights to be given", 409, || self.cluster.api().create(RIGHTS, &binding));
+        wait_done("the rights to be given", 409, || self.cluster.api().create(RIGHTS, &binding));
     }
 
     pub fn take_rights(&self) {
         let path = format!("{RIGHTS}/{BINDING}");
-        self.wait_done("the rights to be taken away", 404, || self.cluster.api().delete(&path));
-    }
-
-    /// Until it is done, or this status says that an attempt whose answer was lost has done it.
-    fn wait_done(&self, what: &str, done: u16, attempt: impl Fn() -> cluster::Result<Reply>) {
-        wait(what, || match attempt() {
-            Ok(reply) if reply.status == done => Ok(()),
-            other => other.and_then(Reply::ok).map(drop).map_err(|error| error.to_string()),
-        });
+        wait_done("the rights to be taken away", 404, || self.cluster.api().delete(&path));
     }
 
     /// During an incident some requests get no answer that anybody could give.
@@ -243,6 +235,14 @@ impl Site {
         }));
         last
     }
+}
+
+/// Until it is done, or this status says that an attempt whose answer was lost has done it.
+fn wait_done(what: &str, done: u16, attempt: impl Fn() -> cluster::Result<Reply>) {
+    wait(what, || match attempt() {
+        Ok(reply) if reply.status == done => Ok(()),
+        other => other.and_then(Reply::ok).map(drop).map_err(|error| error.to_string()),
+    });
 }
 
 fn decode(value: &Value) -> String {
