@@ -21,7 +21,7 @@ use crate::election::{self, Elector, Leadership};
 use crate::http::health::Readiness;
 use crate::metrics::Metrics;
 use crate::reconcile;
-use crate::serve::DrainState;
+use crate::serve::{Drain, DrainState};
 use crate::shutdown::{self, Grace, Process};
 use crate::status_page::{AdmissionObserver, LastRefusals, StatusSources};
 use crate::stores::{Stores, Watched};
@@ -104,15 +104,8 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         None
     };
 
-    let (stores, tasks) = Stores::start(&client, Watched::under(&settings));
-    let counted = stores.clone();
-    metrics.count_workspaces(move || counted.workspace_counts());
-    for (name, watch) in tasks {
-        process.steady.spawn(name, watch);
-    }
-    let caches = CacheReadiness::default();
-    readiness = readiness.and("caches", caches.check(stores.clone()));
-    process.steady.spawn("cache readiness", caches.keep(client.clone(), access.url(), stores.clone()));
+    let (stores, are_current) = start_stores(&access, &client, &settings, &metrics, &mut process);
+    readiness = readiness.and("caches", are_current);
     process.steady.spawn("memory", memory::return_free());
     process.steady.spawn("rights", report_missing(client.clone(), Arc::clone(&settings)));
 
@@ -121,11 +114,7 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         reconcile(&access, client, &stores, &settings, &metrics, &leadership, &mut process)?;
     }
 
-    let drain = process.drain.clone();
-    readiness = readiness.and("listener", move || match drain.state() {
-        DrainState::Serving => Ok(()),
-        DrainState::Announced | DrainState::Closing => Err("shutting down".to_owned()),
-    });
+    readiness = readiness.and("listener", is_serving(process.drain.clone()));
     let lookups = {
         let _entered = reviews.enter();
         access.client().map_err(|error| vec![error])?
@@ -143,11 +132,37 @@ async fn wire(settings: Settings, reviews: &Handle) -> Result<Process, Vec<Setti
         metrics: Arc::clone(&metrics),
         refusals,
     };
-    #[cfg(feature = "otel")]
-    let admission = crate::telemetry::traces::continue_trace(admission);
     let routers = status::routers(&settings, &access, admission, readiness, sources).map_err(|error| vec![error])?;
     listeners.serve(&settings, &mut process, tls.as_ref(), &metrics, routers);
     Ok(process)
+}
+
+/// Starts the caches; also a check that they are current.
+fn start_stores(
+    access: &Access,
+    client: &Client,
+    settings: &Settings,
+    metrics: &Metrics,
+    process: &mut Process,
+) -> (Stores, impl Fn() -> Result<(), String> + Send + Sync + use<>) {
+    let (stores, tasks) = Stores::start(client, Watched::under(settings));
+    let counted = stores.clone();
+    metrics.count_workspaces(move || counted.workspace_counts());
+    for (name, watch) in tasks {
+        process.steady.spawn(name, watch);
+    }
+    let caches = CacheReadiness::default();
+    let are_current = caches.check(stores.clone());
+    process.steady.spawn("cache readiness", caches.keep(client.clone(), access.url(), stores.clone()));
+    (stores, are_current)
+}
+
+/// A check that the process has not been asked to stop.
+fn is_serving(drain: Drain) -> impl Fn() -> Result<(), String> + Send + Sync {
+    move || match drain.state() {
+        DrainState::Serving => Ok(()),
+        DrainState::Announced | DrainState::Closing => Err("shutting down".to_owned()),
+    }
 }
 
 /// Starts what reconciles: at once, or when this replica is the leader.
@@ -206,5 +221,8 @@ fn admission(
     }
     let lookup = ClusterLookup::new(client, stores);
     let observer = AdmissionObserver { metrics: Arc::clone(metrics), refusals: Arc::clone(refusals) };
-    webhook::router(Arc::new(lookup), Arc::new(settings.policy.clone()), Arc::new(observer))
+    let router = webhook::router(Arc::new(lookup), Arc::new(settings.policy.clone()), Arc::new(observer));
+    #[cfg(feature = "otel")]
+    let router = crate::telemetry::traces::continue_trace(router);
+    router
 }
