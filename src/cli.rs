@@ -54,7 +54,7 @@ Examples:
 const NAME: &str = "workspaces-controller";
 /// All commands; without one the controller runs.
 const COMMANDS: [&str; 11] = [
-    "crds",
+    GO_STYLE_COMMAND,
     "validate",
     "render",
     "migrate",
@@ -66,20 +66,8 @@ const COMMANDS: [&str; 11] = [
     "completion",
     "version",
 ];
-/// Commands that the Go controller does not have. Their flags are not rewritten from Go's style: `-o=json` is left as
-/// it is.
-const OWN_COMMANDS: [&str; 10] = [
-    "validate",
-    "render",
-    "migrate",
-    rollout::NAME,
-    check::NAME,
-    cleanup::NAME,
-    "explain",
-    explain_rules::NAME,
-    "completion",
-    "version",
-];
+/// The one whose flags may be in Go's style, as those of the controller itself; those of others are left as they are: `-o=json`.
+const GO_STYLE_COMMAND: &str = "crds";
 
 /// Parses the command line, the program's name first. All errors are returned together.
 pub fn parse(
@@ -87,8 +75,9 @@ pub fn parse(
     environment: &Environment,
 ) -> Result<Invocation, Vec<SettingError>> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    let is_own = |argument: &OsString| OWN_COMMANDS.iter().any(|command| argument == command);
-    if !arguments.get(1).is_some_and(is_own) {
+    let is_left =
+        |argument: &OsString| COMMANDS.iter().any(|command| *command != GO_STYLE_COMMAND && argument == command);
+    if !arguments.get(1).is_some_and(is_left) {
         arguments = arguments.into_iter().map(with_two_dashes).collect();
     }
     let mut errors = Vec::new();
