@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crds::labels::{FIELD_MANAGER, KIND_FINALIZER, WORKSPACE_NAME_LABEL};
+use futures::future::try_join_all;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
@@ -23,7 +23,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
-use crate::api::controllers::running;
+use crate::api::controllers::{is_pod_of, running};
 use crate::client::{CallError, causes, delete_only, finalizer_removal, in_time, list_all};
 use crate::config::Mode;
 use crate::election::{Holding, who_holds};
@@ -127,20 +127,16 @@ impl fmt::Display for Leader {
     }
 }
 
-impl Leader {
-    /// Whether it is a pod of that Deployment.
-    fn is_of(&self, deployment: &Deployment) -> bool {
-        deployment.namespace().as_deref() == Some(self.lease.namespace())
-            && self.holder.starts_with(&format!("{}-", deployment.name_any()))
-    }
-}
-
 /// Who leads; one of this program before another.
 async fn leader(client: &Client, report: impl Fn(&str)) -> Result<Option<Leader>, String> {
     let unreadable = |error| format!("cannot list leases: {}", causes(&error));
+    // All at the same time: where one has to be waited for, the others are, too.
+    let held = lease_names().map(|name| {
+        let report = &report;
+        async move { who_holds(client, None, &[name], report).await }
+    });
     let mut other = None;
-    for name in lease_names() {
-        let holding = who_holds(client, None, &[name], &report).await.map_err(unreadable)?;
+    for holding in try_join_all(held).await.map_err(unreadable)? {
         let (Holding::Held { lease, holder } | Holding::Unknown { lease, holder, .. }) = holding else { continue };
         let leases: Api<Lease> = Api::namespaced(client.clone(), lease.namespace());
         let written = in_time(leases.get_opt(lease.name())).await.map_err(unreadable)?;
@@ -158,7 +154,7 @@ async fn leader(client: &Client, report: impl Fn(&str)) -> Result<Option<Leader>
 /// webhook, or not get as far as that.
 async fn deployed(client: &Client, other: Option<&Leader>) -> Result<Option<String>, String> {
     let mut found = running(client).await.map_err(|error| format!("cannot list deployments: {}", causes(&error)))?;
-    found.retain(|deployment| !other.is_some_and(|other| other.is_of(deployment)));
+    found.retain(|found| !other.is_some_and(|other| is_pod_of(found, other.lease.namespace(), &other.holder)));
     let first = found.first().map(|found| (found.namespace().unwrap_or_default(), found.name_any()));
     Ok(first.map(|(namespace, name)| format!("the Deployment {namespace}/{name} is to have pods")))
 }

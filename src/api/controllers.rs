@@ -19,6 +19,11 @@ pub async fn running(client: &Client) -> Result<Vec<Deployment>, CallError> {
     Ok(found)
 }
 
+/// Whether a holder of a Lease in that namespace is a pod of the Deployment, by its name.
+pub fn is_pod_of(deployment: &Deployment, namespace: &str, holder: &str) -> bool {
+    deployment.namespace().as_deref() == Some(namespace) && holder.starts_with(&format!("{}-", deployment.name_any()))
+}
+
 /// Whether it is a controller, and is to have pods.
 pub fn is_running_controller(deployment: &Deployment) -> bool {
     let component = deployment.labels().get("app.kubernetes.io/component");

@@ -13,7 +13,7 @@ use kube::core::DynamicObject;
 use super::finding::Finding;
 use super::roles::roles;
 use super::unread::Unread;
-use crate::api::controllers::is_running_controller;
+use crate::api::controllers::{is_pod_of, is_running_controller};
 use crate::election::{Holding, written_by};
 use crate::stores::child::Child;
 use crate::stores::slim::Incoming;
@@ -237,8 +237,7 @@ fn is_of_chart(deployment: &Deployment) -> bool {
 fn has_our_image(deployment: &Deployment, seen: &Surroundings) -> bool {
     let Ok(leader) = &seen.leader else { return false };
     let (Holding::Held { holder, .. } | Holding::Unknown { holder, .. }) = &leader.holding else { return false };
-    let is_its_pod = holder.starts_with(&format!("{}-", deployment.name_any()));
-    is_its_pod && deployment.namespace().as_ref() == Some(&seen.namespace) && leader.program() == Some(FIELD_MANAGER)
+    is_pod_of(deployment, &seen.namespace, holder) && leader.program() == Some(FIELD_MANAGER)
 }
 
 fn istio(istio: &Result<Istio, Unread>) -> Vec<Finding> {
