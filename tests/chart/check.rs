@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use cluster::{Cluster, Reply};
+use cluster::{Cluster, Reply, gateway_crd};
 use serde_json::{Value, json};
 
 use crate::helm::{NAMESPACE, documents, helm, is_hook, manifest, only};
@@ -19,15 +19,8 @@ fn hooks(cluster: &Cluster) -> Vec<Value> {
 
 /// So that there is a gateway to ask for.
 fn serve_gateways(cluster: &Cluster) {
-    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
-    let names = json!({"kind": "Gateway", "plural": "gateways", "singular": "gateway"});
-    let crd = json!({
-        "metadata": {"name": "gateways.networking.istio.io"},
-        "spec": {"group": "networking.istio.io", "names": names, "scope": "Namespaced", "versions": [version]},
-    });
     let crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    cluster.api().create(crds, &crd).and_then(Reply::ok).unwrap();
+    cluster.api().create(crds, &gateway_crd()).and_then(Reply::ok).unwrap();
     let gateways = "/apis/networking.istio.io/v1/gateways";
     cluster.wait_for("gateways", crate::installed::TIMEOUT, || cluster.api().get(gateways)?.ok()).unwrap();
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cluster::Reply;
+use cluster::{Reply, gateway_crd};
 use serde_json::{Value, json};
 
 use crate::site::{TIMEOUT, check, check_until, cluster, controller, turn};
@@ -44,14 +44,7 @@ fn gateways() {
     let fix = "install all of Istio's CRDs";
     let lines = warning("Istio", "the API server serves no Gateways, so no route leads anywhere", fix);
     assert_eq!(check(&[]).about("Istio"), lines);
-    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
-    let names = json!({"kind": "Gateway", "plural": "gateways", "singular": "gateway"});
-    let crd = json!({
-        "metadata": {"name": "gateways.networking.istio.io"},
-        "spec": {"group": "networking.istio.io", "names": names, "scope": "Namespaced", "versions": [version]},
-    });
-    create(CRDS, &crd);
+    create(CRDS, &gateway_crd());
     create("/api/v1/namespaces", &json!({"metadata": {"name": "kubeflow"}}));
     let message = "there is no Gateway kubeflow/kubeflow-gateway, so the routes of Workspaces lead nowhere";
     let fix = "create it, or name one that exists: --istio-gateway (settings.istioGateway); kubectl get gateways.networking.istio.io -A";

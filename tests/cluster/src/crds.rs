@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::api::Reply;
 use crate::error::{Doing as _, read};
 use crate::{Cluster, Error, Result};
@@ -28,6 +30,17 @@ pub(crate) fn create(cluster: &Cluster, file: &Path) -> Result<Vec<String>> {
         names.push(created["metadata"]["name"].as_str().unwrap_or_default().to_owned());
     }
     Ok(names)
+}
+
+/// A definition of Istio's Gateways that takes any object.
+pub fn gateway_crd() -> Value {
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+    let names = json!({"kind": "Gateway", "plural": "gateways", "singular": "gateway"});
+    json!({
+        "metadata": {"name": "gateways.networking.istio.io"},
+        "spec": {"group": "networking.istio.io", "names": names, "scope": "Namespaced", "versions": [version]},
+    })
 }
 
 /// Creates the definitions of `crds/*.yaml`; returns their names.

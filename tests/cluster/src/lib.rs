@@ -41,6 +41,7 @@ pub use check::{exactly, report, within};
 pub use cluster::{Cluster, ClusterOptions, Server};
 pub use command::{Output, run};
 pub use controller::{CONTROLLER_ACCOUNT, CONTROLLER_NAMESPACE, CONTROLLER_USER, ControllerOptions, ControllerProcess};
+pub use crds::gateway_crd;
 pub use credentials::{ADMIN, ClientCa, MASTERS, PLAIN_USER, User};
 pub use elector::GoElector;
 pub use envoy::Envoy;
