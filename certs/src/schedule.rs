@@ -49,7 +49,7 @@ impl Schedule {
         LARGEST_SKEW.min(self.leaf / 10)
     }
 
-    /// The next step. `published` is what clients trust, or nothing where no client is told what to trust. The certificate is to
+    /// The next step. `published` is what clients trust, or nothing where there are no clients. The certificate is to
     /// have all these names.
     pub fn next(
         &self,

@@ -251,47 +251,48 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Each as API servers of 1.34 wrote it, the last five of other versions and networks.
+    /// What API servers of 1.34 say, the last five of other versions and networks, and the hop that it is about.
+    const TEXTS: &[(&str, &str)] = &[
+        ("service \"hook\" not found", "Service"),
+        ("no endpoints available for service \"hook\"", "Service"),
+        ("no service port 444 found for service \"hook\"", "Service"),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "caBundle"),
+        (
+            "tls: failed to verify certificate: x509: cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs",
+            "TLS",
+        ),
+        (
+            "tls: failed to verify certificate: x509: certificate is valid for other.example.com, not hook.default.svc",
+            "TLS",
+        ),
+        (
+            "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time \
+             2026-11-28T03:20:41Z is after 2026-11-27T03:19:42Z",
+            "TLS",
+        ),
+        ("tls: first record does not look like a TLS handshake", "TLS"),
+        ("http: server gave HTTP response to HTTPS client", "TLS"),
+        ("dial tcp: lookup no-such-host.invalid on 10.255.255.53:53: no such host", "DNS"),
+        ("dial tcp 127.0.0.1:21449: connect: connection refused", "TCP"),
+        ("context deadline exceeded", "TCP"),
+        ("read tcp 127.0.0.1:49236->127.0.0.1:21448: read: connection reset by peer", "TCP"),
+        ("EOF", "TCP"),
+        ("dial tcp 10.0.0.7:443: i/o timeout", "TCP"),
+        (
+            "net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)",
+            "TCP",
+        ),
+        ("dial tcp 10.0.0.7:443: connect: no route to host", "TCP"),
+        ("remote error: tls: access denied", "TLS"),
+        ("remote error: tls: handshake failure", "TLS"),
+        ("remote error: tls: certificate required", "client certificate"),
+        ("remote error: tls: unknown certificate authority", "client certificate"),
+        ("remote error: tls: expired certificate", "client certificate"),
+        ("something that nobody has seen", "webhook"),
+    ];
+
     #[test]
     fn each_text_of_the_api_server_has_its_hop() {
-        let rows = [
-            ("service \"hook\" not found", "Service"),
-            ("no endpoints available for service \"hook\"", "Service"),
-            ("no service port 444 found for service \"hook\"", "Service"),
-            ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "caBundle"),
-            (
-                "tls: failed to verify certificate: x509: cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs",
-                "TLS",
-            ),
-            (
-                "tls: failed to verify certificate: x509: certificate is valid for other.example.com, not hook.default.svc",
-                "TLS",
-            ),
-            (
-                "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time \
-                 2026-11-28T03:20:41Z is after 2026-11-27T03:19:42Z",
-                "TLS",
-            ),
-            ("tls: first record does not look like a TLS handshake", "TLS"),
-            ("http: server gave HTTP response to HTTPS client", "TLS"),
-            ("dial tcp: lookup no-such-host.invalid on 10.255.255.53:53: no such host", "DNS"),
-            ("dial tcp 127.0.0.1:21449: connect: connection refused", "TCP"),
-            ("context deadline exceeded", "TCP"),
-            ("read tcp 127.0.0.1:49236->127.0.0.1:21448: read: connection reset by peer", "TCP"),
-            ("EOF", "TCP"),
-            ("dial tcp 10.0.0.7:443: i/o timeout", "TCP"),
-            (
-                "net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)",
-                "TCP",
-            ),
-            ("dial tcp 10.0.0.7:443: connect: no route to host", "TCP"),
-            ("remote error: tls: access denied", "TLS"),
-            ("remote error: tls: handshake failure", "TLS"),
-            ("remote error: tls: certificate required", "client certificate"),
-            ("remote error: tls: unknown certificate authority", "client certificate"),
-            ("remote error: tls: expired certificate", "client certificate"),
-            ("something that nobody has seen", "webhook"),
-        ];
         let at = Address {
             text: "Service default/hook, port 443".to_owned(),
             host: "hook.default.svc".to_owned(),
@@ -299,14 +300,14 @@ mod tests {
             has_ca: true,
         };
         let post = "Post \"https://hook.default.svc:443/validate?timeout=5s\"";
-        for (error, step) in rows {
+        for (error, step) in TEXTS {
             let message = format!(
                 "Internal error occurred: failed calling webhook \"vworkspacekind.kb.io\": failed to call webhook: {post}: {error}"
             );
             let call = FailedCall::of(&message).unwrap();
             assert_eq!((call.webhook, call.error), ("vworkspacekind.kb.io", &*format!("{post}: {error}")));
             let finding = explain(call, &at);
-            assert_eq!(finding.step, step, "{error}");
+            assert_eq!(finding.step, *step, "{error}");
             assert!(finding.message.ends_with(call.error), "{}", finding.message);
         }
         let message = "Internal error occurred: failed calling webhook \"vworkspacekind.kb.io\": could not get REST client: unable to load \

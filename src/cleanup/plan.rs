@@ -208,8 +208,7 @@ mod tests {
         json!({"manager": manager, "operation": "Update", "time": time})
     }
 
-    #[test]
-    fn only_what_is_ours_goes_and_in_order() {
+    fn found() -> Found {
         let metadata = |name: &str, more: Value| {
             let mut metadata = json!({"name": name, "namespace": "ns", "uid": format!("uid-{name}")});
             metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -228,7 +227,7 @@ mod tests {
         unlabelled["webhooks"] = json!([{
             "name": "vworkspace.kb.io", "clientConfig": {}, "admissionReviewVersions": ["v1"], "sideEffects": "None",
         }]);
-        let found = Found {
+        Found {
             configurations: vec![
                 of(&cluster_wide("policies", json!({}))),
                 of(&unlabelled),
@@ -257,8 +256,12 @@ mod tests {
             ],
             workspaces: 3,
             other_leads: false,
-        };
-        let plan = super::plan(&found, false);
+        }
+    }
+
+    #[test]
+    fn only_what_is_ours_goes_and_in_order() {
+        let plan = plan(&found(), false);
         let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
         let expected = [
             "delete ValidatingWebhookConfiguration ours",
@@ -278,9 +281,12 @@ mod tests {
             "2 WorkspaceKinds, 3 Workspaces, their pods and volumes, the CRDs, and the roles of users",
         ];
         assert_eq!(plan.stays, stays);
+    }
 
-        // Beside the Go controller, of which they are just as well.
-        let plan = super::plan(&Found { other_leads: true, ..found }, false);
+    /// Of the Go controller they are just as well.
+    #[test]
+    fn finalizers_stay_where_another_program_leads() {
+        let plan = plan(&Found { other_leads: true, ..found() }, false);
         assert!(!plan.steps.iter().any(|step| matches!(step.what, What::Finalizer(_))), "{plan:?}");
         assert!(plan.stays.contains(&"1 finalizer of WorkspaceKinds: the controller that leads keeps them".to_owned()));
     }

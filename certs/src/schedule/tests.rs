@@ -108,7 +108,7 @@ fn a_new_ca_signs_once_it_has_been_published_for_a_while() {
     let settled = now + DAY + Duration::from_mins(1);
     assert_eq!(next(&trusted, settled - Duration::from_secs(1)), Step::Keep);
     assert_eq!(next(&trusted, settled), Step::RenewLeaf);
-    // Where no client has to be told, there is nothing to wait for; and an expired certificate is of no use.
+    // Where there are no clients, there is nothing to wait for; and an expired certificate is of no use.
     assert_eq!(schedule.next(&rotated, None, &names(), now), Step::RenewLeaf);
     assert_eq!(next(&published(&held, start()), now + 31 * DAY), Step::RenewLeaf);
 
@@ -135,7 +135,7 @@ fn a_replica_gives_up_nothing_good_for_what_clients_may_not_know() {
     let mut trusted = published(&old, now);
     assert!(!takes(Some(&serving), Some(&trusted), now));
     assert!(takes(None, Some(&trusted), now), "it has nothing else");
-    assert!(takes(Some(&serving), None, now), "no client has to be told");
+    assert!(takes(Some(&serving), None, now), "there are no clients");
     assert!(takes(Some(&serving), Some(&Published::default()), now), "what it serves is not trusted either");
     assert!(takes(Some(&serving), Some(&trusted), old.leaf_not_after() + Duration::from_secs(1)), "it is expired");
     trusted.observe(old.trusted().add(new.ca(), now), now);
